@@ -1,0 +1,39 @@
+"""Everything the core is built from: the content of `RunStarted.parameters`, so that a journal can rebuild its core."""
+
+import msgspec
+
+from mm_daemon.domain.capabilities import Capabilities
+from mm_daemon.domain.errors import JournalError
+from mm_daemon.domain.instrument import Instrument, Venue
+from mm_daemon.domain.orders import ClientOrderId
+from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.risk.limits import AccountLimits, MarketLimits
+
+
+class MarketParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One market: the contract, how it is priced, how much may be risked, and the size of one quote."""
+
+    instrument: Instrument
+    order_lots: int
+    quoting: QuoteParameters
+    limits: MarketLimits
+
+
+class CoreParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    markets: tuple[MarketParameters, ...]
+    venues: dict[Venue, Capabilities]
+    account: AccountLimits = msgspec.field(default_factory=AccountLimits)
+    first_client_id: ClientOrderId = ClientOrderId(1)
+    queue_ttl_ms: int = 250
+    """Places and amends that waited longer in the outbox are dropped."""
+
+    def to_json(self) -> str:
+        return msgspec.json.encode(self, order="sorted").decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> "CoreParameters":
+        """Raises JournalError when the text was written by another schema."""
+        try:
+            return msgspec.json.decode(text, type=cls)
+        except msgspec.DecodeError as error:
+            raise JournalError(f"run parameters cannot be read: {error}") from error

@@ -1,0 +1,1 @@
+"""Words of the trade: instruments, events, orders, decisions, money. Pure values, no input or output."""

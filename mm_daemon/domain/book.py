@@ -1,0 +1,178 @@
+"""The order book: integer ticks to lots per side, with the venue's best-price stream laid over it.
+
+Used by the engine (the market as the daemon saw it) and by the simulated venue (the market as the venue had it). Updates
+arrive already sequence-checked by the connector; the book only knows whether it can be trusted now.
+"""
+
+from mm_daemon.domain.events import (
+    BookDelta,
+    BookInvalidated,
+    BookSnapshot,
+    InvalidCause,
+    MarketEvent,
+    TopOfBook,
+)
+from mm_daemon.domain.orders import Side
+
+NO_BID = 0
+NO_ASK = 1 << 62
+_NEAR = 64
+
+
+class OrderBook:
+    """Depth, best prices and validity of one instrument.
+
+    `bid_ticks`, `bid_lots`, `ask_ticks`, `ask_lots` are the best prices after the overlay; an empty side shows `NO_BID` or
+    `NO_ASK` with zero lots, so that comparisons need no special case.
+    """
+
+    __slots__ = (
+        "_ask_depth",
+        "_bid_depth",
+        "_depth_ask",
+        "_depth_bid",
+        "_overlay",
+        "ask_lots",
+        "ask_ticks",
+        "bid_lots",
+        "bid_ticks",
+        "invalid_cause",
+        "ts_local_ns",
+        "update_id",
+    )
+
+    def __init__(self) -> None:
+        self._bid_depth: dict[int, int] = {}
+        self._ask_depth: dict[int, int] = {}
+        self.ts_local_ns = 0
+        self.invalidate(InvalidCause.UNSYNCHRONISED)
+
+    @property
+    def trusted(self) -> bool:
+        """Synchronised, both sides present, not crossed: the only book quotes may rest on (R9)."""
+        return self.invalid_cause is None and NO_BID < self.bid_ticks < self.ask_ticks < NO_ASK
+
+    @property
+    def crossed(self) -> bool:
+        return self.bid_ticks >= self.ask_ticks
+
+    @property
+    def half_ticks(self) -> int:
+        """Twice the mid, in ticks: exact. Only meaningful while `trusted`."""
+        return self.bid_ticks + self.ask_ticks
+
+    def lots_at(self, side: Side, ticks: int) -> int:
+        """Displayed size at a price; levels better than the overlay's best are not there."""
+        if side is Side.BUY:
+            if ticks >= self.bid_ticks:
+                return self.bid_lots if ticks == self.bid_ticks else 0
+            return self._bid_depth.get(ticks, 0)
+        if ticks <= self.ask_ticks:
+            return self.ask_lots if ticks == self.ask_ticks else 0
+        return self._ask_depth.get(ticks, 0)
+
+    def levels(self, side: Side, limit: int) -> list[tuple[int, int]]:
+        """The best `limit` levels as (ticks, lots), best first. Costs a sort: not for the hot path."""
+        if side is Side.BUY:
+            best = [(t, n) for t, n in self._bid_depth.items() if t < self.bid_ticks]
+            best.sort(reverse=True)
+            head = (self.bid_ticks, self.bid_lots)
+        else:
+            best = [(t, n) for t, n in self._ask_depth.items() if t > self.ask_ticks]
+            best.sort()
+            head = (self.ask_ticks, self.ask_lots)
+        return ([head] if head[1] else []) + best[: limit - 1 if head[1] else limit]
+
+    def apply(self, event: MarketEvent) -> None:
+        """Take in any market event that concerns the book; others are ignored."""
+        if isinstance(event, BookDelta):
+            self.apply_delta(event)
+        elif isinstance(event, TopOfBook):
+            self.apply_top(event)
+        elif isinstance(event, BookSnapshot):
+            self.apply_snapshot(event)
+        elif isinstance(event, BookInvalidated):
+            self.invalidate(event.cause)
+
+    def invalidate(self, cause: InvalidCause) -> None:
+        """Forget everything until the next snapshot."""
+        self.invalid_cause: InvalidCause | None = cause
+        self._bid_depth.clear()
+        self._ask_depth.clear()
+        self._depth_bid = self.bid_ticks = NO_BID
+        self._depth_ask = self.ask_ticks = NO_ASK
+        self.bid_lots = self.ask_lots = 0
+        self.update_id = -1
+        self._overlay: TopOfBook | None = None
+
+    def apply_snapshot(self, event: BookSnapshot) -> None:
+        self._bid_depth = {ticks: lots for ticks, lots in event.bids if lots}
+        self._ask_depth = {ticks: lots for ticks, lots in event.asks if lots}
+        self._depth_bid = max(self._bid_depth, default=NO_BID)
+        self._depth_ask = min(self._ask_depth, default=NO_ASK)
+        self.invalid_cause = None
+        self._settle(event.update_id, event.ts_local_ns)
+
+    def apply_delta(self, event: BookDelta) -> None:
+        if self.invalid_cause is not None:
+            return
+        depth, best = self._bid_depth, self._depth_bid
+        for ticks, lots in event.bids:
+            if lots:
+                depth[ticks] = lots
+                if ticks > best:
+                    best = ticks
+            else:
+                depth.pop(ticks, None)
+        self._depth_bid = best if best in depth else _next_below(depth, best)
+        depth, best = self._ask_depth, self._depth_ask
+        for ticks, lots in event.asks:
+            if lots:
+                depth[ticks] = lots
+                if ticks < best:
+                    best = ticks
+            else:
+                depth.pop(ticks, None)
+        self._depth_ask = best if best in depth else _next_above(depth, best)
+        self._settle(event.update_id, event.ts_local_ns)
+
+    def apply_top(self, event: TopOfBook) -> None:
+        """The faster stream wins while it is newer by the venue's own sequence."""
+        if event.update_id <= self.update_id or self.invalid_cause is not None:
+            return
+        overlay = self._overlay
+        if overlay is not None and event.update_id < overlay.update_id:
+            return
+        self._overlay = event
+        self.bid_ticks, self.bid_lots = event.bid_ticks, event.bid_lots
+        self.ask_ticks, self.ask_lots = event.ask_ticks, event.ask_lots
+        self.ts_local_ns = event.ts_local_ns
+
+    def _settle(self, update_id: int, ts_local_ns: int) -> None:
+        """Best prices after a depth update: the depth's own, unless the overlay is still the newer one."""
+        self.update_id = update_id
+        self.ts_local_ns = ts_local_ns
+        overlay = self._overlay
+        if overlay is not None:
+            if overlay.update_id > update_id:
+                return
+            self._overlay = None
+        self.bid_ticks = best = self._depth_bid
+        self.bid_lots = self._bid_depth.get(best, 0)
+        self.ask_ticks = best = self._depth_ask
+        self.ask_lots = self._ask_depth.get(best, 0)
+
+
+def _next_below(depth: dict[int, int], ticks: int) -> int:
+    """The next bid under a vanished best: near by in a dense book, else by looking at all."""
+    for near in range(ticks - 1, ticks - _NEAR, -1):
+        if near in depth:
+            return near
+    return max(depth, default=NO_BID)
+
+
+def _next_above(depth: dict[int, int], ticks: int) -> int:
+    for near in range(ticks + 1, ticks + _NEAR):
+        if near in depth:
+            return near
+    return min(depth, default=NO_ASK)

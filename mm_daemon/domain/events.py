@@ -1,0 +1,335 @@
+"""The event vocabulary: everything the core can be told, in the past tense.
+
+Each event names its `instrument` or `venue`, when the venue says it happened (`ts_venue_ns`) and when we received it
+(`ts_local_ns`), both integer nanoseconds. Events are frozen, tagged and array-like, so that one definition serves the
+inbox, the journal and the tests. Prices are ticks, sizes lots, money pairs of `domain/money.py`.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from mm_daemon.domain.capabilities import Capabilities
+from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue
+from mm_daemon.domain.money import MoneyPair
+from mm_daemon.domain.orders import ClientOrderId, Operation, RejectKind, Side
+
+Levels = tuple[tuple[int, int], ...]
+"""(ticks, lots) pairs in the venue's order; zero lots remove a level."""
+
+
+class _Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Base of all events: only the encoding is shared."""
+
+
+class _InstrumentEvent(_Event, frozen=True, array_like=True, gc=False):
+    instrument: InstrumentId
+    ts_venue_ns: int
+    ts_local_ns: int
+
+
+class _VenueEvent(_Event, frozen=True, array_like=True, gc=False):
+    venue: Venue
+    ts_venue_ns: int
+    ts_local_ns: int
+
+
+# Market
+
+
+class BookSnapshot(_InstrumentEvent, frozen=True, array_like=True, gc=False, tag="book_snapshot"):
+    """The whole book as of `update_id`; what was known before is void."""
+
+    bids: Levels
+    asks: Levels
+    update_id: int
+
+
+class BookDelta(_InstrumentEvent, frozen=True, array_like=True, gc=False, tag="book_delta"):
+    """Absolute sizes of the levels that changed up to `update_id`, already checked to follow the one before."""
+
+    bids: Levels
+    asks: Levels
+    update_id: int
+
+
+class TopOfBook(_InstrumentEvent, frozen=True, array_like=True, gc=False, tag="top_of_book"):
+    """The venue's best prices from a faster stream; an overlay that wins while its `update_id` is the newer one."""
+
+    bid_ticks: int
+    bid_lots: int
+    ask_ticks: int
+    ask_lots: int
+    update_id: int
+
+
+class InvalidCause(StrEnum):
+    """Why a book cannot be trusted."""
+
+    GAP = "gap"
+    MALFORMED = "malformed"
+    OUT_OF_ORDER = "out_of_order"
+    CROSSED = "crossed"
+    OVERFLOW = "overflow"
+    DISCONNECTED = "disconnected"
+    UNSYNCHRONISED = "unsynchronised"
+
+
+class BookInvalidated(_InstrumentEvent, frozen=True, array_like=True, gc=False, tag="book_invalidated"):
+    """Nothing known of this book holds any more, until the next snapshot."""
+
+    cause: InvalidCause
+    detail: str = ""
+
+
+class PublicTrade(_InstrumentEvent, frozen=True, array_like=True, gc=False, tag="trade"):
+    """One print. `aggressor` is the side that took; several prints of one taker order share a venue time and side."""
+
+    aggressor: Side
+    ticks: int
+    lots: int
+    trade_id: int
+
+
+class MarkPriceUpdate(_InstrumentEvent, frozen=True, array_like=True, gc=False, tag="mark_price"):
+    """The venue's mark, in half ticks (rounded to the nearest)."""
+
+    mark_half_ticks: int
+
+
+class FundingUpdate(_InstrumentEvent, frozen=True, array_like=True, gc=False, tag="funding"):
+    """The predicted next funding rate per period in units of 1e-12, positive when longs pay, and when it is due."""
+
+    rate_e12: int
+    next_ns: int
+    period_ns: int
+
+
+class InstrumentUpdated(_InstrumentEvent, frozen=True, array_like=True, gc=False, tag="instrument"):
+    """The venue changed the contract (grid, limits, status): quotes are withdrawn and the book starts again."""
+
+    definition: Instrument
+
+
+# Orders
+
+
+class _OrderEvent(_InstrumentEvent, frozen=True, array_like=True, gc=False):
+    client_id: ClientOrderId
+
+
+class OrderAccepted(_OrderEvent, frozen=True, array_like=True, gc=False, tag="accepted"):
+    venue_order_id: str
+
+
+class OrderRejected(_OrderEvent, frozen=True, array_like=True, gc=False, tag="rejected"):
+    kind: RejectKind
+    text: str = ""
+
+
+class OrderAmended(_OrderEvent, frozen=True, array_like=True, gc=False, tag="amended"):
+    """The order now has this price and size (size as the venue's amend semantics say) under `venue_order_id`."""
+
+    venue_order_id: str
+    ticks: int
+    lots: int
+
+
+class OrderAmendRejected(_OrderEvent, frozen=True, array_like=True, gc=False, tag="amend_rejected"):
+    kind: RejectKind
+    text: str = ""
+
+
+class OrderFilled(_OrderEvent, frozen=True, array_like=True, gc=False, tag="filled"):
+    """One fill, identified by the venue's trade id. `fee` is what the venue charged (negative: a rebate), None if unsaid."""
+
+    venue_order_id: str
+    fill_key: str
+    side: Side
+    ticks: int
+    lots: int
+    maker: bool
+    fee: MoneyPair | None = None
+
+
+class OrderCanceled(_OrderEvent, frozen=True, array_like=True, gc=False, tag="canceled"):
+    """`final`: the venue can no longer fill it; `filled_lots`: the filled size it named, None if it named none."""
+
+    venue_order_id: str
+    final: bool = True
+    filled_lots: int | None = None
+    replaced: bool = False
+
+
+class OrderCancelRejected(_OrderEvent, frozen=True, array_like=True, gc=False, tag="cancel_rejected"):
+    kind: RejectKind
+    text: str = ""
+
+
+class OrderExpired(_OrderEvent, frozen=True, array_like=True, gc=False, tag="expired"):
+    filled_lots: int | None = None
+
+
+# Account
+
+
+class BalanceUpdate(_VenueEvent, frozen=True, array_like=True, gc=False, tag="balance"):
+    asset: str
+    total: MoneyPair
+
+
+class PositionUpdate(_InstrumentEvent, frozen=True, array_like=True, gc=False, tag="position"):
+    lots: int
+
+
+class FundingPaid(_InstrumentEvent, frozen=True, array_like=True, gc=False, tag="funding_paid"):
+    """Funding settled on our position: positive when we received it."""
+
+    amount: MoneyPair
+    payment_key: str
+
+
+class OpenOrder(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One order as a venue's snapshot shows it; `client_id` is None for an order that is not ours."""
+
+    instrument: InstrumentId
+    client_id: ClientOrderId | None
+    venue_order_id: str
+    side: Side
+    ticks: int
+    remaining_lots: int
+
+
+class VenueSnapshot(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Open orders, positions (lots by instrument) and fills since a cursor, as the venue knew them at `ts_venue_ns`."""
+
+    venue: Venue
+    ts_venue_ns: int
+    requested_ns: int
+    orders: tuple[OpenOrder, ...]
+    positions: tuple[tuple[InstrumentId, int], ...]
+    fills: tuple[OrderFilled, ...] = ()
+
+
+class VenueSnapshotReceived(_VenueEvent, frozen=True, array_like=True, gc=False, tag="venue_snapshot"):
+    snapshot: VenueSnapshot
+
+
+# Link
+
+
+class VenueConnected(_VenueEvent, frozen=True, array_like=True, gc=False, tag="connected"):
+    capabilities: Capabilities
+
+
+class VenueDisconnected(_VenueEvent, frozen=True, array_like=True, gc=False, tag="disconnected"):
+    cause: str = ""
+
+
+class StreamStale(_InstrumentEvent, frozen=True, array_like=True, gc=False, tag="stream_stale"):
+    stream: str
+
+
+class VenueTime(_VenueEvent, frozen=True, array_like=True, gc=False, tag="venue_time"):
+    height: int | None = None
+
+
+class RateLimited(_VenueEvent, frozen=True, array_like=True, gc=False, tag="rate_limited"):
+    """The venue told us to slow down. `bucket` None closes all of the venue's buckets."""
+
+    bucket: str | None = None
+    retry_after_ms: int | None = None
+    banned: bool = False
+
+
+class CommandSent(_InstrumentEvent, frozen=True, array_like=True, gc=False, tag="sent"):
+    """A command's bytes were handed to the socket; `wire_ref` (nonce, hash) is evidence only."""
+
+    client_id: ClientOrderId
+    operation: Operation
+    wire_ref: str = ""
+
+
+class CommandOutcomeUnknown(_InstrumentEvent, frozen=True, array_like=True, gc=False, tag="outcome_unknown"):
+    """No answer, or none that can be trusted: the command may or may not have happened."""
+
+    client_id: ClientOrderId
+    operation: Operation
+    text: str = ""
+
+
+# Control
+
+
+class _ControlEvent(_Event, frozen=True, array_like=True, gc=False):
+    ts_local_ns: int
+
+
+class DeadlineReached(_ControlEvent, frozen=True, array_like=True, gc=False, tag="deadline"):
+    """The instant that `TradingCore.next_deadline_ns` asked to be called at."""
+
+
+class OperatorAction(StrEnum):
+    PAUSE = "pause"
+    RESUME = "resume"
+    KILL = "kill"
+    CLEAR_KILL = "clear_kill"
+
+
+class OperatorRequest(_ControlEvent, frozen=True, array_like=True, gc=False, tag="operator"):
+    """Somebody asked for something. `instrument` None means all of them."""
+
+    action: OperatorAction
+    who: str
+    instrument: InstrumentId | None = None
+
+
+class ParametersChanged(_ControlEvent, frozen=True, array_like=True, gc=False, tag="parameters"):
+    """New parameters for the core, as `core/parameters.py` encodes them."""
+
+    parameters: str
+
+
+class ShutdownRequested(_ControlEvent, frozen=True, array_like=True, gc=False, tag="shutdown"):
+    reason: str
+
+
+class RunStarted(_ControlEvent, frozen=True, array_like=True, gc=False, tag="run_started"):
+    """Everything a fresh core needs to live this run again. `parameters` is `core/parameters.py` as JSON text."""
+
+    version: str
+    parameters: str
+
+
+class RunEnded(_ControlEvent, frozen=True, array_like=True, gc=False, tag="run_ended"):
+    reason: str
+    clean: bool
+
+
+MarketEvent = (
+    BookSnapshot
+    | BookDelta
+    | TopOfBook
+    | BookInvalidated
+    | PublicTrade
+    | MarkPriceUpdate
+    | FundingUpdate
+    | InstrumentUpdated
+    | StreamStale
+)
+OrderEvent = (
+    OrderAccepted
+    | OrderRejected
+    | OrderAmended
+    | OrderAmendRejected
+    | OrderFilled
+    | OrderCanceled
+    | OrderCancelRejected
+    | OrderExpired
+    | CommandSent
+    | CommandOutcomeUnknown
+)
+AccountEvent = BalanceUpdate | PositionUpdate | FundingPaid | VenueSnapshotReceived
+LinkEvent = VenueConnected | VenueDisconnected | VenueTime | RateLimited
+ControlEvent = DeadlineReached | OperatorRequest | ParametersChanged | ShutdownRequested | RunStarted | RunEnded
+Event = MarketEvent | OrderEvent | AccountEvent | LinkEvent | ControlEvent

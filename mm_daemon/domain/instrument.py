@@ -1,0 +1,167 @@
+"""Instruments and their price grids.
+
+Prices are integer *ticks* and sizes integer *lots* on the instrument's finest grid; `Decimal` appears only here, where a
+venue's text becomes ticks or ticks become text. Pricing models work in float ticks and are rounded by side on the grid.
+"""
+
+import math
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from typing import NewType
+
+import msgspec
+
+from mm_daemon.domain.errors import GridError
+
+Venue = NewType("Venue", str)
+InstrumentId = NewType("InstrumentId", str)
+"""`venue:symbol`, for example `binance-usdm:BTCUSDT`."""
+
+_ROUNDING_SLACK = 1e-12
+_MAX_UNITS = 1 << 53
+
+
+def instrument_id(venue: str, symbol: str) -> InstrumentId:
+    return InstrumentId(f"{venue}:{symbol}")
+
+
+def venue_of(instrument: InstrumentId) -> Venue:
+    return Venue(instrument.partition(":")[0])
+
+
+class FixedTick(msgspec.Struct, frozen=True, tag="fixed"):
+    """Every tick of the base grid is a valid price."""
+
+
+class SignificantFigures(msgspec.Struct, frozen=True, tag="figures"):
+    """A price keeps at most `figures` significant figures; whole numbers are always valid (Hyperliquid's rule).
+
+    `decimals` is how many decimals the base tick stands for, so that ticks divisible by 10**decimals are whole prices.
+    """
+
+    figures: int
+    decimals: int
+
+
+PriceGrid = FixedTick | SignificantFigures
+
+
+class Instrument(msgspec.Struct, frozen=True, kw_only=True):
+    """What the venue says about one market. Fees are parts per million of notional; negative means a rebate."""
+
+    venue: Venue
+    symbol: str
+    base: str
+    quote: str
+    tick: Decimal
+    lot: Decimal
+    multiplier: Decimal = Decimal(1)
+    grid: PriceGrid = msgspec.field(default_factory=FixedTick)
+    min_lots: int = 1
+    max_lots: int | None = None
+    min_notional: Decimal = Decimal(0)
+    maker_fee_ppm: int = 0
+    taker_fee_ppm: int = 0
+    tradable: bool = True
+
+    @property
+    def id(self) -> InstrumentId:
+        return instrument_id(self.venue, self.symbol)
+
+    def price(self, ticks: int) -> Decimal:
+        """Ticks as the exact decimal price, written with the tick's decimals."""
+        return self.tick * ticks
+
+    def size(self, lots: int) -> Decimal:
+        return self.lot * lots
+
+    def lots(self, size: Decimal) -> int:
+        """Size in base units floored to whole lots."""
+        return int(size / self.lot)
+
+    def min_lots_at(self, ticks: int) -> int:
+        """Smallest order at this price that passes both the size and the notional minimum."""
+        unit = self.tick * ticks * self.lot * self.multiplier
+        if self.min_notional <= 0 or unit <= 0:
+            return self.min_lots
+        return max(self.min_lots, math.ceil(self.min_notional / unit))
+
+    def ticks_of(self) -> "GridText":
+        """A memo from price text to ticks; raises GridError for text that is not a positive price on the grid."""
+        return GridText(self.tick, minimum=1, what=f"price of {self.id}")
+
+    def lots_of(self) -> "GridText":
+        """A memo from size text to lots; zero is a size (a removed level), negative is not."""
+        return GridText(self.lot, minimum=0, what=f"size of {self.id}")
+
+
+class GridText(dict[str, int]):
+    """Venue text to integer grid units, exact, and remembered because a book repeats the same few thousand texts."""
+
+    _CAPACITY = 1 << 16
+
+    def __init__(self, step: Decimal, *, minimum: int, what: str) -> None:
+        super().__init__()
+        self._step = step
+        self._minimum = minimum
+        self._what = what
+
+    def __missing__(self, text: str) -> int:
+        units = to_units(text, self._step, self._what)
+        if units < self._minimum:
+            raise GridError(f"{self._what}: {text!r} is below {self._minimum} units of {self._step}")
+        if len(self) >= self._CAPACITY:
+            self.clear()
+        self[text] = units
+        return units
+
+
+def to_units(text: str, step: Decimal, what: str = "number") -> int:
+    """`text` in whole units of `step`. Raises GridError when it is no finite number or lies between two units."""
+    try:
+        value = Decimal(text)
+        units = value / step
+        whole = int(units)
+    except (InvalidOperation, ValueError, OverflowError):
+        raise GridError(f"{what}: {text!r} is not a finite number") from None
+    if units != whole or abs(whole) > _MAX_UNITS:
+        raise GridError(f"{what}: {text!r} is not a multiple of {step}")
+    return whole
+
+
+def floor_ticks(price_ticks: float) -> int:
+    """Largest whole tick not above `price_ticks`, with a relative slack for float noise (MODELS 0.3, step 5)."""
+    return math.floor(price_ticks + _ROUNDING_SLACK * abs(price_ticks))
+
+
+def ceil_ticks(price_ticks: float) -> int:
+    """Smallest whole tick not below `price_ticks`, with the same slack."""
+    return math.ceil(price_ticks - _ROUNDING_SLACK * abs(price_ticks))
+
+
+def _figure_step(ticks: int, grid: SignificantFigures) -> int:
+    digits = len(str(ticks))
+    return int(10 ** min(max(digits - grid.figures, 0), grid.decimals))
+
+
+def grid_floor(ticks: int, grid: PriceGrid) -> int:
+    """Largest valid price not above `ticks`: where a bid goes."""
+    if isinstance(grid, FixedTick) or ticks <= 0:
+        return ticks
+    step = _figure_step(ticks, grid)
+    return ticks - ticks % step
+
+
+def grid_ceil(ticks: int, grid: PriceGrid) -> int:
+    """Smallest valid price not below `ticks`: where an ask goes."""
+    if isinstance(grid, FixedTick) or ticks <= 0:
+        return ticks
+    step = _figure_step(ticks, grid)
+    return ticks + -ticks % step
+
+
+def grid_rounding(grid: PriceGrid) -> tuple[Callable[[float], int], Callable[[float], int]]:
+    """Rounding of unrounded prices onto `grid`: (bid down, ask up)."""
+    if isinstance(grid, FixedTick):
+        return floor_ticks, ceil_ticks
+    return (lambda p: grid_floor(floor_ticks(p), grid)), (lambda p: grid_ceil(ceil_ticks(p), grid))

@@ -1,0 +1,1 @@
+"""What the daemon needs from the outside world, as protocols. Implementations are found by entry point."""

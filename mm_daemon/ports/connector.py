@@ -1,0 +1,122 @@
+"""The connector port: how a venue meets the daemon.
+
+A connector translates and keeps a link alive; it holds no strategy, no position, no opinion. It is built as
+`ConnectorClass(context, settings)` with `settings` an instance of its own `Settings` struct, which the configuration
+loader validates key by key. Everything it learns it says by `context.emit`, which is synchronous and never blocks.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, Protocol, runtime_checkable
+
+import msgspec
+
+from mm_daemon.domain.capabilities import Capabilities
+from mm_daemon.domain.decisions import ApprovedCommand
+from mm_daemon.domain.events import Event, MarketEvent, VenueSnapshot
+from mm_daemon.domain.instrument import Instrument, Venue
+from mm_daemon.domain.orders import ClientOrderId
+
+
+class ConnectorContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What a connector is given: its name, its symbols, a way to speak, the time, its secrets, a place for its files."""
+
+    venue: Venue
+    symbols: tuple[str, ...]
+    emit: Callable[[Event], None]
+    now_ns: Callable[[], int]
+    state_dir: Path | None = None
+    secrets: Mapping[str, str] = msgspec.field(default_factory=dict)
+    translator: "Callable[[str], type[WireTranslator]] | None" = None
+    """Finds a venue's wire translator by name; given to connectors that play recordings."""
+
+
+class Connector(Protocol):
+    """One venue, live or simulated. Outcomes of `send` are emitted events, never return values."""
+
+    Settings: ClassVar[type[msgspec.Struct]]
+    capabilities: Capabilities
+
+    async def load_instruments(self) -> Sequence[Instrument]:
+        """The definitions of the context's symbols. Raises VenueUnreachable, CredentialsRefused or ConfigError."""
+        ...
+
+    async def run(self) -> None:
+        """Keep the links alive until cancelled; returns when a finite feed has ended."""
+        ...
+
+    async def send(self, commands: Sequence[ApprovedCommand]) -> None:
+        """Carry one released batch to the venue. A timeout is `CommandOutcomeUnknown`, never guessed, never retried."""
+        ...
+
+    async def snapshot(self, since_ns: int) -> VenueSnapshot:
+        """Open orders, positions and fills since a venue time."""
+        ...
+
+    async def query_order(self, client_id: ClientOrderId) -> None:
+        """Ask about one order whose outcome is unknown; the answer is an event."""
+        ...
+
+    async def arm_dead_man(self, deadline_ns: int | None) -> None:
+        """Arm or (None) disarm the venue's own switch, where `capabilities` has one."""
+        ...
+
+    async def cancel_all(self) -> None:
+        """Last resort: cancel every order of the account. Needs no core."""
+        ...
+
+    async def close(self) -> None:
+        """Close the sockets. They outlive `run`, so that a stop can still confirm."""
+        ...
+
+
+class WireTranslator(Protocol):
+    """A venue's market-data frames as events. Pure but for its own sequence state; used live and by recordings."""
+
+    def __init__(self, instruments: Sequence[Instrument]) -> None: ...
+
+    def translate(self, frame: bytes, ts_local_ns: int) -> Sequence[MarketEvent]:
+        """Events in a frame, empty for frames that mean nothing to us. Never raises: a bad frame is counted in
+        `problems` and answered with `BookInvalidated` where a book is affected."""
+        ...
+
+    @property
+    def problems(self) -> Mapping[str, int]:
+        """Frames that could not be used, by kind."""
+        ...
+
+
+class VirtualVenue(Protocol):
+    """A venue as a pure machine on deadlines: no loop, no clock. The same object serves paper runs and backtests."""
+
+    def submit(self, commands: Sequence[ApprovedCommand], now_ns: int) -> None:
+        """Commands leave the daemon at `now_ns`; they arrive after the entry latency."""
+        ...
+
+    def advance(self, now_ns: int) -> Sequence[Event]:
+        """Everything the daemon learns up to and including `now_ns`, in order of `ts_local_ns`."""
+        ...
+
+    def next_deadline_ns(self) -> int | None:
+        """When `advance` next has something to do; None: never again."""
+        ...
+
+
+@runtime_checkable
+class RecordedFeed(Protocol):
+    """What a connector offers when its market data can be read without a loop: the way in for backtests."""
+
+    def instruments(self) -> Sequence[Instrument]: ...
+
+    def events(self) -> Iterator[MarketEvent]:
+        """The whole recording as events, in order of local time."""
+        ...
+
+
+@runtime_checkable
+class EmbeddedVenue(Protocol):
+    """What a connector offers when its whole venue is a pure machine in this process."""
+
+    def instruments(self) -> Sequence[Instrument]: ...
+
+    def virtual(self) -> VirtualVenue: ...

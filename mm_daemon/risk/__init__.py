@@ -1,0 +1,1 @@
+"""Limits, and the one door to a venue."""

@@ -1,0 +1,27 @@
+"""Hard limits of one market and of the account, in integer units, as the gate checks them."""
+
+import msgspec
+
+
+class MarketLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits of one instrument. Positions in signed lots, prices in bps, money in atto of the quote currency."""
+
+    max_position_lots: int
+    """Largest long position, all open buys filled (R1)."""
+    min_position_lots: int
+    """Most negative position, all open sells filled; zero where shorting is not wanted."""
+    max_order_lots: int
+    max_orders_per_side: int = 1
+    collar_bps: float = 500.0
+    """Largest distance of an order's price from the mid (and mark), bps."""
+    max_notional_atto: int | None = None
+    """Largest notional of one order."""
+    actions_per_minute: int | None = None
+    """Budget of places and amends a minute."""
+
+
+class AccountLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits over all markets. Money in atto; None: no limit."""
+
+    max_drawdown_atto: int | None = None
+    max_loss_atto: int | None = None
