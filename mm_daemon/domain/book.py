@@ -50,7 +50,12 @@ class OrderBook:
     @property
     def trusted(self) -> bool:
         """Synchronised, both sides present, not crossed: the only book quotes may rest on (R9)."""
-        return self.invalid_cause is None and NO_BID < self.bid_ticks < self.ask_ticks < NO_ASK
+        return (
+            self.invalid_cause is None
+            and NO_BID < self.bid_ticks < self.ask_ticks < NO_ASK
+            and self.bid_lots > 0
+            and self.ask_lots > 0
+        )
 
     @property
     def crossed(self) -> bool:

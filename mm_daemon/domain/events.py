@@ -9,7 +9,6 @@ from enum import StrEnum
 
 import msgspec
 
-from mm_daemon.domain.capabilities import Capabilities
 from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue
 from mm_daemon.domain.money import MoneyPair
 from mm_daemon.domain.orders import ClientOrderId, Operation, RejectKind, Side
@@ -219,7 +218,7 @@ class VenueSnapshotReceived(_VenueEvent, frozen=True, array_like=True, gc=False,
 
 
 class VenueConnected(_VenueEvent, frozen=True, array_like=True, gc=False, tag="connected"):
-    capabilities: Capabilities
+    """Market data and orders may flow; what was known of the venue's books before is void."""
 
 
 class VenueDisconnected(_VenueEvent, frozen=True, array_like=True, gc=False, tag="disconnected"):
@@ -284,12 +283,6 @@ class OperatorRequest(_ControlEvent, frozen=True, array_like=True, gc=False, tag
     instrument: InstrumentId | None = None
 
 
-class ParametersChanged(_ControlEvent, frozen=True, array_like=True, gc=False, tag="parameters"):
-    """New parameters for the core, as `core/parameters.py` encodes them."""
-
-    parameters: str
-
-
 class ShutdownRequested(_ControlEvent, frozen=True, array_like=True, gc=False, tag="shutdown"):
     reason: str
 
@@ -331,5 +324,5 @@ OrderEvent = (
 )
 AccountEvent = BalanceUpdate | PositionUpdate | FundingPaid | VenueSnapshotReceived
 LinkEvent = VenueConnected | VenueDisconnected | VenueTime | RateLimited
-ControlEvent = DeadlineReached | OperatorRequest | ParametersChanged | ShutdownRequested | RunStarted | RunEnded
+ControlEvent = DeadlineReached | OperatorRequest | ShutdownRequested | RunStarted | RunEnded
 Event = MarketEvent | OrderEvent | AccountEvent | LinkEvent | ControlEvent

@@ -1,0 +1,112 @@
+"""All the core knows about one instrument: book, engine, position, lockouts, working orders, standing decision.
+
+Owned and changed by `TradingCore` alone; reports and status views read it.
+"""
+
+from math import inf
+
+from mm_daemon.core.order_ledger import LedgerOrder
+from mm_daemon.core.parameters import MarketParameters
+from mm_daemon.domain.book import OrderBook
+from mm_daemon.domain.decisions import Decision
+from mm_daemon.domain.orders import Side
+from mm_daemon.engine.inventory import Position
+from mm_daemon.engine.lockouts import LockoutSet
+from mm_daemon.engine.quote_engine import Pricing, QuoteEngine
+from mm_daemon.risk.gate import MarketFacts
+
+_MS = 1_000_000
+
+
+class MarketState:
+    """State of one instrument. Times in nanoseconds of the core's clock, prices in ticks."""
+
+    __slots__ = (
+        "bid_clamped_at",
+        "ask_clamped_at",
+        "book",
+        "deadline_ns",
+        "decide_interval_ns",
+        "decided_ns",
+        "decided_trusted",
+        "decisions",
+        "engine",
+        "facts",
+        "fair_high",
+        "fair_low",
+        "full",
+        "halts",
+        "id",
+        "instrument",
+        "lockouts",
+        "max_book_age_ns",
+        "parameters",
+        "position",
+        "pricing",
+        "quotes",
+        "touched",
+    )
+
+    def __init__(self, parameters: MarketParameters) -> None:
+        limits = parameters.limits
+        self.parameters = parameters
+        self.instrument = parameters.instrument
+        self.id = parameters.instrument.id
+        self.book = OrderBook()
+        self.engine = QuoteEngine(
+            parameters.instrument,
+            parameters.quoting,
+            order_lots=parameters.order_lots,
+            min_position_lots=limits.min_position_lots,
+            max_position_lots=limits.max_position_lots,
+            collar_bps=limits.collar_bps,
+        )
+        self.position = Position(parameters.instrument)
+        self.lockouts = LockoutSet()
+        self.facts = MarketFacts(parameters.instrument, limits, self.book)
+        self.quotes: dict[Side, list[LedgerOrder]] = {Side.BUY: [], Side.SELL: []}
+        """Our quotes that may be alive, oldest first."""
+        self.halts = 0
+        """Withdraw reasons that stand until an event clears them, as a mask."""
+        self.decide_interval_ns = parameters.quoting.decide_interval_ms * _MS
+        self.max_book_age_ns = parameters.quoting.max_book_age_ms * _MS
+        # The standing decision: what it was, when it was made, and how far the fair price may move before the next.
+        self.decisions: tuple[Decision, ...] = ()
+        self.pricing: Pricing | None = None
+        self.decided_ns = -(1 << 62)
+        self.decided_trusted = False
+        self.fair_low, self.fair_high = -inf, inf
+        self.bid_clamped_at: int | None = None
+        self.ask_clamped_at: int | None = None
+        self.deadline_ns: int | None = None
+        # What `decide` has to look at: any change, or a change that calls for a full decision.
+        self.touched = False
+        self.full = False
+
+    def working(self, side: Side) -> LedgerOrder | None:
+        """The quote of ours that works on a side, if any may be alive."""
+        orders = self.quotes[side]
+        return orders[0] if orders else None
+
+    def refresh_deadline(self, now_ns: int) -> None:
+        """When this instrument must be decided again even if nothing happens: a lockout ends, or the book turns stale."""
+        self.deadline_ns = self.lockouts.next_expiry_ns(now_ns)
+        if self.pricing is not None:
+            stale_ns = self.book.ts_local_ns + self.max_book_age_ns + 1
+            if self.deadline_ns is None or stale_ns < self.deadline_ns:
+                self.deadline_ns = stale_ns
+
+    def decision_due(self, now_ns: int) -> bool:
+        """The decide rule of EXECUTION 3.1: on events and their timestamps alone, so that every run decides alike."""
+        if self.full or now_ns - self.decided_ns >= self.decide_interval_ns:
+            return True
+        book = self.book
+        if book.trusted is not self.decided_trusted:
+            return True
+        if not self.decided_trusted:
+            return False
+        if not self.fair_low <= self.engine.fair_ticks(book) <= self.fair_high:
+            return True
+        if self.bid_clamped_at is not None and book.ask_ticks != self.bid_clamped_at:
+            return True
+        return self.ask_clamped_at is not None and book.bid_ticks != self.ask_clamped_at

@@ -1,0 +1,607 @@
+"""The heart: facts in by `apply`, commands out by `decide`. Live, paper, backtest and replay run this very class.
+
+It reads no clock, draws no chance, logs nothing and touches no file. An event changes state; a decision turns state into
+quotes with reasons, reasons into intents, intents through the risk gate into commands, and commands through the outbox to
+whoever drives it. The driver (`runtime/core_loop.py`, `backtest/runner.py`, `backtest/replay.py`) applies a batch of events
+in order, then calls `decide` once with the last event's local time, and answers `next_deadline_ns` with `DeadlineReached`.
+"""
+
+from collections.abc import Callable, Mapping
+from itertools import count
+from math import inf, nextafter
+
+from mm_daemon.core.market import MarketState
+from mm_daemon.core.order_ledger import LedgerOrder, OrderLedger
+from mm_daemon.core.outbox import Outbox
+from mm_daemon.core.parameters import CoreParameters
+from mm_daemon.core.planner import Slot, pair_levels, plan
+from mm_daemon.domain.decisions import (
+    IN_FLIGHT_MASK,
+    LOCKOUT_MASK,
+    PACING_MASK,
+    Action,
+    AmendOrder,
+    ApprovedCommand,
+    CancelAll,
+    Decision,
+    DecisionInputs,
+    DecisionsChanged,
+    DroppedCommand,
+    Intent,
+    PlaceOrder,
+    QuoteTarget,
+    Reason,
+    Refusal,
+    Turn,
+)
+from mm_daemon.domain.errors import CoreError
+from mm_daemon.domain.events import (
+    BalanceUpdate,
+    BookDelta,
+    BookInvalidated,
+    BookSnapshot,
+    CommandOutcomeUnknown,
+    CommandSent,
+    DeadlineReached,
+    Event,
+    FundingPaid,
+    FundingUpdate,
+    InstrumentUpdated,
+    InvalidCause,
+    MarkPriceUpdate,
+    OperatorAction,
+    OperatorRequest,
+    OrderAccepted,
+    OrderAmended,
+    OrderAmendRejected,
+    OrderCanceled,
+    OrderCancelRejected,
+    OrderEvent,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    PositionUpdate,
+    PublicTrade,
+    RateLimited,
+    RunEnded,
+    RunStarted,
+    ShutdownRequested,
+    StreamStale,
+    TopOfBook,
+    VenueConnected,
+    VenueDisconnected,
+    VenueSnapshotReceived,
+    VenueTime,
+)
+from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
+from mm_daemon.domain.money import from_pair
+from mm_daemon.domain.orders import ClientOrderId, Purpose, RejectKind, Side
+from mm_daemon.engine.decision_table import decide_row
+from mm_daemon.engine.quote_engine import Pricing, SideQuote
+from mm_daemon.engine.tolerance import tolerance_ticks, validity, verdict
+from mm_daemon.risk.gate import RiskGate
+
+_STARTING = Reason.STARTING.bit
+_PAUSED = Reason.OPERATOR_PAUSED.bit
+_SHUTDOWN = Reason.SHUTDOWN.bit
+_KILLED = Reason.KILL_LATCHED.bit
+_VENUE_DOWN = Reason.VENUE_DOWN.bit
+_BOOK_INVALID = Reason.BOOK_INVALID.bit
+_BOOK_STALE = Reason.BOOK_STALE.bit
+_NO_REFERENCE = Reason.NO_REFERENCE.bit
+_MARKET_HALTED = Reason.MARKET_HALTED.bit
+_VENUE_BACKOFF = Reason.VENUE_BACKOFF.bit
+_WAITING = IN_FLIGHT_MASK | LOCKOUT_MASK | PACING_MASK
+_MS = 1_000_000
+_SIDES = (Side.BUY, Side.SELL)
+
+
+class TradingCore:
+    """All trading state and the one way to change it. Built from parameters alone, so that a journal can rebuild it."""
+
+    def __init__(self, parameters: CoreParameters) -> None:
+        self.parameters = parameters
+        self._markets = {market.instrument.id: MarketState(market) for market in parameters.markets}
+        self.ledger = OrderLedger(parameters.venues)
+        self.gate = RiskGate(parameters.account)
+        ttl_ns = parameters.queue_ttl_ms * _MS
+        self._outboxes = {
+            venue: Outbox(capabilities, ttl_ns, self._merge) for venue, capabilities in parameters.venues.items()
+        }
+        self._client_ids = count(parameters.first_client_id)
+        self.last_client_id = ClientOrderId(parameters.first_client_id - 1)
+        self.full_decisions = 0
+        self._now_ns = 0
+        self._deadline_ns: int | None = None
+        self._touched: list[MarketState] = []
+        self._decided: list[DecisionsChanged] = []
+        self._refusals: list[Refusal] = []
+        self._dropped: list[DroppedCommand] = []
+        self._equity_atto = 0
+        for market in self._markets.values():
+            market.halts = _STARTING | (0 if market.parameters.quoting.enabled else _PAUSED)
+            if not market.instrument.tradable:
+                market.halts |= _MARKET_HALTED
+        self._handlers: dict[type, Callable[..., None]] = {
+            BookDelta: self._on_delta,
+            TopOfBook: self._on_top,
+            BookSnapshot: self._on_snapshot,
+            BookInvalidated: self._on_invalidated,
+            PublicTrade: self._on_trade,
+            MarkPriceUpdate: self._on_mark,
+            FundingUpdate: self._on_fact,
+            InstrumentUpdated: self._on_instrument,
+            StreamStale: self._on_stale,
+            OrderAccepted: self._on_order,
+            OrderRejected: self._on_order,
+            OrderAmended: self._on_order,
+            OrderAmendRejected: self._on_order,
+            OrderFilled: self._on_order,
+            OrderCanceled: self._on_order,
+            OrderCancelRejected: self._on_order,
+            OrderExpired: self._on_order,
+            CommandSent: self._on_order,
+            CommandOutcomeUnknown: self._on_order,
+            FundingPaid: self._on_funding,
+            BalanceUpdate: self._on_fact,
+            PositionUpdate: self._on_fact,
+            VenueSnapshotReceived: self._on_fact,
+            VenueTime: self._on_fact,
+            VenueConnected: self._on_connected,
+            VenueDisconnected: self._on_disconnected,
+            RateLimited: self._on_rate_limited,
+            DeadlineReached: self._on_deadline,
+            OperatorRequest: self._on_operator,
+            ShutdownRequested: self._on_shutdown,
+            RunStarted: self._on_fact,
+            RunEnded: self._on_fact,
+        }
+
+    # What others may ask.
+
+    @property
+    def markets(self) -> Mapping[InstrumentId, MarketState]:
+        return self._markets
+
+    def market(self, instrument: InstrumentId) -> MarketState:
+        return self._markets[instrument]
+
+    @property
+    def stopped(self) -> bool:
+        """A stop was asked for and no order of ours may be alive any more."""
+        return self.gate.cancels_only and self.ledger.open_orders() == 0
+
+    def next_deadline_ns(self) -> int | None:
+        """When to be told `DeadlineReached`, if nothing happens before; None: never."""
+        return self._deadline_ns
+
+    # Facts in.
+
+    def apply(self, event: Event) -> None:
+        """Let one event change the state. Raises CoreError for an event about an instrument or venue it was not built
+        with: that is a bug of whoever sent it."""
+        try:
+            self._handlers[type(event)](event)
+        except KeyError as error:
+            raise CoreError(f"{type(event).__name__} names {error}, which this core does not know: {event!r}") from error
+
+    def _on_delta(self, event: BookDelta) -> None:
+        market = self._markets[event.instrument]
+        market.book.apply_delta(event)
+        self._book_moved(market, event.ts_local_ns)
+
+    def _on_top(self, event: TopOfBook) -> None:
+        market = self._markets[event.instrument]
+        market.book.apply_top(event)
+        self._book_moved(market, event.ts_local_ns)
+
+    def _on_snapshot(self, event: BookSnapshot) -> None:
+        market = self._markets[event.instrument]
+        market.book.apply_snapshot(event)
+        self._book_moved(market, event.ts_local_ns)
+
+    def _on_invalidated(self, event: BookInvalidated) -> None:
+        market = self._markets[event.instrument]
+        market.book.invalidate(event.cause)
+        self._touch(market, full=True)
+
+    def _book_moved(self, market: MarketState, ts_local_ns: int) -> None:
+        book = market.book
+        if book.trusted:
+            market.position.mark(book.half_ticks)
+            market.engine.observe(book, ts_local_ns)
+        if not market.touched:
+            market.touched = True
+            self._touched.append(market)
+
+    def _on_trade(self, event: PublicTrade) -> None:
+        self._touch(self._markets[event.instrument])
+
+    def _on_mark(self, event: MarkPriceUpdate) -> None:
+        market = self._markets[event.instrument]
+        market.facts.mark_half_ticks = event.mark_half_ticks
+        self._touch(market)
+
+    def _on_fact(self, event: Event) -> None:
+        """Kept in the journal for reports and reconciliation; nothing here depends on it."""
+
+    def _on_instrument(self, event: InstrumentUpdated) -> None:
+        """The contract changed under us: its orders are pulled and it stays out until a run is started with the new one."""
+        market = self._markets[event.instrument]
+        market.halts |= Reason.GRID_CHANGED.bit if event.definition.tradable else _MARKET_HALTED
+        self._touch(market, full=True)
+
+    def _on_stale(self, event: StreamStale) -> None:
+        market = self._markets[event.instrument]
+        market.book.invalidate(InvalidCause.UNSYNCHRONISED)
+        self._touch(market, full=True)
+
+    def _on_order(self, event: OrderEvent) -> None:
+        market = self._markets[event.instrument]
+        change = self.ledger.apply(event)
+        self._outboxes[venue_of(event.instrument)].apply(event)
+        order = change.order
+        if change.fill_lots:
+            self._book_fill(market, event, order, change.fill_lots, change.fill_ticks)
+        if order is not None and order.purpose is Purpose.QUOTE:
+            if change.rejected is not None:
+                market.lockouts.rejected(
+                    order.side,
+                    event.ts_local_ns,
+                    market.parameters.quoting.reject_lockout_ms,
+                    doubles=change.rejected is not RejectKind.POST_ONLY_CROSS,
+                )
+            elif change.accepted:
+                market.lockouts.accepted(order.side)
+        if "overfill" in change.flags or "foreign_fill" in change.flags:
+            market.lockouts.set_named(Reason.RECONCILING)
+            market.facts.reconciling = True
+        self._touch(market, full=True)
+
+    def _book_fill(
+        self, market: MarketState, event: OrderEvent, order: LedgerOrder | None, lots: int, ticks: int
+    ) -> None:
+        """A fill is a fact: it moves the position whatever else is wrong."""
+        if not isinstance(event, OrderFilled):
+            raise CoreError(f"the ledger saw a fill in {event!r}")
+        book = market.book
+        market.position.fill(
+            lots,
+            ticks,
+            mid_half_ticks=book.half_ticks if book.trusted else None,
+            fee_atto=None if event.fee is None else from_pair(event.fee),
+            maker=event.maker,
+        )
+        market.facts.position_lots = market.position.lots
+        if order is not None and order.purpose is Purpose.QUOTE:
+            market.lockouts.filled(order.side, event.ts_local_ns, market.parameters.quoting.fill_lockout_ms)
+
+    def _on_funding(self, event: FundingPaid) -> None:
+        self._markets[event.instrument].position.funding_paid(from_pair(event.amount))
+
+    def _on_connected(self, event: VenueConnected) -> None:
+        for market in self._of_venue(event.venue):
+            market.halts &= ~(_STARTING | _VENUE_DOWN)
+            self._touch(market, full=True)
+
+    def _on_disconnected(self, event: VenueDisconnected) -> None:
+        for market in self._of_venue(event.venue):
+            market.halts |= _VENUE_DOWN
+            market.book.invalidate(InvalidCause.DISCONNECTED)
+            self._touch(market, full=True)
+
+    def _on_rate_limited(self, event: RateLimited) -> None:
+        self._outboxes[event.venue].apply(event)
+        for market in self._of_venue(event.venue):
+            self._touch(market, full=True)
+
+    def _on_deadline(self, event: DeadlineReached) -> None:
+        now_ns = event.ts_local_ns
+        for order in self.ledger.expire(now_ns):
+            self._touch(self._markets[order.instrument], full=True)
+        for market in self._markets.values():
+            if market.deadline_ns is not None and market.deadline_ns <= now_ns:
+                self._touch(market, full=True)
+        self._deadline_ns = None
+
+    def _on_operator(self, event: OperatorRequest) -> None:
+        markets = self._markets.values() if event.instrument is None else (self._markets[event.instrument],)
+        if event.action is OperatorAction.KILL:
+            self._latch(f"operator {event.who}")
+        elif event.action is OperatorAction.CLEAR_KILL:
+            self.gate.clear()
+        for market in markets:
+            if event.action is OperatorAction.PAUSE:
+                market.halts |= _PAUSED
+            elif event.action is OperatorAction.RESUME:
+                market.halts &= ~_PAUSED
+            elif event.action is OperatorAction.CLEAR_KILL:
+                market.halts &= ~_KILLED
+            self._touch(market, full=True)
+
+    def _on_shutdown(self, event: ShutdownRequested) -> None:
+        self.gate.cancels_only = True
+        for market in self._markets.values():
+            market.halts |= _SHUTDOWN
+            self._touch(market, full=True)
+        self._cancel_everything(Reason.SHUTDOWN, event.ts_local_ns)
+
+    def _of_venue(self, venue: Venue) -> list[MarketState]:
+        if venue not in self._outboxes:
+            raise KeyError(venue)
+        return [market for market in self._markets.values() if market.instrument.venue == venue]
+
+    def _touch(self, market: MarketState, *, full: bool = False) -> None:
+        if full:
+            market.full = True
+        if not market.touched:
+            market.touched = True
+            self._touched.append(market)
+
+    # Commands out.
+
+    def decide(self, now_ns: int) -> Turn:
+        """Decide for every instrument that changed, and release what may leave. `now_ns` never steps back."""
+        if now_ns > self._now_ns:
+            self._now_ns = now_ns
+        now_ns = self._now_ns
+        touched, self._touched = self._touched, []
+        acted = self._deadline_ns is None
+        for market in touched:
+            market.touched = False
+            if market.decision_due(now_ns):
+                self._decide_market(market, now_ns)
+                acted = True
+        released = self._release(now_ns)
+        if acted or released:
+            self._deadline_ns = self._earliest_deadline_ns(now_ns)
+        if not (released or self._decided or self._refusals or self._dropped):
+            return Turn(now_ns)
+        turn = Turn(now_ns, tuple(self._decided), tuple(self._refusals), tuple(self._dropped), tuple(released))
+        self._decided, self._refusals, self._dropped = [], [], []
+        return turn
+
+    def _decide_market(self, market: MarketState, now_ns: int) -> None:
+        """One full decision: conditions, price, a row of the table per side, and the commands that follow."""
+        self.full_decisions += 1
+        if self.gate.limits_equity:
+            self._check_equity()
+        pricing, conditions = self._price(market, now_ns)
+        slots, surplus = self._slots(market)
+        decided = tuple(
+            self._decide_side(market, side, order, pricing, conditions, now_ns)
+            for side, order in zip(_SIDES, slots, strict=True)
+        )
+        market.full = False
+        market.decided_ns = now_ns
+        market.decided_trusted = market.book.trusted
+        market.pricing = pricing
+        self._stand(market, pricing, decided, slots)
+        market.refresh_deadline(now_ns)
+        if decided != market.decisions:
+            market.decisions = decided
+            self._decided.append(DecisionsChanged(market.id, now_ns, decided, _inputs(market, pricing)))
+        if surplus or decided[0].action is not Action.HOLD or decided[1].action is not Action.HOLD:
+            self._pursue(market, list(zip(decided, slots, strict=True)), surplus, now_ns)
+
+    def _price(self, market: MarketState, now_ns: int) -> tuple[Pricing | None, int]:
+        """What the engine would quote, and the withdraw reasons that hold for the whole instrument, as a mask."""
+        book = market.book
+        conditions = market.halts | market.lockouts.named_mask
+        fresh = now_ns - book.ts_local_ns <= market.max_book_age_ns
+        market.facts.book_fresh = fresh
+        if not book.trusted:
+            empty_side = book.invalid_cause is None and not book.crossed
+            return None, conditions | (_NO_REFERENCE if empty_side else _BOOK_INVALID)
+        if not fresh:
+            return None, conditions | _BOOK_STALE
+        pricing = market.engine.price(book, market.position.lots, now_ns)
+        if isinstance(pricing, int):
+            return None, conditions | pricing
+        return pricing, conditions
+
+    def _slots(self, market: MarketState) -> tuple[list[LedgerOrder | None], list[LedgerOrder]]:
+        """The order working in each side's slot, and orders of ours that have none."""
+        slots: list[LedgerOrder | None] = []
+        surplus: list[LedgerOrder] = []
+        for side in _SIDES:
+            orders = market.quotes[side]
+            if orders and orders[0].final or len(orders) > 1:
+                orders = market.quotes[side] = [order for order in orders if not order.final]
+            if len(orders) > 1:
+                touch = market.book.bid_ticks if side is Side.BUY else market.book.ask_ticks
+                pairs, left_over, _ = pair_levels(side, [(o.client_id, o.ticks) for o in orders], [(0, touch)])
+                by_id = {order.client_id: order for order in orders}
+                surplus += [by_id[client_id] for client_id in left_over]
+                slots.append(by_id[pairs[0][0]])
+            else:
+                slots.append(orders[0] if orders else None)
+        return slots, surplus
+
+    def _decide_side(
+        self,
+        market: MarketState,
+        side: Side,
+        order: LedgerOrder | None,
+        pricing: Pricing | None,
+        conditions: int,
+        now_ns: int,
+    ) -> Decision:
+        quoting = market.parameters.quoting
+        conditions |= market.lockouts.mask(side, now_ns)
+        if order is not None:
+            conditions |= order.pending_bits
+        if self._outboxes[market.instrument.venue].closed(now_ns):
+            conditions |= _VENUE_BACKOFF
+        if pricing is None:
+            action, reasons = decide_row(conditions, order is not None, None, False, quoting.lockout_action)
+            return Decision(side, 0, action, None, reasons)
+        quote = pricing.bid if side is Side.BUY else pricing.ask
+        conditions |= quote.obstacles
+        if order is None:
+            action, reasons = decide_row(conditions, False, None, False, quoting.lockout_action)
+        else:
+            allowed = tolerance_ticks(pricing.half_spread_ticks, quoting.tolerance_frac, quote.ticks)
+            action, reasons = decide_row(
+                conditions,
+                True,
+                verdict(side, order.ticks, quote.ticks, allowed),
+                _size_is_off(order.remaining_lots, quote.lots, market.parameters.order_lots, quoting.size_tolerance),
+                quoting.lockout_action,
+            )
+        target = QuoteTarget(quote.ticks, quote.lots, quote.raw_ticks) if action is Action.QUOTE else None
+        return Decision(side, 0, action, target, reasons)
+
+    def _stand(
+        self,
+        market: MarketState,
+        pricing: Pricing | None,
+        decided: tuple[Decision, ...],
+        slots: list[LedgerOrder | None],
+    ) -> None:
+        """Write down how far the fair price may move before this decision has to be made again (EXECUTION 3.1)."""
+        market.fair_low, market.fair_high = -inf, inf
+        market.bid_clamped_at = market.ask_clamped_at = None
+        if pricing is None:
+            return
+        quoting = market.parameters.quoting
+        half = pricing.half_spread_ticks
+        low, high = -inf, inf
+        for decision, order in zip(decided, slots, strict=True):
+            quote = pricing.bid if decision.side is Side.BUY else pricing.ask
+            if decision.action is Action.QUOTE:
+                working = quote.ticks
+            elif order is not None and decision.reasons[0] is Reason.WITHIN_TOLERANCE:
+                working = order.ticks
+            else:
+                continue
+            allowed = tolerance_ticks(half, quoting.tolerance_frac, quote.ticks)
+            side_low, side_high = validity(decision.side, pricing.fair_ticks, quote.raw_ticks, working, allowed)
+            # A bid's interval is open above, an ask's below (a move of exactly that size already calls for a move).
+            if decision.side is Side.BUY:
+                side_high = nextafter(side_high, -inf)
+                market.bid_clamped_at = market.book.ask_ticks if quote.clamped else None
+            else:
+                side_low = nextafter(side_low, inf)
+                market.ask_clamped_at = market.book.bid_ticks if quote.clamped else None
+            low, high = max(low, side_low), min(high, side_high)
+        market.fair_low, market.fair_high = low, high
+
+    def _pursue(
+        self, market: MarketState, slots: list[Slot], surplus: list[LedgerOrder], now_ns: int
+    ) -> None:
+        """Plan, ask the gate, and put what it approves into the outbox."""
+        capabilities = self.parameters.venues[market.instrument.venue]
+        for intent in plan(market.id, slots, surplus, capabilities, self._next_client_id):
+            self._submit(intent, market, now_ns)
+
+    def _submit(self, intent: Intent, market: MarketState | None, now_ns: int) -> None:
+        facts = None if market is None else market.facts
+        verdict_ = self.gate.review(intent, facts, self.ledger, now_ns)
+        if isinstance(verdict_, Refusal):
+            self._refusals.append(verdict_)
+            return
+        self.ledger.queue(intent, now_ns)
+        if market is not None and isinstance(intent, PlaceOrder):
+            order = self.ledger.get(intent.client_id)
+            if order is not None:
+                market.quotes[intent.side].append(order)
+        venue = intent.venue if isinstance(intent, CancelAll) else venue_of(intent.instrument)
+        self._drop(self._outboxes[venue].offer(verdict_, now_ns), now_ns)
+
+    def _release(self, now_ns: int) -> list[ApprovedCommand]:
+        released: list[ApprovedCommand] = []
+        for outbox in self._outboxes.values():
+            if not outbox.waiting:
+                continue
+            leaving, dropped = outbox.release(now_ns, self.ledger.open_orders())
+            self._drop(dropped, now_ns)
+            for approved in leaving:
+                command = approved.command
+                self.ledger.released(command, now_ns)
+                if isinstance(command, PlaceOrder | AmendOrder):
+                    self._start_order_lockout(command, now_ns)
+            released += leaving
+        return released
+
+    def _start_order_lockout(self, command: PlaceOrder | AmendOrder, now_ns: int) -> None:
+        order = self.ledger.get(command.client_id)
+        if order is not None and order.purpose is Purpose.QUOTE:
+            market = self._markets[command.instrument]
+            market.lockouts.ordered(order.side, now_ns, market.parameters.quoting.order_lockout_ms)
+            market.refresh_deadline(now_ns)
+
+    def _drop(self, dropped: list[DroppedCommand], now_ns: int) -> None:
+        for drop in dropped:
+            self.ledger.dropped(drop.command, drop.code, now_ns)
+            if not isinstance(drop.command, CancelAll):
+                self._touch(self._markets[drop.command.instrument], full=True)
+        self._dropped += dropped
+
+    def _merge(self, place: PlaceOrder, amend: AmendOrder, now_ns: int) -> ApprovedCommand | Refusal:
+        """A queued place takes over its amend's price and size: one command, reviewed like any other."""
+        return self.gate.merge(place, amend, self._markets[place.instrument].facts, self.ledger, now_ns)
+
+    def _next_client_id(self) -> ClientOrderId:
+        self.last_client_id = ClientOrderId(next(self._client_ids))
+        return self.last_client_id
+
+    def _check_equity(self) -> None:
+        equity = sum(market.position.total_atto for market in self._markets.values())
+        if self.gate.set_equity(equity):
+            self._latch("loss limit")
+
+    def _latch(self, cause: str) -> None:
+        """Stop quoting everywhere until an operator clears it."""
+        self.gate.latch(cause)
+        for market in self._markets.values():
+            market.halts |= _KILLED
+            self._touch(market, full=True)
+        self._cancel_everything(Reason.KILL_LATCHED, self._now_ns)
+
+    def _cancel_everything(self, reason: Reason, now_ns: int) -> None:
+        for venue in self._outboxes:
+            self._submit(CancelAll(venue, (reason,)), None, now_ns)
+
+    def _earliest_deadline_ns(self, now_ns: int) -> int | None:
+        if self._touched:
+            return now_ns  # something changed while deciding: come back at once
+        earliest: int | None = self.ledger.next_deadline_ns()
+        for outbox in self._outboxes.values():
+            earliest = _sooner(earliest, outbox.next_deadline_ns())
+        for market in self._markets.values():
+            earliest = _sooner(earliest, market.deadline_ns)
+        return earliest
+
+
+def _sooner(a: int | None, b: int | None) -> int | None:
+    if a is None:
+        return b
+    return a if b is None or a < b else b
+
+
+def _size_is_off(remaining: int, target: int, order_lots: int, tolerance: float) -> bool:
+    """Outside the size tolerance; a target that a limit has trimmed forces any larger order down."""
+    if target < order_lots and remaining > target:
+        return True
+    return not (1.0 - tolerance) * target <= remaining <= (1.0 + tolerance) * target
+
+
+def _inputs(market: MarketState, pricing: Pricing | None) -> DecisionInputs:
+    if pricing is None:
+        book = market.book
+        mid = book.half_ticks * 0.5 if book.trusted else None
+        return DecisionInputs(mid, None, None, market.position.lots, 0.0, None, None, None, None, None)
+    spread = pricing.spread
+    return DecisionInputs(
+        pricing.mid_ticks,
+        pricing.fair_ticks,
+        pricing.sigma_bps,
+        market.position.lots,
+        pricing.q,
+        pricing.reservation_ticks,
+        spread.half_bps,
+        spread.skew_bps,
+        spread.tau_s,
+        tolerance_ticks(pricing.half_spread_ticks, market.parameters.quoting.tolerance_frac, pricing.bid.ticks),
+    )

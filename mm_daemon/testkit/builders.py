@@ -1,0 +1,119 @@
+"""Short constructors for instruments, parameters, books and events, with harmless defaults. Times in milliseconds."""
+
+from decimal import Decimal
+
+from mm_daemon.core.parameters import CoreParameters, MarketParameters
+from mm_daemon.domain.capabilities import Capabilities
+from mm_daemon.domain.events import BookDelta, BookSnapshot, Levels, PublicTrade, VenueConnected
+from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue
+from mm_daemon.domain.orders import ClientOrderId, Side
+from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.risk.limits import AccountLimits, MarketLimits
+
+MS = 1_000_000
+VENUE = Venue("test")
+
+
+def instrument(
+    symbol: str = "BTC-USDT",
+    *,
+    venue: str = VENUE,
+    tick: str = "0.1",
+    lot: str = "0.001",
+    maker_fee_ppm: int = 0,
+    taker_fee_ppm: int = 0,
+    min_notional: str = "0",
+) -> Instrument:
+    base, _, quote = symbol.partition("-")
+    return Instrument(
+        venue=Venue(venue),
+        symbol=symbol,
+        base=base,
+        quote=quote or "USDT",
+        tick=Decimal(tick),
+        lot=Decimal(lot),
+        min_notional=Decimal(min_notional),
+        maker_fee_ppm=maker_fee_ppm,
+        taker_fee_ppm=taker_fee_ppm,
+    )
+
+
+def market(
+    contract: Instrument | None = None,
+    *,
+    order_lots: int = 10,
+    max_position_lots: int = 50,
+    min_position_lots: int | None = None,
+    quoting: QuoteParameters | None = None,
+    collar_bps: float = 500.0,
+) -> MarketParameters:
+    return MarketParameters(
+        instrument=contract or instrument(),
+        order_lots=order_lots,
+        quoting=quoting or QuoteParameters(),
+        limits=MarketLimits(
+            max_position_lots=max_position_lots,
+            min_position_lots=-max_position_lots if min_position_lots is None else min_position_lots,
+            max_order_lots=order_lots * 4,
+            collar_bps=collar_bps,
+        ),
+    )
+
+
+def core_parameters(
+    *markets: MarketParameters,
+    capabilities: Capabilities | None = None,
+    account: AccountLimits | None = None,
+    first_client_id: int = 1,
+) -> CoreParameters:
+    chosen = markets or (market(),)
+    venues = {m.instrument.venue: capabilities or Capabilities(amend=True, simulated=True) for m in chosen}
+    return CoreParameters(
+        markets=chosen,
+        venues=venues,
+        account=account or AccountLimits(),
+        first_client_id=ClientOrderId(first_client_id),
+    )
+
+
+def connected(at_ms: int = 0, *, venue: str = VENUE) -> VenueConnected:
+    return VenueConnected(Venue(venue), at_ms * MS, at_ms * MS)
+
+
+def snapshot(
+    at_ms: int,
+    bid: int,
+    ask: int,
+    *,
+    lots: int = 1000,
+    depth: int = 5,
+    update_id: int = 1,
+    symbol: InstrumentId = InstrumentId("test:BTC-USDT"),
+) -> BookSnapshot:
+    """A book with `depth` adjoining levels of equal size on each side."""
+    bids: Levels = tuple((bid - i, lots) for i in range(depth))
+    asks: Levels = tuple((ask + i, lots) for i in range(depth))
+    return BookSnapshot(symbol, at_ms * MS, at_ms * MS, bids, asks, update_id)
+
+
+def delta(
+    at_ms: int,
+    *,
+    bids: Levels = (),
+    asks: Levels = (),
+    update_id: int = 2,
+    symbol: InstrumentId = InstrumentId("test:BTC-USDT"),
+) -> BookDelta:
+    return BookDelta(symbol, at_ms * MS, at_ms * MS, bids, asks, update_id)
+
+
+def trade(
+    at_ms: int,
+    aggressor: Side,
+    ticks: int,
+    lots: int,
+    *,
+    trade_id: int = 1,
+    symbol: InstrumentId = InstrumentId("test:BTC-USDT"),
+) -> PublicTrade:
+    return PublicTrade(symbol, at_ms * MS, at_ms * MS, aggressor, ticks, lots, trade_id)
