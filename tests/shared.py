@@ -7,6 +7,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("MM_SHARED", ROOT.parent / "shared")).resolve()
+USED: set[Path] = set()
+"""The files that tests of this run asked for and got."""
 
 
 def shared_file(relative: str) -> Path:
@@ -14,4 +16,5 @@ def shared_file(relative: str) -> Path:
     path = SHARED / relative
     if not path.exists():
         pytest.skip(f"ABSENT: {path}")
+    USED.add(path)
     return path

@@ -1,0 +1,63 @@
+# `make run` and `make test` each set up what they need: python3 (3.11 or newer) with venv, make, and a package index.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CONFIG ?= config.yaml
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check bench fmt lint types lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-6s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.project ## make .venv from requirements.lock, where it is missing or outdated
+
+$(VENV)/.locked: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; $(PYTHON) is `$(PYTHON) --version 2>&1`. Try: make PYTHON=python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+$(VENV)/.project: $(VENV)/.locked pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: setup ## quote on paper, on the embedded market, until Ctrl-C (CONFIG=file for another configuration)
+	@$(BIN)/mm-daemon run --config $(CONFIG)
+
+lint: setup ## style, format and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: setup ## strict types
+	$(BIN)/mypy
+
+test: lint types ## everything the pipeline runs: lint, types, contracts, tests
+	$(BIN)/pytest -q -m "not slow and not bench"
+
+check: lint types ## everything, the slow proofs too
+	$(BIN)/pytest -q -m "not bench"
+
+bench: setup ## measurements, printed
+	$(BIN)/pytest -q -s -m bench -o addopts="--strict-markers" tests/bench
+
+fmt: setup ## write the format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: ## pin again what pyproject.toml asks for
+	$(PYTHON) -m venv --clear build/lock
+	build/lock/bin/python -m pip install --quiet pip-tools
+	build/lock/bin/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); print(*p["build-system"]["requires"], \
+		*p["project"]["dependencies"], *p["dependency-groups"]["dev"], sep="\n")' > build/lock/requirements.in
+	build/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o build/lock/pins.txt build/lock/requirements.in
+	{ echo "# Exact pins of what pyproject.toml asks for, to run and to develop. Written by make lock."; \
+		grep -v '^# The following' build/lock/pins.txt; } > requirements.lock
+
+clean: ## remove what was made here
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find mm_daemon connectors tests -name __pycache__ -type d -prune -exec rm -rf {} +
