@@ -1,0 +1,133 @@
+"""The heart: takes events from the inbox, keeps them, lets the core answer, and lets the answer out.
+
+One turn, always in this order:
+
+1. take what waits, orders and control first; add `DeadlineReached` when the core's own deadline has come;
+2. write each event into the journal's buffer, then `core.apply` it;
+3. `core.decide(now)` once; its decisions and commands join the buffer;
+4. one write(2): from here on the cause of every effect is kept;
+5. the released commands go to the gateway.
+
+`now` is the latest `ts_local_ns` seen, never less than the one before: the core never sees time run backwards, although
+two connectors may stamp their messages out of order. Run by the supervisor as an essential child; the only place that
+changes trading state.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from mm_daemon.domain.decisions import ApprovedCommand, Turn
+from mm_daemon.domain.events import DeadlineReached, Event, RunEnded
+from mm_daemon.runtime.clock import Clock
+from mm_daemon.runtime.inbox import Inbox
+
+BATCH_LIMIT = 512
+"""Events in one turn: a burst must not keep the loop from reading its sockets."""
+
+LEAST_DELAY_S = 0.0005
+"""Shortest sleep for a deadline, so that one that stays in the past cannot spin the loop."""
+
+
+class Core(Protocol):
+    """What the loop needs of `core/trading_core.py`."""
+
+    def apply(self, event: Event) -> None: ...
+
+    def decide(self, now_ns: int) -> Turn: ...
+
+    def next_deadline_ns(self) -> int | None: ...
+
+
+class TurnLog(Protocol):
+    """What the loop needs of the journal. Errors are JournalError."""
+
+    def event(self, event: Event) -> None: ...
+
+    def turn(self, turn: Turn) -> None: ...
+
+    def flush(self) -> None: ...
+
+
+class CoreLoop:
+    def __init__(
+        self,
+        core: Core,
+        *,
+        inbox: Inbox,
+        journal: TurnLog,
+        clock: Clock,
+        carry: Callable[[Sequence[ApprovedCommand]], None],
+        observe: Callable[[Turn, Sequence[Event]], None],
+    ) -> None:
+        """`observe` is shown every turn and its order, account and control events, after the commands have left."""
+        self._core = core
+        self._inbox = inbox
+        self._journal = journal
+        self._clock = clock
+        self._carry = carry
+        self._observe = observe
+        self._now_ns = 0
+        self.turns = 0
+        self.events = 0
+        self.ended = False
+
+    @property
+    def now_ns(self) -> int:
+        """The core's now."""
+        return self._now_ns
+
+    async def run(self) -> None:
+        """Turn until `RunEnded` has gone through. Whatever the core or the journal raises passes to the caller."""
+        awake = asyncio.Event()
+        self._inbox.wake = awake.set
+        if self._inbox:
+            awake.set()
+        loop = asyncio.get_running_loop()
+        while not self.ended:
+            timer = self._timer(loop, awake)
+            await awake.wait()
+            if timer is not None:
+                timer.cancel()
+            awake.clear()
+            backlog = self.turn()
+            while backlog:
+                await asyncio.sleep(0)  # let the sockets be read between turns
+                backlog = self.turn()
+
+    def turn(self) -> bool:
+        """One turn. Says whether there is already something for another."""
+        batch, urgent = self._inbox.take(BATCH_LIMIT)
+        self._add_deadline(batch)
+        if not batch:
+            return False
+        now_ns = self._now_ns
+        keep, apply = self._journal.event, self._core.apply
+        for event in batch:
+            if event.ts_local_ns > now_ns:
+                now_ns = event.ts_local_ns
+            keep(event)
+            apply(event)
+        self._now_ns = now_ns
+        turn = self._core.decide(now_ns)
+        self._journal.turn(turn)
+        self._journal.flush()
+        if turn.released:
+            self._carry(turn.released)
+        self.turns += 1
+        self.events += len(batch)
+        self._observe(turn, batch[:urgent])
+        self.ended = any(isinstance(event, RunEnded) for event in batch[:urgent])
+        return len(self._inbox) > 0 and not self.ended
+
+    def _add_deadline(self, batch: list[Event]) -> None:
+        deadline_ns = self._core.next_deadline_ns()
+        if deadline_ns is not None and deadline_ns <= (now_ns := max(self._clock.now_ns(), self._now_ns)):
+            batch.append(DeadlineReached(now_ns))
+
+    def _timer(self, loop: asyncio.AbstractEventLoop, awake: asyncio.Event) -> asyncio.TimerHandle | None:
+        """Wakes the loop at the core's deadline."""
+        deadline_ns = self._core.next_deadline_ns()
+        if deadline_ns is None:
+            return None
+        return loop.call_later(max(LEAST_DELAY_S, self._clock.delay_s(deadline_ns)), awake.set)

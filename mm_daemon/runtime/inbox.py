@@ -1,0 +1,138 @@
+"""Where every event waits for the core: two bounded lanes, orders and control before market.
+
+Connectors call `put` (through `ConnectorContext.emit`) from the event loop's thread; it never blocks. Only the core
+loop takes. Nothing is lost in silence: an overflowing market lane gives up the instrument with the longest backlog and
+says so with `BookInvalidated`; an overflowing order lane takes the venue down and tells the run to stop, because an
+unseen order event means that we no longer know our orders.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any, cast
+
+from mm_daemon.domain.events import (
+    BookDelta,
+    BookInvalidated,
+    BookSnapshot,
+    Event,
+    FundingUpdate,
+    InvalidCause,
+    MarketEvent,
+    MarkPriceUpdate,
+    PublicTrade,
+    StreamStale,
+    TopOfBook,
+    VenueDisconnected,
+)
+from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
+
+_MARKET: frozenset[type] = frozenset(
+    {BookDelta, TopOfBook, PublicTrade, BookSnapshot, BookInvalidated, MarkPriceUpdate, FundingUpdate, StreamStale}
+)
+"""What may be given up for a resynchronised book; `InstrumentUpdated` travels with the orders and never is."""
+
+
+class Inbox:
+    __slots__ = (
+        "_awake",
+        "_market",
+        "_market_limit",
+        "_order_limit",
+        "_orders",
+        "dropped_market",
+        "dropped_orders",
+        "on_lost_market",
+        "on_lost_orders",
+        "wake",
+    )
+
+    def __init__(self, *, market_limit: int = 1 << 16, order_limit: int = 1 << 14) -> None:
+        self._orders: deque[Event] = deque()
+        self._market: deque[MarketEvent] = deque()
+        self._market_limit = market_limit
+        self._order_limit = order_limit
+        self._awake = False
+        self.dropped_market = 0
+        self.dropped_orders = 0
+        self.wake: Callable[[], None] = _nothing
+        """Called on the first event after a `take`."""
+        self.on_lost_market: Callable[[InstrumentId], None] = _nothing_for
+        """Called when an instrument was given up: somebody should ask its venue for a new snapshot."""
+        self.on_lost_orders: Callable[[Venue], None] = _nothing_for
+        """Called when order events of a venue were lost."""
+
+    def __len__(self) -> int:
+        return len(self._orders) + len(self._market)
+
+    def put(self, event: Event) -> None:
+        if type(event) in _MARKET:
+            market_event = cast("MarketEvent", event)
+            if len(self._market) >= self._market_limit:
+                self._give_up_longest(market_event)
+            else:
+                self._market.append(market_event)
+        elif len(self._orders) >= self._order_limit and (venue := _venue_of(event)) is not None:
+            self._lose_order_event(event, venue)
+        else:
+            self._orders.append(event)
+        if not self._awake:
+            self._awake = True
+            self.wake()
+
+    def take(self, limit: int) -> tuple[list[Event], int]:
+        """Up to `limit` waiting events, and how many of them (the first) came by the order lane."""
+        orders, market = self._orders, self._market
+        batch: list[Event]
+        if len(orders) <= limit:
+            batch = list(orders)
+            orders.clear()
+        else:
+            batch = [orders.popleft() for _ in range(limit)]
+        urgent = len(batch)
+        room = limit - urgent
+        if len(market) <= room:
+            batch.extend(market)
+            market.clear()
+            self._awake = bool(orders)
+        else:
+            batch.extend([market.popleft() for _ in range(room)])
+        return batch, urgent
+
+    def _give_up_longest(self, event: MarketEvent) -> None:
+        backlog = Counter(waiting.instrument for waiting in self._market)
+        instrument, waiting_events = backlog.most_common(1)[0]
+        self.dropped_market += waiting_events
+        self._market = deque(waiting for waiting in self._market if waiting.instrument != instrument)
+        detail = f"{waiting_events} events dropped: the core was too late"
+        self._market.append(
+            BookInvalidated(instrument, event.ts_venue_ns, event.ts_local_ns, InvalidCause.OVERFLOW, detail)
+        )
+        if event.instrument == instrument:
+            self.dropped_market += 1
+        else:
+            self._market.append(event)
+        self.on_lost_market(instrument)
+
+    def _lose_order_event(self, event: Event, venue: Venue) -> None:
+        self.dropped_orders += 1
+        if self.dropped_orders == 1:
+            self._orders.append(VenueDisconnected(venue, 0, event.ts_local_ns, "order lane overflow"))
+            self.on_lost_orders(venue)
+
+
+def _venue_of(event: Event) -> Venue | None:
+    """The venue an event speaks of; None for control events, which are never dropped."""
+    told: Any = event
+    venue = getattr(told, "venue", None)
+    if venue is not None:
+        return cast("Venue", venue)
+    instrument = getattr(told, "instrument", None)
+    return venue_of(instrument) if instrument is not None and hasattr(told, "ts_venue_ns") else None
+
+
+def _nothing() -> None:
+    """Nobody listens."""
+
+
+def _nothing_for(_what: str) -> None:
+    """Nobody listens."""

@@ -1,0 +1,127 @@
+"""Commands on their way to a venue."""
+
+import asyncio
+
+import pytest
+
+from mm_daemon.domain.errors import CoreError
+from mm_daemon.domain.events import CommandOutcomeUnknown, CommandSent, Event
+from mm_daemon.domain.orders import Operation
+from mm_daemon.runtime.gateway import OrderGateway, batches
+from mm_daemon.testkit.virtual_loop import VirtualLoop, run_virtual
+from tests.unit.runtime.parts import VENUE, DiaryConnector, cancel, cancel_all, place, released
+
+
+class Desk:
+    """A gateway over one diary connector, and what it emitted and reported."""
+
+    def __init__(self, connector: DiaryConnector, loop: VirtualLoop) -> None:
+        self.events: list[Event] = []
+        self.reports: list[str] = []
+        self.gateway = OrderGateway(
+            {VENUE: connector},
+            emit=self.events.append,
+            now_ns=loop.now_ns,
+            report=lambda _venue, text: self.reports.append(text),
+        )
+
+    async def serve_for(self, seconds: float) -> None:
+        tasks = [asyncio.ensure_future(self.gateway.serve(venue)) for venue in self.gateway.real_venues]
+        await asyncio.sleep(seconds)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def said(self) -> list[tuple[type, int, Operation]]:
+        return [
+            (type(event), event.client_id, event.operation)
+            for event in self.events
+            if isinstance(event, CommandSent | CommandOutcomeUnknown)
+        ]
+
+
+def test_batches_keep_order_and_kind() -> None:
+    """Neighbours of one kind share a batch up to the venue's maximum; cancel-all stands alone."""
+    commands = released(cancel(1), cancel(2), cancel(3), cancel_all(), place(4), place(5))
+    grouped = [[approved.command for approved in batch] for batch in batches(commands, 2)]
+    assert grouped == [[cancel(1), cancel(2)], [cancel(3)], [cancel_all()], [place(4), place(5)]]
+
+
+def test_simulated_venue_is_called_at_once() -> None:
+    """A venue in this process has the commands before `carry` returns, and no `CommandSent` is invented for it."""
+
+    async def main(loop: VirtualLoop) -> None:
+        connector = DiaryConnector(simulated=True)
+        desk = Desk(connector, loop)
+        desk.gateway.carry(released(place(1), place(2), cancel_all()))
+        assert connector.diary == [[place(1), place(2)], "cancel_all"]
+        assert desk.events == []
+        assert desk.gateway.real_venues == ()
+
+    run_virtual(main)
+
+
+def test_simulated_venue_that_waits_is_a_bug() -> None:
+    """A connector that claims to be simulated but awaits something is refused loudly."""
+
+    async def main(loop: VirtualLoop) -> None:
+        desk = Desk(DiaryConnector(simulated=True, send_s=0.1), loop)
+        with pytest.raises(CoreError, match="waited in send"):
+            desk.gateway.carry(released(place(1)))
+
+    run_virtual(main)
+
+
+def test_real_venue_does_not_hold_up_the_caller() -> None:
+    """`carry` returns before a slow venue has taken anything; order is kept and each command is said to be sent."""
+
+    async def main(loop: VirtualLoop) -> None:
+        connector = DiaryConnector(send_s=0.5)
+        desk = Desk(connector, loop)
+        desk.gateway.carry(released(place(1)))
+        desk.gateway.carry(released(cancel(2)))
+        assert connector.diary == []
+        await desk.serve_for(2.0)
+        assert connector.diary == [[place(1)], [cancel(2)]]
+        assert desk.said() == [(CommandSent, 1, Operation.PLACE), (CommandSent, 2, Operation.CANCEL)]
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("trouble", ["exception", "timeout"])
+def test_failed_send_leaves_the_outcome_unknown_and_is_not_repeated(trouble: str) -> None:
+    """An exception or a timeout is neither an accept nor a refusal; the command goes out once."""
+
+    async def main(loop: VirtualLoop) -> None:
+        connector = DiaryConnector(batch_max=5, send_s=60.0 if trouble == "timeout" else 0.0)
+        connector.fails_with = ConnectionResetError("peer went away")
+        desk = Desk(connector, loop)
+        desk.gateway.carry(released(place(1), place(2)))
+        await desk.serve_for(10.0)
+        assert desk.said() == [
+            (CommandSent, 1, Operation.PLACE),
+            (CommandSent, 2, Operation.PLACE),
+            (CommandOutcomeUnknown, 1, Operation.PLACE),
+            (CommandOutcomeUnknown, 2, Operation.PLACE),
+        ]
+        assert len(desk.reports) == 1
+        assert connector.diary == []
+
+    run_virtual(main)
+
+
+def test_gateway_goes_on_after_a_failure() -> None:
+    """One failed batch does not stop the cancels behind it."""
+
+    async def main(loop: VirtualLoop) -> None:
+        connector = DiaryConnector()
+        desk = Desk(connector, loop)
+        connector.fails_with = ConnectionResetError("peer went away")
+        desk.gateway.carry(released(place(1)))
+        await desk.serve_for(0.1)
+        connector.fails_with = None
+        desk.gateway.carry(released(cancel_all()))
+        await desk.serve_for(0.1)
+        assert connector.diary == ["cancel_all"]
+
+    run_virtual(main)
