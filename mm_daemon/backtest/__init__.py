@@ -1,0 +1,1 @@
+"""The deterministic driver: backtests and the replay of journals, without a loop and without a clock."""
