@@ -22,8 +22,8 @@ class MarketState:
     """State of one instrument. Times in nanoseconds of the core's clock, prices in ticks."""
 
     __slots__ = (
-        "bid_clamped_at",
         "ask_clamped_at",
+        "bid_clamped_at",
         "book",
         "deadline_ns",
         "decide_interval_ns",
@@ -62,7 +62,11 @@ class MarketState:
             collar_bps=limits.collar_bps,
         )
         self.position = Position(parameters.instrument)
-        self.lockouts = LockoutSet()
+        self.lockouts = LockoutSet(
+            parameters.quoting.fill_lockout_ms,
+            parameters.quoting.order_lockout_ms,
+            parameters.quoting.reject_lockout_ms,
+        )
         self.facts = MarketFacts(parameters.instrument, limits, self.book)
         self.quotes: dict[Side, list[LedgerOrder]] = {Side.BUY: [], Side.SELL: []}
         """Our quotes that may be alive, oldest first."""
@@ -89,7 +93,9 @@ class MarketState:
         return orders[0] if orders else None
 
     def refresh_deadline(self, now_ns: int) -> None:
-        """When this instrument must be decided again even if nothing happens: a lockout ends, or the book turns stale."""
+        """When this instrument must be decided again even if nothing happens: a lockout ends, or the book turns
+        stale.
+        """
         self.deadline_ns = self.lockouts.next_expiry_ns(now_ns)
         if self.pricing is not None:
             stale_ns = self.book.ts_local_ns + self.max_book_age_ns + 1

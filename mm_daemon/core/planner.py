@@ -1,7 +1,7 @@
 """From decisions to intents: the smallest list of commands that moves what is working to what was decided.
 
-A pure function of decisions, working orders and capabilities (EXECUTION 4). Run again on the state it asked for, it returns
-nothing. It never amends what may be dead, never lets two of ours meet, and leaves limits to the gate.
+A pure function of decisions, working orders and capabilities (EXECUTION 4). Run again on the state it asked for, it
+returns nothing. It never amends what may be dead, never lets two of ours meet, and leaves limits to the gate.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -34,23 +34,26 @@ def plan(
 ) -> list[Intent]:
     """Intents in the order they must leave: cancels, amends outward, amends inward, places.
 
-    `surplus` are orders of ours that may be alive and belong to no slot; they are cancelled. A move or a place that would
-    meet another of our orders waits: the obstructing order is moved first, and its acknowledgement brings the next decision.
+    `surplus` are orders of ours that may be alive and belong to no slot; they are cancelled. A move or a place that
+    would meet another of our orders waits: the obstructing order is moved first, and its acknowledgement brings the
+    next decision.
     """
     cancels: list[Intent] = [
-        CancelOrder(instrument, order.client_id, (Reason.SURPLUS,)) for order in surplus if order.cancel is InFlight.NONE
+        CancelOrder(instrument, order.client_id, (Reason.SURPLUS,))
+        for order in surplus
+        if order.cancel is InFlight.NONE
     ]
     outward: list[Intent] = []
     inward: list[Intent] = []
     places: list[Intent] = []
-    for decision, order in slots:
+    for decision, working in slots:
         if decision.action is Action.HOLD:
             continue
         target = decision.target
         if decision.action is Action.WITHDRAW or target is None:
-            if order is not None and order.cancel is InFlight.NONE:
-                cancels.append(CancelOrder(instrument, order.client_id, decision.reasons))
-        elif order is None:
+            if working is not None and working.cancel is InFlight.NONE:
+                cancels.append(CancelOrder(instrument, working.client_id, decision.reasons))
+        elif working is None:
             if _free(decision.side, target.ticks, None, slots):
                 places.append(
                     PlaceOrder(
@@ -65,12 +68,16 @@ def plan(
                     )
                 )
         elif not capabilities.amend:
-            cancels.append(CancelOrder(instrument, order.client_id, decision.reasons))
-        elif _free(decision.side, target.ticks, order, slots):
+            cancels.append(CancelOrder(instrument, working.client_id, decision.reasons))
+        elif _free(decision.side, target.ticks, working, slots):
             amend = AmendOrder(
-                instrument, order.client_id, target.ticks, _amend_lots(order, target, capabilities), decision.reasons
+                instrument,
+                working.client_id,
+                target.ticks,
+                _amend_lots(working, target, capabilities),
+                decision.reasons,
             )
-            (outward if (target.ticks - order.ticks) * decision.side < 0 else inward).append(amend)
+            (outward if (target.ticks - working.ticks) * decision.side < 0 else inward).append(amend)
     return [*cancels, *outward, *inward, *places]
 
 

@@ -1,14 +1,14 @@
 """The heart: facts in by `apply`, commands out by `decide`. Live, paper, backtest and replay run this very class.
 
-It reads no clock, draws no chance, logs nothing and touches no file. An event changes state; a decision turns state into
-quotes with reasons, reasons into intents, intents through the risk gate into commands, and commands through the outbox to
-whoever drives it. The driver (`runtime/core_loop.py`, `backtest/runner.py`, `backtest/replay.py`) applies a batch of events
-in order, then calls `decide` once with the last event's local time, and answers `next_deadline_ns` with `DeadlineReached`.
+It reads no clock, draws no chance, logs nothing and touches no file. An event changes state; a decision turns state
+into quotes with reasons, reasons into intents, intents through the risk gate into commands, and commands through the
+outbox to whoever drives it. The driver (`runtime/core_loop.py`, `backtest/runner.py`, `backtest/replay.py`) applies a
+batch of events in order, then calls `decide` once with the last event's local time, and answers `next_deadline_ns`
+with `DeadlineReached`.
 """
 
 from collections.abc import Callable, Mapping
 from itertools import count
-from math import inf, nextafter
 
 from mm_daemon.core.market import MarketState
 from mm_daemon.core.order_ledger import LedgerOrder, OrderLedger
@@ -16,9 +16,6 @@ from mm_daemon.core.outbox import Outbox
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.planner import Slot, pair_levels, plan
 from mm_daemon.domain.decisions import (
-    IN_FLIGHT_MASK,
-    LOCKOUT_MASK,
-    PACING_MASK,
     Action,
     AmendOrder,
     ApprovedCommand,
@@ -75,10 +72,10 @@ from mm_daemon.domain.events import (
 )
 from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
 from mm_daemon.domain.money import from_pair
-from mm_daemon.domain.orders import ClientOrderId, Purpose, RejectKind, Side
+from mm_daemon.domain.orders import ClientOrderId, Purpose, Side
 from mm_daemon.engine.decision_table import decide_row
-from mm_daemon.engine.quote_engine import Pricing, SideQuote
-from mm_daemon.engine.tolerance import tolerance_ticks, validity, verdict
+from mm_daemon.engine.quote_engine import Pricing
+from mm_daemon.engine.tolerance import price_verdict, size_within, tolerance_ticks, validity
 from mm_daemon.risk.gate import RiskGate
 
 _STARTING = Reason.STARTING.bit
@@ -91,7 +88,7 @@ _BOOK_STALE = Reason.BOOK_STALE.bit
 _NO_REFERENCE = Reason.NO_REFERENCE.bit
 _MARKET_HALTED = Reason.MARKET_HALTED.bit
 _VENUE_BACKOFF = Reason.VENUE_BACKOFF.bit
-_WAITING = IN_FLIGHT_MASK | LOCKOUT_MASK | PACING_MASK
+_SIZE_CHANGED = Reason.SIZE_CHANGED.bit
 _MS = 1_000_000
 _SIDES = (Side.BUY, Side.SELL)
 
@@ -183,7 +180,9 @@ class TradingCore:
         try:
             self._handlers[type(event)](event)
         except KeyError as error:
-            raise CoreError(f"{type(event).__name__} names {error}, which this core does not know: {event!r}") from error
+            raise CoreError(
+                f"{type(event).__name__} names {error}, which this core does not know: {event!r}"
+            ) from error
 
     def _on_delta(self, event: BookDelta) -> None:
         market = self._markets[event.instrument]
@@ -226,7 +225,9 @@ class TradingCore:
         """Kept in the journal for reports and reconciliation; nothing here depends on it."""
 
     def _on_instrument(self, event: InstrumentUpdated) -> None:
-        """The contract changed under us: its orders are pulled and it stays out until a run is started with the new one."""
+        """The contract changed under us: its orders are pulled and it stays out until a run is started with the new
+        one.
+        """
         market = self._markets[event.instrument]
         market.halts |= Reason.GRID_CHANGED.bit if event.definition.tradable else _MARKET_HALTED
         self._touch(market, full=True)
@@ -245,16 +246,11 @@ class TradingCore:
             self._book_fill(market, event, order, change.fill_lots, change.fill_ticks)
         if order is not None and order.purpose is Purpose.QUOTE:
             if change.rejected is not None:
-                market.lockouts.rejected(
-                    order.side,
-                    event.ts_local_ns,
-                    market.parameters.quoting.reject_lockout_ms,
-                    doubles=change.rejected is not RejectKind.POST_ONLY_CROSS,
-                )
+                market.lockouts.after_reject(order.side, event.ts_local_ns, change.rejected)
             elif change.accepted:
-                market.lockouts.accepted(order.side)
+                market.lockouts.after_accept(order.side)
         if "overfill" in change.flags or "foreign_fill" in change.flags:
-            market.lockouts.set_named(Reason.RECONCILING)
+            market.lockouts.hold(Reason.RECONCILING, "unexplained fill")
             market.facts.reconciling = True
         self._touch(market, full=True)
 
@@ -274,7 +270,7 @@ class TradingCore:
         )
         market.facts.position_lots = market.position.lots
         if order is not None and order.purpose is Purpose.QUOTE:
-            market.lockouts.filled(order.side, event.ts_local_ns, market.parameters.quoting.fill_lockout_ms)
+            market.lockouts.after_fill(order.side, event.ts_local_ns)
 
     def _on_funding(self, event: FundingPaid) -> None:
         self._markets[event.instrument].position.funding_paid(from_pair(event.amount))
@@ -387,7 +383,7 @@ class TradingCore:
     def _price(self, market: MarketState, now_ns: int) -> tuple[Pricing | None, int]:
         """What the engine would quote, and the withdraw reasons that hold for the whole instrument, as a mask."""
         book = market.book
-        conditions = market.halts | market.lockouts.named_mask
+        conditions = market.halts
         fresh = now_ns - book.ts_local_ns <= market.max_book_age_ns
         market.facts.book_fresh = fresh
         if not book.trusted:
@@ -406,7 +402,7 @@ class TradingCore:
         surplus: list[LedgerOrder] = []
         for side in _SIDES:
             orders = market.quotes[side]
-            if orders and orders[0].final or len(orders) > 1:
+            if (orders and orders[0].final) or len(orders) > 1:
                 orders = market.quotes[side] = [order for order in orders if not order.final]
             if len(orders) > 1:
                 touch = market.book.bid_ticks if side is Side.BUY else market.book.ask_ticks
@@ -433,22 +429,18 @@ class TradingCore:
             conditions |= order.pending_bits
         if self._outboxes[market.instrument.venue].closed(now_ns):
             conditions |= _VENUE_BACKOFF
-        if pricing is None:
-            action, reasons = decide_row(conditions, order is not None, None, False, quoting.lockout_action)
-            return Decision(side, 0, action, None, reasons)
-        quote = pricing.bid if side is Side.BUY else pricing.ask
-        conditions |= quote.obstacles
-        if order is None:
-            action, reasons = decide_row(conditions, False, None, False, quoting.lockout_action)
-        else:
-            allowed = tolerance_ticks(pricing.half_spread_ticks, quoting.tolerance_frac, quote.ticks)
-            action, reasons = decide_row(
-                conditions,
-                True,
-                verdict(side, order.ticks, quote.ticks, allowed),
-                _size_is_off(order.remaining_lots, quote.lots, market.parameters.order_lots, quoting.size_tolerance),
-                quoting.lockout_action,
-            )
+        verdict: Reason | None = None
+        if pricing is not None:
+            quote = pricing.bid if side is Side.BUY else pricing.ask
+            conditions |= quote.obstacles
+            if order is not None:
+                allowed = tolerance_ticks(pricing.half_spread_ticks, quote.ticks, quoting.tolerance_frac)
+                verdict = price_verdict(side, order.ticks, quote.ticks, allowed)
+                # A target that a limit has trimmed forces a larger order down, whatever the tolerance.
+                trimmed = quote.lots if quote.lots < market.parameters.order_lots else None
+                if not size_within(order.remaining_lots, quote.lots, quoting.size_tolerance, trimmed):
+                    conditions |= _SIZE_CHANGED
+        action, reasons = decide_row(conditions, order is not None, verdict, quoting.lockout_action == "withdraw")
         target = QuoteTarget(quote.ticks, quote.lots, quote.raw_ticks) if action is Action.QUOTE else None
         return Decision(side, 0, action, target, reasons)
 
@@ -460,36 +452,28 @@ class TradingCore:
         slots: list[LedgerOrder | None],
     ) -> None:
         """Write down how far the fair price may move before this decision has to be made again (EXECUTION 3.1)."""
-        market.fair_low, market.fair_high = -inf, inf
         market.bid_clamped_at = market.ask_clamped_at = None
-        if pricing is None:
-            return
-        quoting = market.parameters.quoting
-        half = pricing.half_spread_ticks
-        low, high = -inf, inf
-        for decision, order in zip(decided, slots, strict=True):
-            quote = pricing.bid if decision.side is Side.BUY else pricing.ask
-            if decision.action is Action.QUOTE:
-                working = quote.ticks
-            elif order is not None and decision.reasons[0] is Reason.WITHIN_TOLERANCE:
-                working = order.ticks
-            else:
-                continue
-            allowed = tolerance_ticks(half, quoting.tolerance_frac, quote.ticks)
-            side_low, side_high = validity(decision.side, pricing.fair_ticks, quote.raw_ticks, working, allowed)
-            # A bid's interval is open above, an ask's below (a move of exactly that size already calls for a move).
-            if decision.side is Side.BUY:
-                side_high = nextafter(side_high, -inf)
-                market.bid_clamped_at = market.book.ask_ticks if quote.clamped else None
-            else:
-                side_low = nextafter(side_low, inf)
-                market.ask_clamped_at = market.book.bid_ticks if quote.clamped else None
-            low, high = max(low, side_low), min(high, side_high)
-        market.fair_low, market.fair_high = low, high
+        levels: list[tuple[Side, float, int, int]] = []
+        if pricing is not None:
+            frac = market.parameters.quoting.tolerance_frac
+            for decision, order in zip(decided, slots, strict=True):
+                is_bid = decision.side is Side.BUY
+                quote = pricing.bid if is_bid else pricing.ask
+                if decision.action is Action.QUOTE:
+                    working = quote.ticks
+                elif order is not None and decision.reasons[0] is Reason.WITHIN_TOLERANCE:
+                    working = order.ticks
+                else:
+                    continue  # withdrawn, or held until its deadline or answer comes
+                allowed = tolerance_ticks(pricing.half_spread_ticks, quote.ticks, frac)
+                levels.append((decision.side, quote.raw_ticks, working, allowed))
+                if quote.clamped and is_bid:
+                    market.bid_clamped_at = market.book.ask_ticks
+                elif quote.clamped:
+                    market.ask_clamped_at = market.book.bid_ticks
+        market.fair_low, market.fair_high = validity(0.0 if pricing is None else pricing.fair_ticks, levels)
 
-    def _pursue(
-        self, market: MarketState, slots: list[Slot], surplus: list[LedgerOrder], now_ns: int
-    ) -> None:
+    def _pursue(self, market: MarketState, slots: list[Slot], surplus: list[LedgerOrder], now_ns: int) -> None:
         """Plan, ask the gate, and put what it approves into the outbox."""
         capabilities = self.parameters.venues[market.instrument.venue]
         for intent in plan(market.id, slots, surplus, capabilities, self._next_client_id):
@@ -528,7 +512,7 @@ class TradingCore:
         order = self.ledger.get(command.client_id)
         if order is not None and order.purpose is Purpose.QUOTE:
             market = self._markets[command.instrument]
-            market.lockouts.ordered(order.side, now_ns, market.parameters.quoting.order_lockout_ms)
+            market.lockouts.after_order(order.side, now_ns)
             market.refresh_deadline(now_ns)
 
     def _drop(self, dropped: list[DroppedCommand], now_ns: int) -> None:
@@ -580,13 +564,6 @@ def _sooner(a: int | None, b: int | None) -> int | None:
     return a if b is None or a < b else b
 
 
-def _size_is_off(remaining: int, target: int, order_lots: int, tolerance: float) -> bool:
-    """Outside the size tolerance; a target that a limit has trimmed forces any larger order down."""
-    if target < order_lots and remaining > target:
-        return True
-    return not (1.0 - tolerance) * target <= remaining <= (1.0 + tolerance) * target
-
-
 def _inputs(market: MarketState, pricing: Pricing | None) -> DecisionInputs:
     if pricing is None:
         book = market.book
@@ -603,5 +580,5 @@ def _inputs(market: MarketState, pricing: Pricing | None) -> DecisionInputs:
         spread.half_bps,
         spread.skew_bps,
         spread.tau_s,
-        tolerance_ticks(pricing.half_spread_ticks, market.parameters.quoting.tolerance_frac, pricing.bid.ticks),
+        tolerance_ticks(pricing.half_spread_ticks, pricing.bid.ticks, market.parameters.quoting.tolerance_frac),
     )

@@ -1,7 +1,7 @@
 """The order book: integer ticks to lots per side, with the venue's best-price stream laid over it.
 
-Used by the engine (the market as the daemon saw it) and by the simulated venue (the market as the venue had it). Updates
-arrive already sequence-checked by the connector; the book only knows whether it can be trusted now.
+Used by the engine (the market as the daemon saw it) and by the simulated venue (the market as the venue had it).
+Updates arrive already sequence-checked by the connector; the book only knows whether it can be trusted now.
 """
 
 from mm_daemon.domain.events import (
@@ -22,8 +22,8 @@ _NEAR = 64
 class OrderBook:
     """Depth, best prices and validity of one instrument.
 
-    `bid_ticks`, `bid_lots`, `ask_ticks`, `ask_lots` are the best prices after the overlay; an empty side shows `NO_BID` or
-    `NO_ASK` with zero lots, so that comparisons need no special case.
+    `bid_ticks`, `bid_lots`, `ask_ticks`, `ask_lots` are the best prices after the overlay; an empty side shows
+    `NO_BID` or `NO_ASK` with zero lots, so that comparisons need no special case.
     """
 
     __slots__ = (

@@ -1,4 +1,6 @@
-"""What a venue can do, stated by its connector. Ledger, planner and outbox read this; nothing asks for a venue by name."""
+"""What a venue can do, stated by its connector. Ledger, planner and outbox read this; nothing asks for a venue by
+name.
+"""
 
 from enum import StrEnum
 

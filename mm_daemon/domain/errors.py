@@ -1,7 +1,8 @@
 """Every error the daemon raises on purpose; each docstring says what the daemon does about it.
 
-Three kinds: configuration (tell the person and stop), weather (travels as events, rarely an exception), bug (stop quoting,
-cancel, exit loudly). The exit code belongs to the error, so that no caller has to know the table of OPERATIONS 4.
+Three kinds: configuration (tell the person and stop), weather (travels as events, rarely an exception), bug (stop
+quoting, cancel, exit loudly). The exit code belongs to the error, so that no caller has to know the table of
+OPERATIONS 4.
 """
 
 
@@ -42,7 +43,9 @@ class JournalError(MmError):
 
 
 class CoreError(MmError):
-    """An invariant of the core does not hold: a bug, not weather. Cancel through the gate, write the journal, exit 1."""
+    """An invariant of the core does not hold: a bug, not weather. Cancel through the gate, write the journal, exit
+    1.
+    """
 
 
 class WireError(MmError):

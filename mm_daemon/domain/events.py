@@ -140,7 +140,9 @@ class OrderAmendRejected(_OrderEvent, frozen=True, array_like=True, gc=False, ta
 
 
 class OrderFilled(_OrderEvent, frozen=True, array_like=True, gc=False, tag="filled"):
-    """One fill, identified by the venue's trade id. `fee` is what the venue charged (negative: a rebate), None if unsaid."""
+    """One fill, identified by the venue's trade id. `fee` is what the venue charged (negative: a rebate), None if
+    unsaid.
+    """
 
     venue_order_id: str
     fill_key: str

@@ -1,7 +1,8 @@
 """Instruments and their price grids.
 
-Prices are integer *ticks* and sizes integer *lots* on the instrument's finest grid; `Decimal` appears only here, where a
-venue's text becomes ticks or ticks become text. Pricing models work in float ticks and are rounded by side on the grid.
+Prices are integer *ticks* and sizes integer *lots* on the instrument's finest grid; `Decimal` appears only here, where
+a venue's text becomes ticks or ticks become text. Pricing models work in float ticks and are rounded by side on the
+grid.
 """
 
 import math
@@ -63,6 +64,8 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     maker_fee_ppm: int = 0
     taker_fee_ppm: int = 0
     tradable: bool = True
+    inverse: bool = False
+    """Settled in the base currency: a lot is `lot * multiplier` of quote currency, worth that over the price."""
 
     @property
     def id(self) -> InstrumentId:

@@ -1,6 +1,7 @@
 """Seeded chance: splitmix64 (Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators").
 
-The only source of chance in the house. It is passed in, never global, so that one seed gives one history on every machine.
+The only source of chance in the house. It is passed in, never global, so that one seed gives one history on every
+machine.
 """
 
 import math

@@ -1,7 +1,7 @@
 """From a trusted book and an inventory to one bid and one ask: the pipeline of MODELS 0.3, in its order.
 
-A `QuoteEngine` belongs to one instrument. It owns the volatility estimate and the model's coefficients, and is called by the
-core at each full decision. It knows no orders: what is working at the venue is the core's business.
+A `QuoteEngine` belongs to one instrument. It owns the volatility estimate and the model's coefficients, and is called
+by the core at each full decision. It knows no orders: what is working at the venue is the core's business.
 """
 
 import math
@@ -13,7 +13,7 @@ from mm_daemon.domain.decisions import Reason
 from mm_daemon.domain.errors import DomainError
 from mm_daemon.domain.instrument import Instrument, grid_ceil, grid_floor, grid_rounding
 from mm_daemon.domain.rng import Rng
-from mm_daemon.engine.models import avellaneda_stoikov, glft
+from mm_daemon.engine.models import glft
 from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.engine.signals.volatility import EwmaVolatility
 from mm_daemon.engine.units import annual_vol_to_bps
@@ -32,7 +32,7 @@ class Spread(msgspec.Struct, frozen=True, gc=False):
 
     half_bps: float
     skew_bps: float
-    tau_s: float
+    tau_s: float | None
 
 
 class SideQuote(msgspec.Struct, frozen=True, gc=False):
@@ -46,7 +46,7 @@ class SideQuote(msgspec.Struct, frozen=True, gc=False):
 
 
 class Pricing(msgspec.Struct, frozen=True, gc=False):
-    """Both sides and the numbers behind them. Prices in ticks, depths in bps; q in order sizes relative to the target."""
+    """Both sides and the numbers behind them. Prices in ticks, depths in bps; q in order sizes off the target."""
 
     mid_ticks: float
     fair_ticks: float
@@ -89,12 +89,11 @@ class QuoteEngine:
         self._grid = instrument.grid
         self._round_bid, self._round_ask = grid_rounding(instrument.grid)
         self._min_lots = instrument.min_lots
-        # A price-size product below this is under the venue's notional minimum.
-        self._min_tick_lots = math.ceil(instrument.min_notional / (instrument.tick * instrument.lot * instrument.multiplier))
+        # A product of ticks and lots below this is under the venue's notional minimum.
+        unit = instrument.tick * instrument.lot * instrument.multiplier
+        self._min_tick_lots = math.ceil(instrument.min_notional / unit)
         self._fee_bps = instrument.maker_fee_ppm / _PPM_PER_BPS if parameters.fees_in_model else 0.0
-        self._grow_floor_bps = max(parameters.min_edge_bps, self._fee_bps) if parameters.fees_in_model else (
-            parameters.min_edge_bps
-        )
+        self._grow_floor_bps = max(parameters.min_edge_bps, self._fee_bps)
         self._reduce_floor_bps = -parameters.max_give_bps
         self._use_microprice = parameters.fair_price == "microprice"
         self._prior_sigma_bps = annual_vol_to_bps(parameters.volatility)
@@ -136,8 +135,8 @@ class QuoteEngine:
             # With its horizon chosen automatically Avellaneda-Stoikov is GLFT (MODELS 2.2).
             skew_bps, tau_s = coefficients.skew, coefficients.tau_star
         else:
-            tau_s = self._session_left_s(now_ns) if parameters.tau == "session" else parameters.tau
-            skew_bps = avellaneda_stoikov.skew(gamma, sigma_bps, tau_s)
+            tau_s = self._session_left_s(now_ns) if isinstance(parameters.tau, str) else parameters.tau
+            skew_bps = gamma * sigma_bps * sigma_bps * tau_s  # A-S 2008, eq. 29
         skew_bps = min(skew_bps, self._max_skew_bps)
         half_bps = fee_bps + coefficients.c1 + skew_bps * 0.5
         half_bps = min(max(half_bps, parameters.min_spread_bps * 0.5), parameters.max_spread_bps * 0.5)
@@ -146,7 +145,7 @@ class QuoteEngine:
         return spread
 
     def price(self, book: OrderBook, position_lots: int, now_ns: int) -> Pricing | int:
-        """Both quotes for a trusted book, or the withdraw reasons (as a mask) that keep this instrument from quoting."""
+        """Both quotes for a trusted book, or the withdraw reasons (as a mask) that keep the instrument from quoting."""
         mid = book.half_ticks * 0.5
         fair = self.fair_ticks(book)
         sigma = self.sigma_bps

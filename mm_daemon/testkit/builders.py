@@ -12,6 +12,7 @@ from mm_daemon.risk.limits import AccountLimits, MarketLimits
 
 MS = 1_000_000
 VENUE = Venue("test")
+SYMBOL = InstrumentId("test:BTC-USDT")
 
 
 def instrument(
@@ -88,7 +89,7 @@ def snapshot(
     lots: int = 1000,
     depth: int = 5,
     update_id: int = 1,
-    symbol: InstrumentId = InstrumentId("test:BTC-USDT"),
+    symbol: InstrumentId = SYMBOL,
 ) -> BookSnapshot:
     """A book with `depth` adjoining levels of equal size on each side."""
     bids: Levels = tuple((bid - i, lots) for i in range(depth))
@@ -102,7 +103,7 @@ def delta(
     bids: Levels = (),
     asks: Levels = (),
     update_id: int = 2,
-    symbol: InstrumentId = InstrumentId("test:BTC-USDT"),
+    symbol: InstrumentId = SYMBOL,
 ) -> BookDelta:
     return BookDelta(symbol, at_ms * MS, at_ms * MS, bids, asks, update_id)
 
@@ -114,6 +115,6 @@ def trade(
     lots: int,
     *,
     trade_id: int = 1,
-    symbol: InstrumentId = InstrumentId("test:BTC-USDT"),
+    symbol: InstrumentId = SYMBOL,
 ) -> PublicTrade:
     return PublicTrade(symbol, at_ms * MS, at_ms * MS, aggressor, ticks, lots, trade_id)
