@@ -7,7 +7,7 @@ grid.
 
 import math
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import NewType
 
 import msgspec
@@ -20,6 +20,7 @@ InstrumentId = NewType("InstrumentId", str)
 
 _ROUNDING_SLACK = 1e-12
 _MAX_UNITS = 1 << 53
+_MAX_TEXT = 64
 
 
 def instrument_id(venue: str, symbol: str) -> InstrumentId:
@@ -121,13 +122,13 @@ class GridText(dict[str, int]):
 
 def to_units(text: str, step: Decimal, what: str = "number") -> int:
     """`text` in whole units of `step`. Raises GridError when it is no finite number or lies between two units."""
+    if len(text) > _MAX_TEXT:
+        raise GridError(f"{what}: {len(text)} characters are not a number")
     try:
-        value = Decimal(text)
-        units = value / step
-        whole = int(units)
-    except (InvalidOperation, ValueError, OverflowError):
+        units, rest = divmod(Decimal(text), step)
+    except ArithmeticError:  # no number, infinite, or more digits than any price has
         raise GridError(f"{what}: {text!r} is not a finite number") from None
-    if units != whole or abs(whole) > _MAX_UNITS:
+    if rest or abs(whole := int(units)) > _MAX_UNITS:  # a NaN rest is true
         raise GridError(f"{what}: {text!r} is not a multiple of {step}")
     return whole
 
