@@ -1,0 +1,151 @@
+"""Lockouts of one instrument: named, sourced reasons not to touch the quotes for a while (EXECUTION 3.2).
+
+Fill, order and reject lockouts belong to a side and end by themselves; setting one again never shortens it. Others hold
+the whole instrument without an end and are cleared by the source that set them. The core asks for a side's mask at
+every full decision and for the next expiry when it arms its deadline.
+"""
+
+from mm_daemon.domain.decisions import Reason
+from mm_daemon.domain.orders import RejectKind, Side
+
+_MS = 1_000_000
+REJECT_CAP_MS = 60_000
+_MAX_DOUBLINGS = 32
+
+_FILL = Reason.FILL_LOCKOUT.bit
+_ORDER = Reason.ORDER_LOCKOUT.bit
+_REJECT = Reason.REJECT_LOCKOUT.bit
+
+
+def lockout_until(now: int, base: int, until: int, consecutive: int = 1, cap: int | None = None) -> int:
+    """When a lockout set at `now` ends, all in one unit of time: never before `until`, where it ended so far.
+
+    With a `cap` the base doubles with each of `consecutive` rejects in a row up to the cap (or the base, if that is
+    longer).
+    """
+    duration = base
+    if cap is not None and consecutive > 1:
+        duration = max(base, min(base << min(consecutive - 1, _MAX_DOUBLINGS), cap))
+    return max(until, now + duration)
+
+
+class _SideLockouts:
+    """When each lockout of one side ends, ns; over at that very instant."""
+
+    __slots__ = ("fill_ns", "last_ns", "order_ns", "reject_ns", "rejects")
+
+    def __init__(self) -> None:
+        self.fill_ns = self.order_ns = self.reject_ns = self.last_ns = 0
+        self.rejects = 0
+
+
+class LockoutSet:
+    """The lockouts of one instrument. Durations in milliseconds, instants in the core's nanoseconds."""
+
+    __slots__ = ("_buy", "_cap_ns", "_fill_ns", "_held", "_held_mask", "_order_ns", "_reject_ns", "_sell")
+
+    def __init__(
+        self, fill_lockout_ms: int, order_lockout_ms: int, reject_lockout_ms: int, reject_cap_ms: int = REJECT_CAP_MS
+    ) -> None:
+        self._buy = _SideLockouts()
+        self._sell = _SideLockouts()
+        self._held: dict[tuple[Reason, str], None] = {}
+        self._held_mask = 0
+        self.configure(fill_lockout_ms, order_lockout_ms, reject_lockout_ms, reject_cap_ms)
+
+    def configure(
+        self, fill_lockout_ms: int, order_lockout_ms: int, reject_lockout_ms: int, reject_cap_ms: int = REJECT_CAP_MS
+    ) -> None:
+        """New durations for lockouts set from now on; those that run keep their end."""
+        self._fill_ns = fill_lockout_ms * _MS
+        self._order_ns = order_lockout_ms * _MS
+        self._reject_ns = reject_lockout_ms * _MS
+        self._cap_ns = reject_cap_ms * _MS
+
+    def after_fill(self, side: Side, now_ns: int, age_ns: int = 0) -> None:
+        """A quote's fill was applied. `age_ns`: how old a recovered fill is; one older than the lockout starts none."""
+        if age_ns > self._fill_ns:
+            return
+        locked = self._of(side)
+        locked.fill_ns = lockout_until(now_ns, self._fill_ns, locked.fill_ns)
+        locked.last_ns = max(locked.last_ns, locked.fill_ns)
+
+    def after_order(self, side: Side, now_ns: int) -> None:
+        """A place or an amend was released to the venue."""
+        locked = self._of(side)
+        locked.order_ns = lockout_until(now_ns, self._order_ns, locked.order_ns)
+        locked.last_ns = max(locked.last_ns, locked.order_ns)
+
+    def after_reject(self, side: Side, now_ns: int, kind: RejectKind) -> None:
+        """The venue rejected a place or an amend. Doubles with each in a row, but never for a post-only order that
+        crossed.
+        """
+        locked = self._of(side)
+        if kind is RejectKind.POST_ONLY_CROSS:
+            locked.reject_ns = lockout_until(now_ns, self._reject_ns, locked.reject_ns)
+        else:
+            locked.rejects += 1
+            locked.reject_ns = lockout_until(now_ns, self._reject_ns, locked.reject_ns, locked.rejects, self._cap_ns)
+        locked.last_ns = max(locked.last_ns, locked.reject_ns)
+
+    def after_accept(self, side: Side) -> None:
+        """The venue accepted a place or amend: the next reject counts as the first. A running lockout stays."""
+        self._of(side).rejects = 0
+
+    def hold(self, reason: Reason, source: str) -> None:
+        """Set a lockout of the whole instrument that only the same source can clear."""
+        self._held[reason, source] = None
+        self._held_mask |= reason.bit
+
+    def release(self, reason: Reason, source: str) -> bool:
+        """Clear what `source` set under that name; other sources keep theirs. False if it was not set."""
+        if (reason, source) not in self._held:
+            return False
+        del self._held[reason, source]
+        self._held_mask = 0
+        for held, _ in self._held:
+            self._held_mask |= held.bit
+        return True
+
+    def held(self) -> tuple[tuple[Reason, str], ...]:
+        """The lockouts without an end, as (reason, source), oldest first."""
+        return tuple(self._held)
+
+    def mask(self, side: Side, now_ns: int) -> int:
+        """Bits of the reasons that lock this side now, the instrument's own included."""
+        locked = self._buy if side is Side.BUY else self._sell
+        bits = self._held_mask
+        if now_ns >= locked.last_ns:
+            return bits
+        if now_ns < locked.fill_ns:
+            bits |= _FILL
+        if now_ns < locked.order_ns:
+            bits |= _ORDER
+        if now_ns < locked.reject_ns:
+            bits |= _REJECT
+        return bits
+
+    def until_ns(self, side: Side, reason: Reason) -> int:
+        """When a side's fill, order or reject lockout ends (or ended; 0: never set): what `fill_lockout 640 ms` is made
+        of.
+        """
+        locked = self._of(side)
+        if reason is Reason.FILL_LOCKOUT:
+            return locked.fill_ns
+        if reason is Reason.ORDER_LOCKOUT:
+            return locked.order_ns
+        return locked.reject_ns if reason is Reason.REJECT_LOCKOUT else 0
+
+    def next_expiry_ns(self, now_ns: int) -> int | None:
+        """The next instant at which a lockout of either side ends, or None while none runs."""
+        soonest: int | None = None
+        for locked in (self._buy, self._sell):
+            if now_ns >= locked.last_ns:
+                continue
+            for end_ns in (locked.fill_ns, locked.order_ns, locked.reject_ns):
+                if end_ns > now_ns and (soonest is None or end_ns < soonest):
+                    soonest = end_ns
+        return soonest
+
+    def _of(self, side: Side) -> _SideLockouts:
+        return self._buy if side is Side.BUY else self._sell

@@ -1,0 +1,59 @@
+"""Whether a working quote is close enough to its target, and how far the fair price may go before it is not.
+
+EXECUTION 3.1 and 3.3. Prices in ticks, sizes in lots. A quote too aggressive by one tick moves at once; a quote that is
+too passive may stay as long as it is within the tolerance.
+"""
+
+import math
+from collections.abc import Iterable
+
+from mm_daemon.domain.decisions import Reason
+from mm_daemon.domain.orders import Side
+
+AUTO_SHARE = 0.25
+"""Share of the half-spread that a quote may lag behind unless a fraction of the price is configured."""
+
+
+def tolerance_ticks(half_spread_ticks: float, target_ticks: int, tolerance_frac: float | None = None) -> int:
+    """Ticks a quote may be too passive by, at least one; `tolerance_frac` is a fraction of the price."""
+    width = AUTO_SHARE * half_spread_ticks if tolerance_frac is None else tolerance_frac * target_ticks
+    return max(1, math.floor(width))
+
+
+def excess_ticks(side: Side, working_ticks: int, target_ticks: int) -> int:
+    """How much more aggressive than its target a working quote is; negative when it is more passive."""
+    return (working_ticks - target_ticks) if side is Side.BUY else (target_ticks - working_ticks)
+
+
+def price_verdict(side: Side, working_ticks: int, target_ticks: int, tolerance: int) -> Reason:
+    """TOO_AGGRESSIVE, TOO_PASSIVE or WITHIN_TOLERANCE."""
+    excess = (working_ticks - target_ticks) if side is Side.BUY else (target_ticks - working_ticks)
+    if excess > 0:
+        return Reason.TOO_AGGRESSIVE
+    return Reason.WITHIN_TOLERANCE if excess >= -tolerance else Reason.TOO_PASSIVE
+
+
+def size_within(remaining_lots: int, target_lots: int, size_tolerance: float, limit_lots: int | None = None) -> bool:
+    """Whether the remaining size may stay: near enough to its target, and not above a limit, which always wins."""
+    if limit_lots is not None and remaining_lots > limit_lots:
+        return False
+    return (1.0 - size_tolerance) * target_lots <= remaining_lots <= (1.0 + size_tolerance) * target_lots
+
+
+def validity(fair: float, levels: Iterable[tuple[Side, float, int, int]]) -> tuple[float, float]:
+    """(lowest, highest) fair price, both included, at which no quoted level would leave its tolerance.
+
+    Levels are (side, unrounded target, working tick, tolerance), all in ticks. A bound that would itself be outside is
+    answered with the next float inside; without levels there is no bound.
+    """
+    low, high = -math.inf, math.inf
+    for side, raw, working, tolerance in levels:
+        if side is Side.BUY:
+            bottom = fair + (working - raw)
+            top = math.nextafter(fair + (working + tolerance + 1 - raw), -math.inf)
+        else:
+            bottom = math.nextafter(fair + (working - tolerance - 1 - raw), math.inf)
+            top = fair + (working - raw)
+        low = max(low, bottom)
+        high = min(high, top)
+    return low, high
