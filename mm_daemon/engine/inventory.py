@@ -47,6 +47,8 @@ class Position:
         "_folded_inventory",
         "_folded_value",
         "_inverse",
+        "_maker_ppm",
+        "_taker_ppm",
         "cash_atto",
         "estimated_fees",
         "fee_residue",
@@ -68,6 +70,8 @@ class Position:
         self.unit_atto = 0 if self._inverse else unit_of(instrument)
         # The table of an inverse contract is -floor(c / half_ticks), with c kept as an exact ratio.
         self._contract_atto = _inverse_contract(instrument) if self._inverse else (0, 1)
+        self._maker_ppm = instrument.maker_fee_ppm
+        self._taker_ppm = instrument.taker_fee_ppm
         self.lots = lots
         self.half_ticks: int | None = None
         """The mark: the last valid mid. None before the first."""
@@ -126,28 +130,28 @@ class Position:
         self,
         lots: int,
         ticks: int,
-        half_ticks: int | None,
+        mid_half_ticks: int | None,
         *,
         fee_atto: int | None,
-        fee_ppm: int = 0,
+        maker: bool = True,
         fee_rest: int = 0,
     ) -> FillBooked:
-        """Book a fill of signed `lots` at `ticks` while the mid was `half_ticks` (None: not valid, the last one is
-        used).
+        """Book a fill of signed `lots` at `ticks`; `mid_half_ticks` None: the mid is not valid, the last one is used.
 
-        `fee_atto` None estimates the fee at `fee_ppm` of the notional; `fee_rest` is what rounding left of a venue's
-        fee text (see `fee_from_text`), in millionths of an atto.
+        `fee_atto` None estimates the fee at the instrument's rate for the role; `fee_rest` is what rounding left of a
+        venue's fee text (see `fee_from_text`), in millionths of an atto.
         """
-        stale = half_ticks is None
-        if half_ticks is not None:
-            self.mark(half_ticks)
+        stale = mid_half_ticks is None
+        if mid_half_ticks is not None:
+            self.mark(mid_half_ticks)
         elif self.half_ticks is None:
             self.mark(2 * ticks)  # nothing else was ever seen: the fill's own price is the first mid
         price = self.value(2 * ticks)
         mid = self._fold()
         estimated = fee_atto is None
         if fee_atto is None:
-            fee_atto, self.fee_residue = divmod(abs(price * lots) * fee_ppm + self.fee_residue, FEE_PARTS)
+            ppm = self._maker_ppm if maker else self._taker_ppm
+            fee_atto, self.fee_residue = divmod(abs(price * lots) * ppm + self.fee_residue, FEE_PARTS)
             self.estimated_fees += 1
         else:
             self.fee_residue += fee_rest

@@ -66,6 +66,7 @@ def _pnl_exact(case: Case) -> dict[str, Any]:
         tick=Decimal(case["tick"]),
         lot=Decimal(case["lot"]),
         multiplier=Decimal(case.get("multiplier", "1")),
+        maker_fee_ppm=case.get("fee_ppm", 0),
         inverse=bool(case.get("inverse", False)),
     )
     position = Position(instrument, case["q0"], case["m0_half_ticks"])
@@ -75,7 +76,7 @@ def _pnl_exact(case: Case) -> dict[str, Any]:
         elif kind == "fill":
             lots, ticks, half_ticks, fee = numbers
             charged, rest = (None, 0) if fee is None else fee_from_text(fee)
-            position.fill(lots, ticks, half_ticks, fee_atto=charged, fee_ppm=case["fee_ppm"], fee_rest=rest)
+            position.fill(lots, ticks, half_ticks, fee_atto=charged, fee_rest=rest)
         elif kind == "funding":
             position.estimate_funding(*numbers)
         elif kind == "funding_paid":
