@@ -42,6 +42,12 @@ class JournalError(MmError):
     exit_code = 74
 
 
+class ReconciliationFailed(MmError):
+    """The venue does not agree with us and could not be brought to. Nothing was quoted; a person has to look; exit 82."""
+
+    exit_code = 82
+
+
 class CoreError(MmError):
     """An invariant of the core does not hold: a bug, not weather. Cancel through the gate, write the journal, exit
     1.
