@@ -1,0 +1,301 @@
+"""Tells people what the daemon does: a line when a market's state changes, a line for each fill and refusal, a summary.
+
+Shown every turn by the core loop; on a turn that changed nothing it returns at once. The rule that keeps a terminal
+readable: a side is *quoting*, *held* by something unusual (a lockout after a fill or reject, an unknown order, a closed
+venue) or *withdrawn*, each with its first reason. When that changes, the market gets a line at `info`. Requotes, the
+short holds they pass through, and changes that come faster than one a second after a burst of five are written at
+`debug`; how many came too fast is said in the next line.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from structlog.typing import FilteringBoundLogger
+
+from mm_daemon.core.market import MarketState
+from mm_daemon.domain.decisions import Action, Decision, DecisionsChanged, PlaceOrder, Reason, Refusal, Turn
+from mm_daemon.domain.events import (
+    CommandOutcomeUnknown,
+    Event,
+    FundingPaid,
+    OperatorRequest,
+    OrderAmendRejected,
+    OrderCancelRejected,
+    OrderFilled,
+    OrderRejected,
+    RateLimited,
+    ShutdownRequested,
+    VenueConnected,
+    VenueDisconnected,
+)
+from mm_daemon.domain.instrument import Instrument, InstrumentId
+from mm_daemon.domain.money import from_pair, to_text
+from mm_daemon.domain.orders import Side
+from mm_daemon.observability.summary import Tally, market_summary, money
+
+_NS_PER_MS = 1_000_000
+_NS_PER_S = 1_000_000_000
+_BURST = 5
+_ROUTINE_HOLDS = frozenset(
+    {
+        Reason.WITHIN_TOLERANCE,
+        Reason.ORDER_LOCKOUT,
+        Reason.PLACE_PENDING,
+        Reason.AMEND_PENDING,
+        Reason.CANCEL_PENDING,
+        Reason.BUDGET_HOLD,
+    }
+)
+_LOCKOUTS = frozenset({Reason.FILL_LOCKOUT, Reason.ORDER_LOCKOUT, Reason.REJECT_LOCKOUT})
+
+Standing = tuple[tuple[str, Reason | None], ...]
+"""Per slot: quoting, held or withdrawn, and the reason that makes it so."""
+
+
+def standing(decisions: Sequence[Decision]) -> Standing:
+    """What a person would call the state of these slots; requoting does not change it."""
+    return tuple(_standing_of(decision) for decision in decisions)
+
+
+def _standing_of(decision: Decision) -> tuple[str, Reason | None]:
+    reason = decision.reasons[0]
+    if decision.action is Action.WITHDRAW:
+        return "withdrawn", reason
+    if decision.action is Action.HOLD and reason not in _ROUTINE_HOLDS:
+        return "held", reason
+    return "quoting", None
+
+
+class _Pace:
+    """One line a second per market on average, `_BURST` at once. Counts what it holds back."""
+
+    __slots__ = ("_full_ns", "held_back")
+
+    def __init__(self) -> None:
+        self._full_ns = 0
+        self.held_back = 0
+
+    def allows(self, now_ns: int) -> bool:
+        earliest_ns = now_ns - _BURST * _NS_PER_S
+        self._full_ns = max(self._full_ns, earliest_ns)
+        if self._full_ns + _NS_PER_S > now_ns:
+            self.held_back += 1
+            return False
+        self._full_ns += _NS_PER_S
+        return True
+
+
+class Narrator:
+    """`markets` are the core's, read only. Prices and sizes are written in the market's own units."""
+
+    def __init__(self, markets: Mapping[InstrumentId, MarketState], log: FilteringBoundLogger) -> None:
+        self._markets = markets
+        self._log = log
+        self._debug = log.is_enabled_for(10)
+        self._standing: dict[InstrumentId, Standing] = {}
+        self._pace = {instrument: _Pace() for instrument in markets}
+        self.tallies = {instrument: Tally() for instrument in markets}
+
+    def observe(self, turn: Turn, events: Sequence[Event]) -> None:
+        """One turn and its order, account, link and control events. Called after the turn's commands have left."""
+        if not (turn.decisions or turn.refusals or events):
+            return
+        for event in events:
+            self._event(event)
+        for changed in turn.decisions:
+            self._decisions(changed)
+        for refusal in turn.refusals:
+            self._refusal(refusal, turn.now_ns)
+        for instrument, market in self._markets.items():
+            self.tallies[instrument].see(market, turn.now_ns)
+
+    def opening(self, now_ns: int) -> None:
+        """What the model would quote at the configured volatility: half-spread and skew per market (MODELS 0.2)."""
+        for market in self._markets.values():
+            spread = market.engine.spread(market.engine.sigma_bps, now_ns)
+            limits, size = market.parameters.limits, market.parameters.order_lots
+            most_orders = max(limits.max_position_lots, -limits.min_position_lots) / size
+            furthest_bps = spread.skew_bps * most_orders
+            text = (
+                f"half-spread {spread.half_bps:.2f} bps, skew {spread.skew_bps:.2f} bps per order held, "
+                f"{furthest_bps:.1f} bps at the limit of {most_orders:g} orders"
+            )
+            fields = {"half_spread_bps": round(spread.half_bps, 4), "skew_bps": round(spread.skew_bps, 4)}
+            if furthest_bps > WIDE_SKEW_BPS:
+                text += f": more than {WIDE_SKEW_BPS:g}, so a smaller gamma or max_position may be meant"
+                self._log.warning("pricing", symbol=market.instrument.symbol, text=text, **fields)
+            else:
+                self._log.info("pricing", symbol=market.instrument.symbol, text=text, **fields)
+
+    def summary(self, now_ns: int, *, final: bool = False) -> None:
+        """A line per market: quotes, position, P&L and its parts, fills, uptime."""
+        for instrument, market in self._markets.items():
+            tally = self.tallies[instrument]
+            tally.see(market, now_ns)
+            text, fields = market_summary(market, tally)
+            self._log.info(
+                "final_summary" if final else "summary",
+                symbol=market.instrument.symbol,
+                ts_ns=now_ns,
+                text=f"total {text}" if final else text,
+                **fields,
+            )
+
+    def _decisions(self, changed: DecisionsChanged) -> None:
+        now_standing = standing(changed.decisions)
+        known = self._standing.get(changed.instrument)
+        self.tallies[changed.instrument].decisions += 1
+        pace = self._pace[changed.instrument]
+        if now_standing != known and pace.allows(changed.now_ns):
+            self._standing[changed.instrument] = now_standing
+            text = self.compact(changed)
+            if pace.held_back:
+                text += f" (after {pace.held_back} quicker changes)"
+                pace.held_back = 0
+            write = self._log.info
+        elif self._debug:
+            text, write = self.compact(changed), self._log.debug
+        else:
+            return
+        market = self._markets[changed.instrument]
+        write(
+            "decision",
+            symbol=market.instrument.symbol,
+            ts_ns=changed.now_ns,
+            text=text,
+            mid=_mid(market.instrument, changed),
+            position=_size(market.instrument, changed.inputs.position_lots),
+        )
+
+    def compact(self, changed: DecisionsChanged) -> str:
+        """`bid quote 60123.4 (new_quote) | ask hold (fill_lockout 640 ms)`."""
+        market = self._markets[changed.instrument]
+        return " | ".join(_slot(market, decision, changed.now_ns) for decision in changed.decisions)
+
+    def _refusal(self, refusal: Refusal, now_ns: int) -> None:
+        intent = refusal.intent
+        instrument = getattr(intent, "instrument", None)
+        market = self._markets.get(instrument) if instrument is not None else None
+        what = type(intent).__name__.replace("Order", "").lower()
+        if isinstance(intent, PlaceOrder):
+            what = f"{intent.side.word} {what}"
+        bounds = "" if refusal.limit is None else f": {refusal.value} against a limit of {refusal.limit}"
+        self._log.warning(
+            "refused",
+            symbol=market.instrument.symbol if market else "",
+            ts_ns=now_ns,
+            code=refusal.code.value,
+            operation=what,
+            text=f"gate refused {what} ({refusal.code.value}{bounds})",
+        )
+
+    def _event(self, event: Event) -> None:
+        """The order, account, link and control events that a person wants to know of."""
+        if isinstance(event, OrderFilled):
+            self._fill(event)
+        elif isinstance(event, OrderRejected | OrderAmendRejected | OrderCancelRejected):
+            self._reject(event)
+        elif isinstance(event, CommandOutcomeUnknown):
+            self._log.warning(
+                "outcome_unknown",
+                symbol=self._symbol(event.instrument),
+                ts_ns=event.ts_local_ns,
+                client_id=event.client_id,
+                operation=event.operation.value,
+                text=f"outcome of {event.operation.value} {event.client_id} is unknown: {event.text or 'no answer'}",
+            )
+        elif isinstance(event, FundingPaid):
+            amount = to_text(from_pair(event.amount))
+            self._log.info(
+                "funding", symbol=self._symbol(event.instrument), ts_ns=event.ts_local_ns, text=f"funding {amount}"
+            )
+        elif isinstance(event, VenueConnected):
+            self._log.info("connected", venue=event.venue, ts_ns=event.ts_local_ns, text="connected")
+        elif isinstance(event, VenueDisconnected):
+            text = f"disconnected: {event.cause or 'no cause given'}"
+            self._log.warning("disconnected", venue=event.venue, ts_ns=event.ts_local_ns, text=text)
+        elif isinstance(event, RateLimited):
+            wait = "" if event.retry_after_ms is None else f" for {event.retry_after_ms} ms"
+            text = f"{'banned' if event.banned else 'asked to slow down'}{wait}"
+            self._log.warning("rate_limited", venue=event.venue, ts_ns=event.ts_local_ns, text=text)
+        elif isinstance(event, OperatorRequest):
+            text = f"{event.action.value} asked by {event.who}"
+            self._log.warning("operator", ts_ns=event.ts_local_ns, text=text, kind=event.action.value)
+        elif isinstance(event, ShutdownRequested):
+            text = f"stopping ({event.reason}): cancelling every order"
+            self._log.info("stopping", ts_ns=event.ts_local_ns, text=text, reason=event.reason)
+
+    def _fill(self, event: OrderFilled) -> None:
+        market = self._markets[event.instrument]
+        self.tallies[event.instrument].fill(event)
+        contract = market.instrument
+        price, size = f"{contract.price(event.ticks)}", f"{contract.size(event.lots)}"
+        position = f"{contract.size(market.position.lots)}"
+        word = "bought" if event.side is Side.BUY else "sold"
+        fee = None if event.fee is None else money(from_pair(event.fee))
+        self._log.info(
+            "fill",
+            symbol=contract.symbol,
+            ts_ns=event.ts_local_ns,
+            client_id=event.client_id,
+            side=event.side.word,
+            price=price,
+            size=size,
+            fee=fee,
+            maker=event.maker,
+            position=position,
+            text=f"{word} {size} at {price} ({'maker' if event.maker else 'taker'}"
+            f"{'' if fee is None else f', fee {fee}'}), position {position}",
+        )
+
+    def _reject(self, event: OrderRejected | OrderAmendRejected | OrderCancelRejected) -> None:
+        said = f": {event.text}" if event.text else ""
+        operation = {OrderRejected: "place", OrderAmendRejected: "amend", OrderCancelRejected: "cancel"}[type(event)]
+        self._log.warning(
+            "rejected",
+            symbol=self._symbol(event.instrument),
+            ts_ns=event.ts_local_ns,
+            client_id=event.client_id,
+            operation=operation,
+            kind=event.kind.value,
+            text=f"venue rejected {operation} {event.client_id} ({event.kind.value}{said})",
+        )
+
+    def _symbol(self, instrument: InstrumentId) -> str:
+        return instrument.partition(":")[2]
+
+
+WIDE_SKEW_BPS = 50.0
+"""A shift beyond this at full inventory is rarely meant (MODELS 0.2)."""
+
+
+def _slot(market: MarketState, decision: Decision, now_ns: int) -> str:
+    reasons = ", ".join(_reason(market, decision.side, reason, now_ns) for reason in decision.reasons)
+    ticks = _resting_ticks(market, decision)
+    price = "" if ticks is None else f" {market.instrument.price(ticks)}"
+    return f"{decision.side.word} {decision.action.lower()}{price} ({reasons})"
+
+
+def _resting_ticks(market: MarketState, decision: Decision) -> int | None:
+    """The price the slot aims at, or holds."""
+    if decision.target is not None:
+        return decision.target.ticks
+    if decision.action is Action.WITHDRAW:
+        return None
+    order = market.working(decision.side)
+    return None if order is None or order.final else order.ticks
+
+
+def _reason(market: MarketState, side: Side, reason: Reason, now_ns: int) -> str:
+    if reason not in _LOCKOUTS:
+        return reason.value
+    left_ms = max(0, market.lockouts.until_ns(side, reason) - now_ns) // _NS_PER_MS
+    return f"{reason.value} {left_ms} ms"
+
+
+def _mid(contract: Instrument, changed: DecisionsChanged) -> str | None:
+    mid_ticks = changed.inputs.mid_ticks
+    return None if mid_ticks is None else f"{contract.price(round(mid_ticks * 2)) / 2}"
+
+
+def _size(contract: Instrument, lots: int) -> str:
+    return f"{contract.size(lots)}"

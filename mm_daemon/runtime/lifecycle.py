@@ -1,0 +1,166 @@
+"""How a run begins and how it ends: what must hold before the first quote, and that no order stays behind.
+
+`StopRequest` collects the wish to stop; `stop_cleanly` carries it out: the core allows cancels only and cancels all,
+and each venue's own snapshot has to confirm it before the deadline. `cancel_without_core` is for the day the core itself
+is broken. Called by `runtime/app.py`.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from structlog.typing import FilteringBoundLogger
+
+from mm_daemon.domain.errors import MmError, ReconciliationFailed, VenueUnreachable
+from mm_daemon.domain.events import Event, ShutdownRequested, VenueSnapshot, VenueSnapshotReceived
+from mm_daemon.domain.instrument import Instrument, Venue
+from mm_daemon.ports.connector import Connector
+
+HURRY_S = 1.0
+"""What a second signal leaves of the deadline."""
+_START_TIMEOUT_S = 20.0
+_ANSWER_TIMEOUT_S = 3.0
+_LOOK_S = 0.02
+_PUSH_S = 2.0
+_LEFTOVER_TRIES = 10
+
+
+class StopRequest:
+    """Whether, why and until when the run is to stop. Later requests never lengthen the time."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._asked = asyncio.Event()
+        self.reason = ""
+        self.deadline_s = float("inf")
+        """On the event loop's clock."""
+
+    @property
+    def asked(self) -> bool:
+        return self._asked.is_set()
+
+    def ask(self, reason: str) -> None:
+        """The first request opens the time to cancel and confirm."""
+        if not self.asked:
+            self.reason = reason
+            self.deadline_s = asyncio.get_running_loop().time() + self._timeout_s
+            self._asked.set()
+
+    def hurry(self, reason: str) -> None:
+        """A person asked; asking again shortens what is left, and skips nothing."""
+        if self.asked:
+            self.deadline_s = min(self.deadline_s, asyncio.get_running_loop().time() + HURRY_S)
+        else:
+            self.ask(reason)
+
+    async def wait(self) -> None:
+        await self._asked.wait()
+
+
+class Stoppable(Protocol):
+    """What a stop needs to know of the core."""
+
+    @property
+    def stopped(self) -> bool:
+        """No order of ours may be alive any more."""
+        ...
+
+
+async def load_instruments(connectors: Mapping[Venue, Connector]) -> list[Instrument]:
+    """The definitions of every venue's symbols. Raises VenueUnreachable, CredentialsRefused or ConfigError."""
+    instruments: list[Instrument] = []
+    for venue, connector in connectors.items():
+        try:
+            async with asyncio.timeout(_START_TIMEOUT_S):
+                instruments += await connector.load_instruments()
+        except TimeoutError:
+            raise VenueUnreachable(f"{venue} did not name its instruments within {_START_TIMEOUT_S:g} s") from None
+        except OSError as error:
+            raise VenueUnreachable(f"{venue} cannot be reached: {error}") from error
+    return instruments
+
+
+async def clear_leftovers(
+    connectors: Mapping[Venue, Connector], emit: Callable[[Event], None], now_ns: Callable[[], int]
+) -> None:
+    """Look at every venue before anything is quoted, and cancel orders of ours that an earlier run left behind.
+
+    The snapshot that was found clean goes into the inbox. Raises VenueUnreachable or ReconciliationFailed.
+    """
+    for venue, connector in connectors.items():
+        for _ in range(_LEFTOVER_TRIES):
+            snapshot = await _ask(venue, connector)
+            if not _ours(snapshot):
+                emit(VenueSnapshotReceived(venue, snapshot.ts_venue_ns, now_ns(), snapshot))
+                break
+            await connector.cancel_all()
+            await asyncio.sleep(_PUSH_S / _LEFTOVER_TRIES)
+        else:
+            raise ReconciliationFailed(
+                f"{venue} still shows open orders of an earlier run after {_LEFTOVER_TRIES} cancels; "
+                "cancel them at the venue, then start again"
+            )
+
+
+async def stop_cleanly(
+    core: Stoppable,
+    connectors: Mapping[Venue, Connector],
+    request: StopRequest,
+    *,
+    emit: Callable[[Event], None],
+    now_ns: Callable[[], int],
+    log: FilteringBoundLogger,
+) -> bool:
+    """Cancel everything and have it confirmed. True when no venue shows an open order of ours any more."""
+    loop = asyncio.get_running_loop()
+    emit(ShutdownRequested(now_ns(), request.reason))
+    next_push_s = loop.time() + _PUSH_S
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        if core.stopped and await _confirmed(connectors.items(), log):
+            return True
+        if loop.time() >= request.deadline_s:
+            log.error("not_confirmed", text="the time to stop is over and orders may still be open")
+            return False
+        if loop.time() >= next_push_s:
+            next_push_s = loop.time() + _PUSH_S
+            await cancel_without_core(connectors, log)
+
+
+async def cancel_without_core(connectors: Mapping[Venue, Connector], log: FilteringBoundLogger) -> bool:
+    """Ask each venue to cancel the whole account, whatever state we are in. True when all took the request."""
+    taken = True
+    for venue, connector in connectors.items():
+        try:
+            async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+                await connector.cancel_all()
+        except Exception as error:  # the last resort: say it, and go on with the next venue
+            taken = False
+            log.error("cancel_all_failed", venue=venue, text=f"cancel-all failed: {type(error).__name__}: {error}")
+    return taken
+
+
+async def _confirmed(connectors: Iterable[tuple[Venue, Connector]], log: FilteringBoundLogger) -> bool:
+    for venue, connector in connectors:
+        try:
+            snapshot = await _ask(venue, connector)
+        except MmError as error:
+            log.warning("unconfirmed", venue=venue, text=f"open orders cannot be confirmed: {error}")
+            return False
+        if _ours(snapshot):
+            return False
+    return True
+
+
+async def _ask(venue: Venue, connector: Connector) -> VenueSnapshot:
+    try:
+        async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+            return await connector.snapshot(0)
+    except TimeoutError:
+        raise VenueUnreachable(f"{venue} did not name its open orders within {_ANSWER_TIMEOUT_S:g} s") from None
+    except OSError as error:
+        raise VenueUnreachable(f"{venue} did not name its open orders: {error}") from error
+
+
+def _ours(snapshot: VenueSnapshot) -> bool:
+    return any(order.client_id is not None for order in snapshot.orders)

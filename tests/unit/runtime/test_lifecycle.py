@@ -1,0 +1,169 @@
+"""Starting clean and stopping clean, on virtual time."""
+
+import io
+
+import pytest
+from structlog.typing import FilteringBoundLogger
+
+from mm_daemon.domain.errors import ReconciliationFailed, VenueUnreachable
+from mm_daemon.domain.events import Event, OpenOrder, ShutdownRequested, VenueSnapshot, VenueSnapshotReceived
+from mm_daemon.domain.orders import ClientOrderId, Side
+from mm_daemon.observability.logs import open_log
+from mm_daemon.runtime.lifecycle import StopRequest, clear_leftovers, load_instruments, stop_cleanly
+from mm_daemon.testkit.virtual_loop import VirtualLoop, run_virtual
+from tests.unit.runtime.parts import BTC, VENUE, DiaryConnector
+
+
+def showing(*client_ids: int | None) -> VenueSnapshot:
+    """A venue's snapshot with one open order per id; None is somebody else's."""
+    orders = tuple(
+        OpenOrder(BTC, None if number is None else ClientOrderId(number), "v", Side.BUY, 100, 1)
+        for number in client_ids
+    )
+    return VenueSnapshot(VENUE, 0, 0, orders, ())
+
+
+class Book:
+    """Stands for the core: stopped after some virtual seconds."""
+
+    def __init__(self, loop: VirtualLoop, stops_after_s: float) -> None:
+        self._loop = loop
+        self._at_s = loop.time() + stops_after_s
+
+    @property
+    def stopped(self) -> bool:
+        return self._loop.time() >= self._at_s
+
+
+def quiet(loop: VirtualLoop) -> FilteringBoundLogger:
+    return open_log(io.StringIO(), people=True, now_ns=loop.now_ns)
+
+
+class Stop:
+    """One stop: what it took and what it left."""
+
+    def __init__(self, loop: VirtualLoop, connector: DiaryConnector, *, timeout_s: float = 10.0) -> None:
+        self.loop = loop
+        self.connector = connector
+        self.events: list[Event] = []
+        self.request = StopRequest(timeout_s)
+
+    async def run(self, stops_after_s: float) -> bool:
+        if not self.request.asked:
+            self.request.ask("test")
+        return await stop_cleanly(
+            Book(self.loop, stops_after_s),
+            {VENUE: self.connector},
+            self.request,
+            emit=self.events.append,
+            now_ns=self.loop.now_ns,
+            log=quiet(self.loop),
+        )
+
+
+def test_stop_is_clean_when_core_and_venue_agree() -> None:
+    """The core is told to stop first; an empty venue confirms it, and no last resort is needed."""
+
+    async def main(loop: VirtualLoop) -> None:
+        stop = Stop(loop, DiaryConnector())
+        started_s = loop.time()
+        assert await stop.run(stops_after_s=0.1)
+        assert loop.time() - started_s < 0.5
+        assert [type(event) for event in stop.events] == [ShutdownRequested]
+        assert stop.connector.diary == []
+
+    run_virtual(main)
+
+
+def test_order_still_at_the_venue_is_not_confirmed() -> None:
+    """Our own belief is not enough: as long as the venue shows an order of ours the stop goes on, and cancels again."""
+
+    async def main(loop: VirtualLoop) -> None:
+        stop = Stop(loop, DiaryConnector())
+        stop.connector.open_orders = [showing(7)] * 150
+        assert await stop.run(stops_after_s=0.0)
+        assert stop.connector.diary == ["cancel_all"]
+
+    run_virtual(main)
+
+
+def test_stop_gives_up_at_its_deadline() -> None:
+    """Orders that do not die within the time are reported as not confirmed, after repeated cancels."""
+
+    async def main(loop: VirtualLoop) -> None:
+        stop = Stop(loop, DiaryConnector(), timeout_s=5.0)
+        started_s = loop.time()
+        assert not await stop.run(stops_after_s=1000.0)
+        assert loop.time() - started_s == pytest.approx(5.0, abs=0.1)
+        assert stop.connector.diary == ["cancel_all", "cancel_all"]
+
+    run_virtual(main)
+
+
+def test_second_signal_shortens_and_does_not_skip() -> None:
+    """Asking twice leaves one second, in which cancelling and confirming still happen."""
+
+    async def main(loop: VirtualLoop) -> None:
+        stop = Stop(loop, DiaryConnector(), timeout_s=60.0)
+        stop.request.hurry("SIGINT")
+        stop.request.hurry("SIGINT")
+        started_s = loop.time()
+        assert not await stop.run(stops_after_s=1000.0)
+        assert loop.time() - started_s == pytest.approx(1.0, abs=0.1)
+        assert isinstance(stop.events[0], ShutdownRequested)
+
+    run_virtual(main)
+
+
+def test_orders_of_others_do_not_hold_up_a_stop() -> None:
+    """An order that is not ours is left alone."""
+
+    async def main(loop: VirtualLoop) -> None:
+        stop = Stop(loop, DiaryConnector())
+        stop.connector.open_orders = [showing(None)]
+        assert await stop.run(stops_after_s=0.0)
+
+    run_virtual(main)
+
+
+def test_leftovers_of_an_earlier_run_are_cancelled_before_quoting() -> None:
+    """Open orders of ours at the start are cancelled; the clean snapshot is what the core gets to see."""
+
+    async def main(loop: VirtualLoop) -> None:
+        connector = DiaryConnector()
+        connector.open_orders = [showing(3, 4), showing(4)]
+        events: list[Event] = []
+        await clear_leftovers({VENUE: connector}, events.append, loop.now_ns)
+        assert connector.diary == ["cancel_all", "cancel_all"]
+        (received,) = events
+        assert isinstance(received, VenueSnapshotReceived)
+        assert received.snapshot.orders == ()
+
+    run_virtual(main)
+
+
+def test_leftovers_that_will_not_go_keep_us_from_starting() -> None:
+    """A venue that keeps showing orders of ours is a matter for a person."""
+
+    async def main(loop: VirtualLoop) -> None:
+        connector = DiaryConnector()
+        connector.open_orders = [showing(3)] * 100
+        with pytest.raises(ReconciliationFailed, match="earlier run"):
+            await clear_leftovers({VENUE: connector}, lambda _event: None, loop.now_ns)
+
+    run_virtual(main)
+
+
+def test_venue_that_cannot_be_reached_is_named() -> None:
+    """A refused connection at the start says which venue, and has the exit code for it."""
+
+    class Unreachable(DiaryConnector):
+        async def load_instruments(self) -> tuple[()]:
+            raise ConnectionRefusedError("connection refused")
+
+    async def main(_loop: VirtualLoop) -> None:
+        with pytest.raises(VenueUnreachable, match="sim cannot be reached: connection refused") as caught:
+            await load_instruments({VENUE: Unreachable()})
+        assert caught.value.exit_code == 69
+
+    run_virtual(main)
