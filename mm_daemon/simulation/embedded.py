@@ -1,0 +1,263 @@
+"""`EmbeddedMarket`: a whole venue in this process, seeded order flow for any number of symbols, no network.
+
+Our orders stand among synthetic ones in a `PriceTimeBook` per symbol and are matched by true price-time priority; the
+others are `flow.py`. Everything happens at exact instants of virtual time: `advance` lives through them in order, whether
+the shell calls it in real time or a backtest jumps from deadline to deadline. The venue opens at the first `advance`.
+One seed is one history, and what others do never depends on the time of day.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from heapq import heappop, heappush
+
+import msgspec
+
+from mm_daemon.domain.capabilities import Capabilities
+from mm_daemon.domain.decisions import ApprovedCommand, CancelAll
+from mm_daemon.domain.errors import ConfigError
+from mm_daemon.domain.events import BookDelta, BookSnapshot, Event, OrderEvent, PublicTrade, VenueSnapshot
+from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue
+from mm_daemon.domain.orders import ClientOrderId, Side
+from mm_daemon.domain.rng import Rng
+from mm_daemon.simulation.account import VenueAccount, VenueOrder
+from mm_daemon.simulation.desk import OrderDesk, OrderLink, QueryOrder, Waiting, desk_capabilities
+from mm_daemon.simulation.flow import Flow, FlowSettings
+from mm_daemon.simulation.matching import Match, PriceTimeBook
+from mm_daemon.simulation.models import NS_PER_MS, ConstantLatency
+
+_FLOW, _PUBLISH = 0, 1
+_NEVER_NS = 1 << 62
+
+
+class EmbeddedSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What all symbols of an embedded market share. Times in milliseconds."""
+
+    seed: int = 1
+    entry_latency_ms: float = 2.0
+    response_latency_ms: float = 2.0
+    feed_latency_ms: float = 1.0
+    publish_interval_ms: float = 100.0
+
+
+class EmbeddedSymbol(msgspec.Struct, frozen=True, kw_only=True):
+    """One symbol: its contract, where its price starts, what a typical trade is, and who else is there."""
+
+    instrument: Instrument
+    start_price: Decimal
+    typical_size: Decimal
+    """Median size of a taker's order, base units."""
+    flow: FlowSettings
+
+
+class _Symbol:
+    """A symbol at work: its book, its flow, and what it has published."""
+
+    __slots__ = ("book", "flow", "instrument_id", "published_ns", "publishing", "trade_id", "update_id")
+
+    def __init__(self, symbol: EmbeddedSymbol, rng: Rng) -> None:
+        instrument = symbol.instrument
+        self.instrument_id: InstrumentId = instrument.id
+        self.book = PriceTimeBook()
+        self.flow = Flow(
+            symbol.flow,
+            self.book,
+            rng,
+            fair_ticks=float(symbol.start_price / instrument.tick),
+            typical_lots=float(symbol.typical_size / instrument.lot),
+        )
+        self.published_ns = 0
+        self.publishing = False
+        self.update_id = 0
+        self.trade_id = 0
+
+
+class EmbeddedMarket:
+    """Structurally a `VirtualVenue`; its market data come out of `advance` beside the order events."""
+
+    def __init__(
+        self, venue: Venue, symbols: Sequence[EmbeddedSymbol], settings: EmbeddedSettings | None = None
+    ) -> None:
+        """Raises ConfigError without symbols, DomainError when a notional is no whole number of atto."""
+        if not symbols:
+            raise ConfigError(f"{venue}: an embedded market needs at least one symbol")
+        settings = settings or EmbeddedSettings()
+        rng = Rng(settings.seed)
+        self._account = VenueAccount(venue, [symbol.instrument for symbol in symbols])
+        self._desk = OrderDesk(self._account, self, decrease_keeps_place=False)
+        self._response_ns = round(settings.response_latency_ms * NS_PER_MS)
+        self._feed_ns = round(settings.feed_latency_ms * NS_PER_MS)
+        self._interval_ns = max(round(settings.publish_interval_ms * NS_PER_MS), 1)
+        entry = ConstantLatency(round(settings.entry_latency_ms * NS_PER_MS))
+        self._link = OrderLink(entry, ConstantLatency(self._response_ns))
+        self._waiting = self._link.waiting
+        self._symbols = [_Symbol(symbol, rng.split(symbol.instrument.symbol)) for symbol in symbols]
+        self._by_id: Mapping[InstrumentId, _Symbol] = {symbol.instrument_id: symbol for symbol in self._symbols}
+        self._schedule: list[tuple[int, int, int]] = []
+        """What the market does next, as (instant, flow or publication, index of the symbol)."""
+        self._outgoing: list[tuple[int, int, Event]] = []
+        self._sequence = 0
+        self._open = False
+        self._venue_ns = 0
+
+    def instruments(self) -> Sequence[Instrument]:
+        return tuple(self._account.instruments.values())
+
+    def capabilities(self) -> Capabilities:
+        return desk_capabilities(decrease_keeps_place=False, ack_timeout_ms=3000)
+
+    # Port
+
+    def submit(self, commands: Sequence[ApprovedCommand], now_ns: int) -> None:
+        for approved in commands:
+            self._link.send(approved.command, now_ns)
+
+    def query(self, client_id: ClientOrderId, now_ns: int) -> None:
+        """Ask about one order; the answer is an event, behind those of the commands sent before."""
+        self._link.send(QueryOrder(client_id), now_ns)
+
+    def cancel_all(self, now_ns: int) -> None:
+        """Everything of the account, by the ordinary way."""
+        self._link.send(CancelAll(self._account.venue, ()), now_ns)
+
+    def advance(self, now_ns: int) -> Sequence[Event]:
+        """Live up to and including `now_ns`; what the daemon has learned by then, in order of `ts_local_ns`."""
+        if not self._open:
+            self._open_market(now_ns)
+        schedule, waiting = self._schedule, self._waiting
+        while True:
+            market_ns = schedule[0][0] if schedule else _NEVER_NS
+            arrival_ns = waiting[0].arrival_ns if waiting else _NEVER_NS
+            if min(market_ns, arrival_ns) > now_ns:
+                break
+            if market_ns <= arrival_ns:  # at equal time the market moves first
+                self._move(*heappop(schedule))
+            else:
+                self._execute(waiting.popleft())
+        outgoing = self._outgoing
+        events: list[Event] = []
+        while outgoing and outgoing[0][0] <= now_ns:
+            events.append(heappop(outgoing)[2])
+        return events
+
+    def next_deadline_ns(self) -> int | None:
+        """When `advance` next has something to do: at once while the market has not opened."""
+        if not self._open:
+            return 0
+        deadline = self._schedule[0][0]
+        if self._waiting and self._waiting[0].arrival_ns < deadline:
+            deadline = self._waiting[0].arrival_ns
+        if self._outgoing and self._outgoing[0][0] < deadline:
+            deadline = self._outgoing[0][0]
+        return deadline
+
+    def snapshot(self, now_ns: int, since_ns: int = 0) -> VenueSnapshot:
+        """Our orders, positions and fills as the venue holds them; commands still under way are not in it."""
+        return self._account.snapshot(now_ns, now_ns, since_ns)
+
+    def close(self) -> None:
+        """Orders die with the venue, and what was under way is lost."""
+        for order in self._account.orders.values():
+            self.lift(order)
+        self._account.clear()
+        self._waiting.clear()
+        self._outgoing.clear()
+
+    # The market
+
+    def _open_market(self, now_ns: int) -> None:
+        """Fill the books and show them at once."""
+        self._open = True
+        self._venue_ns = now_ns
+        for index, symbol in enumerate(self._symbols):
+            symbol.flow.open(now_ns)
+            symbol.published_ns = now_ns
+            symbol.update_id = 1
+            book = symbol.book
+            book.take_changes(Side.BUY)
+            book.take_changes(Side.SELL)
+            snapshot = BookSnapshot(
+                symbol.instrument_id, now_ns, now_ns, book.depth(Side.BUY), book.depth(Side.SELL), symbol.update_id
+            )
+            self._emit(now_ns, snapshot)
+            heappush(self._schedule, (symbol.flow.next_ns, _FLOW, index))
+
+    def _move(self, at_ns: int, what: int, index: int) -> None:
+        symbol = self._symbols[index]
+        self._venue_ns = at_ns
+        if what == _PUBLISH:
+            self._publish(symbol, at_ns)
+            return
+        aggressor, matches = symbol.flow.step(at_ns)
+        if matches:
+            self._print(symbol, aggressor, matches)
+        heappush(self._schedule, (symbol.flow.next_ns, _FLOW, index))
+        self._plan_publication(symbol, index, at_ns)
+
+    def _plan_publication(self, symbol: _Symbol, index: int, at_ns: int) -> None:
+        if not symbol.publishing and symbol.book.changed:
+            symbol.publishing = True
+            heappush(self._schedule, (max(at_ns, symbol.published_ns + self._interval_ns), _PUBLISH, index))
+
+    def _publish(self, symbol: _Symbol, at_ns: int) -> None:
+        symbol.publishing = False
+        symbol.published_ns = at_ns
+        symbol.update_id += 1
+        local_ns = at_ns + self._feed_ns
+        bids = symbol.book.take_changes(Side.BUY)
+        asks = symbol.book.take_changes(Side.SELL)
+        self._emit(local_ns, BookDelta(symbol.instrument_id, at_ns, local_ns, bids, asks, symbol.update_id))
+
+    def _print(self, symbol: _Symbol, aggressor: Side, matches: Sequence[Match]) -> None:
+        """Tell everybody of the trades, and us of those we made."""
+        at_ns = self._venue_ns
+        local_ns = at_ns + self._feed_ns
+        for match in matches:
+            symbol.trade_id += 1
+            self._emit(
+                local_ns,
+                PublicTrade(symbol.instrument_id, at_ns, local_ns, aggressor, match.ticks, match.lots, symbol.trade_id),
+            )
+            if match.maker_id >= 0:
+                order = self._account.orders[ClientOrderId(match.maker_id)]
+                reply_ns = at_ns + self._response_ns
+                self._emit(
+                    reply_ns,
+                    self._account.fill(
+                        order, match.ticks, match.lots, maker=True, ts_venue_ns=at_ns, ts_local_ns=reply_ns
+                    ),
+                )
+
+    def _execute(self, due: Waiting) -> None:
+        at_ns = self._venue_ns = due.arrival_ns
+        reply_ns = at_ns + self._response_ns
+        replies: Sequence[OrderEvent] = self._desk.execute(due.request, at_ns, at_ns, reply_ns)
+        for reply in replies:
+            self._emit(reply_ns, reply)
+        for index, symbol in enumerate(self._symbols):
+            self._plan_publication(symbol, index, at_ns)
+
+    def _emit(self, local_ns: int, event: Event) -> None:
+        self._sequence += 1
+        heappush(self._outgoing, (local_ns, self._sequence, event))
+
+    # Matcher of the desk
+
+    def touch(self, instrument: InstrumentId, side: Side) -> int | None:
+        """Best price of the other side; before the market opens its book is not known."""
+        return self._by_id[instrument].book.best(Side(-side)) if self._open else None
+
+    def take(self, order: VenueOrder) -> list[tuple[int, int]]:
+        symbol = self._by_id[order.instrument]
+        matches = symbol.book.sweep(order.side, order.remaining_lots, limit_ticks=order.ticks)
+        symbol.flow.forget(match.maker_id for match in matches if not match.maker_left_lots)
+        self._print(symbol, order.side, matches)
+        return [(match.ticks, match.lots) for match in matches]
+
+    def rest(self, order: VenueOrder, at_ns: int) -> None:
+        self._by_id[order.instrument].book.rest(order.client_id, order.side, order.ticks, order.remaining_lots)
+
+    def shrink(self, order: VenueOrder) -> None:
+        self._by_id[order.instrument].book.reduce(order.client_id, order.remaining_lots)
+
+    def lift(self, order: VenueOrder) -> None:
+        self._by_id[order.instrument].book.cancel(order.client_id)

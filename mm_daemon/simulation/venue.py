@@ -1,0 +1,456 @@
+"""`SimulatedVenue`: our orders against the recorded or live market data of a real venue, in paper and backtest alike.
+
+It owns a book of its own per instrument, on the venue's side of the feed latency, and our orders at the venue. Market
+data come in by `on_market` in local order, commands by `submit`, and everything the core learns goes out by `advance`.
+
+Clock (EXECUTION 8, online form). The venue's clock is the running maximum of the market events' venue time, expressed
+in nanoseconds of the local clock (`FeedClock`). A command released at t arrives at a = max(last arrival, t + entry
+latency); it is executed before the first market event later than a, and at a + response latency at the latest. A reply
+or a fill of venue time t' is learned at max(last emission, now, t' + response latency). While feed latency does not
+exceed response latency this equals matching in exact venue time. Ties resolve against us: at equal time the market
+moves first.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from mm_daemon.domain.book import OrderBook
+from mm_daemon.domain.capabilities import Capabilities
+from mm_daemon.domain.decisions import ApprovedCommand, CancelAll
+from mm_daemon.domain.events import (
+    BookDelta,
+    BookInvalidated,
+    BookSnapshot,
+    Event,
+    InstrumentUpdated,
+    InvalidCause,
+    MarketEvent,
+    PublicTrade,
+    TopOfBook,
+    VenueSnapshot,
+)
+from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue
+from mm_daemon.domain.orders import ClientOrderId, Side
+from mm_daemon.domain.rng import Rng
+from mm_daemon.simulation.account import VenueAccount, VenueOrder
+from mm_daemon.simulation.desk import OrderDesk, OrderLink, QueryOrder, Request, Waiting, desk_capabilities
+from mm_daemon.simulation.models import (
+    FRONT_UNKNOWN,
+    NS_PER_MS,
+    FeedClock,
+    QueueModel,
+    QueuePosition,
+    latency_model,
+)
+from mm_daemon.simulation.replay_matching import match_book, match_print
+
+_WALK_TICKS = 256
+_ACK_TIMEOUT_MS = 3000
+_LARGE_SHARE = 10
+
+_Milliseconds = Annotated[float, Meta(ge=0, le=60000)]
+
+
+class VenuePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is assumed about the venue and the way to it. The defaults are careful ones."""
+
+    entry_latency_ms: Annotated[
+        float, Meta(ge=0, le=60000, description="time from the release of a command to its arrival, ms")
+    ] = 5.0
+    response_latency_ms: Annotated[
+        float, Meta(ge=0, le=60000, description="time from a match or reply at the venue to our learning of it, ms")
+    ] = 5.0
+    entry_samples_ms: Annotated[
+        tuple[_Milliseconds, ...], Meta(description="measured entry latencies to draw from instead, ms")
+    ] = ()
+    response_samples_ms: Annotated[
+        tuple[_Milliseconds, ...], Meta(description="measured response latencies to draw from instead, ms")
+    ] = ()
+    feed_floor_ms: Annotated[
+        float, Meta(ge=0, le=60000, description="feed latency of the fastest market event, ms")
+    ] = 2.0
+    queue_model: Annotated[
+        QueueModel, Meta(description="where cancelled lots stood in the queue; risk_averse: always behind us")
+    ] = QueueModel.RISK_AVERSE
+    queue_exponent: Annotated[
+        float, Meta(gt=0, le=20, description="n of the power queue models; larger takes cancels from the longer part")
+    ] = 1.0
+    decrease_keeps_place: Annotated[
+        bool, Meta(description="a pure size decrease by amend keeps the place in the queue")
+    ] = False
+    seed: Annotated[int, Meta(ge=0, description="seed of the latency draws")] = 1
+
+
+class _Resting:
+    """An order of ours in the recorded book: since when, behind how many, and how fresh its level's report is."""
+
+    __slots__ = ("order", "queue", "reported_id", "since_ns")
+
+    def __init__(self, order: VenueOrder, queue: QueuePosition, since_ns: int, reported_id: int) -> None:
+        self.order = order
+        self.queue = queue
+        self.since_ns = since_ns
+        self.reported_id = reported_id
+
+
+class _Market:
+    """One instrument: the venue's book, our resting orders by priority, and what we took from displayed levels."""
+
+    __slots__ = ("book", "resting", "seen_ask_ticks", "seen_bid_ticks", "taken")
+
+    def __init__(self) -> None:
+        self.book = OrderBook()
+        self.resting: list[_Resting] = []
+        self.taken: dict[tuple[Side, int], tuple[int, int]] = {}
+        """(side, ticks) to (lots we took, lots displayed when we did): void once the level displays another size."""
+        self.seen_bid_ticks = self.seen_ask_ticks = 0
+        """Worst prices of the last snapshot: sizes beyond them are unknown, not zero."""
+
+    def lots_free(self, side: Side, ticks: int) -> int:
+        """Displayed lots less our own impact."""
+        displayed = self.book.lots_at(side, ticks)
+        taken = self.taken.get((side, ticks))
+        if taken is None or taken[1] != displayed:
+            return displayed
+        return displayed - taken[0]
+
+    def take(self, side: Side, ticks: int, lots: int) -> None:
+        """Remember what we took of a displayed level until it is reported changed."""
+        displayed = self.book.lots_at(side, ticks)
+        taken = self.taken.get((side, ticks))
+        before = taken[0] if taken is not None and taken[1] == displayed else 0
+        self.taken[side, ticks] = (before + lots, displayed)
+
+    def free_levels(self, side: Side, limit_ticks: int) -> Iterator[tuple[int, int]]:
+        """Levels of `side` from the best to `limit_ticks`, with their free lots, best first."""
+        best = self.book.bid_ticks if side is Side.BUY else self.book.ask_ticks
+        gap = side * (best - limit_ticks)
+        if gap < 0:
+            return
+        if gap <= _WALK_TICKS:
+            for ticks in range(best, limit_ticks - side, -side):
+                free = self.lots_free(side, ticks)
+                if free > 0:
+                    yield ticks, free
+            return
+        for ticks, _ in self.book.levels(side, 1 << 30):
+            if side * (ticks - limit_ticks) < 0:
+                return
+            free = self.lots_free(side, ticks)
+            if free > 0:
+                yield ticks, free
+
+    def front_at(self, side: Side, ticks: int) -> float:
+        """Lots before a newcomer at this price; unknown beyond what the venue's snapshot showed."""
+        book = self.book
+        lots = book.lots_at(side, ticks)
+        if side is Side.BUY:
+            unseen = ticks < self.seen_bid_ticks and ticks < book.bid_ticks
+        else:
+            unseen = 0 < self.seen_ask_ticks < ticks and ticks > book.ask_ticks
+        return FRONT_UNKNOWN if unseen and not lots else float(lots)
+
+    def forget_taken(self) -> None:
+        """Drop what the book has since reported changed, so that the memory stays as small as the touch."""
+        lots_at = self.book.lots_at
+        self.taken = {key: value for key, value in self.taken.items() if lots_at(*key) == value[1]}
+
+
+class SimulatedVenue:
+    """Structurally a `VirtualVenue`. An event of an instrument without orders of ours costs only the book update."""
+
+    Policy = VenuePolicy
+
+    def __init__(self, venue: Venue, instruments: Sequence[Instrument], policy: VenuePolicy | None = None) -> None:
+        """Raises DomainError when an instrument's notional is no whole number of atto."""
+        policy = policy or VenuePolicy()
+        rng = Rng(policy.seed).split(venue)
+        self._policy = policy
+        self._account = VenueAccount(venue, instruments)
+        self._desk = OrderDesk(self._account, self, decrease_keeps_place=policy.decrease_keeps_place)
+        self._response = latency_model(policy.response_latency_ms, policy.response_samples_ms, rng.split("response"))
+        entry = latency_model(policy.entry_latency_ms, policy.entry_samples_ms, rng.split("entry"))
+        self._link = OrderLink(entry, self._response)
+        self._waiting = self._link.waiting
+        self._clock = FeedClock(round(policy.feed_floor_ms * NS_PER_MS))
+        self._venue_ns = 0
+        self._now_ns = 0
+        self._emitted_ns = 0
+        self._outgoing: deque[Event] = deque()
+        self._markets = {instrument.id: _Market() for instrument in instruments}
+        self._resting: dict[ClientOrderId, _Resting] = {}
+        self.large_orders = 0
+        """Orders larger than a tenth of the touch and of the level they joined: their replayed fills mean little."""
+
+    def capabilities(self) -> Capabilities:
+        return policy_capabilities(self._policy)
+
+    # Port
+
+    def submit(self, commands: Sequence[ApprovedCommand], now_ns: int) -> None:
+        for approved in commands:
+            self._link.send(approved.command, now_ns)
+
+    def query(self, client_id: ClientOrderId, now_ns: int) -> None:
+        """Ask about one order; the answer is an event, behind those of the commands sent before."""
+        self._link.send(QueryOrder(client_id), now_ns)
+
+    def cancel_all(self, now_ns: int) -> None:
+        """Everything of the account, by the ordinary way."""
+        self._link.send(CancelAll(self._account.venue, ()), now_ns)
+
+    def advance(self, now_ns: int) -> Sequence[Event]:
+        """Everything the daemon learns up to and including `now_ns`, in order of `ts_local_ns`."""
+        waiting = self._waiting
+        while waiting and waiting[0].arrival_ns + waiting[0].response_ns <= now_ns:
+            due = waiting.popleft()
+            self._now_ns = max(self._now_ns, due.arrival_ns + due.response_ns)
+            self._execute(due)
+        self._now_ns = max(self._now_ns, now_ns)
+        outgoing = self._outgoing
+        if not outgoing or outgoing[0].ts_local_ns > now_ns:
+            return ()
+        due_events = []
+        while outgoing and outgoing[0].ts_local_ns <= now_ns:
+            due_events.append(outgoing.popleft())
+        return due_events
+
+    def next_deadline_ns(self) -> int | None:
+        """When `advance` next has something to do without another market event; None: nothing waits."""
+        emission = self._outgoing[0].ts_local_ns if self._outgoing else None
+        if not self._waiting:
+            return emission
+        first = self._waiting[0]
+        latest = first.arrival_ns + first.response_ns
+        return latest if emission is None or latest < emission else emission
+
+    def snapshot(self, now_ns: int, since_ns: int = 0) -> VenueSnapshot:
+        """Our orders, positions and fills as the venue holds them; commands still under way are not in it."""
+        return self._account.snapshot(self._clock.venue_ns(now_ns), now_ns, since_ns)
+
+    def close(self) -> None:
+        """Orders die with the venue, and what was under way is lost."""
+        self._account.clear()
+        self._waiting.clear()
+        self._outgoing.clear()
+        self._resting.clear()
+        for market in self._markets.values():
+            market.resting.clear()
+
+    def fronts(self) -> dict[ClientOrderId, float]:
+        """Lots of others before each resting order of ours, for reports; infinite where the level was never shown."""
+        return {client_id: resting.queue.front_lots for client_id, resting in self._resting.items()}
+
+    # Market data
+
+    def on_market(self, event: MarketEvent) -> None:
+        """Take in the next market event in local order; commands that arrived before it are executed first."""
+        local_ns = event.ts_local_ns
+        if local_ns > self._now_ns:
+            self._now_ns = local_ns
+        happened_ns = self._clock.observe(event.ts_venue_ns, local_ns)
+        if happened_ns > self._venue_ns:
+            self._venue_ns = happened_ns
+        waiting = self._waiting
+        while waiting and waiting[0].arrival_ns < self._venue_ns:
+            self._execute(waiting.popleft())
+        market = self._markets.get(event.instrument)
+        if market is None:
+            return
+        if isinstance(event, (TopOfBook, BookDelta, BookSnapshot)):
+            self._on_book(market, event)
+        elif isinstance(event, PublicTrade):
+            if market.resting:
+                self._on_print(market, event, happened_ns)
+        elif isinstance(event, BookInvalidated):
+            market.book.invalidate(event.cause)
+            market.taken.clear()
+        elif isinstance(event, InstrumentUpdated):
+            self._on_instrument(market, event)
+
+    def _on_instrument(self, market: _Market, event: InstrumentUpdated) -> None:
+        """A new contract: our orders are cancelled by the venue and the book starts again."""
+        orders = [resting.order for resting in market.resting]
+        ts_local_ns = self._emission_ns(self._venue_ns, self._response.draw())
+        self._outgoing.extend(self._desk.cancel_orders(orders, self._clock.venue_ns(self._venue_ns), ts_local_ns))
+        self._account.define(event.definition)
+        market.book.invalidate(InvalidCause.UNSYNCHRONISED)
+        market.taken.clear()
+
+    def _on_print(self, market: _Market, event: PublicTrade, happened_ns: int) -> None:
+        """One print, offered to our orders by inner price, then time; its volume is used once.
+
+        Prints of one aggressor come as separate events of one time and side. An order that is filled through its price
+        by one of them takes that print's own volume only, so that the sum over the aggressor counts nothing twice.
+        """
+        if market.book.invalid_cause is not None:
+            return
+        free_lots = event.lots
+        for resting in tuple(market.resting):
+            order = resting.order
+            if order.side is event.aggressor or 0 < happened_ns <= resting.since_ns:
+                continue
+            lots = match_print(
+                order.side,
+                order.ticks,
+                order.remaining_lots,
+                resting.queue,
+                aggressor=event.aggressor,
+                print_ticks=event.ticks,
+                free_lots=free_lots,
+                printed_lots=event.lots,
+            )
+            if lots:
+                free_lots -= lots
+                self._fill(market, resting, lots)
+
+    def _on_book(self, market: _Market, event: BookDelta | TopOfBook | BookSnapshot) -> None:
+        book = market.book
+        gap = book.invalid_cause is not None
+        if isinstance(event, TopOfBook):
+            book.apply_top(event)
+        elif isinstance(event, BookDelta):
+            book.apply_delta(event)
+        else:
+            book.apply_snapshot(event)
+            market.seen_bid_ticks = min((ticks for ticks, _ in event.bids), default=0)
+            market.seen_ask_ticks = max((ticks for ticks, _ in event.asks), default=0)
+        if not market.resting or book.invalid_cause is not None:
+            return
+        bid_ticks, ask_ticks = book.bid_ticks, book.ask_ticks
+        crossed = False
+        for resting in market.resting:
+            self._report(market, resting, event, gap=gap)
+            order = resting.order
+            if order.ticks >= ask_ticks if order.side is Side.BUY else order.ticks <= bid_ticks:
+                crossed = True
+        if crossed:
+            self._on_crossed(market)
+
+    def _report(
+        self, market: _Market, resting: _Resting, event: BookDelta | TopOfBook | BookSnapshot, *, gap: bool
+    ) -> None:
+        """Tell an order's queue what its level displays now, unless this event knows nothing newer about that level."""
+        order = resting.order
+        book = market.book
+        if gap:
+            resting.reported_id = event.update_id
+            front = market.front_at(order.side, order.ticks)
+            if front != FRONT_UNKNOWN:
+                resting.queue.resynchronise(int(front))
+            return
+        if event.update_id <= resting.reported_id:
+            return
+        if isinstance(event, TopOfBook):
+            best = book.bid_ticks if order.side is Side.BUY else book.ask_ticks
+            if order.side * (best - order.ticks) > 0:
+                return
+        lots = book.lots_at(order.side, order.ticks)
+        if lots != resting.queue.level_lots:
+            if not lots and market.front_at(order.side, order.ticks) == FRONT_UNKNOWN:
+                return
+            resting.reported_id = event.update_id
+            resting.queue.depth(lots)
+
+    def _on_crossed(self, market: _Market) -> None:
+        """The market is displayed at or through orders of ours: they are taken, as far as displayed lots go."""
+        market.forget_taken()
+        for resting in tuple(market.resting):
+            order = resting.order
+            opposite = Side(-order.side)
+            levels = market.free_levels(opposite, order.ticks)
+            lots = 0
+            for ticks, part in match_book(order.side, order.ticks, order.remaining_lots, resting.queue, levels):
+                market.take(opposite, ticks, part)
+                lots += part
+            if lots:
+                self._fill(market, resting, lots)
+
+    def _fill(self, market: _Market, resting: _Resting, lots: int) -> None:
+        order = resting.order
+        at_ns = self._venue_ns
+        ts_local_ns = self._emission_ns(at_ns, self._response.draw())
+        filled = self._account.fill(
+            order, order.ticks, lots, maker=True, ts_venue_ns=self._clock.venue_ns(at_ns), ts_local_ns=ts_local_ns
+        )
+        self._outgoing.append(filled)
+        if not order.remaining_lots:
+            market.resting.remove(resting)
+            del self._resting[order.client_id]
+
+    # Commands
+
+    def _execute(self, due: Waiting) -> None:
+        request: Request = due.request
+        ts_local_ns = self._emission_ns(due.arrival_ns, due.response_ns)
+        ts_venue_ns = self._clock.venue_ns(due.arrival_ns)
+        self._outgoing.extend(self._desk.execute(request, due.arrival_ns, ts_venue_ns, ts_local_ns))
+
+    def _emission_ns(self, at_ns: int, response_ns: int) -> int:
+        self._emitted_ns = max(self._emitted_ns, self._now_ns, at_ns + response_ns)
+        return self._emitted_ns
+
+    # Matcher of the desk
+
+    def touch(self, instrument: InstrumentId, side: Side) -> int | None:
+        book = self._markets[instrument].book
+        if book.invalid_cause is not None:
+            return None
+        return book.ask_ticks if side is Side.BUY else book.bid_ticks
+
+    def take(self, order: VenueOrder) -> list[tuple[int, int]]:
+        market = self._markets[order.instrument]
+        market.forget_taken()
+        opposite = Side(-order.side)
+        remaining = order.remaining_lots
+        taken: list[tuple[int, int]] = []
+        for ticks, free in market.free_levels(opposite, order.ticks):
+            lots = min(free, remaining)
+            taken.append((ticks, lots))
+            remaining -= lots
+            if not remaining:
+                break
+        for ticks, lots in taken:
+            market.take(opposite, ticks, lots)
+        return taken
+
+    def rest(self, order: VenueOrder, at_ns: int) -> None:
+        market = self._markets[order.instrument]
+        book = market.book
+        level_lots = book.lots_at(order.side, order.ticks)
+        front = market.front_at(order.side, order.ticks)
+        queue = QueuePosition(self._policy.queue_model, self._policy.queue_exponent, level_lots, front)
+        resting = _Resting(order, queue, at_ns, book.update_id)
+        best_lots = book.bid_lots if order.side is Side.BUY else book.ask_lots
+        if order.remaining_lots * _LARGE_SHARE > max(level_lots, best_lots):
+            self.large_orders += 1
+        self._resting[order.client_id] = resting
+        market.resting.append(resting)
+        market.resting.sort(key=_priority)  # stable: time decides among equals
+
+    def shrink(self, order: VenueOrder) -> None:
+        """Nothing to do: the queue position does not know our own size."""
+
+    def lift(self, order: VenueOrder) -> None:
+        resting = self._resting.pop(order.client_id, None)
+        if resting is not None:
+            self._markets[order.instrument].resting.remove(resting)
+
+
+def _priority(resting: _Resting) -> int:
+    """Inner prices first on either side; sides never compete for one print."""
+    return -resting.order.side * resting.order.ticks
+
+
+def policy_capabilities(policy: VenuePolicy) -> Capabilities:
+    """What a `SimulatedVenue` under this policy can do; the ack timeout leaves room for the slowest answer."""
+    slowest = max(policy.entry_latency_ms, *policy.entry_samples_ms, 0.0) + max(
+        policy.response_latency_ms, *policy.response_samples_ms, 0.0
+    )
+    return desk_capabilities(
+        decrease_keeps_place=policy.decrease_keeps_place, ack_timeout_ms=max(_ACK_TIMEOUT_MS, round(4 * slowest))
+    )
