@@ -114,7 +114,6 @@ class TradingCore:
         self._decided: list[DecisionsChanged] = []
         self._refusals: list[Refusal] = []
         self._dropped: list[DroppedCommand] = []
-        self._equity_atto = 0
         for market in self._markets.values():
             market.halts = _STARTING | (0 if market.parameters.quoting.enabled else _PAUSED)
             if not market.instrument.tradable:
@@ -361,7 +360,7 @@ class TradingCore:
         """One full decision: conditions, price, a row of the table per side, and the commands that follow."""
         self.full_decisions += 1
         if self.gate.limits_equity:
-            self._check_equity()
+            self._check_equity(now_ns)
         pricing, conditions = self._price(market, now_ns)
         slots, surplus = self._slots(market)
         decided = tuple(
@@ -530,9 +529,9 @@ class TradingCore:
         self.last_client_id = ClientOrderId(next(self._client_ids))
         return self.last_client_id
 
-    def _check_equity(self) -> None:
+    def _check_equity(self, now_ns: int) -> None:
         equity = sum(market.position.total_atto for market in self._markets.values())
-        if self.gate.set_equity(equity):
+        if self.gate.set_equity(equity, now_ns):
             self._latch("loss limit")
 
     def _latch(self, cause: str) -> None:

@@ -1,7 +1,6 @@
 """A desk for tests of the core: events go in with their time, turns come out, acknowledgements are one call."""
 
 from mm_daemon.core.order_ledger import LedgerOrder
-
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.decisions import AmendOrder, CancelOrder, Command, PlaceOrder, Turn
@@ -65,11 +64,11 @@ class Desk:
         return self.feed(*events)
 
     def wait(self, at_ms: int) -> Turn:
-        """Let the core's own deadlines up to `at_ms` pass; the last turn that said something is returned."""
+        """Let the core's own deadlines up to `at_ms` pass; the last turn that released commands, else the last of all."""
         last = Turn(at_ms * MS)
         while (deadline := self.core.next_deadline_ns()) is not None and deadline <= at_ms * MS:
             turn = self.feed(DeadlineReached(deadline))
-            if turn.decisions or turn.released:
+            if turn.released or not last.released:
                 last = turn
         return last
 

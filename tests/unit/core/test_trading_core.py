@@ -10,13 +10,14 @@ from mm_daemon.domain.events import (
     InvalidCause,
     OperatorAction,
     OperatorRequest,
+    OrderCanceled,
     OrderRejected,
     ShutdownRequested,
     VenueDisconnected,
 )
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.money import ATTO
-from mm_daemon.domain.orders import ClientOrderId, RejectKind, Side
+from mm_daemon.domain.orders import RejectKind, Side
 from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.risk.limits import AccountLimits
 from mm_daemon.testkit import builders
@@ -157,7 +158,7 @@ def test_the_standing_decision_stands_while_the_fair_price_stays_inside_its_inte
     for step in range(50):
         desk.feed(builders.delta(20 + step, bids=((599_995 - step % 2, 7),), update_id=3 + step))
     assert desk.core.full_decisions == before
-    turn = desk.feed(builders.snapshot(100, 600_400, 600_401))
+    turn = desk.feed(builders.snapshot(100, 600_100, 600_101))
     assert kinds(turn) == ["AmendOrder", "AmendOrder"]
     assert desk.says() == "bid quote (too_passive) | ask quote (too_aggressive)"
 
@@ -226,18 +227,11 @@ def test_a_stop_cancels_everything_and_quotes_nothing_more():
     assert [type(command) for command in commands(turn)] == [CancelAll]
     assert desk.says() == "bid withdraw (shutdown) | ask withdraw (shutdown)"
     assert not desk.core.stopped
+    at = 30 * MS
     for order in (bid, ask):
-        desk.feed(
-            builders_canceled(order.client_id, 30),
-        )
+        desk.feed(OrderCanceled(SYMBOL, at, at, order.client_id, f"v{order.client_id}", True, 0))
     assert desk.core.stopped
     assert not desk.feed(builders.snapshot(1000, 600_000, 600_001)).released
-
-
-def builders_canceled(client_id: ClientOrderId, at_ms: int):
-    from mm_daemon.domain.events import OrderCanceled
-
-    return OrderCanceled(SYMBOL, at_ms * MS, at_ms * MS, client_id, f"v{client_id}", True, 0)
 
 
 def test_a_lost_venue_withdraws_its_quotes_until_it_is_back_with_a_new_book():
