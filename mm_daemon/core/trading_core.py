@@ -428,18 +428,22 @@ class TradingCore:
             conditions |= order.pending_bits
         if self._outboxes[market.instrument.venue].closed(now_ns):
             conditions |= _VENUE_BACKOFF
+        working = order is not None
+        lockouts_withdraw = quoting.lockout_action == "withdraw"
+        if pricing is None:
+            action, reasons = decide_row(conditions, working, None, lockouts_withdraw)
+            return Decision(side, 0, action, None, reasons)
+        quote = pricing.bid if side is Side.BUY else pricing.ask
+        conditions |= quote.obstacles
         verdict: Reason | None = None
-        if pricing is not None:
-            quote = pricing.bid if side is Side.BUY else pricing.ask
-            conditions |= quote.obstacles
-            if order is not None:
-                allowed = tolerance_ticks(pricing.half_spread_ticks, quote.ticks, quoting.tolerance_frac)
-                verdict = price_verdict(side, order.ticks, quote.ticks, allowed)
-                # A target that a limit has trimmed forces a larger order down, whatever the tolerance.
-                trimmed = quote.lots if quote.lots < market.parameters.order_lots else None
-                if not size_within(order.remaining_lots, quote.lots, quoting.size_tolerance, trimmed):
-                    conditions |= _SIZE_CHANGED
-        action, reasons = decide_row(conditions, order is not None, verdict, quoting.lockout_action == "withdraw")
+        if order is not None:
+            allowed = tolerance_ticks(pricing.half_spread_ticks, quote.ticks, quoting.tolerance_frac)
+            verdict = price_verdict(side, order.ticks, quote.ticks, allowed)
+            # A target that a limit has trimmed forces a larger order down, whatever the tolerance.
+            trimmed = quote.lots if quote.lots < market.parameters.order_lots else None
+            if not size_within(order.remaining_lots, quote.lots, quoting.size_tolerance, trimmed):
+                conditions |= _SIZE_CHANGED
+        action, reasons = decide_row(conditions, working, verdict, lockouts_withdraw)
         target = QuoteTarget(quote.ticks, quote.lots, quote.raw_ticks) if action is Action.QUOTE else None
         return Decision(side, 0, action, target, reasons)
 

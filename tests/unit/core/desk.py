@@ -64,7 +64,7 @@ class Desk:
         return self.feed(*events)
 
     def wait(self, at_ms: int) -> Turn:
-        """Let the core's own deadlines up to `at_ms` pass; the last turn that released commands, else the last of all."""
+        """Let the core's own deadlines up to `at_ms` pass; the last that released commands, or else the last."""
         last = Turn(at_ms * MS)
         while (deadline := self.core.next_deadline_ns()) is not None and deadline <= at_ms * MS:
             turn = self.feed(DeadlineReached(deadline))
