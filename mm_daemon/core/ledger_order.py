@@ -1,0 +1,294 @@
+"""One order of ours and the versions of it that may be alive: sizes, fills, exposure (EXECUTION 1).
+
+A native amend makes an order have versions. Where an amend names a *total*, versions share one filled count and the
+larger size counts; where it names a *fresh* order, every version may fill on its own until its death is settled: the
+current one, the one asked for (`pend`), and the tails, which are older versions. Owned and changed by the order ledger
+alone; everybody else reads.
+"""
+
+from collections import deque
+
+from mm_daemon.domain.decisions import AmendOrder, CancelAll, CancelOrder, PlaceOrder, Reason
+from mm_daemon.domain.instrument import InstrumentId
+from mm_daemon.domain.orders import FINAL_PHASES, ClientOrderId, InFlight, Phase, Purpose, Side
+
+_SETTLED_IDS_KEPT = 16
+
+_PLACE_PENDING = Reason.PLACE_PENDING.bit
+_AMEND_PENDING = Reason.AMEND_PENDING.bit
+_CANCEL_PENDING = Reason.CANCEL_PENDING.bit
+_ORDER_UNKNOWN = Reason.ORDER_UNKNOWN.bit
+_PHASE_BITS = {
+    Phase.QUEUED: _PLACE_PENDING,
+    Phase.SENT: _PLACE_PENDING,
+    Phase.UNKNOWN: _ORDER_UNKNOWN,
+    Phase.CLOSING: _CANCEL_PENDING,
+}
+_AMEND_BITS = {InFlight.QUEUED: _AMEND_PENDING, InFlight.SENT: _AMEND_PENDING, InFlight.UNKNOWN: _ORDER_UNKNOWN}
+_CANCEL_BITS = {InFlight.QUEUED: _CANCEL_PENDING, InFlight.SENT: _CANCEL_PENDING, InFlight.UNKNOWN: _ORDER_UNKNOWN}
+
+
+class Tail:
+    """An older version whose death is not settled. `lots` becomes the filled size its death report names."""
+
+    __slots__ = ("filled_lots", "lots", "ticks", "venue_order_id")
+
+    def __init__(self, venue_order_id: str | None, ticks: int, lots: int, filled_lots: int) -> None:
+        self.venue_order_id = venue_order_id
+        self.ticks = ticks
+        self.lots = lots
+        self.filled_lots = filled_lots
+
+
+class LedgerOrder:
+    """An order's state. `lots`, `filled_lots`, `ticks` are those of the current version; `exposure` is what the order
+    may still add to its side, in lots, all versions together; `alive_ticks()` the prices of all of them.
+    """
+
+    __slots__ = (
+        "_alive_ticks",
+        "accepted",
+        "amend",
+        "amend_command",
+        "amended",
+        "cancel",
+        "cancel_command",
+        "client_id",
+        "cum_lots",
+        "current_alive",
+        "exposure",
+        "filled_lots",
+        "final_word",
+        "fresh",
+        "instrument",
+        "level",
+        "lots",
+        "new_ids",
+        "pend_lots",
+        "pend_ticks",
+        "pending_bits",
+        "phase",
+        "post_only",
+        "purpose",
+        "reduce_only",
+        "settled_ids",
+        "side",
+        "tails",
+        "ticks",
+        "touched_ns",
+        "venue_order_id",
+    )
+
+    def __init__(self, place: PlaceOrder, *, fresh: bool, new_ids: bool, now_ns: int) -> None:
+        self.client_id: ClientOrderId = place.client_id
+        self.instrument: InstrumentId = place.instrument
+        self.side: Side = place.side
+        self.level: int | None = place.level if place.purpose is Purpose.QUOTE else None
+        self.purpose: Purpose = place.purpose
+        self.post_only = place.post_only
+        self.reduce_only = place.reduce_only
+        self.ticks = place.ticks
+        self.lots = place.lots
+        self.filled_lots = 0
+        self.cum_lots: int | None = None
+        """Filled size of the current version as a final report of its death named it."""
+        self.current_alive = True
+        """False once the current version is known to have been replaced by nothing (`place_leg_failed`)."""
+        self.phase = Phase.QUEUED
+        self.final_word = Phase.CANCELED
+        """The final phase this order takes if it ends without being filled."""
+        self.amend = InFlight.NONE
+        self.cancel = InFlight.NONE
+        self.amend_command: AmendOrder | None = None
+        self.cancel_command: CancelOrder | CancelAll | None = None
+        self.pend_ticks = 0
+        self.pend_lots = 0
+        self.venue_order_id: str | None = None
+        self.tails: list[Tail] = []
+        self.settled_ids: deque[str] = deque(maxlen=_SETTLED_IDS_KEPT)
+        self.accepted = False
+        self.amended = False
+        self.fresh = fresh
+        self.new_ids = new_ids
+        self.touched_ns = now_ns
+        self.exposure = place.lots
+        self.pending_bits = _PLACE_PENDING
+        """Why its slot must wait: a mask of place_pending, amend_pending, cancel_pending, order_unknown."""
+        self._alive_ticks: tuple[int, ...] = (place.ticks,)
+
+    @property
+    def final(self) -> bool:
+        return self.phase in FINAL_PHASES
+
+    @property
+    def may_be_alive(self) -> bool:
+        return self.phase not in FINAL_PHASES
+
+    @property
+    def remaining_lots(self) -> int:
+        """What the current version has left to fill."""
+        return max(self.lots - self.filled_lots, 0)
+
+    def alive_ticks(self) -> tuple[int, ...]:
+        """Prices of all versions that may be alive, the amend in flight included."""
+        return self._alive_ticks
+
+    def tail_at(self, ticks: int) -> bool:
+        """Whether an older version may still rest at this price."""
+        return any(tail.ticks == ticks for tail in self.tails)
+
+    def exposure_with(self, pend_lots: int) -> int:
+        """The exposure if an amend to `pend_lots` were in flight; 0 means none (EXECUTION 1, formula)."""
+        if self.phase in FINAL_PHASES:
+            return 0
+        cum, filled = self.cum_lots, self.filled_lots
+        if not self.fresh:
+            return max((cum if cum is not None else max(self.lots, pend_lots)) - filled, 0)
+        exposure = pend_lots
+        if self.current_alive:
+            exposure += max((cum if cum is not None else self.lots) - filled, 0)
+        for tail in self.tails:
+            exposure += max(tail.lots - tail.filled_lots, 0)
+        return exposure
+
+    # What follows changes the order: for the ledger's table only.
+
+    def refresh(self) -> int:
+        """Bring `exposure`, the alive prices and the pending mask up to date; returns the change of exposure."""
+        before = self.exposure
+        self.exposure = self.exposure_with(self.pend_lots)
+        self._alive_ticks = self._versions() if self.exposure else ()
+        self.pending_bits = 0
+        if self.phase not in FINAL_PHASES:
+            self.pending_bits = (
+                _PHASE_BITS.get(self.phase, 0) | _AMEND_BITS.get(self.amend, 0) | _CANCEL_BITS.get(self.cancel, 0)
+            )
+        return self.exposure - before
+
+    def _versions(self) -> tuple[int, ...]:
+        if not self.pend_lots and not self.tails:
+            return (self.ticks,)
+        ticks: list[int] = []
+        if not self.fresh or (self.current_alive and self._current_left() > 0):
+            ticks.append(self.ticks)
+        if self.pend_lots:
+            ticks.append(self.pend_ticks)
+        ticks += [tail.ticks for tail in self.tails]
+        return tuple(ticks)
+
+    def _current_left(self) -> int:
+        return (self.cum_lots if self.cum_lots is not None else self.lots) - self.filled_lots
+
+    def set_pend(self, command: AmendOrder) -> None:
+        self.amend = InFlight.QUEUED
+        self.amend_command = command
+        self.pend_ticks = command.ticks
+        self.pend_lots = command.lots
+
+    def clear_pend(self) -> None:
+        self.amend = InFlight.NONE
+        self.amend_command = None
+        self.pend_ticks = self.pend_lots = 0
+
+    def clear_cancel(self) -> None:
+        self.cancel = InFlight.NONE
+        self.cancel_command = None
+
+    def tail(self, venue_order_id: str) -> Tail | None:
+        """The tail under this venue id. One whose id was never told takes the first id that belongs to nothing else."""
+        nameless = None
+        for tail in self.tails:
+            if tail.venue_order_id == venue_order_id:
+                return tail
+            if tail.venue_order_id is None:
+                nameless = tail
+        if nameless is None or self.is_current(venue_order_id) or venue_order_id in self.settled_ids:
+            return None
+        nameless.venue_order_id = venue_order_id
+        return nameless
+
+    def is_current(self, venue_order_id: str) -> bool:
+        """Whether a report under this venue id is about the current version; so are nameless and first-named ones."""
+        return not venue_order_id or self.venue_order_id is None or venue_order_id == self.venue_order_id
+
+    def names_pend(self, venue_order_id: str) -> bool:
+        """Whether a venue id that belongs to no version yet must be the amend's, whose acknowledgement is still out.
+
+        Before the place is answered a `fresh` order takes it so too (the table's SENT column; the sum of exposures is
+        the same either way), a `total` one does not, because the larger of its two sizes has to go on counting.
+        """
+        if not self.pend_lots or not venue_order_id or venue_order_id in self.settled_ids:
+            return False
+        return self.fresh if self.venue_order_id is None else venue_order_id != self.venue_order_id
+
+    def learn_id(self, venue_order_id: str) -> None:
+        """Keep the first venue id."""
+        if self.venue_order_id is None and venue_order_id:
+            self.venue_order_id = venue_order_id
+
+    def replace_current(self, venue_order_id: str, ticks: int, lots: int) -> None:
+        """The venue says that the order now has this price and size under this id."""
+        if venue_order_id in self.settled_ids or self.tail(venue_order_id) is not None:
+            return  # the late acknowledgement of a version that was itself replaced since
+        self.amended = True
+        if self._repeats_current(venue_order_id, ticks, lots):
+            self.ticks, self.lots = ticks, lots
+            return
+        same_id = self.venue_order_id is not None and self.is_current(venue_order_id)
+        if self.fresh:
+            self.retire_current(settled=same_id)
+            self.filled_lots = 0
+        elif not same_id:
+            self._settle_id(self.venue_order_id)
+        self.venue_order_id = venue_order_id or self.venue_order_id
+        self.ticks, self.lots = ticks, lots
+        self.cum_lots = None
+        self.current_alive = True
+        self.clear_pend()
+
+    def _repeats_current(self, venue_order_id: str, ticks: int, lots: int) -> bool:
+        """Whether an amend report tells again what is known, so that it must not clear an amend sent since."""
+        if not self.is_current(venue_order_id) or self.venue_order_id is None:
+            return False
+        if self.new_ids or not self.pend_lots:
+            return True
+        same_as_current = ticks == self.ticks and lots == self.lots
+        same_as_pend = ticks == self.pend_ticks and lots == self.pend_lots
+        return same_as_current and not same_as_pend
+
+    def retire_current(self, *, settled: bool) -> None:
+        """The current version of a `fresh` order is gone; unless `settled` it is a tail while it may have fills."""
+        if settled:
+            return
+        if self.current_alive and self._current_left() > 0:
+            bound = self.cum_lots if self.cum_lots is not None else self.lots
+            self.tails.append(Tail(self.venue_order_id, self.ticks, bound, self.filled_lots))
+        else:
+            self._settle_id(self.venue_order_id)
+        self.venue_order_id = None
+        self.current_alive = False
+
+    def settle_tail(self, tail: Tail) -> None:
+        """Forget a tail that has nothing left to fill; its id stays known, so that a later fill under it is late."""
+        if tail.filled_lots >= tail.lots:
+            self.tails.remove(tail)
+            self._settle_id(tail.venue_order_id)
+
+    def _settle_id(self, venue_order_id: str | None) -> None:
+        if venue_order_id is not None and venue_order_id not in self.settled_ids:
+            self.settled_ids.append(venue_order_id)
+
+    def finish(self, phase: Phase) -> None:
+        """No venue can fill it any more."""
+        self.phase = phase
+        self.clear_pend()
+        self.clear_cancel()
+        for tail in self.tails:
+            self._settle_id(tail.venue_order_id)
+        self.tails.clear()
+
+    def finish_if_done(self) -> None:
+        """Final when no version can fill: FILLED if the current one is full, else by what ended it."""
+        if self.phase not in FINAL_PHASES and not self.exposure_with(self.pend_lots):
+            full = self.current_alive and self.filled_lots >= self.lots
+            self.finish(Phase.FILLED if full else self.final_word)

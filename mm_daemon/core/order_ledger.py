@@ -1,0 +1,413 @@
+"""The order ledger: every order of ours by client id, its exposure, and each fill exactly once (EXECUTION 1 and 2).
+
+The core tells it what was approved (`queue`), what left (`released`), what the outbox let go (`dropped`) and every
+order event (`apply`). What an event means is decided by the table in `core/order_table.py`; this file finds the order,
+drops fills it has seen, watches acknowledgement deadlines, and forgets final orders after `keep_final_s` of core time.
+"""
+
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from mm_daemon.core.ledger_order import LedgerOrder
+from mm_daemon.core.order_table import CONTRADICTION, FOREIGN_FILL, ORPHAN, LedgerChange, Report, Row, step
+from mm_daemon.domain.capabilities import AmendQuantity, Capabilities
+from mm_daemon.domain.decisions import AmendOrder, CancelAll, CancelOrder, Command, DropCode, PlaceOrder
+from mm_daemon.domain.errors import CoreError
+from mm_daemon.domain.events import (
+    CommandOutcomeUnknown,
+    CommandSent,
+    OrderAccepted,
+    OrderAmended,
+    OrderAmendRejected,
+    OrderCanceled,
+    OrderCancelRejected,
+    OrderEvent,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+)
+from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
+from mm_daemon.domain.orders import ClientOrderId, InFlight, Operation, Phase, RejectKind, Side
+
+__all__ = ["LedgerChange", "LedgerOrder", "OrderLedger"]
+
+KEEP_FINAL_S = 3600
+_NS_PER_S = 1_000_000_000
+_NS_PER_MS = 1_000_000
+_NO_VENUE = Capabilities()
+
+_UNKNOWN_ROWS = {
+    Operation.PLACE: Row.PLACE_UNKNOWN,
+    Operation.AMEND: Row.AMEND_UNKNOWN,
+    Operation.CANCEL: Row.CANCEL_UNKNOWN,
+}
+_AMEND_REJECT_ROWS = {
+    RejectKind.GONE: Row.AMEND_GONE,
+    RejectKind.FILLED: Row.AMEND_GONE,
+    RejectKind.PLACE_LEG_FAILED: Row.AMEND_PLACE_LEG_FAILED,
+}
+_GONE = (RejectKind.GONE, RejectKind.FILLED)
+
+
+class _Market:
+    """The orders of one instrument that may be alive, and their exposure by side."""
+
+    __slots__ = ("ack_timeout_ns", "alive", "buy_lots", "capabilities", "fill_keys", "sell_lots", "venue")
+
+    def __init__(self, venue: Venue, capabilities: Capabilities) -> None:
+        self.venue = venue
+        self.capabilities = capabilities
+        self.ack_timeout_ns = capabilities.ack_timeout_ms * _NS_PER_MS
+        self.alive: dict[ClientOrderId, LedgerOrder] = {}
+        self.fill_keys: set[str] = set()
+        self.buy_lots = 0
+        self.sell_lots = 0
+
+
+class OrderLedger:
+    """Owner of every order's state. `duplicates` counts fills seen before, `ignored` events that changed nothing."""
+
+    __slots__ = (
+        "_acks",
+        "_capabilities",
+        "_finals",
+        "_forgotten_id",
+        "_keep_ns",
+        "_key_log",
+        "_markets",
+        "_next_ack_ns",
+        "_orders",
+        "_report",
+        "duplicates",
+        "ignored",
+    )
+
+    def __init__(self, capabilities: Mapping[Venue, Capabilities], keep_final_s: int = KEEP_FINAL_S) -> None:
+        self._capabilities = capabilities
+        self._keep_ns = keep_final_s * _NS_PER_S
+        self._orders: dict[ClientOrderId, LedgerOrder] = {}
+        self._markets: dict[InstrumentId, _Market] = {}
+        self._acks: dict[tuple[ClientOrderId, Operation], int] = {}
+        self._next_ack_ns: int | None = None
+        self._finals: deque[tuple[int, ClientOrderId]] = deque()
+        self._key_log: deque[tuple[int, InstrumentId, str]] = deque()
+        self._forgotten_id = -1
+        self.duplicates = 0
+        self.ignored = 0
+        self._report: dict[type, Callable[[LedgerOrder, Any], Report]] = {
+            OrderAccepted: _accepted_report,
+            OrderRejected: _rejected_report,
+            OrderAmended: _amended_report,
+            OrderAmendRejected: _amend_rejected_report,
+            OrderCanceled: self._canceled_report,
+            OrderCancelRejected: _cancel_rejected_report,
+            OrderExpired: _expired_report,
+            CommandOutcomeUnknown: _unknown_report,
+        }
+
+    # Reading
+
+    def get(self, client_id: ClientOrderId) -> LedgerOrder | None:
+        return self._orders.get(client_id)
+
+    def used(self, client_id: ClientOrderId) -> bool:
+        """Whether an order ever carried this id, forgotten ones included: ids are a counter, so the highest says it."""
+        return client_id in self._orders or client_id <= self._forgotten_id
+
+    def alive(self, instrument: InstrumentId) -> Collection[LedgerOrder]:
+        """Orders that may be alive, in insertion order. A view: do not change the ledger while going through it."""
+        market = self._markets.get(instrument)
+        return market.alive.values() if market is not None else ()
+
+    def exposure(self, instrument: InstrumentId, side: Side) -> int:
+        """Lots that all orders of this side may still add to it."""
+        market = self._markets.get(instrument)
+        if market is None:
+            return 0
+        return market.buy_lots if side > 0 else market.sell_lots
+
+    def open_orders(self, venue: Venue | None = None) -> int:
+        """Orders that may be alive, at one venue or at all."""
+        return sum(len(market.alive) for market in self._markets.values() if venue is None or market.venue == venue)
+
+    # What the core did
+
+    def queue(self, command: Command, now_ns: int) -> None:
+        """An approved command counts from here on. Raises CoreError for one that the gate cannot have passed."""
+        if isinstance(command, PlaceOrder):
+            self._enter(command, now_ns)
+        elif isinstance(command, CancelAll):
+            for target in self._alive_at(command.venue):
+                self._queue_cancel(target, command)
+        else:
+            order = self._orders.get(command.client_id)
+            if order is None or order.final:
+                raise CoreError(f"order {command.client_id} of {command.instrument} is not alive: {command!r}")
+            if isinstance(command, AmendOrder):
+                order.set_pend(command)
+                self._acks.pop((order.client_id, Operation.AMEND), None)
+                self._update(order, now_ns)
+            else:
+                self._queue_cancel(order, command)
+
+    def released(self, command: Command, now_ns: int) -> None:
+        """The outbox handed a command to the gateway: from here on its outcome is the venue's to tell."""
+        if isinstance(command, CancelAll):
+            for target in self._alive_at(command.venue):
+                if target.cancel_command is command:
+                    self._mark_sent(target, Operation.CANCEL, now_ns)
+            return
+        order = self._orders.get(command.client_id)
+        if order is None or order.final:
+            return  # it ended while the command waited; the venue will answer that nothing is there
+        if isinstance(command, PlaceOrder):
+            order.ticks, order.lots = command.ticks, command.lots  # a conflated amend is part of it
+            self._mark_sent(order, Operation.PLACE, now_ns)
+        elif isinstance(command, AmendOrder):
+            self._mark_sent(order, Operation.AMEND, now_ns)
+        else:
+            self._mark_sent(order, Operation.CANCEL, now_ns)
+
+    def dropped(self, command: Command, code: DropCode, now_ns: int) -> None:
+        """The outbox let a command go. Dropping one that a newer command replaced changes nothing."""
+        if isinstance(command, CancelAll):
+            for target in self._alive_at(command.venue):
+                if target.cancel_command is command:
+                    target.clear_cancel()
+                    target.refresh()
+            return
+        order = self._orders.get(command.client_id)
+        if order is None or order.final:
+            return
+        if isinstance(command, PlaceOrder):
+            if order.phase is Phase.QUEUED:
+                order.finish(Phase.ABSENT)
+        elif isinstance(command, AmendOrder):
+            if command is not order.amend_command:
+                return
+            if order.phase is Phase.QUEUED and code is DropCode.CONFLATED:
+                order.ticks, order.lots = command.ticks, command.lots  # folded into the waiting place
+            order.clear_pend()
+            order.finish_if_done()
+        elif command is order.cancel_command:
+            order.clear_cancel()
+        self._update(order, now_ns)
+
+    # What the venue said
+
+    def apply(self, event: OrderEvent) -> LedgerChange:
+        """Take in an order event. The position is the core's: it adds `fill_lots` of the answer."""
+        if isinstance(event, OrderFilled):
+            return self._apply_fill(event)
+        order = self._orders.get(event.client_id)
+        if order is None:
+            self.ignored += 1
+            sent_or_lost = isinstance(event, CommandSent | CommandOutcomeUnknown)
+            return LedgerChange(ignored=True, reconcile=not sent_or_lost)
+        change = LedgerChange(order)
+        if isinstance(event, CommandSent):
+            if order.may_be_alive:
+                self._mark_sent(order, event.operation, event.ts_local_ns)
+            return change
+        self._step(order, self._report[type(event)](order, event), change, event.ts_local_ns)
+        return change
+
+    def prove_dead(self, client_id: ClientOrderId, now_ns: int) -> LedgerChange:
+        """All four proofs of EXECUTION 2 are in: the order can never fill again."""
+        order = self._orders.get(client_id)
+        change = LedgerChange(order)
+        if order is None:
+            change.ignored = True
+        else:
+            self._step(order, Report(Row.PROVEN_DEAD), change, now_ns)
+        return change
+
+    # Time
+
+    def next_deadline_ns(self) -> int | None:
+        """When the next acknowledgement is overdue."""
+        return self._next_ack_ns
+
+    def expire(self, now_ns: int) -> list[LedgerOrder]:
+        """Orders with an acknowledgement overdue at `now_ns`: place UNKNOWN, or the flag of their amend or cancel.
+
+        Also forgets what is old enough. Exposure is kept in every case.
+        """
+        self._forget(now_ns)
+        if self._next_ack_ns is None or now_ns < self._next_ack_ns:
+            return []
+        overdue: list[LedgerOrder] = []
+        for client_id, operation in [key for key, due_ns in self._acks.items() if due_ns <= now_ns]:
+            order = self._orders[client_id]
+            self._step(order, Report(_UNKNOWN_ROWS[operation]), LedgerChange(order), now_ns)
+            if order not in overdue:
+                overdue.append(order)
+        return overdue
+
+    # Inside
+
+    def _market(self, instrument: InstrumentId) -> _Market:
+        market = self._markets.get(instrument)
+        if market is None:
+            venue = venue_of(instrument)
+            market = self._markets[instrument] = _Market(venue, self._capabilities.get(venue, _NO_VENUE))
+        return market
+
+    def _alive_at(self, venue: Venue) -> list[LedgerOrder]:
+        return [order for market in self._markets.values() if market.venue == venue for order in market.alive.values()]
+
+    def _enter(self, command: PlaceOrder, now_ns: int) -> None:
+        if self.used(command.client_id):
+            raise CoreError(f"client id {command.client_id} was used before: {command!r}")
+        market = self._market(command.instrument)
+        capabilities = market.capabilities
+        order = LedgerOrder(
+            command,
+            fresh=capabilities.amend_quantity is AmendQuantity.FRESH,
+            new_ids=capabilities.amend_new_venue_id,
+            now_ns=now_ns,
+        )
+        self._orders[order.client_id] = order
+        market.alive[order.client_id] = order
+        self._count(market, order.side, order.exposure)
+
+    def _queue_cancel(self, order: LedgerOrder, command: CancelOrder | CancelAll) -> None:
+        order.cancel = InFlight.QUEUED
+        order.cancel_command = command
+        if self._acks.pop((order.client_id, Operation.CANCEL), None) is not None:
+            self._next_ack_ns = min(self._acks.values(), default=None)
+        order.refresh()
+
+    def _mark_sent(self, order: LedgerOrder, operation: Operation, now_ns: int) -> None:
+        """Queued becomes sent, and the acknowledgement is awaited from now on; a flag that is answered stays so."""
+        if operation is Operation.PLACE:
+            if order.phase is Phase.QUEUED:
+                order.phase = Phase.SENT
+            awaited = order.phase is Phase.SENT
+        elif operation is Operation.AMEND:
+            if order.amend is InFlight.QUEUED:
+                order.amend = InFlight.SENT
+            awaited = order.amend is InFlight.SENT
+        else:
+            if order.cancel is InFlight.QUEUED:
+                order.cancel = InFlight.SENT
+            awaited = order.cancel is InFlight.SENT
+        if awaited:
+            self._acks[order.client_id, operation] = now_ns + self._markets[order.instrument].ack_timeout_ns
+        self._update(order, now_ns)
+
+    def _apply_fill(self, event: OrderFilled) -> LedgerChange:
+        market = self._market(event.instrument)
+        order = self._orders.get(event.client_id)
+        if event.fill_key in market.fill_keys:
+            self.duplicates += 1
+            return LedgerChange(order, duplicate=True)
+        market.fill_keys.add(event.fill_key)
+        self._key_log.append((event.ts_local_ns, event.instrument, event.fill_key))
+        change = LedgerChange(order, fill_lots=event.side * event.lots, fill_ticks=event.ticks)
+        if order is None or order.instrument != event.instrument:
+            change.order = None
+            change.flag(ORPHAN if self.used(event.client_id) else FOREIGN_FILL)
+            return change
+        if order.side is not event.side:
+            change.flag(CONTRADICTION)
+        report = Report(Row.FILL, event.venue_order_id, event.ticks, event.lots)
+        self._step(order, report, change, event.ts_local_ns)
+        return change
+
+    def _canceled_report(self, order: LedgerOrder, event: OrderCanceled) -> Report:
+        """Which version a cancel report is about decides its row."""
+        name = event.venue_order_id
+        row = Row.CANCELED
+        if event.replaced and not order.new_ids and (order.pend_lots or order.amended):
+            row = Row.NO_DEATH
+        elif order.tail(name) is not None:
+            row = Row.CANCELED_VERSION
+        elif name in order.settled_ids:
+            row = Row.NO_DEATH
+        elif order.fresh and order.venue_order_id is not None and order.names_pend(name):
+            # The amend's own version came and went before its acknowledgement.
+            self._step(
+                order,
+                Report(Row.AMENDED, name, order.pend_ticks, order.pend_lots),
+                LedgerChange(order),
+                event.ts_local_ns,
+            )
+        elif order.fresh and order.pend_lots:
+            row = Row.CANCELED_VERSION
+        elif not order.is_current(name):
+            row = Row.NO_DEATH
+        return Report(row, name, cum_lots=event.filled_lots, final=event.final)
+
+    def _step(self, order: LedgerOrder, report: Report, change: LedgerChange, now_ns: int) -> None:
+        step(order, report, change)
+        if change.ignored:
+            self.ignored += 1
+        self._update(order, now_ns)
+
+    def _update(self, order: LedgerOrder, now_ns: int) -> None:
+        """After any change: totals, deadlines and the alive list follow the order."""
+        order.touched_ns = now_ns
+        market = self._markets[order.instrument]
+        changed = order.refresh()
+        if changed:
+            self._count(market, order.side, changed)
+        acks, client_id = self._acks, order.client_id
+        if order.phase is not Phase.SENT:
+            acks.pop((client_id, Operation.PLACE), None)
+        if order.amend is not InFlight.SENT:
+            acks.pop((client_id, Operation.AMEND), None)
+        if order.cancel is not InFlight.SENT:
+            acks.pop((client_id, Operation.CANCEL), None)
+        self._next_ack_ns = min(acks.values()) if acks else None
+        if order.final and market.alive.pop(client_id, None) is not None:
+            self._finals.append((now_ns, client_id))
+
+    @staticmethod
+    def _count(market: _Market, side: Side, lots: int) -> None:
+        if side > 0:
+            market.buy_lots += lots
+        else:
+            market.sell_lots += lots
+
+    def _forget(self, now_ns: int) -> None:
+        """Final orders and fill keys are kept for a while, so that late fills find them and duplicates are known."""
+        horizon_ns = now_ns - self._keep_ns
+        finals, keys = self._finals, self._key_log
+        while finals and finals[0][0] <= horizon_ns:
+            client_id = finals.popleft()[1]
+            del self._orders[client_id]
+            self._forgotten_id = max(self._forgotten_id, client_id)
+        while keys and keys[0][0] <= horizon_ns:
+            _, instrument, key = keys.popleft()
+            self._markets[instrument].fill_keys.discard(key)
+
+
+def _accepted_report(order: LedgerOrder, event: OrderAccepted) -> Report:
+    return Report(Row.ACCEPTED, event.venue_order_id)
+
+
+def _rejected_report(order: LedgerOrder, event: OrderRejected) -> Report:
+    return Report(Row.REJECTED, kind=event.kind)
+
+
+def _amended_report(order: LedgerOrder, event: OrderAmended) -> Report:
+    return Report(Row.AMENDED, event.venue_order_id, event.ticks, event.lots)
+
+
+def _amend_rejected_report(order: LedgerOrder, event: OrderAmendRejected) -> Report:
+    return Report(_AMEND_REJECT_ROWS.get(event.kind, Row.AMEND_REFUSED), kind=event.kind)
+
+
+def _cancel_rejected_report(order: LedgerOrder, event: OrderCancelRejected) -> Report:
+    return Report(Row.CANCEL_GONE if event.kind in _GONE else Row.CANCEL_REFUSED, kind=event.kind)
+
+
+def _expired_report(order: LedgerOrder, event: OrderExpired) -> Report:
+    row = Row.CANCELED_VERSION if order.fresh and order.pend_lots else Row.CANCELED
+    return Report(row, cum_lots=event.filled_lots, word=Phase.EXPIRED)
+
+
+def _unknown_report(order: LedgerOrder, event: CommandOutcomeUnknown) -> Report:
+    return Report(_UNKNOWN_ROWS[event.operation])

@@ -1,0 +1,302 @@
+"""The outbox: what was approved waits here until its venue's pacing lets it leave (EXECUTION 6).
+
+One per venue, pure, the same live, in paper and in a backtest. Commands leave by class (cancel_all, cancel, reduce,
+amend, place), first come first served within a class, and a command that is blocked is overtaken by nothing of a lower
+class. Commands about one order that has not left yet are folded together. A venue without buckets never waits.
+"""
+
+from collections.abc import Callable
+
+from mm_daemon.core.buckets import BucketState, Closing
+from mm_daemon.domain.capabilities import Capabilities, CommandClass
+from mm_daemon.domain.decisions import (
+    AmendOrder,
+    ApprovedCommand,
+    CancelAll,
+    CancelOrder,
+    Command,
+    DropCode,
+    DroppedCommand,
+    PlaceOrder,
+    Refusal,
+)
+from mm_daemon.domain.events import (
+    OrderAccepted,
+    OrderAmended,
+    OrderCanceled,
+    OrderEvent,
+    RateLimited,
+)
+from mm_daemon.domain.orders import Purpose
+
+CAPACITY = 512
+
+_CANCEL_ALL, _CANCEL, _REDUCE, _AMEND, _PLACE = range(5)
+_CLASSES = (CommandClass.CANCEL_ALL, CommandClass.CANCEL, CommandClass.REDUCE, CommandClass.AMEND, CommandClass.PLACE)
+_CANCELS = (CommandClass.CANCEL_ALL, CommandClass.CANCEL)
+_EXPIRING = (_REDUCE, _AMEND, _PLACE)
+
+Merge = Callable[[PlaceOrder, AmendOrder, int], ApprovedCommand | Refusal]
+"""The gate's review of a waiting place that takes over the price and size of its amend."""
+
+_Waiting = tuple[ApprovedCommand, int]
+"""A command and when it was offered."""
+
+
+def command_class(command: Command) -> CommandClass:
+    """The priority class a command leaves with."""
+    return _CLASSES[_rank(command)]
+
+
+class Outbox:
+    """Commands waiting for one venue. Each class holds one command per order at most, so only places can pile up."""
+
+    __slots__ = (
+        "_banned_until_ns",
+        "_buckets",
+        "_classes",
+        "_closed_until_ns",
+        "_closing",
+        "_deadline_ns",
+        "_exempt",
+        "_merge",
+        "_ttl_ns",
+        "waiting",
+    )
+
+    def __init__(self, capabilities: Capabilities, ttl_ns: int, merge: Merge) -> None:
+        self._ttl_ns = ttl_ns
+        self._merge = merge
+        self._buckets = [BucketState(bucket) for bucket in capabilities.buckets]
+        self._exempt = any(bucket.cancels_exempt for bucket in capabilities.buckets)
+        self._closing = Closing()
+        self._banned_until_ns = 0
+        self._closed_until_ns = 0
+        self._classes: tuple[dict[int, _Waiting], ...] = ({}, {}, {}, {}, {})
+        self._deadline_ns: int | None = None
+        self.waiting = 0
+        """Commands waiting."""
+
+    @property
+    def full(self) -> bool:
+        """No place may be offered: the core refuses it with `outbox_full`."""
+        return self.waiting >= CAPACITY
+
+    def commands(self) -> list[Command]:
+        """What waits, in the order it would leave."""
+        return [approved.command for waiting in self._classes for approved, _ in waiting.values()]
+
+    def left(self, bucket: str) -> int:
+        """Whole units left in a bucket when it was last looked at. Raises KeyError for a name the venue lacks."""
+        for state in self._buckets:
+            if state.bucket.name == bucket:
+                return state.left()
+        raise KeyError(bucket)
+
+    # In
+
+    def offer(self, approved: ApprovedCommand, now_ns: int) -> list[DroppedCommand]:
+        """Take a command in; the answer is what it made superfluous, itself perhaps included."""
+        command = approved.command
+        if isinstance(command, CancelAll):
+            dropped = self._swallow()
+            self._put(_CANCEL_ALL, 0, approved, now_ns)
+            return dropped
+        if isinstance(command, CancelOrder):
+            return self._offer_cancel(command, approved, now_ns)
+        if isinstance(command, AmendOrder):
+            return self._offer_amend(command, approved, now_ns)
+        if self.full:
+            return [DroppedCommand(command, DropCode.QUEUE_EXPIRED)]
+        self._put(_rank(command), command.client_id, approved, now_ns)
+        return []
+
+    def _offer_cancel(self, command: CancelOrder, approved: ApprovedCommand, now_ns: int) -> list[DroppedCommand]:
+        client_id = command.client_id
+        if not self.waiting:
+            self._put(_CANCEL, client_id, approved, now_ns)
+            return []
+        dropped = self._take_out(client_id, (_REDUCE, _PLACE))
+        if dropped:  # it never left: nothing is there to cancel
+            dropped.append(DroppedCommand(command, DropCode.CONFLATED))
+            return dropped
+        dropped = self._take_out(client_id, (_AMEND,))
+        older = self._put(_CANCEL, client_id, approved, now_ns)
+        if older is not None:
+            dropped.append(DroppedCommand(older.command, DropCode.CONFLATED))
+        return dropped
+
+    def _offer_amend(self, command: AmendOrder, approved: ApprovedCommand, now_ns: int) -> list[DroppedCommand]:
+        client_id = command.client_id
+        if not self.waiting:
+            self._put(_AMEND, client_id, approved, now_ns)
+            return []
+        for rank in (_REDUCE, _PLACE):
+            place = self._classes[rank].get(client_id)
+            if place is not None and isinstance(place[0].command, PlaceOrder):
+                merged = self._merge(place[0].command, command, now_ns)
+                if isinstance(merged, Refusal):  # the place waits on as it is
+                    return [DroppedCommand(command, DropCode.QUEUE_EXPIRED)]
+                self._put(rank, client_id, merged, now_ns)
+                return [DroppedCommand(command, DropCode.CONFLATED)]
+        if client_id in self._classes[_CANCEL] or self._classes[_CANCEL_ALL]:
+            return [DroppedCommand(command, DropCode.CONFLATED)]
+        older = self._put(_AMEND, client_id, approved, now_ns)
+        return [] if older is None else [DroppedCommand(older.command, DropCode.CONFLATED)]
+
+    def _put(self, rank: int, key: int, approved: ApprovedCommand, now_ns: int) -> ApprovedCommand | None:
+        """Enter a command; one that takes another's place keeps its turn. Returns the one it replaced."""
+        waiting = self._classes[rank]
+        older = waiting.get(key)
+        waiting[key] = (approved, now_ns)
+        self._deadline_ns = now_ns
+        if older is None:
+            self.waiting += 1
+            return None
+        return older[0]
+
+    def _take_out(self, client_id: int, ranks: tuple[int, ...]) -> list[DroppedCommand]:
+        dropped: list[DroppedCommand] = []
+        for rank in ranks:
+            entry = self._classes[rank].pop(client_id, None)
+            if entry is not None:
+                self.waiting -= 1
+                dropped.append(DroppedCommand(entry[0].command, DropCode.CONFLATED))
+        return dropped
+
+    def _swallow(self) -> list[DroppedCommand]:
+        """A cancel_all makes everything that waits superfluous."""
+        if not self.waiting:
+            return []
+        entries = [entry for waiting in self._classes for entry in waiting.values()]
+        entries.sort(key=lambda entry: entry[1])
+        dropped = [DroppedCommand(approved.command, DropCode.CONFLATED) for approved, _ in entries]
+        for waiting in self._classes:
+            waiting.clear()
+        self.waiting = 0
+        return dropped
+
+    # Events
+
+    def apply(self, event: OrderEvent | RateLimited) -> None:
+        """Retry-after closes, success forgets the backoff. The count itself was taken at release."""
+        if isinstance(event, RateLimited):
+            self._slow_down(event)
+        elif isinstance(event, OrderAccepted | OrderAmended | OrderCanceled):
+            self._closing.succeeded()
+            for state in self._buckets:
+                state.closing.succeeded()
+
+    def _slow_down(self, event: RateLimited) -> None:
+        now_ns = event.ts_local_ns
+        named = [state for state in self._buckets if state.bucket.name == event.bucket]
+        for state in named:
+            state.closing.close(now_ns, event.retry_after_ms)
+        if not named or event.banned:
+            self._closing.close(now_ns, event.retry_after_ms)
+        if event.banned:
+            self._banned_until_ns = max(self._banned_until_ns, self._closing.until_ns)
+        closings = [self._closing, *(state.closing for state in self._buckets)]
+        self._closed_until_ns = max(closing.until_ns for closing in closings)
+        self._deadline_ns = now_ns
+
+    def closed_until(self, now_ns: int) -> int | None:
+        """The end of the longest retry-after or ban that runs; None while nothing is closed."""
+        return self._closed_until_ns if self._closed_until_ns > now_ns else None
+
+    def closed(self, now_ns: int) -> bool:
+        return now_ns < self._closed_until_ns
+
+    # Out
+
+    def release(self, now_ns: int, live_orders: int) -> tuple[list[ApprovedCommand], list[DroppedCommand]]:
+        """What may leave now, in order, and what waited too long. The cost of cancelling `live_orders` is kept back."""
+        released: list[ApprovedCommand] = []
+        if not self.waiting:
+            return released, []
+        if not self._buckets and now_ns >= self._closing.until_ns:
+            for waiting in self._classes:
+                if waiting:
+                    released += [approved for approved, _ in waiting.values()]
+                    waiting.clear()
+            self.waiting = 0
+            return released, []
+        dropped = self._expire(now_ns)
+        for state in self._buckets:
+            state.refill(now_ns)
+        ready_ns: int | None = None
+        for rank, waiting in enumerate(self._classes):
+            kind = _CLASSES[rank]
+            while waiting:
+                if not self._may_leave(kind, live_orders, now_ns):
+                    ready_ns = self._ready_ns(kind, live_orders, now_ns)
+                    break
+                key = next(iter(waiting))
+                released.append(waiting.pop(key)[0])
+                self.waiting -= 1
+                for state in self._buckets:
+                    state.take(kind)
+            else:
+                continue
+            break
+        self._deadline_ns = self._earliest(ready_ns)
+        return released, dropped
+
+    def next_deadline_ns(self) -> int | None:
+        """When `release` could do something it could not do last time: a command may leave, or has waited too long."""
+        return self._deadline_ns if self.waiting else None
+
+    def _expire(self, now_ns: int) -> list[DroppedCommand]:
+        """Prices go stale: a place or amend that waited its time is dropped, and decided again if still wanted."""
+        dropped: list[DroppedCommand] = []
+        latest_ns = now_ns - self._ttl_ns
+        for rank in _EXPIRING:
+            waiting = self._classes[rank]
+            for key in [key for key, (_, offered_ns) in waiting.items() if offered_ns <= latest_ns]:
+                dropped.append(DroppedCommand(waiting.pop(key)[0].command, DropCode.QUEUE_EXPIRED))
+                self.waiting -= 1
+        return dropped
+
+    def _may_leave(self, kind: CommandClass, live_orders: int, now_ns: int) -> bool:
+        if now_ns < self._opens_ns(kind):
+            return False
+        return all(state.allows(kind, live_orders) for state in self._buckets if state.costs.get(kind, 0))
+
+    def _opens_ns(self, kind: CommandClass) -> int:
+        """The end of every closing that concerns this class."""
+        cancel = kind in _CANCELS
+        opens_ns = self._banned_until_ns
+        if not (cancel and self._exempt):
+            opens_ns = max(opens_ns, self._closing.until_ns)
+        for state in self._buckets:
+            if state.costs.get(kind, 0) and not (cancel and state.bucket.cancels_exempt):
+                opens_ns = max(opens_ns, state.closing.until_ns)
+        return opens_ns
+
+    def _ready_ns(self, kind: CommandClass, live_orders: int, now_ns: int) -> int | None:
+        ready_ns = max(self._opens_ns(kind), now_ns)
+        for state in self._buckets:
+            if state.costs.get(kind, 0):
+                bucket_ns = state.ready_ns(kind, live_orders, now_ns)
+                if bucket_ns is None:
+                    return None
+                ready_ns = max(ready_ns, bucket_ns)
+        return ready_ns
+
+    def _earliest(self, ready_ns: int | None) -> int | None:
+        """The sooner of `ready_ns` and the first command to go stale."""
+        earliest_ns = ready_ns
+        for rank in _EXPIRING:
+            for _, offered_ns in self._classes[rank].values():
+                stale_ns = offered_ns + self._ttl_ns
+                if earliest_ns is None or stale_ns < earliest_ns:
+                    earliest_ns = stale_ns
+        return earliest_ns
+
+
+def _rank(command: Command) -> int:
+    if isinstance(command, PlaceOrder):
+        return _PLACE if command.purpose is Purpose.QUOTE else _REDUCE
+    if isinstance(command, AmendOrder):
+        return _AMEND
+    return _CANCEL if isinstance(command, CancelOrder) else _CANCEL_ALL
