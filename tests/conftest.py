@@ -1,4 +1,4 @@
-"""What holds for every test: the network ends at loopback, and the last line says whether the shared files were there."""
+"""What holds for every test: the network ends at loopback, and the last line says whether shared files were there."""
 
 import ipaddress
 import sys
@@ -43,7 +43,7 @@ sys.addaudithook(_watch)
 @pytest.fixture(autouse=True)
 def only_loopback() -> Iterator[list[str]]:
     """Fails a test that reached beyond loopback, even when the code under test swallowed the refusal."""
-    global _watching  # noqa: PLW0603 - audit hooks can not be removed, only told to look away
+    global _watching  # noqa: PLW0603 - audit hooks cannot be removed, only told to look away
     _watching = True
     _reached_out.clear()
     try:

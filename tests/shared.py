@@ -1,4 +1,4 @@
-"""Where the shared files lie: `MM_SHARED`, else `../shared` beside the repository. They are read there, never copied."""
+"""Where the shared files lie: `MM_SHARED`, else `../shared` beside the repository. Read there, never copied."""
 
 import os
 from pathlib import Path

@@ -1,0 +1,276 @@
+"""From a YAML file to a `Config`, or to the list of everything that is wrong with it.
+
+One pass reads every section against its struct, a second (`rules.py`) checks what keys say about each other. Nothing is
+started, opened or written. Connectors are a sibling layer: what keys they take is asked through `settings_of`.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from mm_daemon.config.nodes import FAILED, Entry, Key, Reader, compose, is_null, join, keys_of, wanted
+from mm_daemon.config.problems import ConfigProblems, Place, Problem
+from mm_daemon.config.rules import MarketEntries, check_live, check_markets
+from mm_daemon.config.schema import (
+    Config,
+    LogSettings,
+    Market,
+    MarketKeys,
+    RiskSettings,
+    RuntimeSettings,
+    TopLevel,
+    VenueConfig,
+)
+from mm_daemon.config.secrets import Secrets, looks_secret
+from mm_daemon.domain.errors import ConfigError
+from mm_daemon.domain.instrument import Venue
+from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.simulation.venue import VenuePolicy
+
+SettingsOf = Callable[[str], type[msgspec.Struct]]
+"""The `Settings` struct of a connector by name. Raises ConfigError, whose text says what names there are."""
+
+MAX_BYTES = 1 << 20
+
+_SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "log": LogSettings,
+    "paper": VenuePolicy,
+    "risk": RiskSettings,
+    "runtime": RuntimeSettings,
+}
+_VENUE_KEYS = ("connector", "secrets")
+_MARKET_KEYS = keys_of(MarketKeys)
+_QUOTE_KEYS = keys_of(QuoteParameters)
+_NONE: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+
+
+def load(path: Path, *, settings_of: SettingsOf, environ: Mapping[str, str]) -> Config:
+    """Read a file. Raises ConfigProblems with everything that is wrong, ConfigError when it cannot be read at all."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise ConfigError(f"{path}: larger than {MAX_BYTES} bytes, which no configuration is")
+        text = raw.decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file; `mm-daemon init {path}` writes one to start from") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+    return loads(text, str(path), settings_of=settings_of, environ=environ)
+
+
+def loads(text: str, file: str, *, settings_of: SettingsOf, environ: Mapping[str, str]) -> Config:
+    """Read a configuration from text; `file` is what problems are reported under. Raises ConfigProblems."""
+    problems: list[Problem] = []
+    root = compose(text, file, problems)
+    config = None
+    if root is not None:
+        config = _Loader(Reader(file, environ, problems), settings_of).config(root)
+    elif not problems:
+        problems.append(Problem(Place(file, 1, 1), "", "is empty; `mm-daemon init` writes one to start from"))
+    if problems or config is None:
+        raise ConfigProblems(problems)
+    return config
+
+
+class _Loader:
+    def __init__(self, reader: Reader, settings_of: SettingsOf) -> None:
+        self._reader = reader
+        self._settings_of = settings_of
+
+    def config(self, root: yaml.Node) -> Config | None:
+        reader = self._reader
+        found = reader.mapping(root, "")
+        if found is None:
+            return None
+        plain = keys_of(TopLevel)
+        known = [*plain, *_SECTIONS, "venues", "defaults", "markets"]
+        for key, (key_node, _) in found.items():
+            if key not in known:
+                reader.unknown(key_node, key, dict.fromkeys(known))
+        entries = {
+            key: Entry(reader.value(value, plain[key].annotation, key), reader.place(key_node))
+            for key, (key_node, value) in found.items()
+            if key in plain
+        }
+        top = reader.build(TopLevel, plain, entries, root, "")
+        sections = {name: self._section(name, found) for name in _SECTIONS}
+        venues = self._venues(root, found)
+        markets = self._markets(root, found)
+        check_markets(markets, list(venues), reader)
+        if top is not FAILED and sections["risk"] is not FAILED and "mode" in entries:
+            check_live(top.mode, entries["mode"].place, sections["risk"], reader)
+        if reader.problems:
+            return None
+        sections["paper"] = msgspec.structs.replace(sections["paper"], seed=top.seed)
+        return Config(
+            file=reader.file,
+            mode=top.mode,
+            state_dir=top.state_dir,
+            seed=top.seed,
+            venues={venue.name: venue for venue in venues.values() if venue is not None},
+            markets=tuple(_market(market) for market in markets),
+            **sections,
+        )
+
+    def _section(self, name: str, found: Mapping[str, tuple[yaml.Node, yaml.Node]]) -> Any:
+        struct = _SECTIONS[name]
+        if name not in found:
+            return struct()
+        node = found[name][1]
+        keys = {key: value for key, value in keys_of(struct).items() if (name, key) != ("paper", "seed")}
+        return self._reader.build(struct, keys, self._reader.entries(node, keys, name), node, name)
+
+    def _venues(
+        self, root: yaml.Node, found: Mapping[str, tuple[yaml.Node, yaml.Node]]
+    ) -> dict[str, VenueConfig | None]:
+        """Venues by name; None for one that has problems, so that its markets are not blamed for naming it."""
+        reader = self._reader
+        if "venues" not in found:
+            reader.report(root, "venues", "is missing: a section with one entry for each venue")
+            return {}
+        venues: dict[str, VenueConfig | None] = {}
+        for name, (key_node, node) in (reader.mapping(found["venues"][1], "venues") or _NONE).items():
+            path = join("venues", name)
+            if not name or ":" in name or not name.isprintable() or any(c.isspace() for c in name):
+                reader.report(key_node, path, "a venue's name is one word without a colon")
+            venues[name] = self._venue(name, reader.place(key_node), node, path)
+        if not venues:
+            reader.report(found["venues"][0], "venues", "has no entries: at least one venue is needed")
+        return venues
+
+    def _venue(self, name: str, place: Place, node: yaml.Node, path: str) -> VenueConfig | None:
+        reader = self._reader
+        found = reader.mapping(node, path)
+        if found is None:
+            return None
+        secrets = self._secrets(found["secrets"][1], join(path, "secrets")) if "secrets" in found else Secrets()
+        if "connector" not in found:
+            reader.report(place, join(path, "connector"), "is missing: the name of a connector")
+            return None
+        connector = reader.value(found["connector"][1], str, join(path, "connector"))
+        if connector is FAILED:
+            return None
+        try:
+            struct = self._settings_of(connector)
+        except ConfigError as error:
+            reader.report(found["connector"][1], join(path, "connector"), str(error))
+            return None
+        keys = keys_of(struct)
+        entries: dict[str, Entry] = {}
+        for key, (key_node, value_node) in found.items():
+            if key in _VENUE_KEYS:
+                continue
+            if key in keys:
+                value = reader.value(value_node, keys[key].annotation, join(path, key))
+                entries[key] = Entry(value, reader.place(key_node))
+            elif looks_secret(key):
+                reader.report(key_node, join(path, key), _belongs_in_secrets(key))
+            else:
+                reader.unknown(key_node, join(path, key), dict.fromkeys([*_VENUE_KEYS, *keys]))
+        settings = reader.build(struct, keys, entries, place, path)
+        if settings is FAILED or secrets is None:
+            return None
+        return VenueConfig(name=Venue(name), connector=connector, settings=settings, secrets=secrets, place=place)
+
+    def _secrets(self, node: yaml.Node, path: str) -> Secrets | None:
+        reader = self._reader
+        if not isinstance(node, yaml.MappingNode) and not is_null(node):
+            reader.report(node, path, "must be a section: {name: {env: NAME}} or {name: {file: PATH}}")
+            return None
+        found = reader.mapping(node, path) or _NONE
+        values = {name: self._secret(value, join(path, name)) for name, (_, value) in found.items()}
+        return None if None in values.values() else Secrets({name: value or "" for name, value in values.items()})
+
+    def _secret(self, node: yaml.Node, path: str) -> str | None:
+        reader = self._reader
+        if not isinstance(node, yaml.MappingNode):
+            reader.report(
+                node, path, "a secret may not stand in this file; write {env: NAME} or {file: PATH} and keep it there"
+            )
+            return None
+        found = reader.mapping(node, path) or _NONE
+        if list(found) not in (["env"], ["file"]):
+            reader.report(node, path, "must have exactly one key, env or file")
+            return None
+        ((kind, (_, value_node)),) = found.items()
+        source = reader.value(value_node, str if kind == "env" else Path, join(path, kind))
+        if source is FAILED:
+            return None
+        return (
+            self._from_environment(value_node, path, source) if kind == "env" else self._from_file(node, path, source)
+        )
+
+    def _from_environment(self, node: yaml.Node, path: str, name: str) -> str | None:
+        value = self._reader.environ.get(name)
+        if not value:
+            # the name is not repeated: somebody may have put the secret itself here
+            self._reader.report(node, path, "the environment variable named here is not set or empty")
+            return None
+        return value
+
+    def _from_file(self, node: yaml.Node, path: str, source: Path) -> str | None:
+        try:
+            value = source.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            said = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            self._reader.report(node, path, f"the file named here cannot be read: {said}")
+            return None
+        if not value:
+            self._reader.report(node, path, "the file named here is empty")
+            return None
+        return value
+
+    def _markets(self, root: yaml.Node, found: Mapping[str, tuple[yaml.Node, yaml.Node]]) -> list[MarketEntries]:
+        reader = self._reader
+        keys: dict[str, Key] = {**_MARKET_KEYS, **_QUOTE_KEYS}
+        defaults: dict[str, Entry] = {}
+        if "defaults" in found:
+            inheritable = {key: value for key, value in keys.items() if key != "symbol"}
+            defaults = reader.entries(found["defaults"][1], inheritable, "defaults")
+        if "markets" not in found:
+            reader.report(root, "markets", "is missing: a list with one entry for each market")
+            return []
+        key_node, node = found["markets"]
+        if not isinstance(node, yaml.SequenceNode) or not node.value:
+            reader.report(
+                key_node, "markets", "must be a list with one entry for each market: - {venue: …, symbol: …, …}"
+            )
+            return []
+        markets = []
+        for index, item in enumerate(node.value):
+            path = f"markets[{index}]"
+            if not isinstance(item, yaml.MappingNode):
+                reader.report(item, path, "must be a section of keys: {venue: …, symbol: …, …}")
+                continue
+            own = reader.entries(item, keys, path)
+            for key, (annotation, default) in keys.items():
+                if default is FAILED and key not in own and key not in defaults:
+                    reader.report(item, join(path, key), f"is missing: {wanted(annotation)}")
+            markets.append(MarketEntries(path, reader.place(item), keys, own, defaults))
+        return markets
+
+
+def _market(market: MarketEntries) -> Market:
+    """A market without problems, as a struct."""
+    own = {key: market.value(key) for key in _MARKET_KEYS}
+    if own["min_position"] is None:
+        own["min_position"] = -own["max_position"]
+    if own["max_order_size"] is None:
+        own["max_order_size"] = own["order_size"] * 2
+    return Market(
+        **own,
+        quoting=QuoteParameters(**{key: market.value(key) for key in _QUOTE_KEYS}),
+        path=market.path,
+        place=market.place,
+        places={key: entry.place for key, entry in market.entries.items()},
+    )
+
+
+def _belongs_in_secrets(key: str) -> str:
+    return f"a secret may not stand in this file; write secrets: {{{key}: {{env: NAME}}}} or {{file: PATH}}"

@@ -1,0 +1,125 @@
+"""What a configuration file may say, and the typed result of reading one.
+
+The bounds and units of quoting stand in `engine/parameters.py`, those of paper execution in `simulation`, those of a
+venue in its connector's `Settings`; here is the rest. `load.py` makes a `Config`; `build.py` turns it into what the
+core is built from.
+"""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from mm_daemon.config.problems import Place
+from mm_daemon.config.secrets import Secrets
+from mm_daemon.domain.instrument import InstrumentId, Venue, instrument_id
+from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.simulation.venue import VenuePolicy
+
+Mode = Literal["paper", "live"]
+LogFormat = Literal["auto", "console", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
+    format: Annotated[LogFormat, Meta(description="auto: for people on a terminal, else JSON lines")] = "auto"
+    level: Annotated[LogLevel, Meta(description="least important line that is written")] = "info"
+
+
+class RiskSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits over all markets, in the quote currency; null: no limit."""
+
+    max_drawdown: Annotated[Decimal, Meta(gt=0, description="fall of P&L from its peak, quote currency")] | None = None
+    max_loss: Annotated[Decimal, Meta(gt=0, description="loss of the day, quote currency")] | None = None
+
+
+class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    uvloop: Annotated[bool, Meta(description="use uvloop; false for debugging on plain asyncio")] = True
+    stop_timeout_s: Annotated[
+        float, Meta(gt=0, le=300, description="how long a stop may take to cancel and confirm, seconds")
+    ] = 10.0
+    summary_interval_s: Annotated[float, Meta(ge=1, le=86400, description="time between summary lines, seconds")] = 60.0
+
+
+class TopLevel(msgspec.Struct, frozen=True, kw_only=True):
+    """The plain keys at the top of the file; sections are read apart."""
+
+    version: Annotated[Literal[1], Meta(description="version of this format")]
+    mode: Annotated[Mode, Meta(description="paper: orders never leave this process")] = "paper"
+    state_dir: Annotated[Path, Meta(description="folder of journal, client order ids and paper account")] = Path("var")
+    seed: Annotated[int, Meta(ge=0, description="start of all chance in paper mode and backtests")] = 1
+
+
+class MarketKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """The keys of one market beside those of `QuoteParameters`. Sizes in base units."""
+
+    venue: Annotated[str, Meta(min_length=1, description="name of an entry under venues")]
+    symbol: Annotated[str, Meta(min_length=1, description="the venue's name of the market")]
+    order_size: Annotated[Decimal, Meta(gt=0, description="size of one quote, base units")]
+    max_position: Annotated[Decimal, Meta(ge=0, description="largest long position, base units")]
+    min_position: (
+        Annotated[Decimal, Meta(le=0, description="most negative position, base units; null = -max_position")] | None
+    ) = None
+    max_order_size: (
+        Annotated[Decimal, Meta(gt=0, description="largest single order, base units; null = 2 * order_size")] | None
+    ) = None
+    collar_bps: Annotated[float, Meta(gt=0, le=10000, description="largest distance of an order from the mid, bps")] = (
+        500.0
+    )
+    actions_per_minute: (
+        Annotated[int, Meta(gt=0, le=1000000, description="places and amends a minute; null = no budget")] | None
+    ) = None
+
+
+class VenueConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """One venue: which connector, and the keys of that connector's own `Settings`."""
+
+    name: Venue
+    connector: str
+    settings: msgspec.Struct
+    secrets: Secrets
+    place: Place
+
+
+class Market(msgspec.Struct, frozen=True, kw_only=True):
+    """One market, defaults merged and rules checked. Sizes in base units."""
+
+    venue: Venue
+    symbol: str
+    order_size: Decimal
+    max_position: Decimal
+    min_position: Decimal
+    max_order_size: Decimal
+    collar_bps: float
+    actions_per_minute: int | None
+    quoting: QuoteParameters
+    path: str
+    place: Place
+    places: dict[str, Place]
+    """Where each key of it stands: in the market itself or in `defaults`."""
+
+    @property
+    def id(self) -> InstrumentId:
+        return instrument_id(self.venue, self.symbol)
+
+    def place_of(self, key: str) -> Place:
+        return self.places.get(key, self.place)
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    file: str
+    mode: Mode
+    state_dir: Path
+    seed: int
+    log: LogSettings
+    paper: VenuePolicy
+    risk: RiskSettings
+    runtime: RuntimeSettings
+    venues: dict[Venue, VenueConfig]
+    markets: tuple[Market, ...]
+
+    def symbols_of(self, venue: Venue) -> tuple[str, ...]:
+        """The symbols quoted on a venue, in the order of the file."""
+        return tuple(market.symbol for market in self.markets if market.venue == venue)

@@ -1,0 +1,85 @@
+"""What can be plugged in, found by entry point: connectors and wire translators, ours and third parties' alike.
+
+Only the composition roots and the command line ask here. Nothing is imported until it is asked for by name.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import msgspec
+
+from mm_daemon.domain.errors import ConfigError
+from mm_daemon.domain.spelling import did_you_mean
+from mm_daemon.ports.connector import Connector, WireTranslator
+
+CONNECTORS = "mm_daemon.connectors"
+TRANSLATORS = "mm_daemon.translators"
+
+
+class UnknownPlugin(ConfigError):
+    """Nothing is registered under a name, or what is registered cannot be used. Say what there is; exit 78."""
+
+
+class Plugin(msgspec.Struct, frozen=True, order=True):
+    """One entry of a group: its name, the package that brings it, and where it points."""
+
+    kind: str
+    name: str
+    package: str
+    target: str
+
+
+def connector(name: str) -> type[Connector]:
+    """The connector class registered under `name`. Raises UnknownPlugin."""
+    found: type[Connector] = _load(CONNECTORS, "connector", name)
+    return found
+
+
+def translator(name: str) -> type[WireTranslator]:
+    """The wire translator registered under `name`. Raises UnknownPlugin."""
+    found: type[WireTranslator] = _load(TRANSLATORS, "translator", name)
+    return found
+
+
+def settings_of(name: str) -> type[msgspec.Struct]:
+    """The keys a connector takes: its `Settings` struct. Raises UnknownPlugin."""
+    settings = getattr(connector(name), "Settings", None)
+    if not (isinstance(settings, type) and issubclass(settings, msgspec.Struct)):
+        raise UnknownPlugin(f"connector {name!r} has no Settings struct, so no configuration can be read for it")
+    return settings
+
+
+def plugins() -> list[Plugin]:
+    """Everything that is registered, by kind and name."""
+    return sorted(_listed("connector", CONNECTORS)) + sorted(_listed("translator", TRANSLATORS))
+
+
+def _listed(kind: str, group: str) -> Iterator[Plugin]:
+    for name, entry in _entries(group).items():
+        yield Plugin(kind, name, entry.dist.name if entry.dist else "unknown", entry.value)
+
+
+@cache
+def _entries(group: str) -> dict[str, EntryPoint]:
+    entries: dict[str, EntryPoint] = {}
+    for entry in sorted(entry_points(group=group), key=lambda entry: (entry.name, entry.value)):
+        other = entries.setdefault(entry.name, entry)
+        if other.value != entry.value:
+            raise UnknownPlugin(
+                f"two packages register {entry.name!r} in {group}: {other.value} and {entry.value}; "
+                "uninstall one of them"
+            )
+    return entries
+
+
+def _load(group: str, kind: str, name: str) -> Any:
+    entries = _entries(group)
+    if name not in entries:
+        known = ", ".join(entries) or "none: is mm-daemon installed?"
+        raise UnknownPlugin(f"there is no {kind} {name!r}{did_you_mean(name, entries)}; there are {known}")
+    try:
+        return entries[name].load()
+    except (ImportError, AttributeError) as error:
+        raise UnknownPlugin(f"{kind} {name!r} ({entries[name].value}) cannot be loaded: {error}") from error
