@@ -15,6 +15,8 @@ _PULLING_LOCKOUTS = mask(Reason.FILL_LOCKOUT, Reason.REJECT_LOCKOUT)
 """The order lockout is not among them: it always holds."""
 _BUDGET_HOLD = Reason.BUDGET_HOLD.bit
 _BUDGET_PULL = Reason.BUDGET_PULL.bit
+_TOO_AGGRESSIVE, _TOO_PASSIVE = Reason.TOO_AGGRESSIVE, Reason.TOO_PASSIVE
+_WITHDRAW, _HOLD = Action.WITHDRAW, Action.HOLD
 _SIZE_CHANGED = Reason.SIZE_CHANGED.bit
 _EXPIRY_NEAR = Reason.EXPIRY_NEAR.bit
 
@@ -39,19 +41,19 @@ def decide_row(conditions: int, working: bool, verdict: Reason | None, lockouts_
         pulling = conditions & WITHDRAW_MASK
         lockouts = conditions & _PULLING_LOCKOUTS if lockouts_withdraw else 0
         if pulling:
-            return Action.WITHDRAW, first_reasons(pulling | lockouts)
-        if conditions & _BUDGET_HOLD and working and verdict is Reason.TOO_AGGRESSIVE:
+            return _WITHDRAW, first_reasons(pulling | lockouts)
+        if conditions & _BUDGET_HOLD and working and verdict is _TOO_AGGRESSIVE:
             lockouts |= _BUDGET_PULL
         if lockouts:
-            return Action.WITHDRAW, first_reasons(lockouts)
+            return _WITHDRAW, first_reasons(lockouts)
         holding = conditions & HOLD_MASK
         if holding:
-            return Action.HOLD, first_reasons(holding)
+            return _HOLD, first_reasons(holding)
     if not working:
         return _QUOTE_NEW
-    if verdict is Reason.TOO_AGGRESSIVE:
+    if verdict is _TOO_AGGRESSIVE:
         return _QUOTE_TOO_AGGRESSIVE
-    if verdict is Reason.TOO_PASSIVE:
+    if verdict is _TOO_PASSIVE:
         return _QUOTE_TOO_PASSIVE
     if conditions & _SIZE_CHANGED:
         return _QUOTE_SIZE

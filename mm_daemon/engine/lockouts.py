@@ -12,6 +12,7 @@ _MS = 1_000_000
 REJECT_CAP_MS = 60_000
 _MAX_DOUBLINGS = 32
 
+_BUY = Side.BUY
 _FILL = Reason.FILL_LOCKOUT.bit
 _ORDER = Reason.ORDER_LOCKOUT.bit
 _REJECT = Reason.REJECT_LOCKOUT.bit
@@ -113,7 +114,7 @@ class LockoutSet:
 
     def mask(self, side: Side, now_ns: int) -> int:
         """Bits of the reasons that lock this side now, the instrument's own included."""
-        locked = self._buy if side is Side.BUY else self._sell
+        locked = self._buy if side is _BUY else self._sell
         bits = self._held_mask
         if now_ns >= locked.last_ns:
             return bits
@@ -148,4 +149,4 @@ class LockoutSet:
         return soonest
 
     def _of(self, side: Side) -> _SideLockouts:
-        return self._buy if side is Side.BUY else self._sell
+        return self._buy if side is _BUY else self._sell
