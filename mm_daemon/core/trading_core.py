@@ -11,22 +11,20 @@ from collections.abc import Callable, Mapping
 from itertools import count
 
 from mm_daemon.core.market import MarketState
+from mm_daemon.core.market_decision import decide_market, working_slots
 from mm_daemon.core.order_ledger import LedgerOrder, OrderLedger
 from mm_daemon.core.outbox import Outbox
 from mm_daemon.core.parameters import CoreParameters
-from mm_daemon.core.planner import Slot, pair_levels, plan
+from mm_daemon.core.planner import Slot, plan
 from mm_daemon.domain.decisions import (
     Action,
     AmendOrder,
     ApprovedCommand,
     CancelAll,
-    Decision,
-    DecisionInputs,
     DecisionsChanged,
     DroppedCommand,
     Intent,
     PlaceOrder,
-    QuoteTarget,
     Reason,
     Refusal,
     Turn,
@@ -72,10 +70,7 @@ from mm_daemon.domain.events import (
 )
 from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
 from mm_daemon.domain.money import from_pair
-from mm_daemon.domain.orders import ClientOrderId, Purpose, Side
-from mm_daemon.engine.decision_table import decide_row
-from mm_daemon.engine.quote_engine import Pricing
-from mm_daemon.engine.tolerance import price_verdict, size_within, tolerance_ticks, validity
+from mm_daemon.domain.orders import ClientOrderId, Purpose
 from mm_daemon.risk.gate import RiskGate
 
 _STARTING = Reason.STARTING.bit
@@ -83,14 +78,9 @@ _PAUSED = Reason.OPERATOR_PAUSED.bit
 _SHUTDOWN = Reason.SHUTDOWN.bit
 _KILLED = Reason.KILL_LATCHED.bit
 _VENUE_DOWN = Reason.VENUE_DOWN.bit
-_BOOK_INVALID = Reason.BOOK_INVALID.bit
-_BOOK_STALE = Reason.BOOK_STALE.bit
-_NO_REFERENCE = Reason.NO_REFERENCE.bit
 _MARKET_HALTED = Reason.MARKET_HALTED.bit
 _VENUE_BACKOFF = Reason.VENUE_BACKOFF.bit
-_SIZE_CHANGED = Reason.SIZE_CHANGED.bit
 _MS = 1_000_000
-_SIDES = (Side.BUY, Side.SELL)
 
 
 class TradingCore:
@@ -357,124 +347,17 @@ class TradingCore:
         return turn
 
     def _decide_market(self, market: MarketState, now_ns: int) -> None:
-        """One full decision: conditions, price, a row of the table per side, and the commands that follow."""
+        """One full decision: price it, decide each side, and pursue what was decided."""
         self.full_decisions += 1
         if self.gate.limits_equity:
             self._check_equity(now_ns)
-        pricing, conditions = self._price(market, now_ns)
-        slots, surplus = self._slots(market)
-        decided = tuple(
-            self._decide_side(market, side, order, pricing, conditions, now_ns)
-            for side, order in zip(_SIDES, slots, strict=True)
-        )
-        market.full = False
-        market.decided_ns = now_ns
-        market.decided_trusted = market.book.trusted
-        market.pricing = pricing
-        self._stand(market, pricing, decided, slots)
-        market.refresh_deadline(now_ns)
-        if decided != market.decisions:
-            market.decisions = decided
-            self._decided.append(DecisionsChanged(market.id, now_ns, decided, _inputs(market, pricing)))
-        if surplus or decided[0].action is not Action.HOLD or decided[1].action is not Action.HOLD:
-            self._pursue(market, list(zip(decided, slots, strict=True)), surplus, now_ns)
-
-    def _price(self, market: MarketState, now_ns: int) -> tuple[Pricing | None, int]:
-        """What the engine would quote, and the withdraw reasons that hold for the whole instrument, as a mask."""
-        book = market.book
-        conditions = market.halts
-        fresh = now_ns - book.ts_local_ns <= market.max_book_age_ns
-        market.facts.book_fresh = fresh
-        if not book.trusted:
-            empty_side = book.invalid_cause is None and not book.crossed
-            return None, conditions | (_NO_REFERENCE if empty_side else _BOOK_INVALID)
-        if not fresh:
-            return None, conditions | _BOOK_STALE
-        pricing = market.engine.price(book, market.position.lots, now_ns)
-        if isinstance(pricing, int):
-            return None, conditions | pricing
-        return pricing, conditions
-
-    def _slots(self, market: MarketState) -> tuple[list[LedgerOrder | None], list[LedgerOrder]]:
-        """The order working in each side's slot, and orders of ours that have none."""
-        slots: list[LedgerOrder | None] = []
-        surplus: list[LedgerOrder] = []
-        for side in _SIDES:
-            orders = market.quotes[side]
-            if (orders and orders[0].final) or len(orders) > 1:
-                orders = market.quotes[side] = [order for order in orders if not order.final]
-            if len(orders) > 1:
-                touch = market.book.bid_ticks if side is Side.BUY else market.book.ask_ticks
-                pairs, left_over, _ = pair_levels(side, [(o.client_id, o.ticks) for o in orders], [(0, touch)])
-                by_id = {order.client_id: order for order in orders}
-                surplus += [by_id[client_id] for client_id in left_over]
-                slots.append(by_id[pairs[0][0]])
-            else:
-                slots.append(orders[0] if orders else None)
-        return slots, surplus
-
-    def _decide_side(
-        self,
-        market: MarketState,
-        side: Side,
-        order: LedgerOrder | None,
-        pricing: Pricing | None,
-        conditions: int,
-        now_ns: int,
-    ) -> Decision:
-        quoting = market.parameters.quoting
-        conditions |= market.lockouts.mask(side, now_ns)
-        if order is not None:
-            conditions |= order.pending_bits
-        if self._outboxes[market.instrument.venue].closed(now_ns):
-            conditions |= _VENUE_BACKOFF
-        working = order is not None
-        lockouts_withdraw = quoting.lockout_action == "withdraw"
-        if pricing is None:
-            action, reasons = decide_row(conditions, working, None, lockouts_withdraw)
-            return Decision(side, 0, action, None, reasons)
-        quote = pricing.bid if side is Side.BUY else pricing.ask
-        conditions |= quote.obstacles
-        verdict: Reason | None = None
-        if order is not None:
-            allowed = tolerance_ticks(pricing.half_spread_ticks, quote.ticks, quoting.tolerance_frac)
-            verdict = price_verdict(side, order.ticks, quote.ticks, allowed)
-            # A target that a limit has trimmed forces a larger order down, whatever the tolerance.
-            trimmed = quote.lots if quote.lots < market.parameters.order_lots else None
-            if not size_within(order.remaining_lots, quote.lots, quoting.size_tolerance, trimmed):
-                conditions |= _SIZE_CHANGED
-        action, reasons = decide_row(conditions, working, verdict, lockouts_withdraw)
-        target = QuoteTarget(quote.ticks, quote.lots, quote.raw_ticks) if action is Action.QUOTE else None
-        return Decision(side, 0, action, target, reasons)
-
-    def _stand(
-        self,
-        market: MarketState,
-        pricing: Pricing | None,
-        decided: tuple[Decision, ...],
-        slots: list[LedgerOrder | None],
-    ) -> None:
-        """Write down how far the fair price may move before this decision has to be made again (EXECUTION 3.1)."""
-        market.bid_clamped_at = market.ask_clamped_at = None
-        levels: list[tuple[Side, float, int, int]] = []
-        if pricing is not None:
-            frac = market.parameters.quoting.tolerance_frac
-            for decision, order in zip(decided, slots, strict=True):
-                is_bid = decision.side is Side.BUY
-                quote = pricing.bid if is_bid else pricing.ask
-                if decision.action is Action.QUOTE:
-                    working = quote.ticks
-                elif order is not None and decision.reasons[0] is Reason.WITHIN_TOLERANCE:
-                    working = order.ticks
-                else:
-                    continue  # withdrawn, or held until its deadline or answer comes
-                allowed = tolerance_ticks(pricing.half_spread_ticks, quote.ticks, frac)
-                levels.append((decision.side, quote.raw_ticks, working, allowed))
-                if quote.clamped and is_bid:
-                    market.bid_clamped_at = market.book.ask_ticks
-                elif quote.clamped:
-                    market.ask_clamped_at = market.book.bid_ticks
-        market.fair_low, market.fair_high = validity(0.0 if pricing is None else pricing.fair_ticks, levels)
+        pacing = _VENUE_BACKOFF if self._outboxes[market.instrument.venue].closed(now_ns) else 0
+        slots, surplus = working_slots(market)
+        changed = decide_market(market, slots, pacing, now_ns)
+        if changed is not None:
+            self._decided.append(changed)
+        if surplus or any(decision.action is not Action.HOLD for decision in market.decisions):
+            self._pursue(market, list(zip(market.decisions, slots, strict=True)), surplus, now_ns)
 
     def _pursue(self, market: MarketState, slots: list[Slot], surplus: list[LedgerOrder], now_ns: int) -> None:
         """Plan, ask the gate, and put what it approves into the outbox."""
@@ -565,23 +448,3 @@ def _sooner(a: int | None, b: int | None) -> int | None:
     if a is None:
         return b
     return a if b is None or a < b else b
-
-
-def _inputs(market: MarketState, pricing: Pricing | None) -> DecisionInputs:
-    if pricing is None:
-        book = market.book
-        mid = book.half_ticks * 0.5 if book.trusted else None
-        return DecisionInputs(mid, None, None, market.position.lots, 0.0, None, None, None, None, None)
-    spread = pricing.spread
-    return DecisionInputs(
-        pricing.mid_ticks,
-        pricing.fair_ticks,
-        pricing.sigma_bps,
-        market.position.lots,
-        pricing.q,
-        pricing.reservation_ticks,
-        spread.half_bps,
-        spread.skew_bps,
-        spread.tau_s,
-        tolerance_ticks(pricing.half_spread_ticks, pricing.bid.ticks, market.parameters.quoting.tolerance_frac),
-    )

@@ -1,0 +1,168 @@
+"""One full decision for one market: what may be quoted, what each side does about it, and how long that stands.
+
+Called by `TradingCore` when the decide rule of `MarketState.decision_due` says so. Reads the market and its working
+orders; writes down the standing decision; asks nobody for anything: the planner turns decisions into intents.
+"""
+
+from mm_daemon.core.market import MarketState
+from mm_daemon.core.order_ledger import LedgerOrder
+from mm_daemon.core.planner import pair_levels
+from mm_daemon.domain.decisions import (
+    Action,
+    Decision,
+    DecisionInputs,
+    DecisionsChanged,
+    QuoteTarget,
+    Reason,
+)
+from mm_daemon.domain.orders import Side
+from mm_daemon.engine.decision_table import decide_row
+from mm_daemon.engine.quote_engine import Pricing
+from mm_daemon.engine.tolerance import price_verdict, size_within, tolerance_ticks, validity
+
+_BOOK_INVALID = Reason.BOOK_INVALID.bit
+_BOOK_STALE = Reason.BOOK_STALE.bit
+_NO_REFERENCE = Reason.NO_REFERENCE.bit
+_SIZE_CHANGED = Reason.SIZE_CHANGED.bit
+_SIDES = (Side.BUY, Side.SELL)
+
+
+def decide_market(
+    market: MarketState, slots: list[LedgerOrder | None], pacing: int, now_ns: int
+) -> DecisionsChanged | None:
+    """Decide both sides and let the decision stand in `market`; returned when it differs from the one before.
+
+    `slots`: the order working on each side, bid first; `pacing`: the venue's hold reasons as a mask.
+    """
+    pricing, conditions = _price(market, now_ns)
+    decided = tuple(
+        _decide_side(market, side, order, pricing, conditions | pacing, now_ns)
+        for side, order in zip(_SIDES, slots, strict=True)
+    )
+    market.full = False
+    market.decided_ns = now_ns
+    market.decided_trusted = market.book.trusted
+    market.pricing = pricing
+    _stand(market, pricing, decided, slots)
+    market.refresh_deadline(now_ns)
+    if decided == market.decisions:
+        return None
+    market.decisions = decided
+    return DecisionsChanged(market.id, now_ns, decided, _inputs(market, pricing))
+
+
+def _price(market: MarketState, now_ns: int) -> tuple[Pricing | None, int]:
+    """What the engine would quote, and the withdraw reasons that hold for the whole instrument, as a mask."""
+    book = market.book
+    conditions = market.halts
+    fresh = now_ns - book.ts_local_ns <= market.max_book_age_ns
+    market.facts.book_fresh = fresh
+    if not book.trusted:
+        empty_side = book.invalid_cause is None and not book.crossed
+        return None, conditions | (_NO_REFERENCE if empty_side else _BOOK_INVALID)
+    if not fresh:
+        return None, conditions | _BOOK_STALE
+    pricing = market.engine.price(book, market.position.lots, now_ns)
+    if isinstance(pricing, int):
+        return None, conditions | pricing
+    return pricing, conditions
+
+
+def working_slots(market: MarketState) -> tuple[list[LedgerOrder | None], list[LedgerOrder]]:
+    """The order working in each side's slot, and orders of ours that have none."""
+    slots: list[LedgerOrder | None] = []
+    surplus: list[LedgerOrder] = []
+    for side in _SIDES:
+        orders = market.quotes[side]
+        if (orders and orders[0].final) or len(orders) > 1:
+            orders = market.quotes[side] = [order for order in orders if not order.final]
+        if len(orders) > 1:
+            touch = market.book.bid_ticks if side is Side.BUY else market.book.ask_ticks
+            pairs, left_over, _ = pair_levels(side, [(o.client_id, o.ticks) for o in orders], [(0, touch)])
+            by_id = {order.client_id: order for order in orders}
+            surplus += [by_id[client_id] for client_id in left_over]
+            slots.append(by_id[pairs[0][0]])
+        else:
+            slots.append(orders[0] if orders else None)
+    return slots, surplus
+
+
+def _decide_side(
+    market: MarketState,
+    side: Side,
+    order: LedgerOrder | None,
+    pricing: Pricing | None,
+    conditions: int,
+    now_ns: int,
+) -> Decision:
+    quoting = market.parameters.quoting
+    conditions |= market.lockouts.mask(side, now_ns)
+    if order is not None:
+        conditions |= order.pending_bits
+    working = order is not None
+    lockouts_withdraw = quoting.lockout_action == "withdraw"
+    if pricing is None:
+        action, reasons = decide_row(conditions, working, None, lockouts_withdraw)
+        return Decision(side, 0, action, None, reasons)
+    quote = pricing.bid if side is Side.BUY else pricing.ask
+    conditions |= quote.obstacles
+    verdict: Reason | None = None
+    if order is not None:
+        allowed = tolerance_ticks(pricing.half_spread_ticks, quote.ticks, quoting.tolerance_frac)
+        verdict = price_verdict(side, order.ticks, quote.ticks, allowed)
+        # A target that a limit has trimmed forces a larger order down, whatever the tolerance.
+        trimmed = quote.lots if quote.lots < market.parameters.order_lots else None
+        if not size_within(order.remaining_lots, quote.lots, quoting.size_tolerance, trimmed):
+            conditions |= _SIZE_CHANGED
+    action, reasons = decide_row(conditions, working, verdict, lockouts_withdraw)
+    target = QuoteTarget(quote.ticks, quote.lots, quote.raw_ticks) if action is Action.QUOTE else None
+    return Decision(side, 0, action, target, reasons)
+
+
+def _stand(
+    market: MarketState,
+    pricing: Pricing | None,
+    decided: tuple[Decision, ...],
+    slots: list[LedgerOrder | None],
+) -> None:
+    """Write down how far the fair price may move before this decision has to be made again (EXECUTION 3.1)."""
+    market.bid_clamped_at = market.ask_clamped_at = None
+    levels: list[tuple[Side, float, int, int]] = []
+    if pricing is not None:
+        frac = market.parameters.quoting.tolerance_frac
+        for decision, order in zip(decided, slots, strict=True):
+            is_bid = decision.side is Side.BUY
+            quote = pricing.bid if is_bid else pricing.ask
+            if decision.action is Action.QUOTE:
+                working = quote.ticks
+            elif order is not None and decision.reasons[0] is Reason.WITHIN_TOLERANCE:
+                working = order.ticks
+            else:
+                continue  # withdrawn, or held until its deadline or answer comes
+            allowed = tolerance_ticks(pricing.half_spread_ticks, quote.ticks, frac)
+            levels.append((decision.side, quote.raw_ticks, working, allowed))
+            if quote.clamped and is_bid:
+                market.bid_clamped_at = market.book.ask_ticks
+            elif quote.clamped:
+                market.ask_clamped_at = market.book.bid_ticks
+    market.fair_low, market.fair_high = validity(0.0 if pricing is None else pricing.fair_ticks, levels)
+
+
+def _inputs(market: MarketState, pricing: Pricing | None) -> DecisionInputs:
+    if pricing is None:
+        book = market.book
+        mid = book.half_ticks * 0.5 if book.trusted else None
+        return DecisionInputs(mid, None, None, market.position.lots, 0.0, None, None, None, None, None)
+    spread = pricing.spread
+    return DecisionInputs(
+        pricing.mid_ticks,
+        pricing.fair_ticks,
+        pricing.sigma_bps,
+        market.position.lots,
+        pricing.q,
+        pricing.reservation_ticks,
+        spread.half_bps,
+        spread.skew_bps,
+        spread.tau_s,
+        tolerance_ticks(pricing.half_spread_ticks, pricing.bid.ticks, market.parameters.quoting.tolerance_frac),
+    )
