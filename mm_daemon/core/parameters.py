@@ -28,7 +28,8 @@ class CoreParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Places and amends that waited longer in the outbox are dropped."""
 
     def to_json(self) -> str:
-        return msgspec.json.encode(self, order="sorted").decode()
+        """Keeps the order of venues and markets: a core built from this text asks its outboxes in the same order."""
+        return msgspec.json.encode(self).decode()
 
     @classmethod
     def from_json(cls, text: str) -> "CoreParameters":

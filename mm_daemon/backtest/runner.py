@@ -1,0 +1,370 @@
+"""Backtests: one `TradingCore`, its venues as machines on deadlines, and a clock that jumps to whatever is next.
+
+A turn happens at every instant at which something happens, and always in the same order:
+
+1. market data received at that instant, to the simulated venue and then to the core, in the recording's order;
+2. what the venues have to say by now (acknowledgements, fills; for an embedded market its market data too);
+3. `DeadlineReached`, if the core's own deadline has come;
+4. `core.decide(now)` once, and what it releases goes to the venues, which it reaches after their entry latency.
+
+So a market move is known before the answer to an order that raced it: ties resolve against us (EXECUTION 8). Nothing
+else decides anything: no clock, no loop, no chance of its own. Two runs with the same input are the same run, byte for
+byte.
+"""
+
+import gc
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from heapq import merge
+from operator import attrgetter
+from time import perf_counter
+from typing import Protocol, get_args, runtime_checkable
+
+import msgspec
+
+from mm_daemon import __version__
+from mm_daemon.backtest.report import BacktestReport, build_report
+from mm_daemon.backtest.tally import Tally
+from mm_daemon.core.parameters import CoreParameters
+from mm_daemon.core.trading_core import TradingCore
+from mm_daemon.domain.decisions import ApprovedCommand, CancelAll
+from mm_daemon.domain.errors import ConfigError, CoreError
+from mm_daemon.domain.events import (
+    BookDelta,
+    BookSnapshot,
+    DeadlineReached,
+    Event,
+    MarketEvent,
+    OrderEvent,
+    PublicTrade,
+    RunEnded,
+    RunStarted,
+    ShutdownRequested,
+    VenueConnected,
+)
+from mm_daemon.domain.instrument import Venue, venue_of
+from mm_daemon.domain.orders import ClientOrderId
+from mm_daemon.journal.log import JournalWriter
+from mm_daemon.ports.connector import VirtualVenue
+
+FIRST_CLIENT_ID = ClientOrderId(1)
+"""Backtests number their orders from here, so that equal runs write equal journals."""
+
+STOP_LIMIT_NS = 60_000_000_000
+"""Virtual time in which a stop must find every order gone."""
+
+_FLUSH_BYTES = 1 << 18
+_NEVER_NS = 1 << 62
+_MAX_TURNS_AT_ONCE = 10_000
+"""Turns at one instant after which time is taken to stand still: a deadline in the past that nobody clears."""
+_LEVELS = frozenset({BookDelta, BookSnapshot})
+_ORDER_EVENTS = frozenset(get_args(OrderEvent))
+_MARKET_EVENTS = frozenset(get_args(MarketEvent))
+
+
+class MarketData(Protocol):
+    """What a backtest reads of a recorded feed (`ports.RecordedFeed`).
+
+    Read where the feed has them: `frames`, raw frames consumed so far; `problems`, unusable frames by kind; `notes`,
+    sentences for people.
+    """
+
+    def events(self) -> Iterator[MarketEvent]: ...
+
+
+@runtime_checkable
+class ReplayVenue(VirtualVenue, Protocol):
+    """A virtual venue that is shown a recorded market (`simulation.SimulatedVenue`)."""
+
+    def on_market(self, event: MarketEvent) -> None: ...
+
+
+class RecordedMarket(msgspec.Struct, frozen=True):
+    """A recorded venue: its market data, and who plays its matching engine."""
+
+    feed: MarketData
+    venue: ReplayVenue
+
+
+Source = RecordedMarket | VirtualVenue
+"""A venue of a backtest: recorded, or a whole market of its own."""
+
+
+def run_backtest(
+    parameters: CoreParameters,
+    sources: Mapping[Venue, Source],
+    *,
+    journal: JournalWriter | None = None,
+    duration_s: float | None = None,
+) -> BacktestReport:
+    """Play the sources to their end, or for `duration_s` of market time, stop cleanly, and report.
+
+    Raises ConfigError when the sources do not fit the parameters or would never end, CoreError when the core breaks.
+    """
+    return BacktestRunner(parameters, sources, journal=journal, duration_s=duration_s).run()
+
+
+class BacktestRunner:
+    """One backtest. Built, run once, and left for its core to be looked at."""
+
+    def __init__(
+        self,
+        parameters: CoreParameters,
+        sources: Mapping[Venue, Source],
+        *,
+        journal: JournalWriter | None = None,
+        duration_s: float | None = None,
+    ) -> None:
+        _check(parameters, sources, duration_s)
+        self.parameters = parameters
+        self.core = TradingCore(parameters)
+        self._journal = journal
+        self._duration_ns = None if duration_s is None else round(duration_s * 1_000_000_000)
+        self._feeds = [source.feed for source in sources.values() if isinstance(source, RecordedMarket)]
+        self._venues: dict[Venue, VirtualVenue] = {
+            name: source.venue if isinstance(source, RecordedMarket) else source for name, source in sources.items()
+        }
+        self._machines = tuple(self._venues.values())
+        self._on_market = {
+            market.instrument.id: source.venue.on_market
+            for market in parameters.markets
+            if isinstance(source := sources[market.instrument.venue], RecordedMarket)
+        }
+        self._now_ns = 0
+        self._tally = Tally(self.core.markets, 0)
+        self._turns = 0
+        self._rows = 0
+        self._feed_events = 0
+        self._own_events = 0
+
+    def run(self) -> BacktestReport:
+        """Start, play, stop, report. The journal is closed here, after a crash too."""
+        started = perf_counter()
+        gc.freeze()  # nothing made so far becomes garbage during the run
+        try:
+            end_ns, clean = self._play()
+        finally:
+            gc.unfreeze()
+            if self._journal is not None:
+                self._journal.close()
+        return build_report(
+            self._tally,
+            messages=self._messages(),
+            rows=self._rows,
+            turns=self._turns,
+            full_decisions=self.core.full_decisions,
+            end_ns=end_ns,
+            wall_seconds=perf_counter() - started,
+            open_orders=self.core.ledger.open_orders(),
+            clean=clean,
+            problems=_summed(getattr(feed, "problems", {}) for feed in self._feeds),
+            notes=self._notes(),
+            journal=None if self._journal is None else str(self._journal.path),
+        )
+
+    def _play(self) -> tuple[int, bool]:
+        """(when the data ended, whether every order was gone after the stop)."""
+        feed = self._merged()
+        first = next(feed, None)
+        self._now_ns = start_ns = self._start_ns(first)
+        self._tally = Tally(self.core.markets, start_ns)
+        self._turn([RunStarted(start_ns, __version__, self.parameters.to_json()), *self._connected(start_ns)])
+        self._drive(first, feed, _NEVER_NS if self._duration_ns is None else start_ns + self._duration_ns)
+        end_ns = self._now_ns
+        self._tally.stop(end_ns)
+        self._turn([ShutdownRequested(end_ns, _END_REASON)])
+        self._drive(None, iter(()), end_ns + STOP_LIMIT_NS, stopping=True)
+        clean = self.core.stopped
+        self._turn([RunEnded(self._now_ns, _END_REASON, clean)])
+        return end_ns, clean
+
+    def _drive(
+        self, first: MarketEvent | None, feed: Iterator[MarketEvent], limit_ns: int, *, stopping: bool = False
+    ) -> None:
+        """Turn until the feed is over, time reaches `limit_ns`, or (stopping) no order may be alive any more.
+
+        The inner loop of every backtest: names are bound once, and the common turn, one market event that changes no
+        decision, makes no object of its own.
+        """
+        core, tally, journal = self.core, self._tally, self._journal
+        apply, decide, core_deadline_ns = core.apply, core.decide, core.next_deadline_ns
+        keep = None if journal is None else journal.event
+        on_market, venue_due_ns = self._on_market, self._venue_due_ns
+        now_ns = self._now_ns
+        rows = seen = turns = at_once = 0
+        event: MarketEvent | DeadlineReached = _NOTHING if first is None else first
+        feed_is_all = first is not None
+        next_venue_ns = venue_due_ns()
+        due_ns = core_deadline_ns()
+        while not (stopping and core.stopped):
+            next_ns = event.ts_local_ns
+            if next_venue_ns < next_ns:
+                next_ns = next_venue_ns
+            if due_ns is not None and due_ns < next_ns:
+                next_ns = due_ns
+            if next_ns >= limit_ns or (feed_is_all and event is _NOTHING):
+                break
+            if next_ns > now_ns:
+                now_ns = next_ns
+                at_once = 0
+            else:
+                at_once += 1
+                if at_once > _MAX_TURNS_AT_ONCE:
+                    raise CoreError(f"time stands still at {now_ns}: the core's deadline is {due_ns}")
+            if event.ts_local_ns <= now_ns:
+                while event.ts_local_ns <= now_ns:
+                    kind = event.__class__
+                    if kind in _LEVELS:
+                        rows += len(event.bids) + len(event.asks)  # type: ignore[union-attr]
+                    elif kind is PublicTrade:
+                        rows += 1
+                    seen += 1
+                    if keep is not None:
+                        keep(event)
+                    on_market[event.instrument](event)  # type: ignore[union-attr, arg-type]
+                    apply(event)
+                    event = next(feed, _NOTHING)
+                next_venue_ns = venue_due_ns()
+            if next_venue_ns <= now_ns:
+                self._hear(now_ns)
+                next_venue_ns = venue_due_ns()
+            due_ns = core_deadline_ns()
+            if due_ns is not None and due_ns <= now_ns:
+                reached = DeadlineReached(now_ns)
+                if keep is not None:
+                    keep(reached)
+                apply(reached)
+            turn = decide(now_ns)
+            turns += 1
+            if journal is not None:
+                journal.turn(turn)
+                if journal.buffered_bytes > _FLUSH_BYTES:
+                    journal.flush()
+            if turn.released or turn.decisions or turn.refusals or turn.dropped:
+                tally.turn(turn)
+                self._submit(turn.released, now_ns)
+                next_venue_ns = venue_due_ns()
+            if tally.unpriced:
+                tally.note_prices()
+            due_ns = core_deadline_ns()
+        self._now_ns = now_ns
+        self._rows += rows
+        self._feed_events += seen
+        self._turns += turns
+
+    def _turn(self, events: Sequence[Event]) -> None:
+        """One turn of the driver's own words, at the present instant."""
+        for event in events:
+            self._tell(event)
+        turn = self.core.decide(self._now_ns)
+        self._turns += 1
+        if self._journal is not None:
+            self._journal.turn(turn)
+        self._tally.turn(turn)
+        self._submit(turn.released, self._now_ns)
+
+    def _hear(self, now_ns: int) -> None:
+        """Tell the core what the venues say by now."""
+        tally, markets = self._tally, self.core.markets
+        ordered = False
+        for venue in self._venues.values():
+            for event in venue.advance(now_ns):
+                kind = type(event)
+                if kind in _ORDER_EVENTS:
+                    held_lots = markets[event.instrument].position.lots  # type: ignore[union-attr, index]
+                    self._tell(event)
+                    tally.order_event(event, held_lots)
+                    ordered = True
+                else:
+                    self._tell(event)
+                    if kind in _MARKET_EVENTS:
+                        self._own_events += 1
+                        self._rows += _rows_of(event)
+        if ordered:
+            tally.observe_quotes(now_ns)
+
+    def _tell(self, event: Event) -> None:
+        if self._journal is not None:
+            self._journal.event(event)
+        self.core.apply(event)
+
+    def _submit(self, released: Sequence[ApprovedCommand], now_ns: int) -> None:
+        """Hand the commands to their venues, each venue's in order."""
+        batches: dict[Venue, list[ApprovedCommand]] = {}
+        for approved in released:
+            command = approved.command
+            name = command.venue if isinstance(command, CancelAll) else venue_of(command.instrument)
+            batches.setdefault(name, []).append(approved)
+        for name, batch in batches.items():
+            self._venues[name].submit(batch, now_ns)
+
+    def _venue_due_ns(self) -> int:
+        due_ns = _NEVER_NS
+        for venue in self._machines:
+            deadline_ns = venue.next_deadline_ns()
+            if deadline_ns is not None and deadline_ns < due_ns:
+                due_ns = deadline_ns
+        return due_ns
+
+    def _merged(self) -> Iterator[MarketEvent]:
+        """All recorded market data in order of local time; feeds that tie keep the order of the configuration."""
+        streams = [feed.events() for feed in self._feeds]
+        if len(streams) == 1:
+            return iter(streams[0])
+        return merge(*streams, key=attrgetter("ts_local_ns"))
+
+    def _start_ns(self, first: MarketEvent | None) -> int:
+        if first is not None:
+            return first.ts_local_ns
+        due_ns = self._venue_due_ns()
+        return 0 if due_ns == _NEVER_NS else due_ns
+
+    def _connected(self, now_ns: int) -> list[Event]:
+        return [VenueConnected(venue, now_ns, now_ns) for venue in self.parameters.venues]
+
+    def _messages(self) -> int:
+        frames = [getattr(feed, "frames", None) for feed in self._feeds]
+        counted = [count for count in frames if count is not None]
+        return self._own_events + (sum(counted) if len(counted) == len(frames) else self._feed_events)
+
+    def _notes(self) -> tuple[str, ...]:
+        notes = [note for feed in self._feeds for note in getattr(feed, "notes", ())]
+        for name, venue in self._venues.items():
+            large = getattr(venue, "large_orders", 0)
+            if large:
+                notes.append(
+                    f"{name}: {large} orders were larger than a tenth of the level they joined; "
+                    "their fills say little about a real market"
+                )
+        return tuple(notes)
+
+
+_END_REASON = "the data ends here"
+_NOTHING = DeadlineReached(_NEVER_NS)
+"""Stands behind a feed's last event, so that the loop need not ask whether there is one."""
+
+
+def _rows_of(event: Event) -> int:
+    if isinstance(event, BookDelta | BookSnapshot):
+        return len(event.bids) + len(event.asks)
+    return 1 if isinstance(event, PublicTrade) else 0
+
+
+def _summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for count in counts:
+        total.update(count)
+    return dict(total)
+
+
+def _check(parameters: CoreParameters, sources: Mapping[Venue, Source], duration_s: float | None) -> None:
+    missing = [venue for venue in parameters.venues if venue not in sources]
+    if missing:
+        raise ConfigError(f"no market data for {', '.join(missing)}: a backtest needs a source for every venue")
+    recorded = [isinstance(source, RecordedMarket) for source in sources.values()]
+    if any(recorded) and not all(recorded):
+        raise ConfigError("recorded and embedded markets do not share a clock: backtest one kind at a time")
+    if duration_s is None and not any(recorded):
+        raise ConfigError("an embedded market never ends: say how much market time to play with --duration")
+    if duration_s is not None and not duration_s > 0:
+        raise ConfigError(f"a duration of {duration_s} s plays nothing")

@@ -1,0 +1,156 @@
+"""What a backtest counts while it runs: orders, fills, extremes and the time both sides were quoted.
+
+No second ledger: positions and money stay the core's, this only watches what passes the driver. Order events and
+released commands are rare beside market data, so nothing here lies on the path of a book update.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from mm_daemon.core.market import MarketState
+from mm_daemon.domain.decisions import AmendOrder, CancelAll, PlaceOrder, Turn
+from mm_daemon.domain.events import (
+    Event,
+    OrderAmended,
+    OrderAmendRejected,
+    OrderCanceled,
+    OrderFilled,
+    OrderRejected,
+)
+from mm_daemon.domain.instrument import InstrumentId
+from mm_daemon.domain.orders import Phase, Purpose, Side
+
+
+class MarketTally:
+    """Counts of one market. Times in nanoseconds, sizes in lots, money in atto of the settlement currency."""
+
+    __slots__ = (
+        "ask_ns",
+        "ask_quoted",
+        "bid_ns",
+        "bid_quoted",
+        "both_ns",
+        "decisions",
+        "maker_fills",
+        "market",
+        "max_abs_lots",
+        "orders_amended",
+        "orders_canceled",
+        "orders_placed",
+        "orders_rejected",
+        "since_ns",
+        "start_half_ticks",
+        "start_lots",
+        "taker_fills",
+        "volume_atto",
+        "volume_lots",
+    )
+
+    def __init__(self, market: MarketState, start_ns: int) -> None:
+        self.market = market
+        self.since_ns = start_ns
+        self.bid_quoted = self.ask_quoted = False
+        self.bid_ns = self.ask_ns = self.both_ns = 0
+        self.decisions = 0
+        self.orders_placed = self.orders_amended = self.orders_canceled = self.orders_rejected = 0
+        self.maker_fills = self.taker_fills = 0
+        self.volume_lots = self.volume_atto = 0
+        self.start_lots = market.position.lots
+        self.max_abs_lots = abs(self.start_lots)
+        self.start_half_ticks: int | None = None
+        """The first valid mid."""
+
+    def filled(self, event: OrderFilled) -> None:
+        if event.maker:
+            self.maker_fills += 1
+        else:
+            self.taker_fills += 1
+        position = self.market.position
+        self.volume_lots += event.lots
+        self.volume_atto += event.lots * abs(position.value(2 * event.ticks))
+        self.max_abs_lots = max(self.max_abs_lots, abs(position.lots))
+
+    def observe_quotes(self, now_ns: int) -> None:
+        """Our quotes may have changed at `now_ns`: book the time until now to what was quoted so far."""
+        self.advance(now_ns)
+        self.bid_quoted = self._quoted(Side.BUY)
+        self.ask_quoted = self._quoted(Side.SELL)
+
+    def advance(self, now_ns: int) -> None:
+        passed = now_ns - self.since_ns
+        self.since_ns = now_ns
+        if self.bid_quoted:
+            self.bid_ns += passed
+            if self.ask_quoted:
+                self.both_ns += passed
+        if self.ask_quoted:
+            self.ask_ns += passed
+
+    def _quoted(self, side: Side) -> bool:
+        """Whether the venue is known to hold a quote of ours on this side."""
+        return any(
+            order.phase is Phase.LIVE and order.purpose is Purpose.QUOTE and order.remaining_lots > 0
+            for order in self.market.quotes[side]
+        )
+
+
+class Tally:
+    """Counts of a whole run."""
+
+    def __init__(self, markets: Mapping[InstrumentId, MarketState], start_ns: int) -> None:
+        self.start_ns = start_ns
+        self.markets = {name: MarketTally(market, start_ns) for name, market in markets.items()}
+        self.refusals: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
+        self.reasons: Counter[str] = Counter()
+        """Decisive reasons of changed decisions, as `QUOTE new_quote`."""
+        self.cancels_sent = self.amends_sent = 0
+        self.unpriced = list(self.markets.values())
+        """Markets without a valid mid so far: call `note_prices` after each turn while there are any."""
+
+    def note_prices(self) -> None:
+        for tally in self.unpriced:
+            tally.start_half_ticks = tally.market.position.half_ticks
+        self.unpriced = [tally for tally in self.unpriced if tally.start_half_ticks is None]
+
+    def order_event(self, event: Event, held_lots: int) -> None:
+        """An order event was applied; `held_lots` is the position before it: a fill seen before leaves it alone."""
+        if isinstance(event, OrderFilled):
+            tally = self.markets[event.instrument]
+            if tally.market.position.lots != held_lots:
+                tally.filled(event)
+        elif isinstance(event, OrderCanceled):
+            self.markets[event.instrument].orders_canceled += not event.replaced
+        elif isinstance(event, OrderAmended):
+            self.markets[event.instrument].orders_amended += 1
+        elif isinstance(event, OrderRejected | OrderAmendRejected):
+            self.markets[event.instrument].orders_rejected += 1
+
+    def turn(self, turn: Turn) -> None:
+        """The core has answered something."""
+        for changed in turn.decisions:
+            self.markets[changed.instrument].decisions += 1
+            for decision in changed.decisions:
+                self.reasons[f"{decision.action} {decision.reasons[0]}"] += 1
+        for refusal in turn.refusals:
+            self.refusals[refusal.code] += 1
+        for drop in turn.dropped:
+            self.dropped[drop.code] += 1
+        for approved in turn.released:
+            command = approved.command
+            if isinstance(command, PlaceOrder):
+                self.markets[command.instrument].orders_placed += 1
+            elif isinstance(command, AmendOrder):
+                self.amends_sent += 1
+            elif not isinstance(command, CancelAll):
+                self.cancels_sent += 1
+
+    def observe_quotes(self, now_ns: int) -> None:
+        for tally in self.markets.values():
+            tally.observe_quotes(now_ns)
+
+    def stop(self, now_ns: int) -> None:
+        """The data ends here: what follows is the stop, and counts towards no share of time."""
+        for tally in self.markets.values():
+            tally.advance(now_ns)
+            tally.bid_quoted = tally.ask_quoted = False

@@ -1,0 +1,184 @@
+"""Replay: what was journaled is what the core does, and any other journal is found out."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from mm_daemon.backtest.replay import verify
+from mm_daemon.backtest.runner import RecordedMarket, run_backtest
+from mm_daemon.domain.codec import Decided, Record
+from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, DecisionsChanged, PlaceOrder
+from mm_daemon.domain.errors import JournalError
+from mm_daemon.domain.events import BookDelta, DeadlineReached, RunStarted
+from mm_daemon.journal.format import FaultKind
+from mm_daemon.journal.log import JournalReader, JournalWriter
+from mm_daemon.testkit.builders import VENUE, core_parameters
+from tests.unit.backtest.doubles import ListFeed, ObedientVenue, tape
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    path = tmp_path / "run.journal"
+    run_backtest(
+        core_parameters(),
+        {VENUE: RecordedMarket(ListFeed(list(tape(30))), ObedientVenue())},
+        journal=JournalWriter(path),
+    )
+    return path
+
+
+def rewritten(journal: Path, change: Callable[[Record], Iterable[Record]]) -> Path:
+    """The same journal, with intact frames, after `change` has replaced each record by none, one or several."""
+    path = journal.with_name("rewritten")
+    writer = JournalWriter(path)
+    with JournalReader(journal) as reader:
+        for frame in reader:
+            writer.append([new for record in frame.records for new in change(record)])
+    writer.close()
+    return path
+
+
+def test_a_whole_journal_is_equal(journal: Path) -> None:
+    """Every decision and command of a good journal is met again."""
+    report = verify(journal)
+    assert report.ok, report.to_text()
+    assert report.compared.decisions > 10
+    assert report.compared.commands > 10
+    assert report.ended == "the data ends here"
+    assert report.good_bytes == report.size_bytes
+    assert "ok" in report.to_text()
+
+
+def test_a_torn_tail_is_named_and_the_rest_verified(journal: Path) -> None:
+    """A journal cut by a sudden death is good as far as it goes, and says where that is."""
+    data = journal.read_bytes()
+    journal.write_bytes(data[: len(data) * 2 // 3])
+    report = verify(journal)
+    assert report.ok, report.to_text()
+    assert report.ended is None
+    assert report.compared.commands > 5
+    assert report.fault is None or report.fault.kind is FaultKind.TORN
+    journal.write_bytes(data[: len(data) * 2 // 3 - 1])
+    assert verify(journal).fault is not None or report.fault is not None
+
+
+def test_a_flipped_byte_is_not_ok_and_named(journal: Path) -> None:
+    """Damage spoils the verdict; the part before it is still compared and the place is in the text."""
+    data = bytearray(journal.read_bytes())
+    for position in range(0, len(data), len(data) // 40):
+        changed = data.copy()
+        changed[position] ^= 0x40
+        journal.write_bytes(changed)
+        report = verify(journal)
+        assert not report.ok
+        assert report.fault is not None
+        assert report.fault.kind is FaultKind.DAMAGED
+        assert report.fault.offset <= position
+        assert f"damaged at byte {report.fault.offset}" in report.to_text()
+
+
+def test_another_command_is_the_first_difference(journal: Path) -> None:
+    """A price changed in the record is found, with both sides, its number and the events before it."""
+    seen: list[Record] = []
+
+    def dearer(record: Record) -> list[Record]:
+        if isinstance(record, ApprovedCommand) and isinstance(record.command, PlaceOrder | AmendOrder):
+            seen.append(record)
+            if len(seen) == 3:
+                moved = msgspec.structs.replace(record.command, ticks=record.command.ticks + 1)
+                return [msgspec.structs.replace(record, command=moved)]
+        return [record]
+
+    report = verify(rewritten(journal, dearer))
+    assert not report.ok
+    assert report.difference is not None
+    journaled, replayed = report.difference.journaled, report.difference.replayed
+    assert isinstance(journaled, dict)
+    assert isinstance(replayed, dict)
+    assert journaled["command"]["ticks"] == replayed["command"]["ticks"] + 1
+    assert report.difference.events
+    assert report.compared.commands >= 2
+    assert f"record {report.difference.seq}, frame at byte {report.difference.offset}" in report.to_text()
+    assert msgspec.json.decode(report.to_json())["difference"]["seq"] == report.difference.seq
+
+
+def test_a_lost_answer_is_found(journal: Path) -> None:
+    """A decision missing from the record is a difference, whatever follows it."""
+    dropped: list[Record] = []
+
+    def lossy(record: Record) -> list[Record]:
+        if isinstance(record, DecisionsChanged) and len(dropped) < 2:
+            dropped.append(record)
+            return [] if len(dropped) == 2 else [record]
+        return [record]
+
+    report = verify(rewritten(journal, lossy))
+    assert not report.ok
+    assert report.difference is not None
+
+
+def test_an_invented_answer_is_found(journal: Path) -> None:
+    """A command that the core never gave is a difference too."""
+    done: list[Record] = []
+
+    def twice(record: Record) -> list[Record]:
+        if isinstance(record, ApprovedCommand) and not done:
+            done.append(record)
+            return [record, record]
+        return [record]
+
+    report = verify(rewritten(journal, twice))
+    assert report.difference is not None
+    assert report.difference.replayed is None or report.difference.journaled != report.difference.replayed
+
+
+def test_another_market_gives_another_history(journal: Path) -> None:
+    """Inputs are what decisions rest on: a book moved in the record leads to a difference with its inputs."""
+    count = 0
+
+    def moved(record: Record) -> list[Record]:
+        nonlocal count
+        if isinstance(record, BookDelta):
+            count += 1
+            if count > 50:
+                shifted = [(ticks + 100, lots) for ticks, lots in record.asks]
+                gone = [(ticks, 0) for ticks, _ in record.asks]
+                return [msgspec.structs.replace(record, asks=tuple(gone + shifted))]
+        return [record]
+
+    report = verify(rewritten(journal, moved))
+    assert report.difference is not None
+    assert report.difference.inputs is not None
+
+
+def test_a_journal_of_no_run_is_not_ok(tmp_path: Path) -> None:
+    """Nothing to verify is not a pass; events before the start of a run are a difference."""
+    empty = JournalWriter(tmp_path / "empty")
+    empty.close()
+    assert not verify(tmp_path / "empty").ok
+    headless = JournalWriter(tmp_path / "headless")
+    headless.append([DeadlineReached(1), Decided(1)])
+    headless.close()
+    report = verify(tmp_path / "headless")
+    assert not report.ok
+    assert report.difference is not None
+    assert "RunStarted" in report.difference.what
+
+
+def test_parameters_of_another_version_are_named(tmp_path: Path) -> None:
+    """A start that this version cannot build a core from is a difference, not a crash."""
+    writer = JournalWriter(tmp_path / "j")
+    writer.append([RunStarted(0, "9", '{"unknown": 1}'), Decided(0)])
+    writer.close()
+    report = verify(tmp_path / "j")
+    assert not report.ok
+    assert report.difference is not None
+    assert "parameters" in report.difference.what
+
+
+def test_no_file_is_a_journal_error(tmp_path: Path) -> None:
+    """A path that leads nowhere is said plainly."""
+    with pytest.raises(JournalError, match="cannot be read"):
+        verify(tmp_path / "absent")
