@@ -71,7 +71,7 @@ class _Pace:
     __slots__ = ("_full_ns", "held_back")
 
     def __init__(self) -> None:
-        self._full_ns = 0
+        self._full_ns = -(1 << 62)
         self.held_back = 0
 
     def allows(self, now_ns: int) -> bool:

@@ -1,8 +1,8 @@
 """How a run begins and how it ends: what must hold before the first quote, and that no order stays behind.
 
 `StopRequest` collects the wish to stop; `stop_cleanly` carries it out: the core allows cancels only and cancels all,
-and each venue's own snapshot has to confirm it before the deadline. `cancel_without_core` is for the day the core itself
-is broken. Called by `runtime/app.py`.
+and each venue's own snapshot has to confirm it before the deadline. `cancel_without_core` is for the day the core
+itself is broken. Called by `runtime/app.py`.
 """
 
 import asyncio

@@ -1,0 +1,358 @@
+"""Composition root: the one place where concrete things meet and a configuration becomes a running daemon.
+
+The order of a run: lock the state directory; build the connectors (in paper mode each real venue is wrapped, so that
+its orders never leave this process); load the instruments; build the core; open the journal with `RunStarted`; see that
+no order of an earlier run is open; supervise the core loop, the gateway's tasks and the venues until somebody or
+something asks to stop; cancel everything, have it confirmed, write `RunEnded`, say what came of it. Called by the `run`
+verb.
+"""
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import msgspec
+from structlog.typing import FilteringBoundLogger
+
+import mm_daemon
+from mm_daemon.config.build import core_parameters
+from mm_daemon.config.schema import Config
+from mm_daemon.core.trading_core import TradingCore
+from mm_daemon.domain.decisions import Turn
+from mm_daemon.domain.errors import ConfigError, CoreError, JournalError, MmError, UsageError, VenueUnreachable
+from mm_daemon.domain.events import (
+    Event,
+    OperatorAction,
+    OperatorRequest,
+    RunEnded,
+    RunStarted,
+    VenueDisconnected,
+)
+from mm_daemon.domain.instrument import InstrumentId, Venue
+from mm_daemon.domain.rng import Rng
+from mm_daemon.journal import client_ids
+from mm_daemon.journal.log import JournalWriter
+from mm_daemon.observability.logs import catch_third_parties, open_log, utc_text
+from mm_daemon.observability.narrator import Narrator
+from mm_daemon.runtime.clock import Clock
+from mm_daemon.runtime.core_loop import CoreLoop
+from mm_daemon.runtime.gateway import OrderGateway
+from mm_daemon.runtime.inbox import Inbox
+from mm_daemon.runtime.lifecycle import (
+    StopRequest,
+    cancel_without_core,
+    clear_leftovers,
+    load_instruments,
+    stop_cleanly,
+)
+from mm_daemon.runtime.state_dir import StateDir
+from mm_daemon.runtime.supervisor import Kind, Supervisor
+from mm_daemon.runtime.venues import build_connectors, move_to_feed_time
+
+EXIT_CLEAN = 0
+EXIT_BUG = 1
+EXIT_LATCHED = 80
+EXIT_NOT_CONFIRMED = 81
+
+_CORE_LOOP = "core loop"
+_VENUE = "venue "
+_SYNC_S = 1.0
+_CLOSE_S = 2.0
+_SPARE_IDS = 1024
+"""Client ids still promised when the next block is asked for: far more than one turn can use."""
+
+
+def run(config: Config, *, paper: bool, duration_s: float | None) -> int:
+    """Run until stopped; returns the process's exit code (OPERATIONS 4). `paper` forces paper mode.
+
+    Raises ConfigError when the configuration does not fit the venue, with nothing started.
+    """
+    if config.runtime.uvloop:
+        import uvloop
+
+        new_loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    else:
+        new_loop = asyncio.new_event_loop
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return runner.run(_Daemon(config, paper=paper, duration_s=duration_s).run())
+
+
+class _Daemon:
+    """One run: everything it is made of, wired in `run`."""
+
+    def __init__(self, config: Config, *, paper: bool, duration_s: float | None) -> None:
+        self._config = config
+        self._paper = paper or config.mode == "paper"
+        self._duration_s = duration_s
+        self._clock = Clock()
+        self._log = _open_log(config, self._clock.now_ns)
+        self._inbox = Inbox()
+        self._stop = StopRequest(config.runtime.stop_timeout_s)
+        self._clean = False
+        self._weather: MmError | None = None
+        """Why we stop although nobody asked: its exit code is the run's."""
+
+    async def run(self) -> int:
+        state = StateDir(self._config.state_dir)
+        try:
+            return await self._run(state)
+        finally:
+            state.close()
+
+    async def _run(self, state: StateDir) -> int:
+        self._connectors = build_connectors(
+            self._config,
+            paper=self._paper,
+            emit=self._inbox.put,
+            now_ns=self._clock.now_ns,
+            state_dir=state.path,
+        )
+        try:
+            await self._start(state)
+            return await self._live()
+        except (ConfigError, UsageError):
+            raise
+        except MmError as error:
+            self._log.critical("failed", text=str(error), exit_code=error.exit_code)
+            return error.exit_code
+        finally:
+            await self._close_venues()
+
+    # Starting
+
+    async def _start(self, state: StateDir) -> None:
+        """Everything up to the first event. Raises MmError with nothing quoted."""
+        instruments = await load_instruments(self._connectors)
+        move_to_feed_time(self._clock, self._connectors)
+        capabilities = {venue: connector.capabilities for venue, connector in self._connectors.items()}
+        parameters = core_parameters(self._config, instruments, capabilities)
+        self._ids_file = state.client_ids
+        first_id, self._ids_end = client_ids.reserve(self._ids_file, _wall_ms())
+        parameters = msgspec.structs.replace(parameters, first_client_id=first_id)
+        self._core = TradingCore(parameters)
+        self._journal = JournalWriter(state.journals / f"{utc_text(time.time_ns()).replace(':', '')}.journal")
+        self._gateway = OrderGateway(
+            self._connectors, emit=self._inbox.put, now_ns=self._clock.now_ns, report=self._venue_trouble
+        )
+        self._narrator = Narrator(self._core.markets, self._log)
+        self._loop = CoreLoop(
+            self._core,
+            inbox=self._inbox,
+            journal=self._journal,
+            clock=self._clock,
+            carry=self._gateway.carry,
+            observe=self._after_turn,
+        )
+        self._inbox.on_lost_market = self._market_lost
+        self._inbox.on_lost_orders = self._orders_lost
+        self._inbox.put(RunStarted(self._clock.now_ns(), mm_daemon.__version__, parameters.to_json()))
+        self._say_hello()
+        await clear_leftovers(self._connectors, self._inbox.put, self._clock.now_ns)
+
+    def _say_hello(self) -> None:
+        mode = "paper" if self._paper else "live"
+        self._log.info(
+            "starting",
+            version=mm_daemon.__version__,
+            mode=mode,
+            config=self._config.file,
+            journal=str(self._journal.path),
+            text=f"mm-daemon {mm_daemon.__version__}, {mode}, {self._config.file}, journal {self._journal.path}",
+        )
+        self._narrator.opening(self._clock.now_ns())
+
+    # Living
+
+    async def _live(self) -> int:
+        """Supervise until the end, whichever it is; the exit code."""
+        supervisor = self._supervisor = self._children()
+        self._listen_to_signals()
+        gc.collect()
+        gc.freeze()  # what is built lives as long as the process: keep collections short
+        try:
+            await supervisor.run()
+        except Exception as error:  # an essential part failed: a bug, or a disk; nothing may stay open behind it
+            return await self._die(error)
+        return self._finish()
+
+    def _children(self) -> Supervisor:
+        supervisor = Supervisor(
+            Rng(self._config.seed).split("supervisor"),
+            on_restart=self._child_restarts,
+            on_given_up=self._child_given_up,
+            on_finished=self._child_finished,
+        )
+        supervisor.add(_CORE_LOOP, Kind.ESSENTIAL, self._loop.run)
+        supervisor.add("journal", Kind.ESSENTIAL, self._keep_durable)
+        for venue in self._gateway.real_venues:
+            supervisor.add(f"gateway {venue}", Kind.ESSENTIAL, partial(self._gateway.serve, venue))
+        for venue, connector in self._connectors.items():
+            supervisor.add(f"{_VENUE}{venue}", Kind.RESTARTABLE, connector.run)
+        supervisor.add("summary", Kind.RESTARTABLE, self._summarise)
+        supervisor.add("stop", Kind.FINITE, self._stop_when_asked)
+        if self._duration_s is not None:
+            supervisor.add("duration", Kind.FINITE, partial(self._stop_after, self._duration_s))
+        self._venues_left = set(self._connectors)
+        return supervisor
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._stop.hurry, number.name)
+        loop.add_signal_handler(signal.SIGUSR1, self._kill_switch)
+
+    def _kill_switch(self) -> None:
+        self._inbox.put(OperatorRequest(self._clock.now_ns(), OperatorAction.KILL, signal.SIGUSR1.name))
+
+    async def _keep_durable(self) -> None:
+        while True:
+            await asyncio.sleep(_SYNC_S)
+            await asyncio.to_thread(self._journal.sync)
+
+    async def _summarise(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.runtime.summary_interval_s)
+            self._narrator.summary(self._loop.now_ns)
+
+    async def _stop_after(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        self._stop.ask(f"ran for {seconds:g} s")
+
+    async def _stop_when_asked(self) -> None:
+        await self._stop.wait()
+        self._clean = await stop_cleanly(
+            self._core,
+            self._connectors,
+            self._stop,
+            emit=self._inbox.put,
+            now_ns=self._clock.now_ns,
+            log=self._log,
+        )
+        self._inbox.put(RunEnded(self._clock.now_ns(), self._stop.reason, self._clean))
+
+    def _after_turn(self, turn: Turn, urgent: Sequence[Event]) -> None:
+        if self._core.last_client_id + _SPARE_IDS > self._ids_end:
+            _, self._ids_end = client_ids.reserve(self._ids_file, _wall_ms())
+        self._narrator.observe(turn, urgent)
+
+    # What the parts report
+
+    def _child_restarts(self, name: str, error: Exception, pause_s: float) -> None:
+        text = f"{name} failed and starts again in {pause_s:.1f} s: {type(error).__name__}: {error}"
+        self._log.warning("restart", task=name, pause_s=round(pause_s, 3), text=text, error=_trace(error))
+
+    def _child_given_up(self, name: str, error: Exception) -> None:
+        self._log.error("given_up", task=name, text=f"{name} is given up: {error}", error=_trace(error))
+        if name.startswith(_VENUE):
+            self._weather = error if isinstance(error, MmError) else VenueUnreachable(f"{name} is lost: {error}")
+            self._venue_gone(name, str(error))
+
+    def _child_finished(self, name: str) -> None:
+        if name == _CORE_LOOP:
+            self._supervisor.end()
+        elif name.startswith(_VENUE):
+            self._venue_gone(name, "feed ended")
+
+    def _venue_gone(self, name: str, cause: str) -> None:
+        """The venue's market data have ended. Without the last of them there is nothing left to quote on."""
+        venue = Venue(name.removeprefix(_VENUE))
+        self._venues_left.discard(venue)
+        self._inbox.put(VenueDisconnected(venue, 0, self._clock.now_ns(), cause))
+        if not self._venues_left:
+            self._stop.ask(cause)
+
+    def _venue_trouble(self, venue: Venue, text: str) -> None:
+        self._log.warning("venue_trouble", venue=venue, text=text)
+
+    def _market_lost(self, instrument: InstrumentId) -> None:
+        text = "the core is too late for this market: its book waits for the next snapshot"
+        self._log.error("overflow", symbol=instrument.partition(":")[2], text=text)
+
+    def _orders_lost(self, venue: Venue) -> None:
+        self._weather = CoreError(f"order events of {venue} were lost: the core is too late")
+        self._log.critical("overflow", venue=venue, text=str(self._weather))
+        self._stop.ask("order lane overflow")
+
+    # Ending
+
+    def _finish(self) -> int:
+        """After a stop that went its way: the last words and the exit code."""
+        self._narrator.summary(self._loop.now_ns, final=True)
+        try:
+            self._journal.close()
+        except JournalError as error:
+            self._log.critical("failed", text=str(error), exit_code=error.exit_code)
+            return error.exit_code
+        exit_code = self._exit_code()
+        left = "no open orders" if self._clean else "orders may still be open: look at the venue"
+        text = f"stopped ({self._stop.reason}): {left}; {self._loop.events} events; journal {self._journal.path}"
+        (self._log.info if exit_code == EXIT_CLEAN else self._log.error)(
+            "stopped",
+            reason=self._stop.reason,
+            confirmed=self._clean,
+            exit_code=exit_code,
+            events=self._loop.events,
+            turns=self._loop.turns,
+            journal=str(self._journal.path),
+            text=text,
+        )
+        return exit_code
+
+    def _exit_code(self) -> int:
+        if not self._clean:
+            return EXIT_NOT_CONFIRMED
+        if self._core.gate.latched is not None:
+            return EXIT_LATCHED
+        return EXIT_CLEAN if self._weather is None else self._weather.exit_code
+
+    async def _die(self, error: Exception) -> int:
+        """Something that must not fail has failed. All tasks are gone; cancel at the venues without the core."""
+        exit_code = error.exit_code if isinstance(error, MmError) else EXIT_BUG
+        self._log.critical(
+            "failed",
+            text=f"stopping at once: {type(error).__name__}: {error}",
+            exit_code=exit_code,
+            error=_trace(error),
+        )
+        await cancel_without_core(self._connectors, self._log)
+        try:
+            self._journal.close()
+        except JournalError as journal_error:
+            self._log.critical("failed", text=str(journal_error), exit_code=exit_code)
+        return exit_code
+
+    async def _close_venues(self) -> None:
+        for venue, connector in self._connectors.items():
+            try:
+                async with asyncio.timeout(_CLOSE_S):
+                    await connector.close()
+            except Exception as error:  # the process ends anyway: say it and close the next one
+                self._log.warning("close_failed", venue=venue, text=f"closing failed: {type(error).__name__}: {error}")
+
+
+def _open_log(config: Config, now_ns: Callable[[], int]) -> FilteringBoundLogger:
+    terminal = sys.stderr.isatty()
+    log = open_log(
+        sys.stderr,
+        people=config.log.format == "console" or (config.log.format == "auto" and terminal),
+        now_ns=now_ns,
+        level=config.log.level,
+        secrets=[text for venue in config.venues.values() for text in venue.secrets.values()],
+        colour=terminal and "NO_COLOR" not in os.environ,
+    )
+    catch_third_parties(log)
+    return log
+
+
+def _trace(error: Exception) -> str:
+    return "".join(traceback.format_exception(error))
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,70 @@
+"""From the configuration's venues to connectors: which class, which context, wrapped for paper or not, on which clock.
+
+In paper mode a connector whose orders would leave this process is never handed to the daemon itself: the registry's
+`paper` connector takes its market data and executes here. It is given the inner connector, so it imports no venue.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import cast
+
+from mm_daemon import registry
+from mm_daemon.config.schema import Config, VenueConfig
+from mm_daemon.domain.errors import ConfigError
+from mm_daemon.domain.events import Event
+from mm_daemon.domain.instrument import Venue
+from mm_daemon.ports.connector import Connector, ConnectorContext
+from mm_daemon.runtime.clock import Clock
+
+
+def build_connectors(
+    config: Config,
+    *,
+    paper: bool,
+    emit: Callable[[Event], None],
+    now_ns: Callable[[], int],
+    state_dir: Path,
+) -> dict[Venue, Connector]:
+    """One connector for each venue that has a market. Raises ConfigError when one cannot be had."""
+    connectors: dict[Venue, Connector] = {}
+    for venue, settings in config.venues.items():
+        symbols = config.symbols_of(venue)
+        if symbols:
+            context = ConnectorContext(
+                venue=venue,
+                symbols=symbols,
+                emit=emit,
+                now_ns=now_ns,
+                state_dir=state_dir,
+                secrets=settings.secrets,
+                translator=registry.translator,
+            )
+            connectors[venue] = _connector(config, settings, context, paper=paper)
+    return connectors
+
+
+def _connector(config: Config, settings: VenueConfig, context: ConnectorContext, *, paper: bool) -> Connector:
+    make = cast("Callable[..., Connector]", registry.connector(settings.connector))
+    inner = make(context, settings.settings)
+    if not paper or inner.capabilities.simulated:
+        return inner
+    wrap = cast("Callable[..., Connector]", registry.connector("paper"))
+    return wrap(context, config.paper, inner)
+
+
+def move_to_feed_time(clock: Clock, connectors: Mapping[Venue, Connector]) -> None:
+    """Put the clock on the time base of recorded feeds, which have a `starts_at_ns` (and a `speed`).
+
+    Recordings of the same minutes may run together. Raises ConfigError when the venues do not share one time.
+    """
+    starts = {venue: getattr(connector, "starts_at_ns", None) for venue, connector in connectors.items()}
+    recorded = {venue: start_ns for venue, start_ns in starts.items() if start_ns is not None}
+    if not recorded:
+        return
+    if len(recorded) < len(connectors):
+        live = ", ".join(venue for venue in connectors if venue not in recorded)
+        raise ConfigError(f"a recording and a live market cannot run together: {live} has no recorded time")
+    speeds = {float(getattr(connectors[venue], "speed", 1.0)) for venue in recorded}
+    if len(speeds) > 1:
+        raise ConfigError(f"recordings that run together need one speed, not {sorted(speeds)}")
+    clock.move_to(min(recorded.values()), speeds.pop())
