@@ -1,0 +1,1 @@
+"""Recorded wire files, played back through the venue's own translator."""

@@ -1,0 +1,1 @@
+"""What several venues share: sequencing of order books."""

@@ -1,0 +1,74 @@
+"""Drives a virtual venue in real time: wakes at its deadlines, hands on what it has to say.
+
+Used by connectors whose venue is a pure machine in this process. It rests on the event loop's timers and not on a task,
+so that commands are answered from the first one until `stop`, whether or not the connector's `run` is running: a stop
+cancels and confirms after the feeds have ended. A failure of the venue ends `run` and is raised there.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from mm_daemon.domain.events import Event
+from mm_daemon.ports.connector import VirtualVenue
+
+_NS_PER_S = 1_000_000_000
+
+
+class VenuePump:
+    """Owns the timer of one virtual venue. All methods belong to the event loop's thread."""
+
+    def __init__(self, venue: VirtualVenue, emit: Callable[[Event], None], now_ns: Callable[[], int]) -> None:
+        self._venue = venue
+        self._emit = emit
+        self._now_ns = now_ns
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ns = 0
+        self._failed: asyncio.Future[None] | None = None
+        self._stopped = False
+
+    def turn(self, now_ns: int) -> None:
+        """Hand on everything known by `now_ns`, and see to the next deadline."""
+        for event in self._venue.advance(now_ns):
+            self._emit(event)
+        self.arm()
+
+    def arm(self) -> None:
+        """Set the timer to the venue's next deadline; called after anything that may have moved it."""
+        if self._stopped:
+            return
+        deadline_ns = self._venue.next_deadline_ns()
+        if self._timer is not None:
+            if deadline_ns == self._timer_ns:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if deadline_ns is None:
+            return
+        self._timer_ns = deadline_ns
+        delay_s = max(0, deadline_ns - self._now_ns()) / _NS_PER_S
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_timer)
+
+    async def run(self) -> None:
+        """Keep going until cancelled; raises what broke the venue."""
+        failed = self._failed = asyncio.get_running_loop().create_future()
+        self.arm()
+        await failed
+
+    def stop(self) -> None:
+        """No timer fires any more."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        try:
+            self.turn(self._now_ns())
+        except (
+            Exception
+        ) as error:  # the edge of a timer: the one who supervises `run` decides, else the loop reports it
+            self.stop()
+            if self._failed is None or self._failed.done():
+                raise
+            self._failed.set_exception(error)
