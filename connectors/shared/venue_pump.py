@@ -2,7 +2,8 @@
 
 Used by connectors whose venue is a pure machine in this process. It rests on the event loop's timers and not on a task,
 so that commands are answered from the first one until `stop`, whether or not the connector's `run` is running: a stop
-cancels and confirms after the feeds have ended. A failure of the venue ends `run` and is raised there.
+cancels and confirms after the feeds have ended. A failure of the venue ends `run` and is raised at the next call, whatever
+that is.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ class VenuePump:
         self._timer_ns = 0
         self._failed: asyncio.Future[None] | None = None
         self._stopped = False
+        self._error: Exception | None = None
 
     def turn(self, now_ns: int) -> None:
         """Hand on everything known by `now_ns`, and see to the next deadline."""
@@ -34,6 +36,8 @@ class VenuePump:
 
     def arm(self) -> None:
         """Set the timer to the venue's next deadline; called after anything that may have moved it."""
+        if self._error is not None:
+            raise self._error
         if self._stopped:
             return
         deadline_ns = self._venue.next_deadline_ns()
@@ -68,7 +72,7 @@ class VenuePump:
         except (
             Exception
         ) as error:  # the edge of a timer: the one who supervises `run` decides, else the loop reports it
-            self.stop()
+            self._error = error
             if self._failed is None or self._failed.done():
                 raise
             self._failed.set_exception(error)

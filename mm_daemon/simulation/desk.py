@@ -1,9 +1,9 @@
 """The order desk of a simulated venue: carries out our commands in arrival order and words the replies.
 
 The same for recorded and embedded markets; what differs between them is the `Matcher` behind the desk. Rules of
-amending follow Binance USD-M: the size is the new total under the same venue id; a total not above the filled part, or a
-post-only price that would cross, cancels the order; all but (where the policy says so) a decrease goes to the back of the
-queue. An order of ours that would meet our own resting order cancels the resting one.
+amending follow Binance USD-M: the size is the new total under the same venue id; a total not above the filled part, or
+a post-only price that would cross, cancels the order; all but (where the policy says so) a decrease goes to the back of
+the queue. An order of ours that would meet our own resting order cancels the resting one.
 """
 
 from collections import deque

@@ -1,9 +1,9 @@
 """`EmbeddedMarket`: a whole venue in this process, seeded order flow for any number of symbols, no network.
 
 Our orders stand among synthetic ones in a `PriceTimeBook` per symbol and are matched by true price-time priority; the
-others are `flow.py`. Everything happens at exact instants of virtual time: `advance` lives through them in order, whether
-the shell calls it in real time or a backtest jumps from deadline to deadline. The venue opens at the first `advance`.
-One seed is one history, and what others do never depends on the time of day.
+others are `flow.py`. Everything happens at exact instants of virtual time: `advance` lives through them in order,
+whether the shell calls it in real time or a backtest jumps from deadline to deadline. The venue opens at the first
+`advance`. One seed is one history: while we do nothing, what others do depends on the seed alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -123,6 +123,15 @@ class EmbeddedMarket:
         """Live up to and including `now_ns`; what the daemon has learned by then, in order of `ts_local_ns`."""
         if not self._open:
             self._open_market(now_ns)
+        self._live(now_ns)
+        outgoing = self._outgoing
+        events: list[Event] = []
+        while outgoing and outgoing[0][0] <= now_ns:
+            events.append(heappop(outgoing)[2])
+        return events
+
+    def _live(self, now_ns: int) -> None:
+        """Everything that happens at the venue up to `now_ns`, in its order."""
         schedule, waiting = self._schedule, self._waiting
         while True:
             market_ns = schedule[0][0] if schedule else _NEVER_NS
@@ -133,11 +142,6 @@ class EmbeddedMarket:
                 self._move(*heappop(schedule))
             else:
                 self._execute(waiting.popleft())
-        outgoing = self._outgoing
-        events: list[Event] = []
-        while outgoing and outgoing[0][0] <= now_ns:
-            events.append(heappop(outgoing)[2])
-        return events
 
     def next_deadline_ns(self) -> int | None:
         """When `advance` next has something to do: at once while the market has not opened."""
@@ -162,7 +166,23 @@ class EmbeddedMarket:
         self._waiting.clear()
         self._outgoing.clear()
 
+    def show_books(self, now_ns: int) -> None:
+        """Show every book in full again: a new link knows nothing. Before the opening there is nothing to do."""
+        if not self._open:
+            return
+        self._live(now_ns)
+        for symbol in self._symbols:
+            self._show(symbol, self._venue_ns, now_ns + self._feed_ns)
+
     # The market
+
+    def _show(self, symbol: _Symbol, at_ns: int, local_ns: int) -> None:
+        book = symbol.book
+        book.take_changes(Side.BUY)
+        book.take_changes(Side.SELL)
+        symbol.update_id += 1
+        bids, asks = book.depth(Side.BUY), book.depth(Side.SELL)
+        self._emit(local_ns, BookSnapshot(symbol.instrument_id, at_ns, local_ns, bids, asks, symbol.update_id))
 
     def _open_market(self, now_ns: int) -> None:
         """Fill the books and show them at once."""
@@ -171,14 +191,7 @@ class EmbeddedMarket:
         for index, symbol in enumerate(self._symbols):
             symbol.flow.open(now_ns)
             symbol.published_ns = now_ns
-            symbol.update_id = 1
-            book = symbol.book
-            book.take_changes(Side.BUY)
-            book.take_changes(Side.SELL)
-            snapshot = BookSnapshot(
-                symbol.instrument_id, now_ns, now_ns, book.depth(Side.BUY), book.depth(Side.SELL), symbol.update_id
-            )
-            self._emit(now_ns, snapshot)
+            self._show(symbol, now_ns, now_ns)
             heappush(self._schedule, (symbol.flow.next_ns, _FLOW, index))
 
     def _move(self, at_ns: int, what: int, index: int) -> None:
@@ -243,8 +256,7 @@ class EmbeddedMarket:
     # Matcher of the desk
 
     def touch(self, instrument: InstrumentId, side: Side) -> int | None:
-        """Best price of the other side; before the market opens its book is not known."""
-        return self._by_id[instrument].book.best(Side(-side)) if self._open else None
+        return self._by_id[instrument].book.best(Side(-side))
 
     def take(self, order: VenueOrder) -> list[tuple[int, int]]:
         symbol = self._by_id[order.instrument]

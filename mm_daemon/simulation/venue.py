@@ -181,10 +181,15 @@ class SimulatedVenue:
         self._now_ns = 0
         self._emitted_ns = 0
         self._outgoing: deque[Event] = deque()
-        self._markets = {instrument.id: _Market() for instrument in instruments}
+        self._markets: dict[InstrumentId, _Market] = {instrument.id: _Market() for instrument in instruments}
         self._resting: dict[ClientOrderId, _Resting] = {}
         self.large_orders = 0
         """Orders larger than a tenth of the touch and of the level they joined: their replayed fills mean little."""
+
+    def add(self, instrument: Instrument) -> None:
+        """One more instrument, or a new definition of a known one. Raises DomainError as the constructor does."""
+        self._account.define(instrument)
+        self._markets.setdefault(instrument.id, _Market())
 
     def capabilities(self) -> Capabilities:
         return policy_capabilities(self._policy)

@@ -1,0 +1,1 @@
+"""Paper execution on any venue's market data."""

@@ -1,0 +1,101 @@
+"""`PaperConnector`: another connector's market data, with our orders executed by `SimulatedVenue` in this process.
+
+The application builds the inner connector with `emit` leading to `receive`, and this one around it. The inner connector
+never sees a command; what it says about a real account is not passed on, because that account is not ours here.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from connectors.shared.venue_pump import VenuePump
+from mm_daemon.domain.capabilities import Capabilities
+from mm_daemon.domain.decisions import ApprovedCommand
+from mm_daemon.domain.errors import ConfigError
+from mm_daemon.domain.events import (
+    Event,
+    LinkEvent,
+    MarketEvent,
+    VenueSnapshot,
+)
+from mm_daemon.domain.instrument import Instrument
+from mm_daemon.domain.orders import ClientOrderId
+from mm_daemon.ports.connector import Connector, ConnectorContext
+from mm_daemon.simulation.venue import SimulatedVenue, VenuePolicy, policy_capabilities
+
+_MARKET = MarketEvent.__args__
+_LINK = LinkEvent.__args__
+
+
+class PaperConnector:
+    """Market data of `inner`, orders of ours nowhere but here. Its settings are the assumptions about the venue."""
+
+    Settings = VenuePolicy
+
+    def __init__(self, context: ConnectorContext, settings: VenuePolicy, inner: Connector) -> None:
+        self._context = context
+        self._inner = inner
+        self._policy = settings
+        self.capabilities = _paper_capabilities(settings, inner.capabilities)
+        self._venue = SimulatedVenue(context.venue, (), settings)
+        self._pump = VenuePump(self._venue, context.emit, context.now_ns)
+        self.withheld = 0
+        """Events of the inner connector about a real account that were not passed on."""
+
+    @property
+    def inner(self) -> Connector:
+        return self._inner
+
+    def receive(self, event: Event) -> None:
+        """An event of the inner connector. What our venue has to say of the time before it is said first, so that the
+        core sees the order of a backtest, however late a timer is."""
+        if isinstance(event, _MARKET):
+            self._pump.turn(event.ts_local_ns - 1)
+            self._venue.on_market(event)
+            self._context.emit(event)
+            self._pump.turn(event.ts_local_ns)
+        elif isinstance(event, _LINK):
+            self._context.emit(event)
+        else:
+            self.withheld += 1
+
+    async def load_instruments(self) -> Sequence[Instrument]:
+        """The inner connector's definitions; raises what it raises."""
+        instruments = await self._inner.load_instruments()
+        for instrument in instruments:
+            if instrument.venue != self._context.venue:
+                raise ConfigError(f"{instrument.id} does not belong to venue {self._context.venue}")
+            self._venue.add(instrument)
+        return instruments
+
+    async def run(self) -> None:
+        """As long as the inner connector runs. Commands are answered before and after, until `close`."""
+        await self._inner.run()
+
+    async def send(self, commands: Sequence[ApprovedCommand]) -> None:
+        self._venue.submit(commands, self._context.now_ns())
+        self._pump.arm()
+
+    async def snapshot(self, since_ns: int) -> VenueSnapshot:
+        return self._venue.snapshot(self._context.now_ns(), since_ns)
+
+    async def query_order(self, client_id: ClientOrderId) -> None:
+        self._venue.query(client_id, self._context.now_ns())
+        self._pump.arm()
+
+    async def arm_dead_man(self, deadline_ns: int | None) -> None:
+        """Orders die with the process: there is nothing to arm."""
+
+    async def cancel_all(self) -> None:
+        self._venue.cancel_all(self._context.now_ns())
+        self._pump.arm()
+
+    async def close(self) -> None:
+        self._pump.stop()
+        self._venue.close()
+        await self._inner.close()
+
+
+def _paper_capabilities(policy: VenuePolicy, inner: Capabilities) -> Capabilities:
+    """The simulated venue's own, at the pace of the real one, so that paper asks no more of it than live would."""
+    return msgspec.structs.replace(policy_capabilities(policy), batch_max=inner.batch_max, buckets=inner.buckets)

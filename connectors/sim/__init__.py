@@ -1,0 +1,1 @@
+"""The embedded market as a venue: no network, no keys."""
