@@ -82,7 +82,7 @@ _ORDER = {reason: index for index, reason in enumerate(Reason)}
 
 def mask(*reasons: Reason) -> int:
     """The reasons as one integer."""
-    return sum(reason.bit for reason in set(reasons))  # a sum of distinct bits: order does not matter
+    return sum(reason.bit for reason in dict.fromkeys(reasons))
 
 
 def reasons_in(bits: int) -> tuple[Reason, ...]:
