@@ -11,10 +11,12 @@ import msgspec
 from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.decisions import Reason
 from mm_daemon.domain.errors import DomainError
-from mm_daemon.domain.instrument import Instrument, grid_ceil, grid_floor, grid_rounding
+from mm_daemon.domain.instrument import Instrument, grid_rounding
 from mm_daemon.domain.rng import Rng
 from mm_daemon.engine.models import glft
 from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.engine.rounding import round_quotes
+from mm_daemon.engine.signals.microprice import microprice
 from mm_daemon.engine.signals.volatility import EwmaVolatility
 from mm_daemon.engine.units import annual_vol_to_bps
 
@@ -86,7 +88,6 @@ class QuoteEngine:
         self._max_position_lots = max_position_lots
         self._collar_bps = collar_bps
         self._target_lots = parameters.target_position / float(instrument.lot)
-        self._grid = instrument.grid
         self._round_bid, self._round_ask = grid_rounding(instrument.grid)
         self._min_lots = instrument.min_lots
         # A product of ticks and lots below this is under the venue's notional minimum.
@@ -98,6 +99,7 @@ class QuoteEngine:
         self._use_microprice = parameters.fair_price == "microprice"
         self._prior_sigma_bps = annual_vol_to_bps(parameters.volatility)
         self._volatility = EwmaVolatility(parameters.volatility_half_life_s, parameters.volatility_step_ms)
+        self._floor_tick_bps = 0.5 / (_BPS * math.sqrt(parameters.volatility_half_life_s))
         # Sessions of different symbols must not restart together, or all spreads jump at once (MODELS 1.4).
         self._session_phase_s = Rng(0).split(instrument.id).uniform() * parameters.session_s
         widest = max(abs(max_position_lots), abs(min_position_lots))
@@ -113,14 +115,17 @@ class QuoteEngine:
         """The reference price of a trusted book, in ticks: mid, or the size-weighted microprice."""
         if not self._use_microprice:
             return book.half_ticks * 0.5
-        bid_lots, ask_lots = book.bid_lots, book.ask_lots
-        return (book.ask_ticks * bid_lots + book.bid_ticks * ask_lots) / (bid_lots + ask_lots)
+        return microprice(book.bid_ticks, book.bid_lots, book.ask_ticks, book.ask_lots)
 
-    @property
-    def sigma_bps(self) -> float:
-        """Volatility in bps per square root of a second: estimated, or the configured prior until that is ready."""
+    def sigma_bps(self, mid_ticks: float) -> float:
+        """Volatility in bps per square root of a second: estimated, or the configured prior until that is ready.
+
+        Never below half a tick in a half-life (MODELS 6.1): a market that stands still is not one without risk.
+        """
         estimate = self._volatility.sigma_bps
-        return self._prior_sigma_bps if estimate is None else estimate
+        if estimate is None:
+            return self._prior_sigma_bps
+        return max(estimate, self._floor_tick_bps / mid_ticks)
 
     def spread(self, sigma_bps: float, now_ns: int) -> Spread:
         """The model's half-spread and skew, remembered while volatility stands still. Raises DomainError."""
@@ -148,7 +153,7 @@ class QuoteEngine:
         """Both quotes for a trusted book, or the withdraw reasons (as a mask) that keep the instrument from quoting."""
         mid = book.half_ticks * 0.5
         fair = self.fair_ticks(book)
-        sigma = self.sigma_bps
+        sigma = self.sigma_bps(mid)
         try:
             spread = self.spread(sigma, now_ns)
         except DomainError:
@@ -161,16 +166,13 @@ class QuoteEngine:
         ask_bps = max(ask_bps, self._grow_floor_bps if q <= 0 else self._reduce_floor_bps)
         bp = mid * _BPS
         bid_raw, ask_raw = fair - bid_bps * bp, fair + ask_bps * bp
-        if not (math.isfinite(bid_raw) and math.isfinite(ask_raw)):
+        try:
+            bid, ask = round_quotes(
+                bid_raw, ask_raw, book.bid_ticks, book.ask_ticks, floor=self._round_bid, ceil=self._round_ask
+            )
+        except DomainError:
             return _BAD_NUMBER
-        bid, bid_clamped = self._round_bid(bid_raw), False
-        if bid >= book.ask_ticks:
-            bid, bid_clamped = grid_floor(book.ask_ticks - 1, self._grid), True
-        ask, ask_clamped = self._round_ask(ask_raw), False
-        if ask <= book.bid_ticks:
-            ask, ask_clamped = grid_ceil(book.bid_ticks + 1, self._grid), True
-        if ask <= bid:
-            ask, ask_clamped = grid_ceil(bid + 1, self._grid), True
+        bid_clamped, ask_clamped = bid_raw >= book.ask_ticks, ask_raw <= max(book.bid_ticks, bid)
         bid_room = self._max_position_lots - position_lots
         ask_room = position_lots - self._min_position_lots
         return Pricing(
