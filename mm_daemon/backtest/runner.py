@@ -362,8 +362,6 @@ def _check(parameters: CoreParameters, sources: Mapping[Venue, Source], duration
     if missing:
         raise ConfigError(f"no market data for {', '.join(missing)}: a backtest needs a source for every venue")
     recorded = [isinstance(source, RecordedMarket) for source in sources.values()]
-    if any(recorded) and not all(recorded):
-        raise ConfigError("recorded and embedded markets do not share a clock: backtest one kind at a time")
     if duration_s is None and not any(recorded):
         raise ConfigError("an embedded market never ends: say how much market time to play with --duration")
     if duration_s is not None and not duration_s > 0:

@@ -127,15 +127,13 @@ def test_duration_cuts_a_recording_short() -> None:
 
 
 def test_sources_that_do_not_fit_are_refused() -> None:
-    """A missing venue, an endless run without a duration and mixed clocks are errors of the configuration."""
+    """A missing venue, an endless run and no time to play are errors of the configuration."""
     with pytest.raises(ConfigError, match="no market data for test"):
         run_backtest(parameters(), {})
     with pytest.raises(ConfigError, match="never ends"):
         run_backtest(parameters(), {VENUE: EmbeddedMarket()})
     with pytest.raises(ConfigError, match="duration"):
         run_backtest(parameters(), recorded(), duration_s=0)
-    with pytest.raises(ConfigError, match="clock"):
-        run_backtest(parameters(), {**recorded(), Venue("own"): EmbeddedMarket()}, duration_s=1)
 
 
 def test_a_venue_that_confirms_no_cancel_is_reported() -> None:

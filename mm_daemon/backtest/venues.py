@@ -1,0 +1,92 @@
+"""From a configuration to a backtest: each venue a recording under a simulated venue, or an embedded market.
+
+The composition root of backtests. The same connectors, the same assumptions about the venue (`paper` in the
+configuration) and the same pace as in paper mode, but no loop: connectors are only asked for what needs
+none.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from mm_daemon import registry
+from mm_daemon.backtest.report import BacktestReport
+from mm_daemon.backtest.runner import FIRST_CLIENT_ID, RecordedMarket, Source, run_backtest
+from mm_daemon.config.build import core_parameters
+from mm_daemon.config.schema import Config, VenueConfig
+from mm_daemon.core.parameters import CoreParameters
+from mm_daemon.domain.capabilities import Capabilities
+from mm_daemon.domain.errors import ConfigError, CoreError
+from mm_daemon.domain.events import Event
+from mm_daemon.domain.instrument import Instrument, Venue
+from mm_daemon.journal.log import JournalWriter
+from mm_daemon.ports.connector import Connector, ConnectorContext, EmbeddedVenue, RecordedFeed
+from mm_daemon.simulation.venue import SimulatedVenue
+
+FindConnector = Callable[[str], type[Connector]]
+
+
+def backtest(config: Config, *, journal: Path | None = None, duration_s: float | None = None) -> BacktestReport:
+    """Backtest a configuration. Raises ConfigError (ConfigProblems included), JournalError, CoreError."""
+    parameters, sources = compose(config)
+    writer = None if journal is None else JournalWriter(journal)
+    return run_backtest(parameters, sources, journal=writer, duration_s=duration_s)
+
+
+def compose(config: Config, find: FindConnector = registry.connector) -> tuple[CoreParameters, dict[Venue, Source]]:
+    """The core's parameters and one source for each venue that has a market.
+
+    Raises ConfigError for a venue whose connector has neither a recording nor a market of its own.
+    """
+    instruments: list[Instrument] = []
+    capabilities: dict[Venue, Capabilities] = {}
+    sources: dict[Venue, Source] = {}
+    for venue, settings in config.venues.items():
+        symbols = config.symbols_of(venue)
+        if not symbols:
+            continue
+        connector = _connector(venue, symbols, settings, find)
+        if isinstance(connector, EmbeddedVenue):
+            instruments += connector.instruments()
+            capabilities[venue] = connector.capabilities
+            sources[venue] = connector.virtual()
+        elif isinstance(connector, RecordedFeed):
+            contracts = connector.instruments()
+            simulated = SimulatedVenue(venue, contracts, config.paper)
+            instruments += contracts
+            capabilities[venue] = _paced(simulated.capabilities(), connector.capabilities)
+            sources[venue] = RecordedMarket(connector, simulated)
+        else:
+            raise ConfigError(
+                f"venue {venue}: connector {settings.connector!r} cannot be backtested, it has neither a recording nor "
+                "a market of its own; use `recorded` or `sim`"
+            )
+    parameters = core_parameters(config, instruments, capabilities, first_client_id=FIRST_CLIENT_ID)
+    return parameters, sources
+
+
+def _connector(venue: Venue, symbols: tuple[str, ...], settings: VenueConfig, find: FindConnector) -> Connector:
+    context = ConnectorContext(
+        venue=venue,
+        symbols=symbols,
+        emit=_unasked,
+        now_ns=_no_clock,
+        secrets=settings.secrets,
+        translator=registry.translator,
+    )
+    make: Callable[..., Connector] = find(settings.connector)
+    return make(context, settings.settings)
+
+
+def _paced(simulated: Capabilities, venue: Capabilities) -> Capabilities:
+    """The simulated venue's own, at the pace of the recorded one: as paper mode has it."""
+    return msgspec.structs.replace(simulated, batch_max=venue.batch_max, buckets=venue.buckets)
+
+
+def _unasked(event: Event) -> None:
+    raise CoreError(f"a connector spoke in a backtest, where nobody listens: {event!r}")
+
+
+def _no_clock() -> int:
+    return 0
