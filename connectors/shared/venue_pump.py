@@ -2,8 +2,8 @@
 
 Used by connectors whose venue is a pure machine in this process. It rests on the event loop's timers and not on a task,
 so that commands are answered from the first one until `stop`, whether or not the connector's `run` is running: a stop
-cancels and confirms after the feeds have ended. A failure of the venue ends `run` and is raised at the next call, whatever
-that is.
+cancels and confirms after the feeds have ended. A failure of the venue ends `run` and is raised at the next call,
+whatever that is.
 """
 
 import asyncio

@@ -21,6 +21,10 @@ _SECONDS_PER_YEAR = 31_536_000.0
 _BPS = 1e-4
 _MAKER_SIZE = 0.6
 """Median size of a limit order relative to a typical trade."""
+_REFILL_PER_S = 1.0
+"""How fast makers come back to a book that is thinner than usual: missing orders replaced, per second."""
+_REACH = 2.0
+"""How far beyond the touch a taker goes at most, in mean order distances: the slippage it accepts."""
 
 
 class FlowSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,6 +54,7 @@ class Flow:
 
     __slots__ = (
         "_book",
+        "_counts",
         "_leave_rate",
         "_limit_rate",
         "_next_id",
@@ -77,8 +82,9 @@ class Flow:
         self._leave_rate = 1.0 / settings.order_life_s
         self._limit_rate = 2.0 * settings.orders_per_side * self._leave_rate
         self._trade_rate = settings.trades_per_second
+        self._counts = {Side.BUY: 0, Side.SELL: 0}
         self._orders: list[int] = []
-        self._places: dict[int, int] = {}
+        self._places: dict[int, tuple[int, Side]] = {}
         """Where each id stands in `_orders`, so that a random one can be chosen and any one removed at once."""
         self._next_id = -1
         self._walked_ns = 0
@@ -106,16 +112,23 @@ class Flow:
         """Orders that were filled or cancelled; ids that are not of this flow are ignored."""
         orders, places = self._orders, self._places
         for order_id in gone:
-            place = places.pop(order_id, None)
-            if place is None:
+            found = places.pop(order_id, None)
+            if found is None:
                 continue
+            place, side = found
+            self._counts[side] -= 1
             last = orders.pop()
             if last != order_id:
                 orders[place] = last
-                places[last] = place
+                places[last] = (place, places[last][1])
+
+    def _arrival_rate(self) -> float:
+        """Limit orders per second: what replaces those that leave, and more while orders are missing."""
+        missing = 2 * self._settings.orders_per_side - len(self._orders)
+        return self._limit_rate + max(missing, 0) * _REFILL_PER_S
 
     def _rate(self) -> float:
-        return self._limit_rate + self._trade_rate + self._leave_rate * len(self._orders)
+        return self._arrival_rate() + self._trade_rate + self._leave_rate * len(self._orders)
 
     def _schedule(self, now_ns: int) -> None:
         self.next_ns = now_ns + 1 + int(self._rng.exponential(self._rate()) * _NS_PER_S)
@@ -130,13 +143,14 @@ class Flow:
     def _act(self) -> tuple[Side, list[Match]]:
         """One of the three processes, in proportion to its rate."""
         rng = self._rng
-        choice = rng.uniform() * self._rate() - self._limit_rate
+        choice = rng.uniform() * self._rate() - self._arrival_rate()
         if choice < 0.0:
             self._place(self._thin_side())
             return Side.BUY, []
         if choice < self._trade_rate:
             side = Side.BUY if rng.bits() & 1 else Side.SELL
-            return side, self._book.sweep(side, self._size(self._typical_lots))
+            limit = self.fair_ticks + side * (self._half_ticks() + _REACH * self._depth_ticks())
+            return side, self._book.sweep(side, self._size(self._typical_lots), limit_ticks=round(limit))
         self._leave(self._orders[rng.below(len(self._orders))])
         return Side.BUY, []
 
@@ -150,31 +164,37 @@ class Flow:
             if self._rng.uniform() < self._settings.pull_chance:
                 for order_id in [order_id for order_id in book.ids_at(side, stale_ticks) if order_id < 0]:
                     self._leave(order_id)
+                    self._place(side)
                 continue
             taker = Side(-side)
             return taker, book.sweep(taker, self._size(self._typical_lots), limit_ticks=round(fair))
         return Side.BUY, []
 
     def _thin_side(self) -> Side:
-        """A side whose best price is too far from fair is refilled first."""
+        """The side that is refilled: one whose best price is too far from fair, else the one with fewer orders."""
         book = self._book
         half = self._half_ticks() + 1.0
         if self.fair_ticks - book.best(Side.BUY) > half:
             return Side.BUY
         if book.best(Side.SELL) - self.fair_ticks > half:
             return Side.SELL
+        surplus = self._counts[Side.BUY] - self._counts[Side.SELL]
+        if surplus:
+            return Side.SELL if surplus > 0 else Side.BUY
         return Side.BUY if self._rng.bits() & 1 else Side.SELL
 
     def _half_ticks(self) -> float:
         return 0.5 * self._settings.spread_bps * _BPS * self.fair_ticks
+
+    def _depth_ticks(self) -> float:
+        return self._settings.depth_bps * _BPS * self.fair_ticks
 
     def _place(self, side: Side) -> None:
         """A limit order: at the touch when that is missing, else deeper by an exponential distance; never crossing."""
         book = self._book
         half = self._half_ticks()
         touching = side * (self.fair_ticks - book.best(side)) <= half + 1.0
-        beyond = self._rng.exponential(1.0) * self._settings.depth_bps * _BPS * self.fair_ticks
-        distance = half + (beyond if touching else 0.0)
+        distance = half + (self._rng.exponential(1.0) * self._depth_ticks() if touching else 0.0)
         price = self.fair_ticks - side * distance
         ticks = max(math.floor(price) if side is Side.BUY else math.ceil(price), 1)
         lots = self._size(_MAKER_SIZE * self._typical_lots)
@@ -183,8 +203,9 @@ class Flow:
         order_id = self._next_id
         self._next_id -= 1
         book.rest(order_id, side, ticks, lots)
-        self._places[order_id] = len(self._orders)
+        self._places[order_id] = (len(self._orders), side)
         self._orders.append(order_id)
+        self._counts[side] += 1
 
     def _leave(self, order_id: int) -> None:
         self._book.cancel(order_id)
