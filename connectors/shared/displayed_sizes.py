@@ -1,8 +1,8 @@
 """Sizes a venue displays, as lots: a size between two lots is the lots that fit.
 
 Orders older than a change of the lot size keep their odd remainder, so real books show sizes off today's grid (three
-frames of the recorded spot feed do). Refusing them would void such a book for as long as the order rests. For what others
-show only: our own orders and fills are exact and use `Instrument.lots_of`.
+frames of the recorded spot feed do). Refusing them would void such a book for as long as the order rests. For what
+others show only: our own orders and fills are exact and use `Instrument.lots_of`.
 """
 
 from decimal import Decimal
