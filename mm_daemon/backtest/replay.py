@@ -172,7 +172,7 @@ class _Replay:
             if turn.now_ns != record.now_ns:
                 self._part("the core decided at another time", record, Decided(turn.now_ns))
                 return
-            self._expected.extend((*turn.decisions, *turn.refusals, *turn.dropped, *turn.released))
+            self._expected.extend(codec.answers(turn))
             return
         if self._decided:
             self._events.clear()

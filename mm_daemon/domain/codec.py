@@ -1,7 +1,7 @@
 """Records of a run as bytes: what the core was told, when it was asked to decide, and what it answered.
 
 A run is a sequence of records, numbered from zero: each event, a `Decided` marker per call of `TradingCore.decide`, and
-behind the marker everything that call answered, in the order of `turn_records`. Records that belong together are
+behind the marker everything that call answered, in the order of `answers`. Records that belong together are
 encoded together, as the msgpack array `[number of the first record, [record, ...]]`, so that a turn costs one call.
 Used by the journal, by replay and by whoever wants to look at a record.
 """
@@ -39,9 +39,14 @@ _readers: dict[int, Callable[[bytes], Run]] = {
 }
 
 
-def turn_records(turn: Turn) -> tuple[Record, ...]:
-    """A turn's marker and answers, in the one order that journals keep."""
-    return (Decided(turn.now_ns), *turn.decisions, *turn.refusals, *turn.dropped, *turn.released)
+def add_turn(records: list[Record], turn: Turn) -> None:
+    """A turn's marker and answers, in the one order that journals keep, behind the events that led to it."""
+    records.append(Decided(turn.now_ns))
+    records += answers(turn)
+
+
+def answers(turn: Turn) -> tuple[Answer, ...]:
+    return (*turn.decisions, *turn.refusals, *turn.dropped, *turn.released)
 
 
 def encode(seq: int, records: Sequence[Record]) -> bytes:

@@ -69,9 +69,9 @@ class JournalWriter:
     def turn(self, turn: Turn) -> None:
         """The events kept so far, the decide marker and its answers become one frame in the buffer."""
         records = self._turn
-        records += codec.turn_records(turn)
-        self._turn = []
+        codec.add_turn(records, turn)
         self.append(records)
+        records.clear()
 
     def append(self, records: Sequence[Record]) -> None:
         """Consecutive records as one frame into the buffer. Nothing reaches the disk before `flush`."""
@@ -112,7 +112,7 @@ class JournalWriter:
             if self._failed is None:
                 if self._turn:
                     self.append(self._turn)
-                    self._turn = []
+                    self._turn.clear()
                 self.flush()
                 self.sync()
         finally:
