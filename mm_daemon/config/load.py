@@ -41,14 +41,19 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "risk": RiskSettings,
     "runtime": RuntimeSettings,
 }
+_WRAPPER = "paper"
+"""The connector that is put around others in paper mode."""
 _VENUE_KEYS = ("connector", "secrets")
 _MARKET_KEYS = keys_of(MarketKeys)
 _QUOTE_KEYS = keys_of(QuoteParameters)
 _NONE: dict[str, tuple[yaml.Node, yaml.Node]] = {}
 
 
-def load(path: Path, *, settings_of: SettingsOf, environ: Mapping[str, str]) -> Config:
-    """Read a file. Raises ConfigProblems with everything that is wrong, ConfigError when it cannot be read at all."""
+def load(path: Path, *, settings_of: SettingsOf, environ: Mapping[str, str], seed: int | None = None) -> Config:
+    """Read a file; `seed` stands for the one written there.
+
+    Raises ConfigProblems with everything that is wrong, ConfigError when the file cannot be read at all.
+    """
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
@@ -61,16 +66,18 @@ def load(path: Path, *, settings_of: SettingsOf, environ: Mapping[str, str]) -> 
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from error
-    return loads(text, str(path), settings_of=settings_of, environ=environ)
+    return loads(text, str(path), settings_of=settings_of, environ=environ, seed=seed)
 
 
-def loads(text: str, file: str, *, settings_of: SettingsOf, environ: Mapping[str, str]) -> Config:
+def loads(
+    text: str, file: str, *, settings_of: SettingsOf, environ: Mapping[str, str], seed: int | None = None
+) -> Config:
     """Read a configuration from text; `file` is what problems are reported under. Raises ConfigProblems."""
     problems: list[Problem] = []
     root = compose(text, file, problems)
     config = None
     if root is not None:
-        config = _Loader(Reader(file, environ, problems), settings_of).config(root)
+        config = _Loader(Reader(file, environ, problems), settings_of, seed).config(root)
     elif not problems:
         problems.append(Problem(Place(file, 1, 1), "", "is empty; `mm-daemon init` writes one to start from"))
     if problems or config is None:
@@ -79,9 +86,10 @@ def loads(text: str, file: str, *, settings_of: SettingsOf, environ: Mapping[str
 
 
 class _Loader:
-    def __init__(self, reader: Reader, settings_of: SettingsOf) -> None:
+    def __init__(self, reader: Reader, settings_of: SettingsOf, seed: int | None) -> None:
         self._reader = reader
         self._settings_of = settings_of
+        self._seed = seed
 
     def config(self, root: yaml.Node) -> Config | None:
         reader = self._reader
@@ -99,6 +107,8 @@ class _Loader:
             if key in plain
         }
         top = reader.build(TopLevel, plain, entries, root, "")
+        if self._seed is None:
+            self._seed = 0 if top is FAILED else top.seed
         sections = {name: self._section(name, found) for name in _SECTIONS}
         venues = self._venues(root, found)
         markets = self._markets(root, found)
@@ -107,12 +117,12 @@ class _Loader:
             check_live(top.mode, entries["mode"].place, sections["risk"], reader)
         if reader.problems:
             return None
-        sections["paper"] = msgspec.structs.replace(sections["paper"], seed=top.seed)
+        sections["paper"] = msgspec.structs.replace(sections["paper"], seed=self._seed)
         return Config(
             file=reader.file,
             mode=top.mode,
             state_dir=top.state_dir,
-            seed=top.seed,
+            seed=self._seed,
             venues={venue.name: venue for venue in venues.values() if venue is not None},
             markets=tuple(_market(market) for market in markets),
             **sections,
@@ -156,6 +166,13 @@ class _Loader:
         connector = reader.value(found["connector"][1], str, join(path, "connector"))
         if connector is FAILED:
             return None
+        if connector == _WRAPPER:
+            reader.report(
+                found["connector"][1],
+                join(path, "connector"),
+                "paper has no market data of its own: name the connector that has, and write mode: paper at the top",
+            )
+            return None
         try:
             struct = self._settings_of(connector)
         except ConfigError as error:
@@ -173,6 +190,8 @@ class _Loader:
                 reader.report(key_node, join(path, key), _belongs_in_secrets(key))
             else:
                 reader.unknown(key_node, join(path, key), dict.fromkeys([*_VENUE_KEYS, *keys]))
+        if "seed" in keys:  # a connector's chance starts where all chance does, unless its own seed is written
+            entries.setdefault("seed", Entry(self._seed, place))
         settings = reader.build(struct, keys, entries, place, path)
         if settings is FAILED or secrets is None:
             return None

@@ -195,9 +195,9 @@ class Reader:
             return self.struct(node, bare, path)
         origin = get_origin(bare)
         if origin in {tuple, list, Sequence}:
-            return self._sequence(node, bare, path)
+            return self._sequence(node, constraint, path)
         if origin in {dict, Mapping}:
-            return self._table(node, bare, path)
+            return self._table(node, constraint, path)
         if bare in {str, Path}:
             return self._text(node, constraint, annotation, path)
         value = self._leaf(node, constraint, path)
@@ -220,7 +220,8 @@ class Reader:
         self.report(node, path, f"is {shown(node, path)}, must be {wanted(annotation)}")
         return FAILED
 
-    def _sequence(self, node: yaml.Node, bare: Any, path: str) -> Any:
+    def _sequence(self, node: yaml.Node, constraint: Constraint, path: str) -> Any:
+        bare = constraint.bare
         arguments = [argument for argument in get_args(bare) if argument is not Ellipsis]
         fixed = get_origin(bare) is tuple and Ellipsis not in get_args(bare)
         if not isinstance(node, yaml.SequenceNode):
@@ -236,15 +237,23 @@ class Reader:
         ]
         if any(item is FAILED for item in items):
             return FAILED
+        if not within(items, constraint.metas):
+            self.report(node, path, f"has {len(items)} entries, must be {wanted(bare)}, {_counts(constraint.metas)}")
+            return FAILED
         return items if get_origin(bare) is list else tuple(items)
 
-    def _table(self, node: yaml.Node, bare: Any, path: str) -> Any:
+    def _table(self, node: yaml.Node, constraint: Constraint, path: str) -> Any:
         found = self.mapping(node, path)
         if found is None:
             return FAILED
-        _, annotation = get_args(bare)
+        _, annotation = get_args(constraint.bare)
         table = {key: self.value(value_node, annotation, join(path, key)) for key, (_, value_node) in found.items()}
-        return FAILED if any(value is FAILED for value in table.values()) else table
+        if any(value is FAILED for value in table.values()):
+            return FAILED
+        if not within(table, constraint.metas):
+            self.report(node, path, f"has {len(table)} entries, must have {_counts(constraint.metas)}")
+            return FAILED
+        return table
 
     def _leaf(self, node: yaml.Node, constraint: Constraint, path: str) -> Any:
         if not isinstance(node, yaml.ScalarNode):
@@ -369,19 +378,27 @@ def within(value: Any, metas: Sequence[msgspec.Meta]) -> bool:
 
 
 def wanted(annotation: Any) -> str:
-    """What is allowed, in words: kind, bounds, meaning and unit."""
-    constraint = take_apart(annotation)
-    description = constraint.description
-    if is_union(constraint.bare):
-        members = [member for member in union_members(constraint.bare) if member is not type(None)]
-        description = description or next((take_apart(member).description for member in members), "")
-        kinds = [_kind(take_apart(member)) for member in members]
-        if len(members) < len(list(union_members(constraint.bare))):
-            kinds.append("null")
-        kind = " or ".join(kinds)
-    else:
-        kind = _kind(constraint)
+    """What is allowed, in words, for a complaint: kind, bounds, then meaning and unit."""
+    kind, description = _words(annotation)
     return f"{kind} ({description})" if description else kind
+
+
+def describe(annotation: Any) -> str:
+    """What a key means, in words, for an explanation: meaning and unit, then kind and bounds."""
+    kind, description = _words(annotation)
+    return f"{description}; {kind}" if description else kind
+
+
+def _words(annotation: Any) -> tuple[str, str]:
+    constraint = take_apart(annotation)
+    if not is_union(constraint.bare):
+        return _kind(constraint), constraint.description
+    members = [member for member in union_members(constraint.bare) if member is not type(None)]
+    kinds = [_kind(take_apart(member)) for member in members]
+    if len(members) < len(list(union_members(constraint.bare))):
+        kinds.append("null")
+    description = constraint.description or next((take_apart(member).description for member in members), "")
+    return " or ".join(kinds), description
 
 
 def _kind(constraint: Constraint) -> str:
@@ -413,6 +430,12 @@ def _bounds(metas: Sequence[msgspec.Meta]) -> str:
             if bound is not None
         ]
     return " and ".join(parts)
+
+
+def _counts(metas: Sequence[msgspec.Meta]) -> str:
+    least = max((meta.min_length or 0 for meta in metas), default=0)
+    most = min((meta.max_length for meta in metas if meta.max_length is not None), default=None)
+    return f"at least {least}" if most is None else f"{least} to {most}"
 
 
 def plain(value: float) -> str:

@@ -49,7 +49,12 @@ class TopLevel(msgspec.Struct, frozen=True, kw_only=True):
     version: Annotated[Literal[1], Meta(description="version of this format")]
     mode: Annotated[Mode, Meta(description="paper: orders never leave this process")] = "paper"
     state_dir: Annotated[Path, Meta(description="folder of journal, client order ids and paper account")] = Path("var")
-    seed: Annotated[int, Meta(ge=0, description="start of all chance in paper mode and backtests")] = 1
+    seed: Annotated[
+        int,
+        Meta(
+            ge=0, description="start of all chance: latency draws, and a connector's seed where it has none of its own"
+        ),
+    ] = 1
 
 
 class MarketKeys(msgspec.Struct, frozen=True, kw_only=True):

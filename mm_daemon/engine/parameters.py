@@ -36,9 +36,9 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         TauMode | Annotated[float, Meta(gt=0, le=1e7)],
         Meta(description="horizon of Avellaneda-Stoikov: auto, session, or seconds"),
     ] = "auto"
-    session_s: Annotated[
-        float, Meta(gt=0, le=1e7, description="length of a session for tau: session, seconds")
-    ] = 86400.0
+    session_s: Annotated[float, Meta(gt=0, le=1e7, description="length of a session for tau: session, seconds")] = (
+        86400.0
+    )
     fair_price: Annotated[
         Literal["mid", "microprice"], Meta(description="reference price the quotes are built around")
     ] = "microprice"
@@ -77,6 +77,4 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     lockout_action: Annotated[
         LockoutAction, Meta(description="what a fill or reject lockout does to the working quote")
     ] = "hold"
-    max_book_age_ms: Annotated[
-        int, Meta(ge=10, le=3600000, description="oldest book that may be quoted on, ms")
-    ] = 5000
+    max_book_age_ms: Annotated[int, Meta(ge=10, le=3600000, description="oldest book that may be quoted on, ms")] = 5000

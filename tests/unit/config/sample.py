@@ -24,6 +24,7 @@ class FakeSettings(msgspec.Struct, frozen=True, kw_only=True):
     maker_fee_bps: Annotated[float, Meta(ge=-10, le=100)] = 2.0
     depth: int = 10
     even: bool = False
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.even and self.depth % 2:
@@ -36,8 +37,8 @@ def settings_of(name: str) -> type[msgspec.Struct]:
     return FakeSettings
 
 
-def read(text: str, environ: Mapping[str, str] | None = None) -> Config:
-    return loads(text, "c.yaml", settings_of=settings_of, environ=environ or {})
+def read(text: str, environ: Mapping[str, str] | None = None, seed: int | None = None) -> Config:
+    return loads(text, "c.yaml", settings_of=settings_of, environ=environ or {}, seed=seed)
 
 
 def problems(text: str, environ: Mapping[str, str] | None = None) -> list[str]:

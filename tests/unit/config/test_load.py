@@ -211,10 +211,26 @@ def test_variables_are_expanded_in_text_and_paths() -> None:
 
 
 def test_there_is_one_seed_for_all_chance() -> None:
-    """The paper execution draws from the run's seed; a second one beside it is an unknown key."""
-    assert read(GOOD + "seed: 9\n").paper.seed == 9
+    """Paper execution and connectors draw from the run's seed, which the command line may replace."""
+
+    def seeds(text: str, seed: int | None = None) -> tuple[int, int, int]:
+        config = read(text, seed=seed)
+        settings = config.venues[Venue("v")].settings
+        assert isinstance(settings, FakeSettings)
+        return config.seed, config.paper.seed, settings.seed
+
+    assert seeds(GOOD) == (1, 1, 1)
+    assert seeds(GOOD + "seed: 9\n") == (9, 9, 9)
+    assert seeds(GOOD + "seed: 9\n", seed=4) == (4, 4, 4)
+    assert seeds(GOOD.replace("fake}", "fake, seed: 5}") + "seed: 9\n") == (9, 9, 5)
     (problem,) = problems(GOOD + "paper: {seed: 3}\n")
     assert "paper.seed: unknown key" in problem
+
+
+def test_paper_is_a_mode_and_no_source_of_market_data() -> None:
+    """Naming the wrapper as a venue's connector says what to write instead."""
+    (problem,) = problems(GOOD.replace("fake}", "paper}"))
+    assert "write mode: paper at the top" in problem
 
 
 def test_lists_and_empty_sections_are_read() -> None:

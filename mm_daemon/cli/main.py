@@ -1,0 +1,54 @@
+"""The command tree and the exit codes: `mm-daemon VERB`.
+
+Verbs live in `operate.py` (configuration, running) and `research.py` (backtests, journals); each imports what it needs
+when it is called, so that `--help` is quick. Known errors are told in words, with the exit code that belongs to them
+(OPERATIONS 4); a traceback is a bug.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from mm_daemon import __version__
+from mm_daemon.cli import operate, research
+from mm_daemon.domain.errors import MmError, UsageError
+
+EXIT_INTERRUPTED = 130
+
+app = App(
+    name="mm-daemon",
+    help="A market-making daemon: one engine for live, paper and backtest.",
+    version=__version__,
+    help_format="plaintext",
+)
+app.command(operate.init)
+app.command(operate.check)
+app.command(operate.run)
+app.command(research.backtest)
+app.command(research.replay)
+app.command(operate.connectors)
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(execute(sys.argv[1:]))
+
+
+def execute(arguments: Sequence[str]) -> int:
+    """Run one command line; the process's exit code."""
+    try:
+        code = app(arguments, exit_on_error=False, print_error=True, result_action="return_value")
+        sys.stdout.flush()
+    except CycloptsError:  # said already, with the usage
+        return UsageError.exit_code
+    except MmError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has left; nothing more can be said, not even while exiting
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code if isinstance(code, int) else 0
