@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from operator import attrgetter
+from pathlib import Path
 from time import perf_counter
 from typing import Protocol, get_args, runtime_checkable
 
@@ -28,7 +29,7 @@ from mm_daemon.backtest.tally import Tally
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.decisions import ApprovedCommand, CancelAll
-from mm_daemon.domain.errors import ConfigError, CoreError
+from mm_daemon.domain.errors import ConfigError, CoreError, UsageError
 from mm_daemon.domain.events import (
     BookDelta,
     BookSnapshot,
@@ -94,12 +95,13 @@ def run_backtest(
     parameters: CoreParameters,
     sources: Mapping[Venue, Source],
     *,
-    journal: JournalWriter | None = None,
+    journal: Path | None = None,
     duration_s: float | None = None,
 ) -> BacktestReport:
     """Play the sources to their end, or for `duration_s` of market time, stop cleanly, and report.
 
-    Raises ConfigError when the sources do not fit the parameters or would never end, CoreError when the core breaks.
+    `journal` is a file to write, which must not exist yet. Raises ConfigError when a venue has no source, UsageError
+    when the run would never end, JournalError when the journal cannot be written, CoreError when the core breaks.
     """
     return BacktestRunner(parameters, sources, journal=journal, duration_s=duration_s).run()
 
@@ -112,13 +114,14 @@ class BacktestRunner:
         parameters: CoreParameters,
         sources: Mapping[Venue, Source],
         *,
-        journal: JournalWriter | None = None,
+        journal: Path | None = None,
         duration_s: float | None = None,
     ) -> None:
         _check(parameters, sources, duration_s)
         self.parameters = parameters
         self.core = TradingCore(parameters)
-        self._journal = journal
+        self._journal_path = journal
+        self._journal: JournalWriter | None = None
         self._duration_ns = None if duration_s is None else round(duration_s * 1_000_000_000)
         self._feeds = [source.feed for source in sources.values() if isinstance(source, RecordedMarket)]
         self._venues: dict[Venue, VirtualVenue] = {
@@ -138,8 +141,10 @@ class BacktestRunner:
         self._own_events = 0
 
     def run(self) -> BacktestReport:
-        """Start, play, stop, report. The journal is closed here, after a crash too."""
+        """Start, play, stop, report. The journal is made and closed here; a crash leaves it with what led there."""
         started = perf_counter()
+        if self._journal_path is not None:
+            self._journal = JournalWriter(self._journal_path)
         gc.freeze()  # nothing made so far becomes garbage during the run
         try:
             end_ns, clean = self._play()
@@ -159,7 +164,7 @@ class BacktestRunner:
             clean=clean,
             problems=_summed(getattr(feed, "problems", {}) for feed in self._feeds),
             notes=self._notes(),
-            journal=None if self._journal is None else str(self._journal.path),
+            journal=None if self._journal_path is None else str(self._journal_path),
         )
 
     def _play(self) -> tuple[int, bool]:
@@ -363,6 +368,6 @@ def _check(parameters: CoreParameters, sources: Mapping[Venue, Source], duration
         raise ConfigError(f"no market data for {', '.join(missing)}: a backtest needs a source for every venue")
     recorded = [isinstance(source, RecordedMarket) for source in sources.values()]
     if duration_s is None and not any(recorded):
-        raise ConfigError("an embedded market never ends: say how much market time to play with --duration")
+        raise UsageError("an embedded market never ends: say how much market time to play with --duration")
     if duration_s is not None and not duration_s > 0:
-        raise ConfigError(f"a duration of {duration_s} s plays nothing")
+        raise UsageError(f"a duration of {duration_s} s plays nothing")

@@ -14,13 +14,13 @@ from mm_daemon import registry
 from mm_daemon.backtest.report import BacktestReport
 from mm_daemon.backtest.runner import FIRST_CLIENT_ID, RecordedMarket, Source, run_backtest
 from mm_daemon.config.build import core_parameters
+from mm_daemon.config.problems import ConfigProblems, Problem
 from mm_daemon.config.schema import Config, VenueConfig
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.domain.capabilities import Capabilities
-from mm_daemon.domain.errors import ConfigError, CoreError
+from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import Event
 from mm_daemon.domain.instrument import Instrument, Venue
-from mm_daemon.journal.log import JournalWriter
 from mm_daemon.ports.connector import Connector, ConnectorContext, EmbeddedVenue, RecordedFeed
 from mm_daemon.simulation.venue import SimulatedVenue
 
@@ -28,17 +28,17 @@ FindConnector = Callable[[str], type[Connector]]
 
 
 def backtest(config: Config, *, journal: Path | None = None, duration_s: float | None = None) -> BacktestReport:
-    """Backtest a configuration. Raises ConfigError (ConfigProblems included), JournalError, CoreError."""
+    """Backtest a configuration. Raises ConfigError, UsageError, JournalError, CoreError."""
     parameters, sources = compose(config)
-    writer = None if journal is None else JournalWriter(journal)
-    return run_backtest(parameters, sources, journal=writer, duration_s=duration_s)
+    return run_backtest(parameters, sources, journal=journal, duration_s=duration_s)
 
 
 def compose(config: Config, find: FindConnector = registry.connector) -> tuple[CoreParameters, dict[Venue, Source]]:
     """The core's parameters and one source for each venue that has a market.
 
-    Raises ConfigError for a venue whose connector has neither a recording nor a market of its own.
+    Raises ConfigProblems with every venue that can only be had live, or every market that its venue would not take.
     """
+    problems: list[Problem] = []
     instruments: list[Instrument] = []
     capabilities: dict[Venue, Capabilities] = {}
     sources: dict[Venue, Source] = {}
@@ -58,10 +58,10 @@ def compose(config: Config, find: FindConnector = registry.connector) -> tuple[C
             capabilities[venue] = _paced(simulated.capabilities(), connector.capabilities)
             sources[venue] = RecordedMarket(connector, simulated)
         else:
-            raise ConfigError(
-                f"venue {venue}: connector {settings.connector!r} cannot be backtested, it has neither a recording nor "
-                "a market of its own; use `recorded` or `sim`"
-            )
+            text = f"{settings.connector} is live: a backtest needs a recording or an embedded market"
+            problems.append(Problem(settings.place, f"venues.{venue}.connector", text))
+    if problems:
+        raise ConfigProblems(problems)
     parameters = core_parameters(config, instruments, capabilities, first_client_id=FIRST_CLIENT_ID)
     return parameters, sources
 

@@ -24,7 +24,7 @@ def journal(tmp_path: Path) -> Path:
     run_backtest(
         core_parameters(),
         {VENUE: RecordedMarket(ListFeed(list(tape(30))), ObedientVenue())},
-        journal=JournalWriter(path),
+        journal=path,
     )
     return path
 

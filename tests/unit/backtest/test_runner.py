@@ -9,7 +9,7 @@ from mm_daemon.backtest.replay import verify
 from mm_daemon.backtest.runner import BacktestRunner, RecordedMarket, Source, run_backtest
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.domain.codec import Decided, Record
-from mm_daemon.domain.errors import ConfigError, CoreError
+from mm_daemon.domain.errors import ConfigError, CoreError, UsageError
 from mm_daemon.domain.events import (
     BookDelta,
     BookInvalidated,
@@ -26,7 +26,7 @@ from mm_daemon.domain.events import (
 )
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.orders import Phase
-from mm_daemon.journal.log import JournalReader, JournalWriter
+from mm_daemon.journal.log import JournalReader
 from mm_daemon.testkit.builders import MS, VENUE, core_parameters, delta, instrument, market, snapshot
 from tests.unit.backtest.doubles import EmbeddedMarket, ListFeed, ObedientVenue, tape
 
@@ -67,8 +67,7 @@ def test_rows_are_level_changes_and_trades() -> None:
 
 def test_events_of_one_instant_are_one_turn_market_first(tmp_path: Path) -> None:
     """At one instant: market data, then the venue's answers, then the deadline, then one decision."""
-    journal = JournalWriter(tmp_path / "j")
-    run_backtest(parameters(), recorded(3), journal=journal)
+    run_backtest(parameters(), recorded(3), journal=tmp_path / "j")
     kept = records(tmp_path / "j")
     turns: list[list[Record]] = [[]]
     for record in kept:
@@ -91,7 +90,7 @@ def _rank(event: Record) -> int:
 
 def test_a_run_starts_with_its_parameters_and_ends_with_its_end(tmp_path: Path) -> None:
     """A journal tells how the core was built, that its venues were up, and how it was stopped."""
-    run_backtest(parameters(), recorded(2), journal=JournalWriter(tmp_path / "j"))
+    run_backtest(parameters(), recorded(2), journal=tmp_path / "j")
     kept = records(tmp_path / "j")
     assert isinstance(kept[0], RunStarted)
     assert CoreParameters.from_json(kept[0].parameters) == parameters()
@@ -105,7 +104,7 @@ def test_equal_runs_write_equal_bytes(tmp_path: Path) -> None:
     """One input, one history: two journals do not differ in a byte, and a journal changes nothing."""
     reports = []
     for name in ("a", "b"):
-        reports.append(run_backtest(parameters(), recorded(), journal=JournalWriter(tmp_path / name)))
+        reports.append(run_backtest(parameters(), recorded(), journal=tmp_path / name))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     reports.append(run_backtest(parameters(), recorded()))
     assert len({(r.fills, r.orders_placed, r.turns, r.position, str(r.pnl)) for r in reports}) == 1
@@ -113,7 +112,7 @@ def test_equal_runs_write_equal_bytes(tmp_path: Path) -> None:
 
 def test_an_embedded_market_runs_for_its_duration(tmp_path: Path) -> None:
     """An endless venue is played for the time asked for, and its journal replays like any other."""
-    report = run_backtest(parameters(), {VENUE: EmbeddedMarket()}, duration_s=20, journal=JournalWriter(tmp_path / "j"))
+    report = run_backtest(parameters(), {VENUE: EmbeddedMarket()}, duration_s=20, journal=tmp_path / "j")
     assert report.data_seconds == pytest.approx(20, abs=0.2)
     assert report.orders_placed > 0
     assert report.messages > 190
@@ -127,12 +126,12 @@ def test_duration_cuts_a_recording_short() -> None:
 
 
 def test_sources_that_do_not_fit_are_refused() -> None:
-    """A missing venue, an endless run and no time to play are errors of the configuration."""
+    """A missing venue, an endless run and no time to play are refused by name."""
     with pytest.raises(ConfigError, match="no market data for test"):
         run_backtest(parameters(), {})
-    with pytest.raises(ConfigError, match="never ends"):
+    with pytest.raises(UsageError, match="never ends"):
         run_backtest(parameters(), {VENUE: EmbeddedMarket()})
-    with pytest.raises(ConfigError, match="duration"):
+    with pytest.raises(UsageError, match="duration"):
         run_backtest(parameters(), recorded(), duration_s=0)
 
 
@@ -172,7 +171,7 @@ def test_two_feeds_are_merged_by_local_time(tmp_path: Path) -> None:
     sources: dict[Venue, Source] = dict(recorded(5))
     moved = [_renamed(event) for event in tape(5, start_ms=1050)]
     sources[Venue("other")] = RecordedMarket(ListFeed(moved), ObedientVenue())
-    report = run_backtest(both, sources, journal=JournalWriter(tmp_path / "j"))
+    report = run_backtest(both, sources, journal=tmp_path / "j")
     assert report.messages == 2 * (50 + 1)
     assert [m.market for m in report.markets] == ["test:BTC-USDT", "other:BTC-USDT"]
     assert all(m.orders_placed for m in report.markets)

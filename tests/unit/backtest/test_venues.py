@@ -1,19 +1,22 @@
-"""From a configuration to a backtest: embedded markets whole, connectors without one refused."""
+"""From a configuration to a backtest: recordings and embedded markets whole, connectors without either refused."""
 
+import gzip
+import json
+from decimal import Decimal
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from connectors.sim.connector import SimConnector
 from mm_daemon import registry
 from mm_daemon.backtest.replay import verify
 from mm_daemon.backtest.venues import backtest, compose
 from mm_daemon.config.load import load
+from mm_daemon.config.problems import ConfigProblems
 from mm_daemon.config.schema import Config
-from mm_daemon.domain.errors import ConfigError
+from mm_daemon.domain.errors import UsageError
+from tests.shared import shared_file
 
-YAML = """
+EMBEDDED = """
 version: 1
 venues:
   sim: {connector: sim}
@@ -22,44 +25,90 @@ markets:
   - {venue: sim, symbol: ETH-USDT, order_size: 0.1, max_position: 1}
 """
 
+RECORDED = """
+version: 1
+venues:
+  binance-usdm:
+    connector: recorded
+    path: "{path}"
+    translator: binance-usdm
+    instruments:
+      BTCUSDT: {{base: BTC, quote: USDT, tick: 0.1, lot: 0.001, min_notional: 100, maker_fee_bps: 2, taker_fee_bps: 5}}
+markets:
+  - {{venue: binance-usdm, symbol: BTCUSDT, order_size: 0.01, max_position: 0.05}}
+"""
 
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
+
+def config(tmp_path: Path, text: str) -> Config:
     path = tmp_path / "config.yaml"
-    path.write_text(YAML)
+    path.write_text(text)
     return load(path, settings_of=registry.settings_of, environ={})
 
 
-def test_an_embedded_market_is_backtested_from_its_configuration(config: Config, tmp_path: Path) -> None:
+def test_an_embedded_market_is_backtested_from_its_configuration(tmp_path: Path) -> None:
     """Two symbols are quoted for the time asked for, without a loop; equal runs are equal bytes and replay."""
-    report = backtest(config, journal=tmp_path / "a", duration_s=20)
+    embedded = config(tmp_path, EMBEDDED)
+    report = backtest(embedded, journal=tmp_path / "a", duration_s=20)
     assert len(report.markets) == 2
     assert all(market.orders_placed for market in report.markets)
     assert report.clean
     assert report.position is None, "two bases have no sum"
     assert report.pnl is not None
-    backtest(config, journal=tmp_path / "b", duration_s=20)
+    backtest(embedded, journal=tmp_path / "b", duration_s=20)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert verify(tmp_path / "a").ok, verify(tmp_path / "a").to_text()
 
 
-def test_a_connector_without_a_market_of_its_own_is_refused(config: Config) -> None:
-    """What can only live in a loop cannot be backtested, and the message says what can."""
+def test_an_embedded_market_needs_a_duration(tmp_path: Path) -> None:
+    """What never ends is not started."""
+    with pytest.raises(UsageError, match="never ends"):
+        backtest(config(tmp_path, EMBEDDED), journal=None, duration_s=None)
+
+
+def test_a_live_venue_is_refused_at_its_line(tmp_path: Path) -> None:
+    """What can only live in a loop cannot be backtested; nothing is started."""
 
     class Live:
-        Settings = SimConnector.Settings
         capabilities = None
 
         def __init__(self, *_: object) -> None:
             pass
 
-    with pytest.raises(ConfigError, match="cannot be backtested"):
-        compose(config, find=lambda name: Live)  # type: ignore[arg-type, return-value]
+    with pytest.raises(ConfigProblems, match=r"config.yaml:4:3: venues.sim.connector: sim is live"):
+        compose(config(tmp_path, EMBEDDED), find=lambda name: Live)  # type: ignore[arg-type, return-value]
 
 
-def test_markets_of_unused_venues_are_left_alone(config: Config) -> None:
-    """A venue without markets is not opened."""
-    (venue,) = config.venues.values()
-    more = msgspec.structs.replace(config, venues={**config.venues, "idle": venue})
-    _, sources = compose(more)
-    assert list(sources) == ["sim"]
+def test_the_whole_recording_is_quoted_exactly_and_replays(tmp_path: Path) -> None:
+    """All frames of the USD-M recording: hundreds of requotes, two-sided, inside the limit, exact to the last digit."""
+    path = shared_file("data/binance-usdm-btcusdt-20240808.gz")
+    report = backtest(config(tmp_path, RECORDED.format(path=path)), journal=tmp_path / "j", duration_s=None)
+    assert report.messages == 93_954
+    assert report.orders_placed + report.orders_amended > 200
+    assert report.fills > 0
+    assert report.quote_uptime > 0.5
+    assert report.max_abs_position is not None
+    assert report.max_abs_position <= Decimal("0.05")
+    assert report.clean
+    parsed = json.loads(report.to_json(), parse_float=Decimal, parse_int=Decimal)
+    pnl = parsed["pnl"]
+    assert pnl["total"] == pnl["spread"] + pnl["inventory"] + pnl["fees"] + pnl["funding"]
+    assert pnl["total"] == parsed["cash"] + parsed["position_value"] - parsed["start_value"]
+    (only,) = parsed["markets"]
+    assert parsed["position_value"] == parsed["position"] * only["final_mid"]
+    verified = verify(tmp_path / "j")
+    assert verified.ok, verified.to_text()
+    assert verified.compared.commands > 200
+
+
+def test_a_damaged_recording_is_used_as_far_as_it_goes(tmp_path: Path) -> None:
+    """Frames before the damage are traded, and the report names the place."""
+    with gzip.open(shared_file("data/binance-usdm-btcusdt-20240808.gz")) as file:
+        whole = file.read(3_000_000)
+    path = tmp_path / "cut.gz"
+    data = gzip.compress(whole[: whole.rindex(b"\n") + 1])
+    path.write_bytes(data[: len(data) // 2])
+    report = backtest(config(tmp_path, RECORDED.format(path=path)), journal=None, duration_s=None)
+    assert report.messages > 100
+    assert report.clean
+    assert report.notes
+    assert report.notes[0] in report.to_text()
