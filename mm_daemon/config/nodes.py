@@ -424,6 +424,9 @@ def _kind(constraint: Constraint) -> str:
 def _bounds(metas: Sequence[msgspec.Meta]) -> str:
     parts = []
     for meta in metas:
+        if meta.ge is not None and meta.le is not None:
+            parts.append(f"from {plain(meta.ge)} to {plain(meta.le)}")
+            continue
         parts += [
             f"{words} {plain(bound)}"
             for words, bound in (("above", meta.gt), ("at least", meta.ge), ("below", meta.lt), ("at most", meta.le))

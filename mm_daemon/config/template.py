@@ -20,13 +20,11 @@ _TOP: Mapping[str, Any] = {"version": 1}
 _RISK: Mapping[str, Any] = {"max_drawdown": 500, "max_loss": 500}
 _CHOSEN: Mapping[str, Any] = {
     "collar_bps": 100,
-    "gamma": 0.02,
-    "k": 1.5,
-    "intensity": 0.5,
+    "k": 0.7,
     "max_spread_bps": 50,
     "max_skew_bps": 10,
-    "fill_lockout_ms": 500,
-    "order_lockout_ms": 200,
+    "fill_lockout_ms": 200,
+    "order_lockout_ms": 100,
 }
 """What suits the embedded market better than the defaults do."""
 _MARKETS = (
@@ -41,7 +39,7 @@ def template(settings_of: SettingsOf) -> str:
 
 
 def _lines(settings_of: SettingsOf) -> Iterator[str]:
-    yield "# mm-daemon quotes on paper, on a market of its own: no keys, no network. After each key: what it means,"
+    yield "# mm-daemon quotes on paper, on a market of its own: no keys, no network. Beside each key: what it means,"
     yield "# what is allowed, its default. `mm-daemon check` names every mistake; README.md explains the rest."
     yield ""
     yield from _keys(keys_of(TopLevel), _TOP)

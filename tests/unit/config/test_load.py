@@ -122,7 +122,7 @@ def test_what_is_no_finite_number_is_refused(text: str) -> None:
 def test_what_is_no_whole_number_is_refused(text: str) -> None:
     """A whole number has digits only and no leading zero, which YAML would read as octal."""
     (problem,) = problems(GOOD.replace("0.05}", f"0.05, max_book_age_ms: {text}}}"))
-    assert "must be a whole number at least 10 and at most 3600000 (oldest book that may be quoted on, ms)" in problem
+    assert "must be a whole number from 10 to 3600000 (oldest book that may be quoted on, ms)" in problem
 
 
 @pytest.mark.parametrize("text", ["yes", "on", "1", "'true'"])

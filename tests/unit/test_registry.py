@@ -1,0 +1,71 @@
+"""Connectors and translators are found by entry point; a name that is not there is answered with the names that are."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from mm_daemon import registry
+from mm_daemon.ports.connector import EmbeddedVenue, RecordedFeed
+
+
+def test_our_own_plugins_are_found_like_anybodys() -> None:
+    """The names of README are registered, each with the package that brings it."""
+    found = {(plugin.kind, plugin.name) for plugin in registry.plugins()}
+    assert {("connector", "sim"), ("connector", "recorded"), ("connector", "paper")} <= found
+    assert {("translator", "binance-usdm"), ("translator", "binance-spot")} <= found
+
+
+def test_everything_registered_can_be_loaded() -> None:
+    """No entry point leads nowhere, and every connector says which keys it takes."""
+    for plugin in registry.plugins():
+        if plugin.kind == "connector":
+            assert issubclass(registry.settings_of(plugin.name), msgspec.Struct)
+        else:
+            assert registry.translator(plugin.name)
+
+
+def test_our_venues_without_network_can_be_backtested() -> None:
+    """`sim` is a market in this process, `recorded` a feed that needs no loop."""
+    assert issubclass(registry.connector("sim"), EmbeddedVenue)
+    assert issubclass(registry.connector("recorded"), RecordedFeed)
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+    """With the nearest one first; the exit code is that of a bad configuration."""
+    with pytest.raises(
+        registry.UnknownPlugin, match=r"no connector 'simm' \(did you mean 'sim'\?\); there are"
+    ) as caught:
+        registry.settings_of("simm")
+    assert caught.value.exit_code == 78
+    with pytest.raises(registry.UnknownPlugin, match="no translator 'x'"):
+        registry.translator("x")
+
+
+@pytest.fixture
+def plugins_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on the path that brings plugins of its own."""
+    info = tmp_path / "theirs-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry._entries.cache_clear()
+    return info / "entry_points.txt"
+
+
+def test_a_plugin_that_cannot_be_loaded_is_an_error_for_people(plugins_elsewhere: Path) -> None:
+    """A missing module or a class without Settings says which plugin it was, not where in the import it broke."""
+    plugins_elsewhere.write_text("[mm_daemon.connectors]\nbroken = absent_module:X\nbare = pathlib:Path\n")
+    with pytest.raises(registry.UnknownPlugin, match=r"connector 'broken' \(absent_module:X\) cannot be loaded"):
+        registry.connector("broken")
+    with pytest.raises(registry.UnknownPlugin, match="connector 'bare' has no Settings struct"):
+        registry.settings_of("bare")
+    registry._entries.cache_clear()
+
+
+def test_two_plugins_of_one_name_are_refused(plugins_elsewhere: Path) -> None:
+    """Which of them would be used must not depend on the order of the path."""
+    plugins_elsewhere.write_text("[mm_daemon.connectors]\nsim = pathlib:Path\n")
+    with pytest.raises(registry.UnknownPlugin, match="two packages register 'sim'"):
+        registry.plugins()
+    registry._entries.cache_clear()
