@@ -1,6 +1,6 @@
 """Backtests: one `TradingCore`, its venues as machines on deadlines, and a clock that jumps to whatever is next.
 
-A turn happens at every instant at which something happens, and always in the same order:
+A turn happens at every instant at which the core learns something, and always in the same order:
 
 1. market data received at that instant, to the simulated venue and then to the core, in the recording's order;
 2. what the venues have to say by now (acknowledgements, fills; for an embedded market its market data too);
@@ -216,7 +216,9 @@ class BacktestRunner:
                 at_once += 1
                 if at_once > _MAX_TURNS_AT_ONCE:
                     raise CoreError(f"time stands still at {now_ns}: the core's deadline is {due_ns}")
+            told = False
             if event.ts_local_ns <= now_ns:
+                told = True
                 while event.ts_local_ns <= now_ns:
                     kind = event.__class__
                     if kind in _LEVELS:
@@ -231,7 +233,7 @@ class BacktestRunner:
                     event = next(feed, _NOTHING)
                 next_venue_ns = venue_due_ns()
             if next_venue_ns <= now_ns:
-                self._hear(now_ns)
+                told |= self._hear(now_ns)
                 next_venue_ns = venue_due_ns()
             due_ns = core_deadline_ns()
             if due_ns is not None and due_ns <= now_ns:
@@ -239,6 +241,8 @@ class BacktestRunner:
                 if keep is not None:
                     keep(reached)
                 apply(reached)
+            elif not told:
+                continue  # a venue went about its own business
             turn = decide(now_ns)
             turns += 1
             if journal is not None:
@@ -268,12 +272,13 @@ class BacktestRunner:
         self._tally.turn(turn)
         self._submit(turn.released, self._now_ns)
 
-    def _hear(self, now_ns: int) -> None:
-        """Tell the core what the venues say by now."""
+    def _hear(self, now_ns: int) -> bool:
+        """Tell the core what the venues say by now, and return whether they said anything."""
         tally, markets = self._tally, self.core.markets
-        ordered = False
+        told = ordered = False
         for venue in self._venues.values():
             for event in venue.advance(now_ns):
+                told = True
                 kind = type(event)
                 if kind in _ORDER_EVENTS:
                     held_lots = markets[event.instrument].position.lots  # type: ignore[union-attr, index]
@@ -287,6 +292,7 @@ class BacktestRunner:
                         self._rows += _rows_of(event)
         if ordered:
             tally.observe_quotes(now_ns)
+        return told
 
     def _tell(self, event: Event) -> None:
         if self._journal is not None:
