@@ -5,6 +5,7 @@ never sees a command; what it says about a real account is not passed on, becaus
 """
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import msgspec
 
@@ -30,7 +31,7 @@ _LINK = LinkEvent.__args__
 class PaperConnector:
     """Market data of `inner`, orders of ours nowhere but here. Its settings are the assumptions about the venue."""
 
-    Settings = VenuePolicy
+    Settings: ClassVar[type[msgspec.Struct]] = VenuePolicy
 
     def __init__(self, context: ConnectorContext, settings: VenuePolicy, inner: Connector) -> None:
         self._context = context

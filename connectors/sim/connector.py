@@ -4,7 +4,7 @@ Orders of ours trade with synthetic ones and never leave the process. They die w
 """
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import Meta
@@ -44,7 +44,7 @@ class SimSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class SimConnector:
     """The embedded market behind the connector port."""
 
-    Settings = SimSettings
+    Settings: ClassVar[type[msgspec.Struct]] = SimSettings
 
     def __init__(self, context: ConnectorContext, settings: SimSettings | None = None) -> None:
         """Raises ConfigError when `symbols` names one that no market uses."""

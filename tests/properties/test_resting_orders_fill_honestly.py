@@ -1,4 +1,4 @@
-"""A resting order in a recorded market never fills by more than was printed or displayed, and price-time priority holds.
+"""A resting order in a recorded market fills by no more than was printed or displayed; price-time priority holds.
 
 Two laws of EXECUTION 8: volume counts once, and the primitive serves price first, then time, losing no lot on the way.
 """

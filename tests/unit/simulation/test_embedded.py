@@ -50,7 +50,7 @@ def test_opens_with_a_full_book_of_every_symbol_at_once() -> None:
     """The first call has a snapshot per symbol, so that a daemon can quote."""
     hand = _market(symbols=("BTC-USDT", "ETH-USDT"))
     assert hand.venue.next_deadline_ns() == 0
-    first, second = hand.said[:2]
+    first, second = hand.venue.advance(5_000 * MS)
     assert isinstance(first, BookSnapshot)
     assert isinstance(second, BookSnapshot)
     assert {first.instrument, second.instrument} == {"test:BTC-USDT", "test:ETH-USDT"}

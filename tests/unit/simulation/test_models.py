@@ -8,8 +8,8 @@ from mm_daemon.domain.errors import DomainError
 from mm_daemon.domain.rng import Rng
 from mm_daemon.simulation.models import (
     FRONT_UNKNOWN,
-    FeeSchedule,
     FeedClock,
+    FeeSchedule,
     QueueModel,
     QueuePosition,
     chance_behind,
@@ -91,12 +91,13 @@ def test_negative_latency_is_refused() -> None:
 def test_feed_clock_removes_a_constant_clock_error() -> None:
     """A venue clock that is 1269 ms ahead gives the same venue time as an exact one, and the floor is kept."""
     ahead, exact = FeedClock(2 * MS), FeedClock(2 * MS)
+    seen = []
     for local_ms, latency_ms in ((10_000, 5), (10_100, 3), (10_200, 9)):
         happened_ms = local_ms - latency_ms
-        expected = exact.observe(happened_ms * MS, local_ms * MS)
-        assert ahead.observe((happened_ms + 1269) * MS, local_ms * MS) == expected
-    assert expected == (10_200 - (9 - 3) - 2) * MS
-    assert ahead.venue_ns(expected) == (10_200 - 9 + 1269) * MS
+        seen.append(exact.observe(happened_ms * MS, local_ms * MS))
+        assert ahead.observe((happened_ms + 1269) * MS, local_ms * MS) == seen[-1]
+    assert seen[-1] == (10_200 - (9 - 3) - 2) * MS
+    assert ahead.venue_ns(seen[-1]) == (10_200 - 9 + 1269) * MS
 
 
 def test_event_without_a_venue_time_does_not_move_the_feed_clock() -> None:

@@ -1,0 +1,193 @@
+"""Paper execution around another connector's market data, on virtual time."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import ClassVar
+
+import msgspec
+import pytest
+
+from connectors.paper.connector import PaperConnector
+from mm_daemon.domain.capabilities import Bucket, BucketKind, Capabilities, CommandClass
+from mm_daemon.domain.decisions import ApprovedCommand
+from mm_daemon.domain.errors import ConfigError
+from mm_daemon.domain.events import (
+    BalanceUpdate,
+    Event,
+    MarketEvent,
+    OrderAccepted,
+    OrderCanceled,
+    OrderFilled,
+    PublicTrade,
+    VenueConnected,
+    VenueSnapshot,
+)
+from mm_daemon.domain.instrument import Instrument, Venue
+from mm_daemon.domain.orders import ClientOrderId, Side
+from mm_daemon.ports.connector import ConnectorContext
+from mm_daemon.simulation.venue import SimulatedVenue, VenuePolicy
+from mm_daemon.testkit.builders import MS, SYMBOL, VENUE, delta, instrument, snapshot, trade
+from mm_daemon.testkit.virtual_loop import VirtualLoop, run_virtual
+from tests.approval import approved
+from tests.simulated import Hand, cancel, place
+
+REQUESTS = Bucket(name="orders", kind=BucketKind.WINDOW, capacity=300, period_ms=10_000, costs={CommandClass.PLACE: 1})
+TAPE: tuple[MarketEvent, ...] = (
+    snapshot(1, 1000, 1001, lots=100),
+    delta(30, bids=((1000, 20),)),
+    trade(50, Side.SELL, 1000, 24),
+    trade(70, Side.SELL, 999, 3, trade_id=2),
+    delta(90, asks=((1001, 50),), update_id=3),
+)
+
+
+class Tape:
+    """A venue that plays a few events and must never see a command."""
+
+    Settings: ClassVar[type[msgspec.Struct]] = VenuePolicy
+    capabilities = Capabilities(batch_max=5, buckets=(REQUESTS,))
+
+    def __init__(self, context: ConnectorContext, contract: Instrument) -> None:
+        self._context = context
+        self._contract = contract
+        self.closed = False
+
+    async def load_instruments(self) -> Sequence[Instrument]:
+        return [self._contract]
+
+    async def run(self) -> None:
+        now_ns = self._context.now_ns()
+        self._context.emit(VenueConnected(self._context.venue, now_ns, now_ns))
+        self._context.emit(BalanceUpdate(self._context.venue, now_ns, now_ns, "USDT", (5, 0)))
+        for event in TAPE:
+            await asyncio.sleep(max(0, event.ts_local_ns - self._context.now_ns()) / 1e9)
+            self._context.emit(event)
+
+    async def send(self, commands: Sequence[ApprovedCommand]) -> None:
+        raise AssertionError("a paper order left the process")
+
+    async def snapshot(self, since_ns: int) -> VenueSnapshot:
+        raise AssertionError("the real account was asked")
+
+    async def query_order(self, client_id: ClientOrderId) -> None:
+        raise AssertionError("the real account was asked")
+
+    async def arm_dead_man(self, deadline_ns: int | None) -> None:
+        raise AssertionError("the real account was touched")
+
+    async def cancel_all(self) -> None:
+        raise AssertionError("the real account was touched")
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def _paper(said: list[Event], loop: VirtualLoop, *, venue: str = VENUE) -> tuple[PaperConnector, Tape]:
+    context = ConnectorContext(venue=Venue(VENUE), symbols=("BTC-USDT",), emit=said.append, now_ns=loop.now_ns)
+    around: list[PaperConnector] = []
+
+    def relay(event: Event) -> None:
+        around[0].receive(event)
+
+    inner_context = msgspec.structs.replace(context, emit=relay)
+    tape = Tape(inner_context, instrument(venue=venue))
+    around.append(PaperConnector(context, VenuePolicy(feed_floor_ms=0.0), tape))
+    return around[0], tape
+
+
+def test_paper_orders_fill_exactly_as_in_a_backtest() -> None:
+    """The same market and the same commands give the same events in the same order, timers or none."""
+    said: list[Event] = []
+
+    async def main(loop: VirtualLoop) -> None:
+        paper, _ = _paper(said, loop)
+        await paper.load_instruments()
+        running = asyncio.create_task(paper.run())
+        await asyncio.sleep(0.010)
+        await paper.send([approved(place(1, Side.BUY, 1000, 10))])
+        await running
+        await asyncio.sleep(0.1)
+        await paper.close()
+
+    run_virtual(main, start_s=0.0)
+    hand = Hand(SimulatedVenue(VENUE, [instrument()], VenuePolicy(feed_floor_ms=0.0)))
+    hand.market(TAPE[0])
+    hand.send(10, place(1, Side.BUY, 1000, 10))
+    hand.market(*TAPE[1:])
+    hand.until(200)
+    ours = [event for event in said if isinstance(event, OrderAccepted | OrderFilled)]
+    assert ours == hand.said
+    assert [fill.lots for fill in hand.of(OrderFilled)] == [4, 3]
+    times = [event.ts_local_ns for event in said]
+    assert times == sorted(times)
+    assert [event for event in said if isinstance(event, PublicTrade)] == [TAPE[2], TAPE[3]]
+
+
+def test_real_account_is_neither_touched_nor_told() -> None:
+    """Balances of a real account stay outside; link events pass."""
+    said: list[Event] = []
+
+    async def main(loop: VirtualLoop) -> int:
+        paper, tape = _paper(said, loop)
+        await paper.load_instruments()
+        await paper.arm_dead_man(None)
+        await paper.run()
+        await paper.close()
+        assert tape.closed
+        inner: object = paper.inner
+        assert inner is tape
+        return paper.withheld
+
+    assert run_virtual(main, start_s=0.0) == 1
+    assert sum(isinstance(event, VenueConnected) for event in said) == 1
+    assert not any(isinstance(event, BalanceUpdate) for event in said)
+
+
+def test_commands_are_answered_after_the_feed_has_ended() -> None:
+    """A stop confirms that nothing is open, though `run` is over."""
+    said: list[Event] = []
+
+    async def main(loop: VirtualLoop) -> None:
+        paper, _ = _paper(said, loop)
+        await paper.load_instruments()
+        await paper.run()
+        await paper.send([approved(place(1, Side.BUY, 990, 10)), approved(place(2, Side.SELL, 1001, 10))])
+        await asyncio.sleep(0.1)
+        assert len((await paper.snapshot(0)).orders) == 2
+        await paper.send([approved(cancel(1))])
+        await paper.query_order(ClientOrderId(2))
+        await paper.cancel_all()
+        await asyncio.sleep(0.1)
+        assert (await paper.snapshot(0)).orders == ()
+        await paper.close()
+
+    run_virtual(main, start_s=0.0)
+    assert [event.client_id for event in said if isinstance(event, OrderCanceled)] == [1, 2]
+
+
+def test_paper_paces_as_the_real_venue_does() -> None:
+    """Batch size and budgets are the real venue's, execution is ours."""
+    said: list[Event] = []
+
+    async def main(loop: VirtualLoop) -> Capabilities:
+        return _paper(said, loop)[0].capabilities
+
+    can = run_virtual(main)
+    assert (can.simulated, can.batch_max, can.buckets) == (True, 5, (REQUESTS,))
+
+
+def test_instrument_of_another_venue_is_refused() -> None:
+    """A wrong name would let orders and market data miss each other."""
+
+    async def main(loop: VirtualLoop) -> None:
+        await _paper([], loop, venue="other")[0].load_instruments()
+
+    with pytest.raises(ConfigError, match="does not belong to venue test"):
+        run_virtual(main)
+
+
+def test_tape_is_about_the_symbol_that_is_traded() -> None:
+    """Guards the builders: all events carry the test's own instrument and increasing times."""
+    assert {event.instrument for event in TAPE} == {SYMBOL}
+    assert [event.ts_local_ns for event in TAPE] == sorted(event.ts_local_ns for event in TAPE)
+    assert TAPE[0].ts_local_ns == MS

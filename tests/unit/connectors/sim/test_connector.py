@@ -1,0 +1,140 @@
+"""The embedded market behind the connector port, on virtual time."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from connectors.sim.connector import SimConnector, SimSettings
+from connectors.sim.symbols import SymbolSettings
+from mm_daemon.domain.errors import ConfigError
+from mm_daemon.domain.events import (
+    BookDelta,
+    BookSnapshot,
+    Event,
+    OrderAccepted,
+    OrderCanceled,
+    PublicTrade,
+    VenueConnected,
+)
+from mm_daemon.domain.instrument import InstrumentId, Venue
+from mm_daemon.domain.orders import ClientOrderId, Side
+from mm_daemon.ports.connector import ConnectorContext, EmbeddedVenue
+from mm_daemon.testkit.builders import MS
+from mm_daemon.testkit.virtual_loop import VirtualLoop, run_virtual
+from tests.approval import approved
+from tests.simulated import place
+
+BTC = InstrumentId("sim:BTC-USDT")
+
+
+def _connector(
+    emit: Callable[[Event], None], now_ns: Callable[[], int], settings: SimSettings | None = None
+) -> SimConnector:
+    context = ConnectorContext(venue=Venue("sim"), symbols=("BTC-USDT", "ETH-USDT"), emit=emit, now_ns=now_ns)
+    return SimConnector(context, settings)
+
+
+def test_run_connects_shows_every_book_and_lives() -> None:
+    """Connected first, then a snapshot of both symbols at once, then updates and trades as time passes."""
+    said: list[Event] = []
+
+    async def main(loop: VirtualLoop) -> int:
+        connector = _connector(said.append, loop.now_ns)
+        running = asyncio.create_task(connector.run())
+        await asyncio.sleep(0)
+        assert [type(event) for event in said] == [VenueConnected, BookSnapshot, BookSnapshot]
+        await asyncio.sleep(10)
+        running.cancel()
+        await connector.close()
+        return loop.now_ns()
+
+    end_ns = run_virtual(main)
+    assert sum(isinstance(event, BookDelta) for event in said) > 100
+    assert sum(isinstance(event, PublicTrade) for event in said) > 20
+    times = [event.ts_local_ns for event in said]
+    assert times == sorted(times)
+    assert times[-1] <= end_ns
+
+
+def test_orders_are_answered_before_during_and_after_run() -> None:
+    """A stop cancels and confirms after `run` has ended; only `close` ends the venue."""
+    said: list[Event] = []
+
+    async def main(loop: VirtualLoop) -> None:
+        connector = _connector(said.append, loop.now_ns)
+        running = asyncio.create_task(connector.run())
+        await asyncio.sleep(1)
+        book = next(event for event in said if isinstance(event, BookSnapshot) and event.instrument == BTC)
+        await connector.send([approved(place(1, Side.BUY, book.bids[0][0] - 5000, 10, symbol=BTC))])
+        await asyncio.sleep(0.1)
+        assert [order.client_id for order in (await connector.snapshot(0)).orders] == [1]
+        await connector.query_order(ClientOrderId(1))
+        running.cancel()
+        await asyncio.sleep(0.1)
+        await connector.cancel_all()
+        await asyncio.sleep(0.1)
+        assert (await connector.snapshot(0)).orders == ()
+        await connector.close()
+        told = len(said)
+        await asyncio.sleep(5)
+        assert len(said) == told
+
+    run_virtual(main)
+    ours = [type(event) for event in said if isinstance(event, OrderAccepted | OrderCanceled)]
+    assert ours == [OrderAccepted, OrderAccepted, OrderCanceled]
+
+
+def test_second_run_shows_whole_books_again() -> None:
+    """After a restart of the task the core starts with fresh books."""
+    said: list[Event] = []
+
+    async def main(loop: VirtualLoop) -> None:
+        connector = _connector(said.append, loop.now_ns)
+        for _ in range(2):
+            running = asyncio.create_task(connector.run())
+            await asyncio.sleep(1)
+            running.cancel()
+        await connector.close()
+
+    run_virtual(main)
+    connected = [n for n, event in enumerate(said) if isinstance(event, VenueConnected)]
+    assert len(connected) == 2
+    assert sum(isinstance(event, BookSnapshot) for event in said[connected[1] :]) == 2
+
+
+def test_failure_of_the_venue_ends_run() -> None:
+    """A bug inside a timer does not disappear in the loop: `run` raises it, and so does the next command."""
+    seen = 0
+
+    def emit(event: Event) -> None:
+        nonlocal seen
+        seen += 1
+        if seen > 20:
+            raise RuntimeError("inbox broken")
+
+    async def main(loop: VirtualLoop) -> None:
+        connector = _connector(emit, loop.now_ns)
+        with pytest.raises(RuntimeError, match="inbox broken"):
+            await connector.run()
+        with pytest.raises(RuntimeError, match="inbox broken"):
+            await connector.send([approved(place(1, Side.BUY, 1, 10, symbol=BTC))])
+        await connector.close()
+
+    run_virtual(main)
+
+
+def test_market_can_be_driven_without_a_loop() -> None:
+    """Backtests take the machine itself; its instruments are the connector's."""
+    connector = _connector(lambda event: None, lambda: 0)
+    assert isinstance(connector, EmbeddedVenue)
+    assert [instrument.id for instrument in connector.instruments()] == ["sim:BTC-USDT", "sim:ETH-USDT"]
+    venue = connector.virtual()
+    assert [event.ts_local_ns for event in venue.advance(7 * MS)] == [7 * MS, 7 * MS]
+    assert connector.capabilities.simulated
+
+
+def test_settings_of_a_symbol_nobody_trades_are_refused() -> None:
+    """A misspelt symbol would otherwise be silently ignored."""
+    with pytest.raises(ConfigError, match="BTC-USD belongs to no market; there are BTC-USDT, ETH-USDT"):
+        _connector(lambda event: None, lambda: 0, SimSettings(symbols={"BTC-USD": SymbolSettings()}))
