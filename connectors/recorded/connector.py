@@ -1,15 +1,15 @@
 """`RecordedConnector`: market data from a wire recording, read by the venue's own translator.
 
-For `run` it plays in real time (or `speed` times as fast) on the recording's own clock: the application starts its clock
-at `starts_at_ns` and runs it `speed` times as fast as the wall. For backtests `events` hands out the whole recording
-without a loop. Times are the recording's in both. It takes no orders: `paper` executes those.
+For `run` it plays in real time, or `speed` times as fast, on the recording's own clock: the application starts its
+clock at `starts_at_ns` and runs it `speed` times as fast as the wall. For backtests `events` hands out the whole
+recording without a loop. Times are the recording's in both. It takes no orders: `paper` executes those.
 """
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -91,7 +91,7 @@ class RecordedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 class RecordedConnector:
     """A `Connector` for `run` and a `RecordedFeed` for backtests, over one file."""
 
-    Settings = RecordedSettings
+    Settings: ClassVar[type[msgspec.Struct]] = RecordedSettings
     capabilities = Capabilities()
 
     def __init__(self, context: ConnectorContext, settings: RecordedSettings) -> None:

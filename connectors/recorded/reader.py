@@ -191,7 +191,7 @@ def _settle(lines: list[bytes], index: int, ts_local_ns: int, last_ns: int) -> t
     if ts_local_ns < last_ns:
         return last_ns, "time steps back; the time before it is used"
     following_ns = _time(lines[index + 1].partition(b" ")[0]) if index + 1 < len(lines) else 0
-    if ts_local_ns > last_ns + _JUMP_NS and following_ns and last_ns <= following_ns < ts_local_ns:
+    if following_ns and last_ns <= following_ns < ts_local_ns - _JUMP_NS:
         return last_ns or following_ns, "time leaps ahead and back; the time before it is used"
     return ts_local_ns, ""
 

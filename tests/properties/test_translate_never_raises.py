@@ -1,0 +1,68 @@
+"""Law of the wire: whatever bytes arrive, a translator answers with events or counts a problem, and never raises."""
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connectors.binance.translate import BinanceSpotTranslator, BinanceUsdmTranslator
+from mm_daemon.domain.book import OrderBook
+from mm_daemon.domain.events import BookDelta, BookInvalidated, BookSnapshot, Event
+from tests.unit.connectors.binance.frames import depth, futures, running, snapshot, spot, top, trade
+
+Translator = BinanceUsdmTranslator | BinanceSpotTranslator
+
+GOOD = [
+    depth(30, 40, 20),
+    depth(31, 40, 30, bids=[], asks=[["100.3", "0.000"]] * 5),
+    depth(21, 29, symbol="ETHUSDT"),
+    snapshot(25),
+    trade(7),
+    top(44),
+    b'{"stream":"btcusdt@bookTicker","data":{"u":1,"s":"BTCUSDT","b":"100.00","B":"1","a":"100.1","A":"2"}}',
+    b'{"result":null,"id":1}',
+]
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """A good frame with a few bytes changed, cut out, doubled or put in, perhaps cut short."""
+    frame = bytearray(draw(st.sampled_from(GOOD)))
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, len(frame)))
+        width = draw(st.integers(0, 8))
+        put = draw(st.sampled_from([b"", b'"', b"0", b"9" * 25, b"-", b"NaN", b"e9", b"[", b"}", b"null", b"\xff"]))
+        frame[at : at + width] = put
+    return bytes(frame[: draw(st.integers(0, len(frame)))] if draw(st.booleans()) else frame)
+
+
+@pytest.mark.parametrize("make", [running, futures, spot])
+@settings(max_examples=150)
+@given(st.lists(st.one_of(st.binary(max_size=200), damaged(), st.sampled_from(GOOD)), max_size=8))
+def test_no_bytes_raise(make: Callable[[], Translator], feed: list[bytes]) -> None:
+    """And what comes out fits the journal and a book: encodable, in local time, whole or said to be void."""
+    translator, book = make(), OrderBook()
+    for ts_local_ns, frame in enumerate(feed, start=1):
+        events = translator.translate(frame, ts_local_ns)
+        for event in events:
+            assert msgspec.msgpack.decode(msgspec.msgpack.encode(event), type=Event) == event
+            assert event.ts_local_ns == ts_local_ns
+            book.apply(event)
+            if isinstance(event, BookDelta | BookSnapshot):
+                assert all(ticks > 0 and lots >= 0 for ticks, lots in event.bids + event.asks)
+            elif isinstance(event, BookInvalidated):
+                assert not book.trusted
+
+
+@settings(max_examples=100)
+@given(damaged())
+def test_a_changed_depth_frame_never_goes_unnoticed(frame: bytes) -> None:
+    """After it the book stands with exactly what the frame says, or it is void, or the next frame shows the loss."""
+    translator = running()
+    (events, problems), ignored = (
+        (translator.translate(frame, 1), sum(translator.problems.values())),
+        translator.ignored,
+    )
+    assert events or problems or ignored

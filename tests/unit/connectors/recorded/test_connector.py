@@ -1,0 +1,223 @@
+"""The recorded connector: a whole file at once for backtests, in its own time for runs, and no orders."""
+
+import asyncio
+import gzip
+import selectors
+from collections.abc import Callable, Coroutine
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.binance.translate import BinanceUsdmTranslator
+from connectors.recorded.connector import InstrumentSettings, RecordedConnector, RecordedSettings
+from mm_daemon.domain.decisions import AmendOrder, CancelAll, CancelOrder, Command, PlaceOrder, Reason
+from mm_daemon.domain.errors import ConfigError
+from mm_daemon.domain.events import (
+    BookDelta,
+    BookSnapshot,
+    Event,
+    OrderAmendRejected,
+    OrderCancelRejected,
+    OrderRejected,
+    PublicTrade,
+    TopOfBook,
+    VenueConnected,
+)
+from mm_daemon.domain.instrument import Venue, instrument_id
+from mm_daemon.domain.orders import ClientOrderId, Side
+from mm_daemon.ports.connector import Connector, ConnectorContext, RecordedFeed
+from tests.approval import approved
+from tests.shared import shared_file
+from tests.unit.connectors.binance.frames import depth, snapshot, top, trade
+
+START = 1_700_000_000_000_000_000
+MS = 1_000_000
+VENUE = Venue("binance-usdm")
+BTC = instrument_id(VENUE, "BTCUSDT")
+CONTRACT = InstrumentSettings(
+    base="BTC",
+    quote="USDT",
+    tick=Decimal("0.1"),
+    lot=Decimal("0.001"),
+    min_notional=Decimal(100),
+    maker_fee_bps=2,
+    taker_fee_bps=-0.5,
+)
+
+
+def write(path: Path, *frames: tuple[int, bytes]) -> Path:
+    """A recording of frames at milliseconds after the start."""
+    path.write_bytes(gzip.compress(b"".join(b"%d %s\n" % (START + at_ms * MS, frame) for at_ms, frame in frames)))
+    return path
+
+
+def small(tmp_path: Path) -> Path:
+    return write(
+        tmp_path / "small.gz",
+        (0, depth(11, 20, 10)),
+        (10, trade(7)),
+        (20, snapshot(15)),
+        (1000, top(21)),
+        (2500, depth(21, 30, 20)),
+    )
+
+
+class VirtualTime:
+    """A clock that a loop moves on whenever nothing is ready: the loop's time is the recording's."""
+
+    def __init__(self) -> None:
+        self.elapsed_s = 0.0
+        self.speed = 1.0
+
+    def now_ns(self) -> int:
+        return START + round(self.elapsed_s * self.speed * 1e9)
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        clock = self
+
+        class Selector(selectors.DefaultSelector):
+            def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+                clock.elapsed_s += timeout or 0.0
+                return super().select(0)
+
+        class Loop(asyncio.SelectorEventLoop):
+            def time(self) -> float:
+                return clock.elapsed_s
+
+        loop = Loop(Selector())
+        try:
+            loop.run_until_complete(work)
+        finally:
+            loop.close()
+
+
+def connector(
+    path: Path,
+    emit: Callable[[Event], None] = lambda _event: None,
+    clock: VirtualTime | None = None,
+    **settings: Any,
+) -> RecordedConnector:
+    context = ConnectorContext(
+        venue=VENUE,
+        symbols=("BTCUSDT",),
+        emit=emit,
+        now_ns=(clock or VirtualTime()).now_ns,
+        translator=lambda name: {"binance-usdm": BinanceUsdmTranslator}[name],
+    )
+    given = {"translator": "binance-usdm", "instruments": {"BTCUSDT": CONTRACT}, **settings}
+    return RecordedConnector(context, RecordedSettings(path=path, **given))
+
+
+def test_whole_recording_comes_as_events_in_local_order(tmp_path: Path) -> None:
+    """Frames are counted, used or not, and a second reading is the same."""
+    feed = connector(small(tmp_path))
+    assert isinstance(feed, RecordedFeed)
+    events = list(feed.events())
+    assert [type(event) for event in events] == [PublicTrade, BookSnapshot, BookDelta, TopOfBook, BookDelta]
+    assert [event.ts_local_ns for event in events] == [START + ms * MS for ms in (10, 20, 20, 1000, 2500)]
+    assert feed.frames == 5
+    assert list(feed.events()) == events
+    assert (feed.frames, feed.problems, feed.damage) == (5, {}, [])
+
+
+def test_contract_comes_from_the_settings(tmp_path: Path) -> None:
+    """Recordings carry none; fees in bps become parts per million, rebates negative."""
+    (contract,) = connector(small(tmp_path)).instruments()
+    assert (contract.id, contract.tick, contract.min_notional) == (BTC, Decimal("0.1"), Decimal(100))
+    assert (contract.maker_fee_ppm, contract.taker_fee_ppm) == (200, -50)
+
+
+@pytest.mark.parametrize(
+    ("streams", "kinds"),
+    [
+        (("depth",), {BookSnapshot, BookDelta}),
+        (("trade",), {PublicTrade}),
+        (("trade", "bookTicker"), {PublicTrade, TopOfBook}),
+    ],
+)
+def test_only_the_chosen_streams_are_handed_on(tmp_path: Path, streams: tuple[str, ...], kinds: set[type]) -> None:
+    """All frames are still read."""
+    feed = connector(small(tmp_path), streams=streams)
+    assert {type(event) for event in feed.events()} == kinds
+    assert feed.frames == 5
+
+
+@pytest.mark.parametrize("speed", [1.0, 10.0])
+def test_run_plays_each_event_at_its_own_time(tmp_path: Path, speed: float) -> None:
+    """On a clock that starts at the first frame and runs `speed` times as fast; ends with the file."""
+    clock, emitted, seen_ms = VirtualTime(), list[Event](), list[float]()
+
+    def emit(event: Event) -> None:
+        emitted.append(event)
+        seen_ms.append(round(clock.elapsed_s * 1000))
+
+    played = connector(small(tmp_path), emit, clock, speed=speed)
+    clock.speed = played.speed
+    assert played.starts_at_ns == START
+    clock.run(played.run())
+    assert isinstance(emitted[0], VenueConnected)
+    assert emitted[1:] == list(played.events())
+    due_ms = [0, 10, 20, 20, 1000, 2500]
+    assert all(0 <= seen - due / speed <= 2 for seen, due in zip(seen_ms, due_ms, strict=True))
+
+
+def test_orders_are_refused_never_swallowed(tmp_path: Path) -> None:
+    """Paper executes them; here each one is answered."""
+    emitted: list[Event] = []
+    recorded: Connector = connector(small(tmp_path), emitted.append)
+    ours = ClientOrderId(1)
+    commands: list[Command] = [
+        PlaceOrder(BTC, ours, Side.BUY, 0, 1000, 5, (Reason.NEW_QUOTE,)),
+        AmendOrder(BTC, ours, 1001, 5, (Reason.TOO_PASSIVE,)),
+        CancelOrder(BTC, ours, (Reason.SHUTDOWN,)),
+        CancelAll(VENUE, (Reason.SHUTDOWN,)),
+    ]
+    VirtualTime().run(recorded.send([approved(command, START) for command in commands]))
+    assert [type(event) for event in emitted] == [OrderRejected, OrderAmendRejected, OrderCancelRejected]
+    assert "paper" in emitted[0].text  # type: ignore[union-attr]
+
+
+def test_missing_file_and_missing_definition_say_what_to_do(tmp_path: Path) -> None:
+    """Configuration errors, before anything is started."""
+    with pytest.raises(ConfigError, match=r"nowhere\.gz"):
+        connector(tmp_path / "nowhere.gz")
+    with pytest.raises(ConfigError, match=r"no definition of BTCUSDT.*instruments\.BTCUSDT"):
+        connector(small(tmp_path), instruments={"ETHUSDT": CONTRACT})
+
+
+def test_damage_is_told_apart_from_frames_without_meaning(tmp_path: Path) -> None:
+    """Frames that cannot be read are named by line; replies are no damage."""
+    path = write(
+        tmp_path / "damaged.gz",
+        (0, depth(11, 20, 10)),
+        (1, b'{"result":null,"id":1}'),
+        (2, b"{rubbish"),
+        (3, snapshot(15)),
+        (4, depth(21, 30, 20)[:-20]),
+        (5, trade(7)),
+    )
+    feed = connector(path)
+    assert [type(event).__name__ for event in feed.events()] == [
+        "BookSnapshot",
+        "BookDelta",
+        "BookInvalidated",
+        "PublicTrade",
+    ]
+    assert [damage.line for damage in feed.damage] == [3, 5]
+    assert feed.problems == {"malformed": 2, "recording_damage": 2}
+    assert feed.notes == [f"{path}: line 3: frame cannot be read", f"{path}: line 5: frame cannot be read"]
+
+
+def test_the_real_recording_is_read_to_its_last_frame() -> None:
+    """All 93,954 frames, no problem, no damage, time never back."""
+    feed = connector(shared_file("data/binance-usdm-btcusdt-20240808.gz"))
+    last_ns, counts = 0, dict[str, int]()
+    for event in feed.events():
+        assert event.ts_local_ns >= last_ns
+        last_ns = event.ts_local_ns
+        counts[type(event).__name__] = counts.get(type(event).__name__, 0) + 1
+    assert feed.frames == 93_954
+    assert counts == {"BookDelta": 6547, "BookSnapshot": 1, "PublicTrade": 21_313, "TopOfBook": 66_089}
+    assert (feed.problems, feed.damage) == ({}, [])
