@@ -328,11 +328,18 @@ class SimulatedVenue:
             return
         bid_ticks, ask_ticks = book.bid_ticks, book.ask_ticks
         crossed = False
+        touch_only = isinstance(event, TopOfBook)
         for resting in market.resting:
-            self._report(market, resting, event, gap=gap)
             order = resting.order
-            if order.ticks >= ask_ticks if order.side is Side.BUY else order.ticks <= bid_ticks:
-                crossed = True
+            if order.side is Side.BUY:
+                if touch_only and order.ticks < bid_ticks:
+                    continue  # behind the touch: this stream says nothing of our level
+                crossed = crossed or order.ticks >= ask_ticks
+            else:
+                if touch_only and order.ticks > ask_ticks:
+                    continue
+                crossed = crossed or order.ticks <= bid_ticks
+            self._report(market, resting, event, gap=gap)
         if crossed:
             self._on_crossed(market)
 
@@ -350,10 +357,6 @@ class SimulatedVenue:
             return
         if event.update_id <= resting.reported_id:
             return
-        if isinstance(event, TopOfBook):
-            best = book.bid_ticks if order.side is Side.BUY else book.ask_ticks
-            if order.side * (best - order.ticks) > 0:
-                return
         lots = book.lots_at(order.side, order.ticks)
         if lots != resting.queue.level_lots:
             if not lots and market.front_at(order.side, order.ticks) == FRONT_UNKNOWN:
