@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm_daemon.domain.errors import GridError
-from mm_daemon.domain.instrument import SignificantFigures, ceil_ticks, floor_ticks, grid_ceil, grid_floor
+from mm_daemon.domain.instrument import SignificantFigures, ceil_ticks, floor_ticks, grid_ceil, grid_floor, to_units
 from mm_daemon.testkit import builders
 
 
@@ -17,7 +17,9 @@ def test_price_text_becomes_exact_ticks():
     assert ticks["61800.20"] == ticks["61800.2"] == ticks["6.18002E4"] == 618002
 
 
-@pytest.mark.parametrize("text", ["NaN", "Infinity", "-1.0", "0", "0.05", "", "abc", "1e400", "1e999999999999", "9" * 65, "1,5"])
+@pytest.mark.parametrize(
+    "text", ["NaN", "Infinity", "-1.0", "0", "0.05", "", "abc", "1e400", "1e999999999999", "9" * 65, "1,5"]
+)
 def test_text_that_is_no_price_on_the_grid_is_refused(text):
     """Not finite, not positive, between two ticks or no number: a GridError that names the text."""
     ticks = builders.instrument(tick="0.1").ticks_of()
@@ -42,6 +44,22 @@ def test_smallest_order_respects_the_notional_minimum():
     """100 USDT at 61,800.0 is 0.001619 BTC, so two lots of 0.001."""
     contract = builders.instrument(tick="0.1", lot="0.001", min_notional="100")
     assert contract.min_lots_at(618000) == 2
+
+
+@given(
+    st.from_regex(r"[0-9]{0,6}\.?[0-9]{0,9}(e-?[0-9])?", fullmatch=True),
+    st.sampled_from(["10", "1", "0.1", "0.5", "0.00001"]),
+)
+def test_remembered_text_means_what_exact_arithmetic_says(text, step):
+    """The memo's short cut for plain digits agrees with Decimal, refusals included."""
+    memo = builders.instrument(lot=step).lots_of()
+    try:
+        expected = to_units(text, Decimal(step))
+    except GridError:
+        with pytest.raises(GridError):
+            memo[text]
+    else:
+        assert memo[text] == expected
 
 
 @given(st.integers(1, 10**9), st.integers(1, 7), st.integers(0, 6))
