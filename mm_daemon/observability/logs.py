@@ -157,6 +157,7 @@ class _ForPeople:
         clock = entry.pop("ts")[11:23]
         event = str(entry.pop("event"))
         name = str(entry.pop("symbol", None) or entry.pop("venue", None) or "")
+        trace = entry.pop("error", None)
         text = entry.pop("text", None)
         repeated = entry.pop("repeated", 0)
         if text is None:
@@ -166,6 +167,8 @@ class _ForPeople:
         if repeated:
             text = f"{text} (and {repeated} more like it)"
         line = f"{clock} {name:<{_NAME_WIDTH}} {text}"
+        if trace:
+            line = f"{line}\n{str(trace).rstrip()}"
         if self._colour and level in _COLOURS:
             line = f"{_COLOURS[level]}{line}\x1b[0m"
         return line

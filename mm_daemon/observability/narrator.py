@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 
 from mm_daemon.core.market import MarketState
 from mm_daemon.domain.decisions import Action, Decision, DecisionsChanged, PlaceOrder, Reason, Refusal, Turn
+from mm_daemon.domain.errors import DomainError
 from mm_daemon.domain.events import (
     CommandOutcomeUnknown,
     Event,
@@ -30,6 +31,7 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import Instrument, InstrumentId
 from mm_daemon.domain.money import from_pair, to_text
 from mm_daemon.domain.orders import Side
+from mm_daemon.engine.units import annual_vol_to_bps
 from mm_daemon.observability.summary import Tally, market_summary, money
 
 _NS_PER_MS = 1_000_000
@@ -111,7 +113,12 @@ class Narrator:
     def opening(self, now_ns: int) -> None:
         """What the model would quote at the configured volatility: half-spread and skew per market (MODELS 0.2)."""
         for market in self._markets.values():
-            spread = market.engine.spread(market.engine.sigma_bps, now_ns)
+            try:
+                spread = market.engine.spread(annual_vol_to_bps(market.parameters.quoting.volatility), now_ns)
+            except DomainError as error:
+                text = f"cannot be priced with these parameters, so nothing will be quoted: {error}"
+                self._log.warning("pricing", symbol=market.instrument.symbol, text=text)
+                continue
             limits, size = market.parameters.limits, market.parameters.order_lots
             most_orders = max(limits.max_position_lots, -limits.min_position_lots) / size
             furthest_bps = spread.skew_bps * most_orders

@@ -71,7 +71,7 @@ def market_summary(market: MarketState, tally: Tally) -> tuple[str, dict[str, An
         f"bid {bid or '-'} ask {ask or '-'} | position {held} {contract.base} | "
         f"P&L {parts['pnl']} {contract.quote} (spread {parts['pnl_spread']}, inventory {parts['pnl_inventory']}, "
         f"fees {parts['pnl_fees']}, funding {parts['pnl_funding']}) | "
-        f"{tally.fills} fills | quoting both sides {tally.uptime:.1%}"
+        f"{tally.fills} {'fill' if tally.fills == 1 else 'fills'} | quoting both sides {tally.uptime:.1%}"
     )
     fields = {
         "bid": bid,

@@ -12,15 +12,16 @@ import gc
 import os
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TextIO
 
 import msgspec
 from structlog.typing import FilteringBoundLogger
 
 import mm_daemon
+from mm_daemon import registry
 from mm_daemon.config.build import core_parameters
 from mm_daemon.config.schema import Config
 from mm_daemon.core.trading_core import TradingCore
@@ -40,6 +41,7 @@ from mm_daemon.journal import client_ids
 from mm_daemon.journal.log import JournalWriter
 from mm_daemon.observability.logs import catch_third_parties, open_log, utc_text
 from mm_daemon.observability.narrator import Narrator
+from mm_daemon.ports.connector import Connector
 from mm_daemon.runtime.clock import Clock
 from mm_daemon.runtime.core_loop import CoreLoop
 from mm_daemon.runtime.gateway import OrderGateway
@@ -62,6 +64,7 @@ EXIT_NOT_CONFIRMED = 81
 
 _CORE_LOOP = "core loop"
 _VENUE = "venue "
+_NS_PER_MS = 1_000_000
 _SYNC_S = 1.0
 _CLOSE_S = 2.0
 _SPARE_IDS = 1024
@@ -80,18 +83,31 @@ def run(config: Config, *, paper: bool, duration_s: float | None) -> int:
     else:
         new_loop = asyncio.new_event_loop
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        return runner.run(_Daemon(config, paper=paper, duration_s=duration_s).run())
+        daemon = Daemon(config, paper=paper, duration_s=duration_s)
+        catch_third_parties(daemon.log)
+        return runner.run(daemon.run())
 
 
-class _Daemon:
+class Daemon:
     """One run: everything it is made of, wired in `run`."""
 
-    def __init__(self, config: Config, *, paper: bool, duration_s: float | None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        paper: bool,
+        duration_s: float | None,
+        clock: Clock | None = None,
+        connector_named: Callable[[str], Callable[..., Connector]] = registry.connector,
+        log_to: TextIO = sys.stderr,
+    ) -> None:
+        """`clock`, `connector_named` and `log_to` are what a simulated day replaces."""
         self._config = config
         self._paper = paper or config.mode == "paper"
         self._duration_s = duration_s
-        self._clock = Clock()
-        self._log = _open_log(config, self._clock.now_ns)
+        self._clock = clock or Clock()
+        self._connector_named = connector_named
+        self.log = _open_log(config, log_to, self._clock.now_ns)
         self._inbox = Inbox()
         self._stop = StopRequest(config.runtime.stop_timeout_s)
         self._clean = False
@@ -112,15 +128,16 @@ class _Daemon:
             emit=self._inbox.put,
             now_ns=self._clock.now_ns,
             state_dir=state.path,
+            connector_named=self._connector_named,
         )
         try:
-            await self._start(state)
+            try:
+                await self._start(state)
+            except (ConfigError, UsageError):
+                raise
+            except Exception as error:  # nothing was quoted yet: say why we cannot start
+                return self._failed("cannot start", error)
             return await self._live()
-        except (ConfigError, UsageError):
-            raise
-        except MmError as error:
-            self._log.critical("failed", text=str(error), exit_code=error.exit_code)
-            return error.exit_code
         finally:
             await self._close_venues()
 
@@ -133,14 +150,14 @@ class _Daemon:
         capabilities = {venue: connector.capabilities for venue, connector in self._connectors.items()}
         parameters = core_parameters(self._config, instruments, capabilities)
         self._ids_file = state.client_ids
-        first_id, self._ids_end = client_ids.reserve(self._ids_file, _wall_ms())
+        first_id, self._ids_end = client_ids.reserve(self._ids_file, self._clock.wall_ns() // _NS_PER_MS)
         parameters = msgspec.structs.replace(parameters, first_client_id=first_id)
         self._core = TradingCore(parameters)
-        self._journal = JournalWriter(state.journals / f"{utc_text(time.time_ns()).replace(':', '')}.journal")
+        self._journal = JournalWriter(state.journals / f"{utc_text(self._clock.wall_ns()).replace(':', '')}.journal")
         self._gateway = OrderGateway(
             self._connectors, emit=self._inbox.put, now_ns=self._clock.now_ns, report=self._venue_trouble
         )
-        self._narrator = Narrator(self._core.markets, self._log)
+        self._narrator = Narrator(self._core.markets, self.log)
         self._loop = CoreLoop(
             self._core,
             inbox=self._inbox,
@@ -157,7 +174,7 @@ class _Daemon:
 
     def _say_hello(self) -> None:
         mode = "paper" if self._paper else "live"
-        self._log.info(
+        self.log.info(
             "starting",
             version=mm_daemon.__version__,
             mode=mode,
@@ -232,23 +249,23 @@ class _Daemon:
             self._stop,
             emit=self._inbox.put,
             now_ns=self._clock.now_ns,
-            log=self._log,
+            log=self.log,
         )
         self._inbox.put(RunEnded(self._clock.now_ns(), self._stop.reason, self._clean))
 
     def _after_turn(self, turn: Turn, urgent: Sequence[Event]) -> None:
         if self._core.last_client_id + _SPARE_IDS > self._ids_end:
-            _, self._ids_end = client_ids.reserve(self._ids_file, _wall_ms())
+            _, self._ids_end = client_ids.reserve(self._ids_file, self._clock.wall_ns() // _NS_PER_MS)
         self._narrator.observe(turn, urgent)
 
     # What the parts report
 
     def _child_restarts(self, name: str, error: Exception, pause_s: float) -> None:
         text = f"{name} failed and starts again in {pause_s:.1f} s: {type(error).__name__}: {error}"
-        self._log.warning("restart", task=name, pause_s=round(pause_s, 3), text=text, error=_trace(error))
+        self.log.warning("restart", task=name, pause_s=round(pause_s, 3), text=text, error=_trace(error))
 
     def _child_given_up(self, name: str, error: Exception) -> None:
-        self._log.error("given_up", task=name, text=f"{name} is given up: {error}", error=_trace(error))
+        self.log.error("given_up", task=name, text=f"{name} is given up: {error}", error=_trace(error))
         if name.startswith(_VENUE):
             self._weather = error if isinstance(error, MmError) else VenueUnreachable(f"{name} is lost: {error}")
             self._venue_gone(name, str(error))
@@ -268,15 +285,15 @@ class _Daemon:
             self._stop.ask(cause)
 
     def _venue_trouble(self, venue: Venue, text: str) -> None:
-        self._log.warning("venue_trouble", venue=venue, text=text)
+        self.log.warning("venue_trouble", venue=venue, text=text)
 
     def _market_lost(self, instrument: InstrumentId) -> None:
         text = "the core is too late for this market: its book waits for the next snapshot"
-        self._log.error("overflow", symbol=instrument.partition(":")[2], text=text)
+        self.log.error("overflow", symbol=instrument.partition(":")[2], text=text)
 
     def _orders_lost(self, venue: Venue) -> None:
         self._weather = CoreError(f"order events of {venue} were lost: the core is too late")
-        self._log.critical("overflow", venue=venue, text=str(self._weather))
+        self.log.critical("overflow", venue=venue, text=str(self._weather))
         self._stop.ask("order lane overflow")
 
     # Ending
@@ -287,12 +304,12 @@ class _Daemon:
         try:
             self._journal.close()
         except JournalError as error:
-            self._log.critical("failed", text=str(error), exit_code=error.exit_code)
+            self.log.critical("failed", text=str(error), exit_code=error.exit_code)
             return error.exit_code
         exit_code = self._exit_code()
         left = "no open orders" if self._clean else "orders may still be open: look at the venue"
         text = f"stopped ({self._stop.reason}): {left}; {self._loop.events} events; journal {self._journal.path}"
-        (self._log.info if exit_code == EXIT_CLEAN else self._log.error)(
+        (self.log.info if exit_code == EXIT_CLEAN else self.log.error)(
             "stopped",
             reason=self._stop.reason,
             confirmed=self._clean,
@@ -313,19 +330,22 @@ class _Daemon:
 
     async def _die(self, error: Exception) -> int:
         """Something that must not fail has failed. All tasks are gone; cancel at the venues without the core."""
-        exit_code = error.exit_code if isinstance(error, MmError) else EXIT_BUG
-        self._log.critical(
-            "failed",
-            text=f"stopping at once: {type(error).__name__}: {error}",
-            exit_code=exit_code,
-            error=_trace(error),
-        )
-        await cancel_without_core(self._connectors, self._log)
+        exit_code = self._failed("stopping at once", error)
+        await cancel_without_core(self._connectors, self.log)
         try:
             self._journal.close()
         except JournalError as journal_error:
-            self._log.critical("failed", text=str(journal_error), exit_code=exit_code)
+            self.log.critical("failed", text=str(journal_error), exit_code=exit_code)
         return exit_code
+
+    def _failed(self, what: str, error: Exception) -> int:
+        """Say it, with the place in the code when it is our bug; the exit code."""
+        if isinstance(error, MmError):
+            self.log.critical("failed", text=f"{what}: {error}", exit_code=error.exit_code)
+            return error.exit_code
+        text = f"{what}: {type(error).__name__}: {error}"
+        self.log.critical("failed", text=text, exit_code=EXIT_BUG, error=_trace(error))
+        return EXIT_BUG
 
     async def _close_venues(self) -> None:
         for venue, connector in self._connectors.items():
@@ -333,26 +353,20 @@ class _Daemon:
                 async with asyncio.timeout(_CLOSE_S):
                     await connector.close()
             except Exception as error:  # the process ends anyway: say it and close the next one
-                self._log.warning("close_failed", venue=venue, text=f"closing failed: {type(error).__name__}: {error}")
+                self.log.warning("close_failed", venue=venue, text=f"closing failed: {type(error).__name__}: {error}")
 
 
-def _open_log(config: Config, now_ns: Callable[[], int]) -> FilteringBoundLogger:
-    terminal = sys.stderr.isatty()
-    log = open_log(
-        sys.stderr,
+def _open_log(config: Config, stream: TextIO, now_ns: Callable[[], int]) -> FilteringBoundLogger:
+    terminal = stream.isatty()
+    return open_log(
+        stream,
         people=config.log.format == "console" or (config.log.format == "auto" and terminal),
         now_ns=now_ns,
         level=config.log.level,
         secrets=[text for venue in config.venues.values() for text in venue.secrets.values()],
         colour=terminal and "NO_COLOR" not in os.environ,
     )
-    catch_third_parties(log)
-    return log
 
 
 def _trace(error: Exception) -> str:
     return "".join(traceback.format_exception(error))
-
-
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000

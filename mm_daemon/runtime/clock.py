@@ -17,7 +17,7 @@ NS_PER_S = 1_000_000_000
 class Clock:
     """Time as `start + (monotonic - monotonic at start) * speed`."""
 
-    __slots__ = ("_anchor_ns", "_monotonic_ns", "_start_ns", "speed")
+    __slots__ = ("_anchor_ns", "_monotonic_ns", "_start_ns", "speed", "wall_ns")
 
     def __init__(
         self,
@@ -25,6 +25,8 @@ class Clock:
         wall_ns: Callable[[], int] = time.time_ns,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
+        self.wall_ns = wall_ns
+        """The system's own clock, whatever the feed's time is: for file names and client ids."""
         self._monotonic_ns = monotonic_ns
         self.speed = 1.0
         self._start_ns = wall_ns()

@@ -2,11 +2,14 @@
 
 In paper mode a connector whose orders would leave this process is never handed to the daemon itself: the registry's
 `paper` connector takes its market data and executes here. It is given the inner connector, so it imports no venue.
+Called by `runtime/app.py`.
 """
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
+
+import msgspec
 
 from mm_daemon import registry
 from mm_daemon.config.schema import Config, VenueConfig
@@ -17,6 +20,29 @@ from mm_daemon.ports.connector import Connector, ConnectorContext
 from mm_daemon.runtime.clock import Clock
 
 
+class PaperConnector(Connector, Protocol):
+    """What a connector offers that is put around another one to execute its orders here."""
+
+    @property
+    def inner(self) -> Connector: ...
+
+    def receive(self, event: Event) -> None:
+        """An event of the inner connector."""
+        ...
+
+
+class _Relay:
+    """Where a connector's events go: to the daemon, or to the paper connector that was put around it afterwards."""
+
+    __slots__ = ("to",)
+
+    def __init__(self, to: Callable[[Event], None]) -> None:
+        self.to = to
+
+    def emit(self, event: Event) -> None:
+        self.to(event)
+
+
 def build_connectors(
     config: Config,
     *,
@@ -24,6 +50,7 @@ def build_connectors(
     emit: Callable[[Event], None],
     now_ns: Callable[[], int],
     state_dir: Path,
+    connector_named: Callable[[str], Callable[..., Connector]],
 ) -> dict[Venue, Connector]:
     """One connector for each venue that has a market. Raises ConfigError when one cannot be had."""
     connectors: dict[Venue, Connector] = {}
@@ -39,17 +66,27 @@ def build_connectors(
                 secrets=settings.secrets,
                 translator=registry.translator,
             )
-            connectors[venue] = _connector(config, settings, context, paper=paper)
+            connectors[venue] = _connector(config, settings, context, connector_named, paper=paper)
     return connectors
 
 
-def _connector(config: Config, settings: VenueConfig, context: ConnectorContext, *, paper: bool) -> Connector:
-    make = cast("Callable[..., Connector]", registry.connector(settings.connector))
-    inner = make(context, settings.settings)
+def _connector(
+    config: Config,
+    settings: VenueConfig,
+    context: ConnectorContext,
+    connector_named: Callable[[str], Callable[..., Connector]],
+    *,
+    paper: bool,
+) -> Connector:
+    relay = _Relay(context.emit)
+    make = connector_named(settings.connector)
+    inner = make(msgspec.structs.replace(context, emit=relay.emit), settings.settings)
     if not paper or inner.capabilities.simulated:
         return inner
-    wrap = cast("Callable[..., Connector]", registry.connector("paper"))
-    return wrap(context, config.paper, inner)
+    wrap = cast("Callable[..., PaperConnector]", connector_named("paper"))
+    wrapped = wrap(context, config.paper, inner)
+    relay.to = wrapped.receive
+    return wrapped
 
 
 def move_to_feed_time(clock: Clock, connectors: Mapping[Venue, Connector]) -> None:

@@ -5,6 +5,7 @@ happen again, and it says so instead of hanging. Threads and sockets have no pla
 """
 
 import asyncio
+import math
 import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -20,22 +21,26 @@ class _Jump(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise RuntimeError("virtual time stands still: every task waits and no timer is set")
-        self.loop.virtual_s += max(0.0, timeout)
+        if timeout > 0.0:
+            self.loop.elapsed_ns += math.ceil(timeout * 1e9)
         return []
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    def __init__(self, start_s: float = 0.0) -> None:
-        self.virtual_s = start_s
+    """Its own time starts at zero, so that a float keeps the nanoseconds; `now_ns` counts from `start_ns`."""
+
+    def __init__(self, start_ns: int = 0) -> None:
+        self.start_ns = start_ns
+        self.elapsed_ns = 0
         jump = _Jump()
         jump.loop = self
         super().__init__(jump)
 
     def time(self) -> float:
-        return self.virtual_s
+        return self.elapsed_ns / 1e9
 
     def now_ns(self) -> int:
-        return round(self.virtual_s * 1e9)
+        return self.start_ns + self.elapsed_ns
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> "asyncio.Future[T]":  # type: ignore[override]
         future: asyncio.Future[T] = self.create_future()
@@ -46,9 +51,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return future
 
 
-def run_virtual(main: Callable[[VirtualLoop], Coroutine[Any, Any, T]], start_s: float = 1_000_000.0) -> T:
+def run_virtual(main: Callable[[VirtualLoop], Coroutine[Any, Any, T]], start_ns: int = 1_700_000_000 * 10**9) -> T:
     """Run `main(loop)` to its end on a fresh virtual loop."""
-    with asyncio.Runner(loop_factory=lambda: VirtualLoop(start_s)) as runner:
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(start_ns)) as runner:
         loop = runner.get_loop()
         assert isinstance(loop, VirtualLoop)
         return runner.run(main(loop))

@@ -64,11 +64,11 @@ def test_secrets_never_appear() -> None:
         paper.log.error(
             "venue_failed", text="GET /?key=hunter2 refused", error=ValueError("bad key hunter2"), api_key="k"
         )
-        (line,) = paper.lines()
-        assert "hunter2" not in line
-        assert "[redacted]" in line
+        lines = paper.lines()
+        assert "hunter2" not in "".join(lines)
+        assert "[redacted]" in lines[0]
         if not people:
-            assert json.loads(line)["api_key"] == "[redacted]"
+            assert json.loads(lines[0])["api_key"] == "[redacted]"
 
 
 def test_repeated_warning_is_written_once_and_counted() -> None:

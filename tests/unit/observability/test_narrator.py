@@ -138,7 +138,7 @@ def test_summary_adds_up_and_knows_the_uptime() -> None:
     watched.narrator.summary(watched.now_ns)
     (line,) = watched.lines()
     assert "position -0.004 BTC" in line
-    assert "1 fills" in line
+    assert "| 1 fill |" in line
     assert "P&L +0.0380 USDT (spread +0.0500, inventory +0.0000, fees -0.0120, funding +0.0000)" in line
 
 
