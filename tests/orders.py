@@ -1,4 +1,4 @@
-"""Builders for tests about orders: short names for commands, events, a market with a trusted book, and its gate facts."""
+"""Builders for tests about orders: short names for commands, events, a trusted book, and gate facts."""
 
 from decimal import Decimal
 

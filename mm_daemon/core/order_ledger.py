@@ -125,7 +125,7 @@ class OrderLedger:
         market = self._markets.get(instrument)
         if market is None:
             return 0
-        return market.buy_lots if side > 0 else market.sell_lots
+        return market.buy_lots if side is Side.BUY else market.sell_lots
 
     def open_orders(self, venue: Venue | None = None) -> int:
         """Orders that may be alive, at one venue or at all."""
@@ -139,17 +139,16 @@ class OrderLedger:
             self._enter(command, now_ns)
         elif isinstance(command, CancelAll):
             for target in self._alive_at(command.venue):
-                self._queue_cancel(target, command)
+                self._queue_cancel(target, command, now_ns)
         else:
             order = self._orders.get(command.client_id)
             if order is None or order.final:
                 raise CoreError(f"order {command.client_id} of {command.instrument} is not alive: {command!r}")
             if isinstance(command, AmendOrder):
                 order.set_pend(command)
-                self._acks.pop((order.client_id, Operation.AMEND), None)
                 self._update(order, now_ns)
             else:
-                self._queue_cancel(order, command)
+                self._queue_cancel(order, command, now_ns)
 
     def released(self, command: Command, now_ns: int) -> None:
         """The outbox handed a command to the gateway: from here on its outcome is the venue's to tell."""
@@ -272,12 +271,10 @@ class OrderLedger:
         market.alive[order.client_id] = order
         self._count(market, order.side, order.exposure)
 
-    def _queue_cancel(self, order: LedgerOrder, command: CancelOrder | CancelAll) -> None:
+    def _queue_cancel(self, order: LedgerOrder, command: CancelOrder | CancelAll, now_ns: int) -> None:
         order.cancel = InFlight.QUEUED
         order.cancel_command = command
-        if self._acks.pop((order.client_id, Operation.CANCEL), None) is not None:
-            self._next_ack_ns = min(self._acks.values(), default=None)
-        order.refresh()
+        self._update(order, now_ns)
 
     def _mark_sent(self, order: LedgerOrder, operation: Operation, now_ns: int) -> None:
         """Queued becomes sent, and the acknowledgement is awaited from now on; a flag that is answered stays so."""
@@ -353,6 +350,13 @@ class OrderLedger:
         changed = order.refresh()
         if changed:
             self._count(market, order.side, changed)
+        if self._acks:
+            self._drop_answered(order)
+        if order.final and market.alive.pop(order.client_id, None) is not None:
+            self._finals.append((now_ns, order.client_id))
+
+    def _drop_answered(self, order: LedgerOrder) -> None:
+        """Only what is sent is awaited."""
         acks, client_id = self._acks, order.client_id
         if order.phase is not Phase.SENT:
             acks.pop((client_id, Operation.PLACE), None)
@@ -361,12 +365,10 @@ class OrderLedger:
         if order.cancel is not InFlight.SENT:
             acks.pop((client_id, Operation.CANCEL), None)
         self._next_ack_ns = min(acks.values()) if acks else None
-        if order.final and market.alive.pop(client_id, None) is not None:
-            self._finals.append((now_ns, client_id))
 
     @staticmethod
     def _count(market: _Market, side: Side, lots: int) -> None:
-        if side > 0:
+        if side is Side.BUY:
             market.buy_lots += lots
         else:
             market.sell_lots += lots

@@ -1,7 +1,7 @@
 """Law: whatever the venue does and in whatever order we hear of it, the position cannot pass its limits (R1, R7, R8).
 
-A venue that processes commands in any order, fills what it likes, and tells us late, twice or never. We ask the gate for
-anything. The gate and the ledger must keep `true position + everything that could still fill` inside the limits, and the
+A venue that processes commands in any order, fills what it likes, and tells us late, twice or never. We ask the gate
+for anything. Gate and ledger must keep `true position + everything that could still fill` inside the limits, and the
 ledger's own picture must never be rosier than the truth.
 """
 

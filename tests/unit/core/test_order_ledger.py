@@ -128,6 +128,9 @@ def test_answers_take_their_deadlines_away() -> None:
     ledger.apply(cancel_rejected(1, RejectKind.OTHER))
     assert ledger.next_deadline_ns() is None
     assert _order(ledger).pending_bits == 0
+    send_cancel(ledger, 1)
+    ledger.queue(cancel(1), 0)
+    assert ledger.next_deadline_ns() is None
 
 
 def test_fill_with_a_known_key_changes_nothing_in_any_phase() -> None:

@@ -1,0 +1,142 @@
+"""What the risk gate looks at: an instrument's facts and limits, and the ledger's orders as it reads them.
+
+The core owns a `MarketFacts` per instrument and keeps it true; the ledger satisfies `OrdersView` as it is.
+"""
+
+from collections.abc import Collection
+from decimal import ROUND_CEILING, Decimal
+from typing import Protocol
+
+from mm_daemon.domain.book import OrderBook
+from mm_daemon.domain.instrument import FixedTick, Instrument, InstrumentId
+from mm_daemon.domain.money import ATTO
+from mm_daemon.domain.orders import ClientOrderId, InFlight, Phase, Purpose, Side
+from mm_daemon.risk.limits import MarketLimits
+
+_COLLAR_UNITS_PER_BPS = 1_000_000
+COLLAR_WHOLE = 10_000 * _COLLAR_UNITS_PER_BPS
+"""What `Bounds.collar` is a fraction of."""
+
+
+class OrderView(Protocol):
+    """What the gate reads of an order; `exposure_with` tells its exposure if an amend to that size were in flight."""
+
+    @property
+    def client_id(self) -> ClientOrderId: ...
+    @property
+    def instrument(self) -> InstrumentId: ...
+    @property
+    def side(self) -> Side: ...
+    @property
+    def level(self) -> int | None: ...
+    @property
+    def purpose(self) -> Purpose: ...
+    @property
+    def phase(self) -> Phase: ...
+    @property
+    def amend(self) -> InFlight: ...
+    @property
+    def reduce_only(self) -> bool: ...
+    @property
+    def fresh(self) -> bool: ...
+    @property
+    def filled_lots(self) -> int: ...
+    @property
+    def exposure(self) -> int: ...
+    @property
+    def may_be_alive(self) -> bool: ...
+    def exposure_with(self, pend_lots: int) -> int: ...
+    def alive_ticks(self) -> tuple[int, ...]: ...
+    def tail_at(self, ticks: int) -> bool: ...
+
+
+class OrdersView(Protocol):
+    """What the gate reads of the order ledger."""
+
+    def get(self, client_id: ClientOrderId) -> OrderView | None: ...
+    def used(self, client_id: ClientOrderId) -> bool: ...
+    def alive(self, instrument: InstrumentId) -> Collection[OrderView]: ...
+    def exposure(self, instrument: InstrumentId, side: Side) -> int: ...
+
+
+class Bounds:
+    """Instrument and limits worked out into plain integers, so that a review compares and never converts.
+
+    The notional of an order is `ticks * lots * unit`; minimum and maximum are in the same scaled unit.
+    """
+
+    __slots__ = ("collar", "fixed_grid", "max_lots", "max_notional", "min_lots", "min_notional", "unit")
+
+    def __init__(self, instrument: Instrument, limits: MarketLimits) -> None:
+        numerator, scale = (instrument.tick * instrument.lot * instrument.multiplier * Decimal(ATTO)).as_integer_ratio()
+        least = instrument.min_notional * Decimal(ATTO) * scale
+        self.unit = numerator
+        self.min_notional = int(least.to_integral_value(ROUND_CEILING))
+        self.max_notional = None if limits.max_notional_atto is None else limits.max_notional_atto * scale
+        self.min_lots = max(instrument.min_lots, 1)
+        self.max_lots = (
+            limits.max_order_lots if instrument.max_lots is None else min(limits.max_order_lots, instrument.max_lots)
+        )
+        self.collar = round(limits.collar_bps * _COLLAR_UNITS_PER_BPS)
+        self.fixed_grid = isinstance(instrument.grid, FixedTick)
+
+
+class MarketFacts:
+    """What the gate has to know of one instrument. The core owns it and keeps it true."""
+
+    __slots__ = (
+        "_bounds",
+        "_instrument",
+        "_limits",
+        "book",
+        "book_fresh",
+        "mark_half_ticks",
+        "position_lots",
+        "reconciling",
+        "tradable",
+    )
+
+    def __init__(
+        self,
+        instrument: Instrument,
+        limits: MarketLimits,
+        book: OrderBook,
+        book_fresh: bool = False,
+        position_lots: int = 0,
+        mark_half_ticks: int | None = None,
+        tradable: bool = True,
+        reconciling: bool = False,
+    ) -> None:
+        self._instrument = instrument
+        self._limits = limits
+        self._bounds = Bounds(instrument, limits)
+        self.book = book
+        self.book_fresh = book_fresh
+        self.position_lots = position_lots
+        self.mark_half_ticks = mark_half_ticks
+        """The venue's mark, twice in ticks; None where there is none."""
+        self.tradable = tradable
+        self.reconciling = reconciling
+
+    @property
+    def instrument(self) -> Instrument:
+        return self._instrument
+
+    @instrument.setter
+    def instrument(self, instrument: Instrument) -> None:
+        self._instrument = instrument
+        self._bounds = Bounds(instrument, self._limits)
+
+    @property
+    def limits(self) -> MarketLimits:
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: MarketLimits) -> None:
+        self._limits = limits
+        self._bounds = Bounds(self._instrument, limits)
+
+    @property
+    def bounds(self) -> Bounds:
+        """The limits as integers, derived once per instrument definition."""
+        return self._bounds
