@@ -58,11 +58,7 @@ def test_no_bytes_raise(make: Callable[[], Translator], feed: list[bytes]) -> No
 
 @settings(max_examples=100)
 @given(damaged())
-def test_a_changed_depth_frame_never_goes_unnoticed(frame: bytes) -> None:
-    """After it the book stands with exactly what the frame says, or it is void, or the next frame shows the loss."""
+def test_no_frame_vanishes_without_a_trace(frame: bytes) -> None:
+    """Each one gives an event or is counted, as a problem or as ignored."""
     translator = running()
-    (events, problems), ignored = (
-        (translator.translate(frame, 1), sum(translator.problems.values())),
-        translator.ignored,
-    )
-    assert events or problems or ignored
+    assert translator.translate(frame, 1) or translator.problems or translator.ignored
