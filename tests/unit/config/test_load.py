@@ -252,7 +252,7 @@ def test_lists_and_empty_sections_are_read() -> None:
         ("version: 1\x00\n", "c.yaml:1:11: not readable as YAML"),
         ("a: *nothing\n", "not readable as YAML"),
         ("--- 1\n--- 2\n", "not readable as YAML"),
-        ("[" * 3000, "not readable"),
+        ("[" * 1500, "not readable"),
         ("? [a]\n: 1\n", "a key must be plain text"),
         ("a: &a [*a]\n", "a: unknown key"),
         ("venues: &v {v: *v}\n", "venues.v.connector: is missing"),

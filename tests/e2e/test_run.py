@@ -1,0 +1,132 @@
+"""The real process, the real clock, the embedded market: it starts, quotes, is stopped, is killed, and can be replayed."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.shared import ROOT, shared_file
+
+pytestmark = pytest.mark.e2e
+
+MM_DAEMON = (sys.executable, "-m", "mm_daemon.cli.main")
+PATIENCE_S = 20.0
+
+
+class Process:
+    """`mm-daemon run` with its log as JSON."""
+
+    def __init__(self, config: Path, *arguments: str) -> None:
+        self.started_s = time.monotonic()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", "from mm_daemon.cli.main import main; main()", "run", "--config", str(config), *arguments],
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            cwd=ROOT,
+            text=True,
+        )
+        self.lines: list[dict[str, Any]] = []
+
+    def until(self, wanted: "tuple[tuple[str, str], ...]") -> None:
+        """Read the log until every (event, symbol) of `wanted` has been seen."""
+        missing = set(wanted)
+        for line in self._read():
+            missing.discard((line["event"], line.get("symbol", "")))
+            if not missing:
+                return
+        pytest.fail(f"the log ended without {missing}")
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def finish(self) -> int:
+        """Read the rest of the log; the exit code."""
+        for _ in self._read():
+            pass
+        return self._process.wait(PATIENCE_S)
+
+    def end(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait(PATIENCE_S)
+        assert self._process.stderr is not None
+        self._process.stderr.close()
+
+    def _read(self) -> Iterator[dict[str, Any]]:
+        assert self._process.stderr is not None
+        for text in self._process.stderr:
+            line = json.loads(text)
+            self.lines.append(line)
+            yield line
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """The configuration of `make run`, with a state directory of its own."""
+    text = (ROOT / "config.yaml").read_text("utf-8")
+    path = tmp_path / "config.yaml"
+    path.write_text(re.sub(r"(?m)^state_dir: \S+", f"state_dir: {tmp_path / 'state'}", text), "utf-8")
+    return path
+
+
+def replay_verify(config: Path) -> dict[str, Any]:
+    (journal,) = (config.parent / "state" / "journal").iterdir()
+    done = subprocess.run(
+        [sys.executable, "-c", "from mm_daemon.cli.main import main; main()", "replay", "--verify", "--json", str(journal)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+def test_run_quotes_within_two_seconds_and_ctrl_c_leaves_nothing(config: Path) -> None:
+    """Both symbols are quoted within 2 s of process start; Ctrl-C ends with no open order, exit 0 and a summary."""
+    process = Process(config)
+    try:
+        process.until((("decision", "BTC-USDT"), ("decision", "ETH-USDT")))
+        assert time.monotonic() - process.started_s < 2.0
+        process.until((("fill", "BTC-USDT"),))
+        process.signal(signal.SIGINT)
+        assert process.finish() == 0
+    finally:
+        process.end()
+    last = process.lines[-1]
+    assert (last["event"], last["confirmed"], last["reason"]) == ("stopped", True, "SIGINT")
+    assert [line["symbol"] for line in process.lines if line["event"] == "final_summary"] == ["BTC-USDT", "ETH-USDT"]
+    report = replay_verify(config)
+    assert report["ok"]
+    assert report["ended"] == "SIGINT"
+
+
+def test_sigkill_leaves_a_journal_that_replays(config: Path) -> None:
+    """Sudden death at any moment leaves a journal whose every decision can be lived again."""
+    process = Process(config)
+    try:
+        process.until((("fill", "BTC-USDT"),))
+        process.signal(signal.SIGKILL)
+        assert process.finish() == -signal.SIGKILL
+    finally:
+        process.end()
+    report = replay_verify(config)
+    assert report["ok"]
+    assert report["ended"] is None
+    assert report["compared"]["commands"] > 0
+
+
+def test_recording_plays_at_speed_and_ends_by_itself(tmp_path: Path) -> None:
+    """A recorded market on its own clock, eighty times as fast: it quotes, the feed ends, the run ends clean."""
+    recording = shared_file("data/hyperliquid-btc-20250126.gz")
+    assert recording.exists()
