@@ -14,7 +14,7 @@ import msgspec
 from mm_daemon.domain.errors import ConfigError
 
 DAMAGE_MAX = 100
-"""Places named one by one; beyond that they are only counted."""
+"""Places named one by one; beyond that they are only counted, but for the end of a damaged gzip file."""
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
