@@ -43,7 +43,7 @@ class JournalError(MmError):
 
 
 class ReconciliationFailed(MmError):
-    """The venue does not agree with us and could not be brought to. Nothing was quoted; a person has to look; exit 82."""
+    """The venue does not agree with us and could not be brought to. Nothing was quoted; a person must look; exit 82."""
 
     exit_code = 82
 

@@ -1,4 +1,4 @@
-"""What a person may tune about quoting one market. The bounds and units here are the ones the configuration enforces."""
+"""What a person may tune about quoting one market. These bounds and units are the ones the configuration enforces."""
 
 from typing import Annotated, Literal
 

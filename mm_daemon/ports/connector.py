@@ -19,7 +19,7 @@ from mm_daemon.domain.orders import ClientOrderId
 
 
 class ConnectorContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What a connector is given: its name, its symbols, a way to speak, the time, its secrets, a place for its files."""
+    """What a connector is given: its name, its symbols, a way to speak, the time, its secrets, a folder."""
 
     venue: Venue
     symbols: tuple[str, ...]
