@@ -55,7 +55,7 @@ from mm_daemon.runtime.lifecycle import (
 )
 from mm_daemon.runtime.state_dir import StateDir
 from mm_daemon.runtime.supervisor import Kind, Supervisor
-from mm_daemon.runtime.venues import build_connectors, move_to_feed_time
+from mm_daemon.runtime.venues import build_connectors, feed_of, move_to_feed_time
 
 EXIT_CLEAN = 0
 EXIT_BUG = 1
@@ -111,6 +111,7 @@ class Daemon:
         self._inbox = Inbox()
         self._stop = StopRequest(config.runtime.stop_timeout_s)
         self._clean = False
+        self._problems: dict[Venue, dict[str, int]] = {}
         self._weather: MmError | None = None
         """Why we stop although nobody asked: its exit code is the run's."""
 
@@ -236,6 +237,7 @@ class Daemon:
         while True:
             await asyncio.sleep(self._config.runtime.summary_interval_s)
             self._narrator.summary(self._loop.now_ns)
+            self._tell_problems()
 
     async def _stop_after(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -280,9 +282,19 @@ class Daemon:
         """The venue's market data have ended. Without the last of them there is nothing left to quote on."""
         venue = Venue(name.removeprefix(_VENUE))
         self._venues_left.discard(venue)
-        self._inbox.put(VenueDisconnected(venue, 0, self._clock.now_ns(), cause))
-        if not self._venues_left:
+        if self._venues_left:
+            self._inbox.put(VenueDisconnected(venue, 0, self._clock.now_ns(), cause))
+        else:
             self._stop.ask(cause)
+
+    def _tell_problems(self) -> None:
+        """Frames a feed could not use, by kind, where it counts them: told when the counts have changed."""
+        for venue, connector in self._connectors.items():
+            problems = dict(getattr(feed_of(connector), "problems", {}))
+            if problems and problems != self._problems.get(venue):
+                self._problems[venue] = problems
+                counts = ", ".join(f"{count} {kind}" for kind, count in sorted(problems.items()))
+                self.log.warning("bad_frames", venue=venue, text=f"frames that could not be used so far: {counts}")
 
     def _venue_trouble(self, venue: Venue, text: str) -> None:
         self.log.warning("venue_trouble", venue=venue, text=text)
@@ -301,6 +313,7 @@ class Daemon:
     def _finish(self) -> int:
         """After a stop that went its way: the last words and the exit code."""
         self._narrator.summary(self._loop.now_ns, final=True)
+        self._tell_problems()
         try:
             self._journal.close()
         except JournalError as error:

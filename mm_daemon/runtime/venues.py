@@ -89,19 +89,25 @@ def _connector(
     return wrapped
 
 
+def feed_of(connector: Connector) -> Connector:
+    """Where a venue's market data come from: the connector itself, or the one that paper was put around."""
+    feed: Connector = getattr(connector, "inner", connector)
+    return feed
+
+
 def move_to_feed_time(clock: Clock, connectors: Mapping[Venue, Connector]) -> None:
     """Put the clock on the time base of recorded feeds, which have a `starts_at_ns` (and a `speed`).
 
     Recordings of the same minutes may run together. Raises ConfigError when the venues do not share one time.
     """
-    starts = {venue: getattr(connector, "starts_at_ns", None) for venue, connector in connectors.items()}
+    starts = {venue: getattr(feed_of(connector), "starts_at_ns", None) for venue, connector in connectors.items()}
     recorded = {venue: start_ns for venue, start_ns in starts.items() if start_ns is not None}
     if not recorded:
         return
     if len(recorded) < len(connectors):
         live = ", ".join(venue for venue in connectors if venue not in recorded)
         raise ConfigError(f"a recording and a live market cannot run together: {live} has no recorded time")
-    speeds = {float(getattr(connectors[venue], "speed", 1.0)) for venue in recorded}
+    speeds = {float(getattr(feed_of(connectors[venue]), "speed", 1.0)) for venue in recorded}
     if len(speeds) > 1:
         raise ConfigError(f"recordings that run together need one speed, not {sorted(speeds)}")
     clock.move_to(min(recorded.values()), speeds.pop())

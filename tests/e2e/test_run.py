@@ -1,13 +1,15 @@
-"""The real process, the real clock, the embedded market: it starts, quotes, is stopped, is killed, and can be replayed."""
+"""The real process and the real clock: it starts, quotes, is stopped, is killed, and can be replayed."""
 
+import gzip
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from tests.shared import ROOT, shared_file
 
 pytestmark = pytest.mark.e2e
 
-MM_DAEMON = (sys.executable, "-m", "mm_daemon.cli.main")
+MM_DAEMON = (sys.executable, "-c", "from mm_daemon.cli.main import main; main()")
 PATIENCE_S = 20.0
 
 
@@ -27,15 +29,17 @@ class Process:
     def __init__(self, config: Path, *arguments: str) -> None:
         self.started_s = time.monotonic()
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from mm_daemon.cli.main import main; main()", "run", "--config", str(config), *arguments],
+            [*MM_DAEMON, "run", "--config", str(config), *arguments],
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             cwd=ROOT,
             text=True,
         )
         self.lines: list[dict[str, Any]] = []
+        self._watchdog = threading.Timer(PATIENCE_S, self._process.kill)
+        self._watchdog.start()
 
-    def until(self, wanted: "tuple[tuple[str, str], ...]") -> None:
+    def until(self, *wanted: tuple[str, str]) -> None:
         """Read the log until every (event, symbol) of `wanted` has been seen."""
         missing = set(wanted)
         for line in self._read():
@@ -54,6 +58,7 @@ class Process:
         return self._process.wait(PATIENCE_S)
 
     def end(self) -> None:
+        self._watchdog.cancel()
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait(PATIENCE_S)
@@ -80,7 +85,7 @@ def config(tmp_path: Path) -> Path:
 def replay_verify(config: Path) -> dict[str, Any]:
     (journal,) = (config.parent / "state" / "journal").iterdir()
     done = subprocess.run(
-        [sys.executable, "-c", "from mm_daemon.cli.main import main; main()", "replay", "--verify", "--json", str(journal)],
+        [*MM_DAEMON, "replay", "--verify", "--json", str(journal)],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -96,9 +101,9 @@ def test_run_quotes_within_two_seconds_and_ctrl_c_leaves_nothing(config: Path) -
     """Both symbols are quoted within 2 s of process start; Ctrl-C ends with no open order, exit 0 and a summary."""
     process = Process(config)
     try:
-        process.until((("decision", "BTC-USDT"), ("decision", "ETH-USDT")))
+        process.until(("decision", "BTC-USDT"), ("decision", "ETH-USDT"))
         assert time.monotonic() - process.started_s < 2.0
-        process.until((("fill", "BTC-USDT"),))
+        process.until(("fill", "BTC-USDT"))
         process.signal(signal.SIGINT)
         assert process.finish() == 0
     finally:
@@ -115,7 +120,7 @@ def test_sigkill_leaves_a_journal_that_replays(config: Path) -> None:
     """Sudden death at any moment leaves a journal whose every decision can be lived again."""
     process = Process(config)
     try:
-        process.until((("fill", "BTC-USDT"),))
+        process.until(("fill", "BTC-USDT"))
         process.signal(signal.SIGKILL)
         assert process.finish() == -signal.SIGKILL
     finally:
@@ -127,6 +132,25 @@ def test_sigkill_leaves_a_journal_that_replays(config: Path) -> None:
 
 
 def test_recording_plays_at_speed_and_ends_by_itself(tmp_path: Path) -> None:
-    """A recorded market on its own clock, eighty times as fast: it quotes, the feed ends, the run ends clean."""
-    recording = shared_file("data/hyperliquid-btc-20250126.gz")
-    assert recording.exists()
+    """A recorded market on its own clock, a hundred times as fast: it quotes, the feed ends, the run ends clean."""
+    recording = tmp_path / "start.gz"
+    with (
+        gzip.open(shared_file("data/binance-usdm-btcusdt-20240808.gz")) as whole,
+        gzip.open(recording, "wb", 1) as part,
+    ):
+        part.writelines(islice(whole, 15_000))
+    text = (ROOT / "deploy/examples/recorded-binance-usdm.yaml").read_text("utf-8")
+    for key, value in (("path", recording), ("speed", 100), ("state_dir", tmp_path / "state")):
+        text = re.sub(rf"(?m)^(\s*){key}: \S+", rf"\g<1>{key}: {value}", text)
+    config = tmp_path / "recorded.yaml"
+    config.write_text(text, "utf-8")
+    process = Process(config)
+    try:
+        assert process.finish() == 0
+    finally:
+        process.end()
+    last = process.lines[-1]
+    assert (last["event"], last["confirmed"], last["reason"]) == ("stopped", True, "feed ended")
+    assert last["ts"].startswith("2024-08-08T23:5")
+    assert any(line["event"] == "decision" and "quote" in line["text"] for line in process.lines)
+    assert replay_verify(config)["ok"]
