@@ -174,9 +174,9 @@ class WireLog:
 
     def _end_of_good(self, position: int, error: str) -> None:
         self._cut = True
-        self._name(
-            None, f"gzip is damaged at byte {position} of {self._size} ({error}); the rest is lost", self.line + 1
-        )
+        self.damaged += 1  # named always, however much else is: it says why
+        what = f"gzip is damaged at byte {position} of {self._size} ({error}); the rest is lost"
+        self.damage.append(Damage(self.line + 1, None, what))
 
 
 def _settle(lines: list[bytes], index: int, ts_local_ns: int, last_ns: int) -> tuple[int | None, str]:
