@@ -19,7 +19,7 @@ from mm_daemon.domain.decisions import (
     Reason,
 )
 from mm_daemon.domain.instrument import InstrumentId
-from mm_daemon.domain.orders import ClientOrderId, InFlight, Side
+from mm_daemon.domain.orders import ClientOrderId, InFlight, Phase, Side
 
 Slot = tuple[Decision, LedgerOrder | None]
 """A decision and the order that works in its slot."""
@@ -51,7 +51,7 @@ def plan(
             continue
         target = decision.target
         if decision.action is Action.WITHDRAW or target is None:
-            if working is not None and working.cancel is InFlight.NONE:
+            if working is not None and _wants_cancel(working):
                 cancels.append(CancelOrder(instrument, working.client_id, decision.reasons))
         elif working is None:
             if _free(decision.side, target.ticks, None, slots):
@@ -79,6 +79,13 @@ def plan(
             )
             (outward if (target.ticks - working.ticks) * decision.side < 0 else inward).append(amend)
     return [*cancels, *outward, *inward, *places]
+
+
+def _wants_cancel(order: LedgerOrder) -> bool:
+    """A cancel that is on its way is enough, and an order that is said to be dead needs none; a lost one is
+    repeated.
+    """
+    return order.cancel not in (InFlight.QUEUED, InFlight.SENT) and order.phase is not Phase.CLOSING
 
 
 def _amend_lots(order: LedgerOrder, target: QuoteTarget, capabilities: Capabilities) -> int:

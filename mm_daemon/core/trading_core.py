@@ -27,6 +27,7 @@ from mm_daemon.domain.decisions import (
     PlaceOrder,
     Reason,
     Refusal,
+    RefusalCode,
     Turn,
 )
 from mm_daemon.domain.errors import CoreError
@@ -238,8 +239,8 @@ class TradingCore:
                 market.lockouts.after_reject(order.side, event.ts_local_ns, change.rejected)
             elif change.accepted:
                 market.lockouts.after_accept(order.side)
-        if "overfill" in change.flags or "foreign_fill" in change.flags:
-            market.lockouts.hold(Reason.RECONCILING, "unexplained fill")
+        if change.reconcile:
+            market.lockouts.hold(Reason.RECONCILING, ", ".join(change.flags))
             market.facts.reconciling = True
         self._touch(market, full=True)
 
@@ -367,24 +368,27 @@ class TradingCore:
 
     def _submit(self, intent: Intent, market: MarketState | None, now_ns: int) -> None:
         facts = None if market is None else market.facts
-        verdict_ = self.gate.review(intent, facts, self.ledger, now_ns)
-        if isinstance(verdict_, Refusal):
-            self._refusals.append(verdict_)
+        outbox = self._outboxes[intent.venue if isinstance(intent, CancelAll) else venue_of(intent.instrument)]
+        if outbox.full and isinstance(intent, PlaceOrder):
+            self._refusals.append(Refusal(intent, RefusalCode.OUTBOX_FULL, outbox.waiting))
+            return
+        reviewed = self.gate.review(intent, facts, self.ledger, now_ns)
+        if isinstance(reviewed, Refusal):
+            self._refusals.append(reviewed)
             return
         self.ledger.queue(intent, now_ns)
         if market is not None and isinstance(intent, PlaceOrder):
             order = self.ledger.get(intent.client_id)
             if order is not None:
                 market.quotes[intent.side].append(order)
-        venue = intent.venue if isinstance(intent, CancelAll) else venue_of(intent.instrument)
-        self._drop(self._outboxes[venue].offer(verdict_, now_ns), now_ns)
+        self._drop(outbox.offer(reviewed, now_ns), now_ns)
 
     def _release(self, now_ns: int) -> list[ApprovedCommand]:
         released: list[ApprovedCommand] = []
-        for outbox in self._outboxes.values():
+        for venue, outbox in self._outboxes.items():
             if not outbox.waiting:
                 continue
-            leaving, dropped = outbox.release(now_ns, self.ledger.open_orders())
+            leaving, dropped = outbox.release(now_ns, self.ledger.open_orders(venue))
             self._drop(dropped, now_ns)
             for approved in leaving:
                 command = approved.command
