@@ -67,23 +67,36 @@ def _standing_of(decision: Decision) -> tuple[str, Reason | None]:
     return "quoting", None
 
 
-class _Pace:
-    """One line a second per market on average, `_BURST` at once. Counts what it holds back."""
+class _Told:
+    """What was told of one market: its standing, and how many quicker changes were not. One line a second on average,
+    `_BURST` at once."""
 
-    __slots__ = ("_full_ns", "held_back")
+    __slots__ = ("_full_ns", "_seen", "_standing", "_untold")
 
     def __init__(self) -> None:
         self._full_ns = -(1 << 62)
-        self.held_back = 0
+        self._standing: Standing = ()
+        self._seen: Standing = ()
+        self._untold = 0
 
-    def allows(self, now_ns: int) -> bool:
-        earliest_ns = now_ns - _BURST * _NS_PER_S
-        self._full_ns = max(self._full_ns, earliest_ns)
+    def news(self, now_standing: Standing, now_ns: int) -> int | None:
+        """How many changes went untold before this one; None when this is no news, or comes too soon."""
+        changed = now_standing != self._seen
+        self._seen = now_standing
+        if now_standing == self._standing:
+            return None
+        self._full_ns = max(self._full_ns, now_ns - _BURST * _NS_PER_S)
         if self._full_ns + _NS_PER_S > now_ns:
-            self.held_back += 1
-            return False
+            self._untold += changed
+            return None
         self._full_ns += _NS_PER_S
-        return True
+        self._standing = now_standing
+        untold, self._untold = self._untold, 0
+        return untold
+
+    def listen(self) -> None:
+        """The next change is told, however soon it comes."""
+        self._full_ns = -(1 << 62)
 
 
 class Narrator:
@@ -93,8 +106,7 @@ class Narrator:
         self._markets = markets
         self._log = log
         self._debug = log.is_enabled_for(10)
-        self._standing: dict[InstrumentId, Standing] = {}
-        self._pace = {instrument: _Pace() for instrument in markets}
+        self._told = {instrument: _Told() for instrument in markets}
         self.tallies = {instrument: Tally() for instrument in markets}
 
     def observe(self, turn: Turn, events: Sequence[Event]) -> None:
@@ -148,16 +160,12 @@ class Narrator:
             )
 
     def _decisions(self, changed: DecisionsChanged) -> None:
-        now_standing = standing(changed.decisions)
-        known = self._standing.get(changed.instrument)
         self.tallies[changed.instrument].decisions += 1
-        pace = self._pace[changed.instrument]
-        if now_standing != known and pace.allows(changed.now_ns):
-            self._standing[changed.instrument] = now_standing
+        untold = self._told[changed.instrument].news(standing(changed.decisions), changed.now_ns)
+        if untold is not None:
             text = self.compact(changed)
-            if pace.held_back:
-                text += f" (after {pace.held_back} quicker changes)"
-                pace.held_back = 0
+            if untold:
+                text += f" (after {untold} quicker change{'' if untold == 1 else 's'})"
             write = self._log.info
         elif self._debug:
             text, write = self.compact(changed), self._log.debug
@@ -228,6 +236,8 @@ class Narrator:
             text = f"{event.action.value} asked by {event.who}"
             self._log.warning("operator", ts_ns=event.ts_local_ns, text=text, kind=event.action.value)
         elif isinstance(event, ShutdownRequested):
+            for told in self._told.values():
+                told.listen()
             text = f"stopping ({event.reason}): cancelling every order"
             self._log.info("stopping", ts_ns=event.ts_local_ns, text=text, reason=event.reason)
 

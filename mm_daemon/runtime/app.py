@@ -154,7 +154,8 @@ class Daemon:
         first_id, self._ids_end = client_ids.reserve(self._ids_file, self._clock.wall_ns() // _NS_PER_MS)
         parameters = msgspec.structs.replace(parameters, first_client_id=first_id)
         self._core = TradingCore(parameters)
-        self._journal = JournalWriter(state.journals / f"{utc_text(self._clock.wall_ns()).replace(':', '')}.journal")
+        name = utc_text(self._clock.wall_ns()).replace(":", "")
+        self._journal = JournalWriter(state.journals / f"{name}.opening")
         self._gateway = OrderGateway(
             self._connectors, emit=self._inbox.put, now_ns=self._clock.now_ns, report=self._venue_trouble
         )
@@ -169,7 +170,9 @@ class Daemon:
         )
         self._inbox.on_lost_market = self._market_lost
         self._inbox.on_lost_orders = self._orders_lost
-        self._inbox.put(RunStarted(self._clock.now_ns(), mm_daemon.__version__, parameters.to_json()))
+        self._loop.begin(RunStarted(self._clock.now_ns(), mm_daemon.__version__, parameters.to_json()))
+        # Only now is it a journal: whenever we may be killed, what bears this name can be replayed.
+        self._journal.path = self._journal.path.rename(state.journals / f"{name}.journal")
         self._say_hello()
         await clear_leftovers(self._connectors, self._inbox.put, self._clock.now_ns)
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from mm_daemon.domain.decisions import ApprovedCommand, Turn
-from mm_daemon.domain.events import DeadlineReached, Event, RunEnded
+from mm_daemon.domain.events import DeadlineReached, Event, RunEnded, RunStarted
 from mm_daemon.runtime.clock import Clock
 from mm_daemon.runtime.inbox import Inbox
 
@@ -77,6 +77,10 @@ class CoreLoop:
         """The core's now."""
         return self._now_ns
 
+    def begin(self, started: RunStarted) -> None:
+        """The first turn, before anything that may already wait: a journal opens with what its core was built from."""
+        self._live((started,), (started,))
+
     async def run(self) -> None:
         """Turn until `RunEnded` has gone through. Whatever the core or the journal raises passes to the caller."""
         awake = asyncio.Event()
@@ -101,6 +105,10 @@ class CoreLoop:
         self._add_deadline(batch)
         if not batch:
             return False
+        self._live(batch, batch[:urgent])
+        return len(self._inbox) > 0 and not self.ended
+
+    def _live(self, batch: Sequence[Event], urgent: Sequence[Event]) -> None:
         now_ns = self._now_ns
         keep, apply = self._journal.event, self._core.apply
         for event in batch:
@@ -116,9 +124,8 @@ class CoreLoop:
             self._carry(turn.released)
         self.turns += 1
         self.events += len(batch)
-        self._observe(turn, batch[:urgent])
-        self.ended = any(isinstance(event, RunEnded) for event in batch[:urgent])
-        return len(self._inbox) > 0 and not self.ended
+        self._observe(turn, urgent)
+        self.ended = any(isinstance(event, RunEnded) for event in urgent)
 
     def _add_deadline(self, batch: list[Event]) -> None:
         deadline_ns = self._core.next_deadline_ns()

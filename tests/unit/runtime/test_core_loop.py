@@ -7,7 +7,7 @@ import pytest
 
 from mm_daemon.domain.decisions import ApprovedCommand, Turn
 from mm_daemon.domain.errors import JournalError
-from mm_daemon.domain.events import DeadlineReached, Event, PublicTrade, RunEnded
+from mm_daemon.domain.events import DeadlineReached, Event, PublicTrade, RunEnded, RunStarted
 from mm_daemon.domain.orders import Side
 from mm_daemon.runtime.clock import Clock
 from mm_daemon.runtime.core_loop import BATCH_LIMIT, CoreLoop
@@ -159,6 +159,21 @@ def test_run_ends_after_run_ended() -> None:
         await shell.loop.run()
         assert shell.core.applied == [RunEnded(6, "done", True), trade(5)]
         assert shell.loop.ended
+
+    run_virtual(main)
+
+
+def test_journal_opens_with_run_started() -> None:
+    """What came in while starting waits until the core's own beginning is written."""
+
+    async def main(loop: VirtualLoop) -> None:
+        shell = Shell(loop)
+        shell.inbox.put(trade(5))
+        started = RunStarted(4, "1", "{}")
+        shell.loop.begin(started)
+        assert shell.diary.entries == [started, Turn(4), "flush"]
+        shell.loop.turn()
+        assert shell.core.applied == [started, trade(5)]
 
     run_virtual(main)
 
