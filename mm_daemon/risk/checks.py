@@ -101,13 +101,19 @@ def check_size_and_grid(trial: Trial, facts: MarketFacts) -> Failure | None:
     filled = 0 if order is None or order.fresh else order.filled_lots
     if lots < bounds.min_lots or lots <= filled:
         return RefusalCode.SIZE_MIN, lots, max(bounds.min_lots, filled + 1)
-    if lots > bounds.max_lots:
-        return RefusalCode.SIZE_MAX, lots, bounds.max_lots
+    # The venue limits the order, our own limit what may still trade: a quote that fills and is refilled stays one
+    # quote.
+    venue_max = facts.instrument.max_lots
+    if venue_max is not None and lots > venue_max:
+        return RefusalCode.SIZE_MAX, lots, venue_max
+    if lots - filled > facts.limits.max_order_lots:
+        return RefusalCode.SIZE_MAX, lots - filled, facts.limits.max_order_lots
     notional = ticks * lots * bounds.unit
     if notional < bounds.min_notional:
         return RefusalCode.NOTIONAL_MIN, lots, facts.instrument.min_lots_at(ticks)
-    if bounds.max_notional is not None and notional > bounds.max_notional:
-        return RefusalCode.NOTIONAL_MAX, lots, bounds.max_notional // (ticks * bounds.unit)
+    open_notional = ticks * (lots - filled) * bounds.unit
+    if bounds.max_notional is not None and open_notional > bounds.max_notional:
+        return RefusalCode.NOTIONAL_MAX, lots - filled, bounds.max_notional // (ticks * bounds.unit)
     return None
 
 

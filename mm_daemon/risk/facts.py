@@ -65,7 +65,7 @@ class Bounds:
     The notional of an order is `ticks * lots * unit`; minimum and maximum are in the same scaled unit.
     """
 
-    __slots__ = ("collar", "fixed_grid", "max_lots", "max_notional", "min_lots", "min_notional", "unit")
+    __slots__ = ("collar", "fixed_grid", "max_notional", "min_lots", "min_notional", "unit")
 
     def __init__(self, instrument: Instrument, limits: MarketLimits) -> None:
         numerator, scale = (instrument.tick * instrument.lot * instrument.multiplier * Decimal(ATTO)).as_integer_ratio()
@@ -74,9 +74,6 @@ class Bounds:
         self.min_notional = int(least.to_integral_value(ROUND_CEILING))
         self.max_notional = None if limits.max_notional_atto is None else limits.max_notional_atto * scale
         self.min_lots = max(instrument.min_lots, 1)
-        self.max_lots = (
-            limits.max_order_lots if instrument.max_lots is None else min(limits.max_order_lots, instrument.max_lots)
-        )
         self.collar = round(limits.collar_bps * _COLLAR_UNITS_PER_BPS)
         self.fixed_grid = isinstance(instrument.grid, FixedTick)
 

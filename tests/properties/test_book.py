@@ -26,7 +26,7 @@ def best(depth: dict[int, int], side: Side) -> tuple[int, int]:
 def test_book_equals_the_naive_book_after_every_delta(bids, asks, deltas):
     """Best prices, sizes and depth reads are those of a dictionary that is searched in full."""
     book = OrderBook()
-    naive = {Side.BUY: {}, Side.SELL: {}}
+    naive: dict[Side, dict[int, int]] = {Side.BUY: {}, Side.SELL: {}}
     book.apply(BookSnapshot(SYMBOL, 0, 0, bids, asks, 1))
     for side, changes in ((Side.BUY, bids), (Side.SELL, asks)):
         naive[side] = {ticks: lots for ticks, lots in changes if lots}

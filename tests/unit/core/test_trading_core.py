@@ -296,3 +296,19 @@ def test_the_same_events_give_the_same_turns():
     first, second = story(), story()
     assert first.turns == second.turns
     assert any(turn.released for turn in first.turns)
+
+
+def test_a_quote_that_is_filled_and_refilled_many_times_is_never_too_large():
+    """With amends that name the total, what has traded already does not count against the size of one order."""
+    quoting = QuoteParameters(fair_price="mid", order_lockout_ms=0, fill_lockout_ms=0)
+    desk = Desk(builders.core_parameters(builders.market(quoting=quoting, max_position_lots=1000)))
+    desk.acknowledge(desk.open_market(), 10)
+    for step in range(20):
+        at_ms = 1000 * (step + 1)
+        desk.feed(builders.snapshot(at_ms, 600_000, 600_001))
+        turn = desk.fill(Side.BUY, 6, at_ms + 100)
+        assert not turn.refusals
+        desk.acknowledge(turn, at_ms + 200)
+    bid = desk.quote(Side.BUY)
+    assert bid.filled_lots == 120
+    assert bid.remaining_lots == 10

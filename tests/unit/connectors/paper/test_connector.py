@@ -99,20 +99,22 @@ def test_paper_orders_fill_exactly_as_in_a_backtest() -> None:
     """The same market and the same commands give the same events in the same order, timers or none."""
     said: list[Event] = []
 
-    async def main(loop: VirtualLoop) -> None:
+    async def main(loop: VirtualLoop) -> int:
         paper, _ = _paper(said, loop)
         await paper.load_instruments()
         running = asyncio.create_task(paper.run())
         await asyncio.sleep(0.010)
+        sent_ns = loop.now_ns()
         await paper.send([approved(place(1, Side.BUY, 1000, 10))])
         await running
         await asyncio.sleep(0.1)
         await paper.close()
+        return sent_ns
 
-    run_virtual(main, start_s=0.0)
+    sent_ns = run_virtual(main, start_ns=0)
     hand = Hand(SimulatedVenue(VENUE, [instrument()], VenuePolicy(feed_floor_ms=0.0)))
     hand.market(TAPE[0])
-    hand.send(10, place(1, Side.BUY, 1000, 10))
+    hand.send(sent_ns / 1e6, place(1, Side.BUY, 1000, 10))
     hand.market(*TAPE[1:])
     hand.until(200)
     ours = [event for event in said if isinstance(event, OrderAccepted | OrderFilled)]
@@ -138,7 +140,7 @@ def test_real_account_is_neither_touched_nor_told() -> None:
         assert inner is tape
         return paper.withheld
 
-    assert run_virtual(main, start_s=0.0) == 1
+    assert run_virtual(main, start_ns=0) == 1
     assert sum(isinstance(event, VenueConnected) for event in said) == 1
     assert not any(isinstance(event, BalanceUpdate) for event in said)
 
@@ -161,7 +163,7 @@ def test_commands_are_answered_after_the_feed_has_ended() -> None:
         assert (await paper.snapshot(0)).orders == ()
         await paper.close()
 
-    run_virtual(main, start_s=0.0)
+    run_virtual(main, start_ns=0)
     assert [event.client_id for event in said if isinstance(event, OrderCanceled)] == [1, 2]
 
 
