@@ -31,7 +31,7 @@ from mm_daemon.domain.events import (
     VenueConnected,
     VenueSnapshot,
 )
-from mm_daemon.domain.instrument import Instrument, Venue
+from mm_daemon.domain.instrument import FixedTick, Instrument, PriceGrid, SignificantFigures, Venue
 from mm_daemon.domain.orders import ClientOrderId, RejectKind
 from mm_daemon.ports.connector import ConnectorContext, WireTranslator
 
@@ -57,12 +57,19 @@ class InstrumentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     base: Annotated[str, Meta(min_length=1, description="currency that is bought and sold")]
     quote: Annotated[str, Meta(min_length=1, description="currency it is paid in")]
     tick: Annotated[Decimal, Meta(gt=0, description="price step, quote currency")]
+    significant_figures: (
+        Annotated[
+            int, Meta(ge=1, le=15, description="most figures of a price, whole prices aside; null = every tick is one")
+        ]
+        | None
+    ) = None
     lot: Annotated[Decimal, Meta(gt=0, description="size step, base units")]
     min_notional: Annotated[Decimal, Meta(ge=0, description="least notional of an order, quote currency")] = Decimal(0)
     maker_fee_bps: Annotated[float, Meta(ge=-100, le=1000, description="fee of a resting fill, bps; negative: rebate")]
     taker_fee_bps: Annotated[float, Meta(ge=-100, le=1000, description="fee of a taking fill, bps")]
 
     def instrument(self, venue: Venue, symbol: str) -> Instrument:
+        """Raises ConfigError when significant figures are asked for on a tick that is no power of ten up to one."""
         return Instrument(
             venue=venue,
             symbol=symbol,
@@ -70,10 +77,22 @@ class InstrumentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
             quote=self.quote,
             tick=self.tick,
             lot=self.lot,
+            grid=self._grid(venue, symbol),
             min_notional=self.min_notional,
             maker_fee_ppm=round(self.maker_fee_bps * _PPM_PER_BPS),
             taker_fee_ppm=round(self.taker_fee_bps * _PPM_PER_BPS),
         )
+
+    def _grid(self, venue: Venue, symbol: str) -> PriceGrid:
+        if self.significant_figures is None:
+            return FixedTick()
+        decimals = -self.tick.adjusted()
+        if decimals < 0 or self.tick != Decimal(10) ** -decimals:
+            raise ConfigError(
+                f"venues.{venue}.instruments.{symbol}: significant_figures needs a tick of 1, 0.1, 0.01 and so on, "
+                f"not {self.tick}"
+            )
+        return SignificantFigures(figures=self.significant_figures, decimals=decimals)
 
 
 class RecordedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,0 +1,1 @@
+"""Hyperliquid's wire: market data so far."""

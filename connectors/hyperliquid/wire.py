@@ -1,0 +1,67 @@
+"""Hyperliquid market-data frames as typed structs, decoded in one pass straight from the bytes.
+
+Every frame of the venue is `{"channel": ..., "data": ...}`; the channels we use are one union tagged by that name.
+Unknown fields are skipped; times and ids are bounded, so that everything made from them fits 64 bits. Only
+`translate.py` uses these.
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, field
+
+Id = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+Millis = Annotated[int, Meta(ge=0, le=9_000_000_000_000)]
+
+
+class Level(msgspec.Struct, gc=False):
+    """One price and all that rests there."""
+
+    price: str = field(name="px")
+    size: str = field(name="sz")
+
+
+class Book(msgspec.Struct, gc=False):
+    """The best levels of both sides, best first, as of a block. `spread` is only in aggregated books."""
+
+    coin: str
+    time_ms: Millis = field(name="time")
+    levels: tuple[list[Level], list[Level]]
+    spread: str | None = None
+
+
+class Best(msgspec.Struct, gc=False):
+    """Best bid and ask as of a block; None for a side on which nothing rests."""
+
+    coin: str
+    time_ms: Millis = field(name="time")
+    bbo: tuple[Level | None, Level | None]
+
+
+class Trade(msgspec.Struct, gc=False):
+    """One print. `side` is the aggressor's: B bought, A sold."""
+
+    coin: str
+    side: str
+    price: str = field(name="px")
+    size: str = field(name="sz")
+    time_ms: Millis = field(name="time")
+    trade_id: Id = field(name="tid")
+
+
+class BookFrame(msgspec.Struct, tag_field="channel", tag="l2Book", gc=False):
+    data: Book
+
+
+class BestFrame(msgspec.Struct, tag_field="channel", tag="bbo", gc=False):
+    data: Best
+
+
+class TradesFrame(msgspec.Struct, tag_field="channel", tag="trades", gc=False):
+    data: list[Trade]
+
+
+Frame = BookFrame | BestFrame | TradesFrame
+
+decode = msgspec.json.Decoder(Frame).decode
+"""Raises msgspec.DecodeError on any other frame."""
