@@ -16,6 +16,7 @@ from mm_daemon.config.problems import ConfigProblems, Place, Problem
 from mm_daemon.config.rules import MarketEntries, check_live, check_markets
 from mm_daemon.config.schema import (
     Config,
+    HttpSettings,
     LogSettings,
     Market,
     MarketKeys,
@@ -40,6 +41,7 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "paper": VenuePolicy,
     "risk": RiskSettings,
     "runtime": RuntimeSettings,
+    "http": HttpSettings,
 }
 _WRAPPER = "paper"
 """The connector that is put around others in paper mode."""
@@ -122,6 +124,7 @@ class _Loader:
             file=reader.file,
             mode=top.mode,
             state_dir=top.state_dir,
+            control=top.control,
             seed=self._seed,
             venues={venue.name: venue for venue in venues.values() if venue is not None},
             markets=tuple(_market(market) for market in markets),

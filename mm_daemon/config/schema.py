@@ -43,12 +43,26 @@ class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
     summary_interval_s: Annotated[float, Meta(ge=1, le=86400, description="time between summary lines, seconds")] = 60.0
 
 
+class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
+    host: Annotated[
+        str,
+        Meta(min_length=1, description="address to listen at; any but loopback shows the figures to the network"),
+    ] = "127.0.0.1"
+    port: (
+        Annotated[int, Meta(ge=0, le=65535, description="port; 0 = any that is free, null = no metrics over HTTP")]
+        | None
+    ) = 9464
+
+
 class TopLevel(msgspec.Struct, frozen=True, kw_only=True):
     """The plain keys at the top of the file; sections are read apart."""
 
     version: Annotated[Literal[1], Meta(description="version of this format")]
     mode: Annotated[Mode, Meta(description="paper: orders never leave this process")] = "paper"
     state_dir: Annotated[Path, Meta(description="folder of journal, client order ids and paper account")] = Path("var")
+    control: Annotated[
+        bool, Meta(description="let `status`, `watch`, `pause`, `kill` and the like in by a socket in state_dir")
+    ] = True
     seed: Annotated[
         int,
         Meta(
@@ -117,11 +131,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     file: str
     mode: Mode
     state_dir: Path
+    control: bool
     seed: int
     log: LogSettings
     paper: VenuePolicy
     risk: RiskSettings
     runtime: RuntimeSettings
+    http: HttpSettings
     venues: dict[Venue, VenueConfig]
     markets: tuple[Market, ...]
 

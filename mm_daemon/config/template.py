@@ -10,7 +10,7 @@ from typing import Any
 
 from mm_daemon.config.load import SettingsOf
 from mm_daemon.config.nodes import FAILED, Key, describe, keys_of, plain
-from mm_daemon.config.schema import LogSettings, MarketKeys, RiskSettings, RuntimeSettings, TopLevel
+from mm_daemon.config.schema import HttpSettings, LogSettings, MarketKeys, RiskSettings, RuntimeSettings, TopLevel
 from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.simulation.venue import VenuePolicy
 
@@ -58,6 +58,7 @@ def _lines(settings_of: SettingsOf) -> Iterator[str]:
             "limits over all markets: beyond one of them everything is cancelled and stays off",
         ),
         ("runtime", RuntimeSettings, {}, ""),
+        ("http", HttpSettings, {}, "/metrics for Prometheus, /healthz, /readyz"),
     ):
         yield from _section(name, about)
         keys = {key: value for key, value in keys_of(struct).items() if (name, key) != ("paper", "seed")}

@@ -53,7 +53,7 @@ _GONE = (RejectKind.GONE, RejectKind.FILLED)
 class _Market:
     """The orders of one instrument that may be alive, and their exposure by side."""
 
-    __slots__ = ("ack_timeout_ns", "alive", "buy_lots", "capabilities", "fill_keys", "sell_lots", "venue")
+    __slots__ = ("ack_timeout_ns", "alive", "buy_lots", "capabilities", "duplicates", "fill_keys", "sell_lots", "venue")
 
     def __init__(self, venue: Venue, capabilities: Capabilities) -> None:
         self.venue = venue
@@ -61,6 +61,7 @@ class _Market:
         self.ack_timeout_ns = capabilities.ack_timeout_ms * _NS_PER_MS
         self.alive: dict[ClientOrderId, LedgerOrder] = {}
         self.fill_keys: set[str] = set()
+        self.duplicates = 0
         self.buy_lots = 0
         self.sell_lots = 0
 
@@ -126,6 +127,11 @@ class OrderLedger:
         if market is None:
             return 0
         return market.buy_lots if side is Side.BUY else market.sell_lots
+
+    def duplicates_of(self, instrument: InstrumentId) -> int:
+        """Fills of this instrument that had been seen before."""
+        market = self._markets.get(instrument)
+        return 0 if market is None else market.duplicates
 
     def open_orders(self, venue: Venue | None = None) -> int:
         """Orders that may be alive, at one venue or at all."""
@@ -299,6 +305,7 @@ class OrderLedger:
         order = self._orders.get(event.client_id)
         if event.fill_key in market.fill_keys:
             self.duplicates += 1
+            market.duplicates += 1
             return LedgerChange(order, duplicate=True)
         market.fill_keys.add(event.fill_key)
         self._key_log.append((event.ts_local_ns, event.instrument, event.fill_key))

@@ -93,6 +93,10 @@ class Outbox:
                 return state.left()
         raise KeyError(bucket)
 
+    def headroom(self) -> dict[str, float]:
+        """The share of each bucket that was left when it was last looked at, 0..1."""
+        return {state.bucket.name: state.left() / state.usable for state in self._buckets if state.usable}
+
     # In
 
     def offer(self, approved: ApprovedCommand, now_ns: int) -> list[DroppedCommand]:

@@ -154,6 +154,11 @@ class TradingCore:
         return self._markets[instrument]
 
     @property
+    def outboxes(self) -> Mapping[Venue, Outbox]:
+        """What waits to leave, by venue; for reading."""
+        return self._outboxes
+
+    @property
     def stopped(self) -> bool:
         """A stop was asked for and no order of ours may be alive any more."""
         return self.gate.cancels_only and self.ledger.open_orders() == 0

@@ -37,6 +37,7 @@ class OrderBook:
         "bid_lots",
         "bid_ticks",
         "invalid_cause",
+        "invalidated",
         "ts_local_ns",
         "update_id",
     )
@@ -45,6 +46,9 @@ class OrderBook:
         self._bid_depth: dict[int, int] = {}
         self._ask_depth: dict[int, int] = {}
         self.ts_local_ns = 0
+        self.invalid_cause: InvalidCause | None = InvalidCause.UNSYNCHRONISED
+        self.invalidated: dict[InvalidCause, int] = {}
+        """How often a synchronised book was lost, by cause."""
         self.invalidate(InvalidCause.UNSYNCHRONISED)
 
     @property
@@ -101,7 +105,9 @@ class OrderBook:
 
     def invalidate(self, cause: InvalidCause) -> None:
         """Forget everything until the next snapshot."""
-        self.invalid_cause: InvalidCause | None = cause
+        if self.invalid_cause is None:
+            self.invalidated[cause] = self.invalidated.get(cause, 0) + 1
+        self.invalid_cause = cause
         self._bid_depth.clear()
         self._ask_depth.clear()
         self._depth_bid = self.bid_ticks = NO_BID

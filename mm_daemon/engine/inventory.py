@@ -14,9 +14,10 @@ from fractions import Fraction
 
 import msgspec
 
+from mm_daemon.domain.checkpoint import PositionState
 from mm_daemon.domain.errors import GridError
 from mm_daemon.domain.instrument import Instrument
-from mm_daemon.domain.money import ATTO
+from mm_daemon.domain.money import ATTO, from_pair, to_pair
 
 FEE_PARTS = 10**6
 """Fee residues are in millionths of an atto: fees are parts per million of the notional."""
@@ -34,6 +35,27 @@ class FillBooked(msgspec.Struct, frozen=True, gc=False):
     stale_mid: bool
 
 
+class Traded:
+    """What one side has traded since the start: fills by role, lots, and money at the price traded, in atto.
+
+    `captured_atto` adds up only fills that were better than the mid, so that it never falls; the balance is the
+    position's spread part.
+    """
+
+    __slots__ = ("captured_atto", "lots", "maker_fills", "taker_fills", "value_atto")
+
+    def __init__(self) -> None:
+        self.maker_fills = self.taker_fills = self.lots = self.value_atto = self.captured_atto = 0
+
+    def add(self, lots: int, value_atto: int, captured_atto: int, *, maker: bool) -> None:
+        self.maker_fills += maker
+        self.taker_fills += not maker
+        self.lots += lots
+        self.value_atto += value_atto
+        if captured_atto > 0:
+            self.captured_atto += captured_atto
+
+
 class Position:
     """Signed lots, their mark and the parts of their P&L.
 
@@ -49,6 +71,7 @@ class Position:
         "_inverse",
         "_maker_ppm",
         "_taker_ppm",
+        "bought",
         "cash_atto",
         "estimated_fees",
         "fee_residue",
@@ -57,6 +80,7 @@ class Position:
         "funding_residue",
         "half_ticks",
         "lots",
+        "sold",
         "spread_atto",
         "stale_mids",
         "unit_atto",
@@ -85,6 +109,8 @@ class Position:
         """Fees that are still our own estimate."""
         self.stale_mids = 0
         """Fills that had no valid mid of their own."""
+        self.bought, self.sold = Traded(), Traded()
+        """Counted from the start of this process; no part of the P&L."""
         self._folded_inventory = 0
         self._folded_value = 0
         self._average: float | None = None
@@ -155,7 +181,9 @@ class Position:
             self.estimated_fees += 1
         else:
             self.fee_residue += fee_rest
-        self.spread_atto += lots * (mid - price)
+        captured = lots * (mid - price)
+        self.spread_atto += captured
+        (self.bought if lots > 0 else self.sold).add(abs(lots), abs(lots * price), captured, maker=maker)
         self.fees_atto -= fee_atto
         self.cash_atto -= lots * price + fee_atto
         self._average = self._average_after(lots, ticks)
@@ -189,6 +217,41 @@ class Position:
         self.funding_atto += received
         self.cash_atto += received
         return received
+
+    # Another life
+
+    def state(self) -> PositionState:
+        """All of it, with the inventory part settled at the mark."""
+        return PositionState(
+            self.lots,
+            self.half_ticks,
+            to_pair(self.cash_atto),
+            to_pair(self.spread_atto),
+            to_pair(self.inventory_atto),
+            to_pair(self.fees_atto),
+            to_pair(self.funding_atto),
+            self.fee_residue,
+            self.funding_residue,
+            self.estimated_fees,
+            self.stale_mids,
+            self._average,
+        )
+
+    def restore(self, state: PositionState) -> None:
+        """Become what `state` was taken of, on the same contract."""
+        self.lots = state.lots
+        self.half_ticks = state.half_ticks
+        self.cash_atto = from_pair(state.cash)
+        self.spread_atto = from_pair(state.spread)
+        self.fees_atto = from_pair(state.fees)
+        self.funding_atto = from_pair(state.funding)
+        self.fee_residue = state.fee_residue
+        self.funding_residue = state.funding_residue
+        self.estimated_fees = state.estimated_fees
+        self.stale_mids = state.stale_mids
+        self._folded_inventory = from_pair(state.inventory)
+        self._folded_value = 0 if state.half_ticks is None else self.value(state.half_ticks)
+        self._average = state.average
 
     # Leaves
 

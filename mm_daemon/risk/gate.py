@@ -7,6 +7,7 @@ position limits: a position past its limit can always shrink. Sizes are lots, pr
 
 from collections import deque
 
+from mm_daemon.domain.checkpoint import GateState
 from mm_daemon.domain.decisions import (
     AmendOrder,
     ApprovedCommand,
@@ -18,6 +19,7 @@ from mm_daemon.domain.decisions import (
     RefusalCode,
 )
 from mm_daemon.domain.instrument import InstrumentId
+from mm_daemon.domain.money import from_pair, to_pair
 from mm_daemon.domain.orders import Purpose
 from mm_daemon.risk.checks import (
     Failure,
@@ -73,6 +75,12 @@ class RiskGate:
         """Whether `set_equity` can ever matter."""
         return self.account.max_drawdown_atto is not None or self.account.max_loss_atto is not None
 
+    @property
+    def drawdown_atto(self) -> int | None:
+        """How far the account is below its highest value since the start or the last clearing; None: nothing limits
+        it, so nobody has told."""
+        return None if self._equity_atto is None else self._peak_atto - self._equity_atto
+
     def set_equity(self, atto: int, now_ns: int | None = None) -> bool:
         """Tell the gate what the account is worth; True when that sets the latch just now.
 
@@ -101,6 +109,17 @@ class RiskGate:
         self.latched = None
         if self._equity_atto is not None:
             self._peak_atto = self._day_start_atto = self._equity_atto
+
+    def state(self) -> GateState:
+        """The latch and what losses count from; a stop and the action budget end with the process."""
+        equity = None if self._equity_atto is None else to_pair(self._equity_atto)
+        return GateState(self.latched, equity, to_pair(self._peak_atto), to_pair(self._day_start_atto), self._day)
+
+    def restore(self, state: GateState) -> None:
+        self.latched = state.latched
+        self._equity_atto = None if state.equity is None else from_pair(state.equity)
+        self._peak_atto, self._day_start_atto = from_pair(state.peak), from_pair(state.day_start)
+        self._day = state.day
 
     def _loss(self) -> Failure | None:
         """The account limit that is broken, if one is (G11)."""

@@ -64,6 +64,11 @@ class Inbox:
     def __len__(self) -> int:
         return len(self._orders) + len(self._market)
 
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Events waiting in the order lane and in the market lane."""
+        return len(self._orders), len(self._market)
+
     def put(self, event: Event) -> None:
         if type(event) in _MARKET:
             market_event = cast("MarketEvent", event)
