@@ -1,13 +1,16 @@
 """`RecordedConnector`: market data from a wire recording, read by the venue's own translator.
 
 For `run` it plays in real time, or `speed` times as fast, on the recording's own clock: the application starts its
-clock at `starts_at_ns` and runs it `speed` times as fast as the wall. For backtests `events` hands out the whole
-recording without a loop. Times are the recording's in both. It takes no orders: `paper` executes those.
+clock at `starts_at_ns` and runs it `speed` times as fast as the wall. Recordings that run together are played by the
+first of them, merged, so that their events come in the order of a backtest however late the loop is. For backtests
+`events` hands out the whole recording without a loop. Times are the recording's in both. It takes no orders: `paper`
+executes those.
 """
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from heapq import merge
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -22,6 +25,7 @@ from mm_daemon.domain.events import (
     BookDelta,
     BookInvalidated,
     BookSnapshot,
+    Event,
     MarketEvent,
     OrderAmendRejected,
     OrderCancelRejected,
@@ -49,6 +53,9 @@ _BATCH = 256
 _PPM_PER_BPS = 100
 _NO_ORDERS = "a recording takes no orders; run it in paper mode"
 _UNREADABLE = ("malformed", "oversized")
+
+
+_Addressed = tuple[MarketEvent, Callable[[Event], None]]
 
 
 class InstrumentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -132,6 +139,8 @@ class RecordedConnector:
         self._log = WireLog(settings.path)
         self._reading: WireTranslator = self._translator(self._instruments)
         self._starts_at_ns: int | None = None
+        self._company: tuple[RecordedConnector, ...] = ()
+        self._ended: asyncio.Event | None = None
         self.frames = 0
         """Frames read so far, used or not."""
 
@@ -202,13 +211,27 @@ class RecordedConnector:
     async def load_instruments(self) -> Sequence[Instrument]:
         return self._instruments
 
+    def play_with(self, others: "Sequence[RecordedConnector]") -> None:
+        """Let `run` play `others` too, all in order of local time; those at the same instant in the order given.
+
+        `run` of each of the others then only waits until it has. Called before any of them runs.
+        """
+        self._company = tuple(others)
+        for other in others:
+            other._ended = asyncio.Event()
+
     async def run(self) -> None:
-        """Emit each event when the context's clock reaches its time; returns at the end of the file."""
-        emit, now_ns, speed = self._context.emit, self._context.now_ns, self._settings.speed
-        started_ns = now_ns()
-        emit(VenueConnected(self._context.venue, started_ns, started_ns))
+        """Emit each event when the context's clock reaches its time; returns at the end of the file, or files."""
+        if self._ended is not None:
+            await self._ended.wait()
+            return
+        now_ns, speed = self._context.now_ns, self._settings.speed
+        played = (self, *self._company)
+        for feed in played:
+            started_ns = now_ns()
+            feed._context.emit(VenueConnected(feed._context.venue, started_ns, started_ns))
         at_once = 0
-        for event in self.events():
+        for event, emit in merge(*(feed._addressed() for feed in played), key=_local_ns):
             early_ns = event.ts_local_ns - now_ns()
             while early_ns > 0:
                 at_once = 0
@@ -219,6 +242,14 @@ class RecordedConnector:
             if at_once == _BATCH:
                 at_once = 0
                 await asyncio.sleep(0)
+        for feed in self._company:
+            if feed._ended is not None:
+                feed._ended.set()
+
+    def _addressed(self) -> Iterator[_Addressed]:
+        """The events, each with where it goes."""
+        emit = self._context.emit
+        return ((event, emit) for event in self.events())
 
     async def send(self, commands: Sequence[ApprovedCommand]) -> None:
         """Nobody here can execute: every order is refused."""
@@ -251,3 +282,7 @@ class RecordedConnector:
 
     async def close(self) -> None:
         """The file is closed when `run` or `events` ends."""
+
+
+def _local_ns(addressed: _Addressed) -> int:
+    return addressed[0].ts_local_ns

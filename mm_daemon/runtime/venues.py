@@ -98,7 +98,8 @@ def feed_of(connector: Connector) -> Connector:
 def move_to_feed_time(clock: Clock, connectors: Mapping[Venue, Connector]) -> None:
     """Put the clock on the time base of recorded feeds, which have a `starts_at_ns` (and a `speed`).
 
-    Recordings of the same minutes may run together. Raises ConfigError when the venues do not share one time.
+    Recordings of the same minutes may run together, and are then played as one. Raises ConfigError when the venues do
+    not share one time.
     """
     starts = {venue: getattr(feed_of(connector), "starts_at_ns", None) for venue, connector in connectors.items()}
     recorded = {venue: start_ns for venue, start_ns in starts.items() if start_ns is not None}
@@ -110,4 +111,8 @@ def move_to_feed_time(clock: Clock, connectors: Mapping[Venue, Connector]) -> No
     speeds = {float(getattr(feed_of(connectors[venue]), "speed", 1.0)) for venue in recorded}
     if len(speeds) > 1:
         raise ConfigError(f"recordings that run together need one speed, not {sorted(speeds)}")
+    first, *others = (feed_of(connectors[venue]) for venue in recorded)
+    play_with = getattr(first, "play_with", None)
+    if play_with is not None and others and all(type(other) is type(first) for other in others):
+        play_with(others)
     clock.move_to(min(recorded.values()), speeds.pop())
