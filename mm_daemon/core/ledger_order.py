@@ -8,6 +8,7 @@ alone; everybody else reads.
 
 from collections import deque
 
+from mm_daemon.domain.checkpoint import OrderState, TailState
 from mm_daemon.domain.decisions import AmendOrder, CancelAll, CancelOrder, PlaceOrder, Reason
 from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.domain.orders import FINAL_PHASES, ClientOrderId, InFlight, Phase, Purpose, Side
@@ -115,6 +116,66 @@ class LedgerOrder:
         self.pending_bits = _PLACE_PENDING
         """Why its slot must wait: a mask of place_pending, amend_pending, cancel_pending, order_unknown."""
         self._alive_ticks: tuple[int, ...] = (place.ticks,)
+
+    @classmethod
+    def restored(cls, state: OrderState, *, fresh: bool, new_ids: bool) -> "LedgerOrder":
+        """The order of an earlier life, with no exposure counted yet: call `refresh`. Its last touch was before now."""
+        place = PlaceOrder(
+            state.instrument,
+            state.client_id,
+            state.side,
+            state.level or 0,
+            state.ticks,
+            state.lots,
+            (),
+            post_only=state.post_only,
+            reduce_only=state.reduce_only,
+            purpose=state.purpose,
+        )
+        order = cls(place, fresh=fresh, new_ids=new_ids, now_ns=0)
+        order.filled_lots = state.filled_lots
+        order.cum_lots = state.cum_lots
+        order.current_alive = state.current_alive
+        order.phase, order.final_word = state.phase, state.final_word
+        order.amend, order.cancel = state.amend, state.cancel
+        order.pend_ticks, order.pend_lots = state.pend_ticks, state.pend_lots
+        order.venue_order_id = state.venue_order_id
+        order.tails = [Tail(tail.venue_order_id, tail.ticks, tail.lots, tail.filled_lots) for tail in state.tails]
+        order.settled_ids.extend(state.settled_ids)
+        order.accepted, order.amended = state.accepted, state.amended
+        order.exposure = 0
+        return order
+
+    def state(self, final_ns: int | None) -> OrderState:
+        """As a next life may take it up: a queued amend or cancel never left, a sent one is unknown."""
+        amending = self.amend is not InFlight.NONE and self.amend is not InFlight.QUEUED
+        cancelling = self.cancel is not InFlight.NONE and self.cancel is not InFlight.QUEUED
+        return OrderState(
+            self.client_id,
+            self.instrument,
+            self.side,
+            self.level,
+            self.purpose,
+            self.post_only,
+            self.reduce_only,
+            self.ticks,
+            self.lots,
+            self.filled_lots,
+            self.cum_lots,
+            self.current_alive,
+            Phase.UNKNOWN if self.phase is Phase.SENT else self.phase,
+            self.final_word,
+            InFlight.UNKNOWN if amending else InFlight.NONE,
+            InFlight.UNKNOWN if cancelling else InFlight.NONE,
+            self.pend_ticks if amending else 0,
+            self.pend_lots if amending else 0,
+            self.venue_order_id,
+            tuple(TailState(tail.venue_order_id, tail.ticks, tail.lots, tail.filled_lots) for tail in self.tails),
+            tuple(self.settled_ids),
+            self.accepted,
+            self.amended,
+            final_ns,
+        )
 
     @property
     def final(self) -> bool:

@@ -12,11 +12,13 @@ from typing import Any
 from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.order_table import CONTRADICTION, FOREIGN_FILL, ORPHAN, LedgerChange, Report, Row, step
 from mm_daemon.domain.capabilities import AmendQuantity, Capabilities
+from mm_daemon.domain.checkpoint import LedgerState, OrderState, SeenKey
 from mm_daemon.domain.decisions import AmendOrder, CancelAll, CancelOrder, Command, DropCode, PlaceOrder
 from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import (
     CommandOutcomeUnknown,
     CommandSent,
+    OpenOrder,
     OrderAccepted,
     OrderAmended,
     OrderAmendRejected,
@@ -28,11 +30,14 @@ from mm_daemon.domain.events import (
     OrderRejected,
 )
 from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
-from mm_daemon.domain.orders import ClientOrderId, InFlight, Operation, Phase, RejectKind, Side
+from mm_daemon.domain.orders import ClientOrderId, InFlight, Operation, Phase, Purpose, RejectKind, Side
 
 __all__ = ["LedgerChange", "LedgerOrder", "OrderLedger"]
 
 KEEP_FINAL_S = 3600
+CHECKPOINT_FINAL_NS = 120_000_000_000
+"""Orders that ended longer ago are not carried into another life: a fill that comes so late finds no order, and
+reconciles."""
 _NS_PER_S = 1_000_000_000
 _NS_PER_MS = 1_000_000
 _NO_VENUE = Capabilities()
@@ -53,7 +58,17 @@ _GONE = (RejectKind.GONE, RejectKind.FILLED)
 class _Market:
     """The orders of one instrument that may be alive, and their exposure by side."""
 
-    __slots__ = ("ack_timeout_ns", "alive", "buy_lots", "capabilities", "duplicates", "fill_keys", "sell_lots", "venue")
+    __slots__ = (
+        "ack_timeout_ns",
+        "alive",
+        "buy_lots",
+        "capabilities",
+        "duplicates",
+        "fill_keys",
+        "fills_touched_ns",
+        "sell_lots",
+        "venue",
+    )
 
     def __init__(self, venue: Venue, capabilities: Capabilities) -> None:
         self.venue = venue
@@ -61,6 +76,7 @@ class _Market:
         self.ack_timeout_ns = capabilities.ack_timeout_ms * _NS_PER_MS
         self.alive: dict[ClientOrderId, LedgerOrder] = {}
         self.fill_keys: set[str] = set()
+        self.fills_touched_ns = 0
         self.duplicates = 0
         self.buy_lots = 0
         self.sell_lots = 0
@@ -81,6 +97,7 @@ class OrderLedger:
         "_orders",
         "_report",
         "duplicates",
+        "history_ns",
         "ignored",
     )
 
@@ -92,7 +109,9 @@ class OrderLedger:
         self._acks: dict[tuple[ClientOrderId, Operation], int] = {}
         self._next_ack_ns: int | None = None
         self._finals: deque[tuple[int, ClientOrderId]] = deque()
-        self._key_log: deque[tuple[int, InstrumentId, str]] = deque()
+        self._key_log: deque[SeenKey] = deque()
+        self.history_ns: dict[Venue, int] = {}
+        """Fills of a venue up to this time of its own are history: known although their keys are forgotten."""
         self._forgotten_id = -1
         self.duplicates = 0
         self.ignored = 0
@@ -136,6 +155,99 @@ class OrderLedger:
     def open_orders(self, venue: Venue | None = None) -> int:
         """Orders that may be alive, at one venue or at all."""
         return sum(len(market.alive) for market in self._markets.values() if venue is None or market.venue == venue)
+
+    def seen(self, instrument: InstrumentId, fill_key: str) -> bool:
+        """Whether this fill has been booked."""
+        market = self._markets.get(instrument)
+        return market is not None and fill_key in market.fill_keys
+
+    def fills_touched_ns(self, instrument: InstrumentId) -> int:
+        """When a fill of this instrument was last taken in; 0: not in this life."""
+        market = self._markets.get(instrument)
+        return 0 if market is None else market.fills_touched_ns
+
+    # Another life
+
+    def state(self, now_ns: int, keys_since_ns: Mapping[Venue, int]) -> LedgerState:
+        """What must outlive the process. `keys_since_ns`: per venue, from what time of its own its fills may be told
+        again; a venue that is not in it may tell all."""
+        ended_ns = {client_id: final_ns for final_ns, client_id in self._finals}
+        orders: list[OrderState] = []
+        forgotten_id = self._forgotten_id
+        for client_id, order in self._orders.items():
+            final_ns = ended_ns.get(client_id)
+            if final_ns is not None and final_ns <= now_ns - CHECKPOINT_FINAL_NS:
+                forgotten_id = max(forgotten_id, client_id)
+            elif order.phase is not Phase.QUEUED:
+                orders.append(order.state(final_ns))
+        fills = tuple(
+            key
+            for key in self._key_log
+            if key.ts_venue_ns >= keys_since_ns.get(venue_of(key.instrument), key.ts_venue_ns)
+        )
+        return LedgerState(tuple(orders), fills, forgotten_id)
+
+    def restore(self, state: LedgerState) -> list[LedgerOrder]:
+        """Take up the orders of an earlier life; those that may be alive are returned."""
+        self._forgotten_id = state.forgotten_id
+        alive: list[LedgerOrder] = []
+        for kept in state.orders:
+            order = self._take_up(kept)
+            if kept.final_ns is None:
+                alive.append(order)
+            else:
+                self._finals.append((kept.final_ns, order.client_id))
+        for key in state.fills:
+            self._market(key.instrument).fill_keys.add(key.key)
+            self._key_log.append(key)
+        return alive
+
+    def adopt(self, shown: OpenOrder, client_id: ClientOrderId, now_ns: int) -> LedgerOrder:
+        """An open order of ours that we have no record of (EXECUTION 1, orphan): it is live, and belongs to no slot."""
+        order = self._take_up(
+            OrderState(
+                client_id,
+                shown.instrument,
+                shown.side,
+                None,
+                Purpose.QUOTE,
+                True,
+                False,
+                shown.ticks,
+                shown.remaining_lots,
+                0,
+                None,
+                True,
+                Phase.LIVE,
+                Phase.CANCELED,
+                InFlight.NONE,
+                InFlight.NONE,
+                0,
+                0,
+                shown.venue_order_id,
+                (),
+                (),
+                True,
+                False,
+                None,
+            )
+        )
+        order.touched_ns = now_ns
+        return order
+
+    def _take_up(self, state: OrderState) -> LedgerOrder:
+        market = self._market(state.instrument)
+        capabilities = market.capabilities
+        order = LedgerOrder.restored(
+            state,
+            fresh=capabilities.amend_quantity is AmendQuantity.FRESH,
+            new_ids=capabilities.amend_new_venue_id,
+        )
+        self._orders[order.client_id] = order
+        self._count(market, order.side, order.refresh())
+        if state.final_ns is None:
+            market.alive[order.client_id] = order
+        return order
 
     # What the core did
 
@@ -228,6 +340,16 @@ class OrderLedger:
             self._step(order, Report(Row.PROVEN_DEAD), change, now_ns)
         return change
 
+    def suspect(self, client_id: ClientOrderId, now_ns: int) -> LedgerChange:
+        """The venue does not show an order that we took to be alive: it may have ended, and may have fills to come."""
+        order = self._orders.get(client_id)
+        change = LedgerChange(order)
+        if order is None:
+            change.ignored = True
+        else:
+            self._step(order, Report(Row.CANCEL_GONE), change, now_ns)
+        return change
+
     # Time
 
     def next_deadline_ns(self) -> int | None:
@@ -308,7 +430,8 @@ class OrderLedger:
             market.duplicates += 1
             return LedgerChange(order, duplicate=True)
         market.fill_keys.add(event.fill_key)
-        self._key_log.append((event.ts_local_ns, event.instrument, event.fill_key))
+        market.fills_touched_ns = event.ts_local_ns
+        self._key_log.append(SeenKey(event.instrument, event.fill_key, event.ts_venue_ns, event.ts_local_ns))
         change = LedgerChange(order, fill_lots=event.side * event.lots, fill_ticks=event.ticks)
         if order is None or order.instrument != event.instrument:
             change.order = None
@@ -388,9 +511,11 @@ class OrderLedger:
             client_id = finals.popleft()[1]
             del self._orders[client_id]
             self._forgotten_id = max(self._forgotten_id, client_id)
-        while keys and keys[0][0] <= horizon_ns:
-            _, instrument, key = keys.popleft()
-            self._markets[instrument].fill_keys.discard(key)
+        while keys and keys[0].ts_local_ns <= horizon_ns:
+            key = keys.popleft()
+            venue = venue_of(key.instrument)
+            self._markets[key.instrument].fill_keys.discard(key.key)
+            self.history_ns[venue] = max(self.history_ns.get(venue, 0), key.ts_venue_ns)
 
 
 def _accepted_report(order: LedgerOrder, event: OrderAccepted) -> Report:

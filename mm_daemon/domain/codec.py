@@ -1,7 +1,7 @@
 """Records of a run as bytes: what the core was told, when it was asked to decide, and what it answered.
 
 A run is a sequence of records, numbered from zero: each event, a `Decided` marker per call of `TradingCore.decide`, and
-behind the marker everything that call answered, in the order of `answers`. Records that belong together are
+behind the marker everything that call answered, in the order of `answers`, and each minute a `Checkpoint`. Records that belong together are
 encoded together, as the msgpack array `[number of the first record, [record, ...]]`, so that a turn costs one call.
 Used by the journal, by replay and by whoever wants to look at a record.
 """
@@ -11,9 +11,11 @@ from enum import Enum
 
 import msgspec
 
+from mm_daemon.domain.checkpoint import Checkpoint, PositionBooked
 from mm_daemon.domain.decisions import ApprovedCommand, DecisionsChanged, DroppedCommand, Refusal, Turn
 from mm_daemon.domain.errors import JournalError
 from mm_daemon.domain.events import Event
+from mm_daemon.domain.reconciliation import Reconciled
 
 SCHEMA_VERSION = 1
 """Version of the records. New fields at the end with a default keep it; anything else raises it and adds a reader."""
@@ -25,10 +27,10 @@ class Decided(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="decid
     now_ns: int
 
 
-Answer = DecisionsChanged | Refusal | DroppedCommand | ApprovedCommand
+Answer = DecisionsChanged | Refusal | DroppedCommand | PositionBooked | Reconciled | ApprovedCommand
 """What a call of `decide` may add to the journal. An `ApprovedCommand` in a journal has been released to its venue."""
 
-Record = Event | Decided | Answer
+Record = Event | Decided | Answer | Checkpoint
 
 Run = tuple[int, tuple[Record, ...]]
 """Consecutive records behind the number of the first."""
@@ -43,10 +45,12 @@ def add_turn(records: list[Record], turn: Turn) -> None:
     """A turn's marker and answers, in the one order that journals keep, behind the events that led to it."""
     records.append(Decided(turn.now_ns))
     records += answers(turn)
+    if turn.checkpoint is not None:
+        records.append(turn.checkpoint)
 
 
 def answers(turn: Turn) -> tuple[Answer, ...]:
-    return (*turn.decisions, *turn.refusals, *turn.dropped, *turn.released)
+    return (*turn.decisions, *turn.refusals, *turn.dropped, *turn.booked, *turn.reconciled, *turn.released)
 
 
 def encode(seq: int, records: Sequence[Record]) -> bytes:

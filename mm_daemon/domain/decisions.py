@@ -9,8 +9,10 @@ from functools import cached_property
 
 import msgspec
 
+from mm_daemon.domain.checkpoint import Checkpoint, PositionBooked
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.orders import ClientOrderId, Purpose, Side, TimeInForce
+from mm_daemon.domain.reconciliation import Reconciled
 
 
 class Reason(StrEnum):
@@ -271,10 +273,15 @@ class DecisionsChanged(msgspec.Struct, frozen=True, array_like=True, gc=False, t
 
 
 class Turn(msgspec.Struct, frozen=True, array_like=True):
-    """The core's answer to one `decide`: what it decided anew, what was refused or dropped, and what may leave now."""
+    """The core's answer to one `decide`: what it decided anew, what was refused or dropped, which positions were booked,
+    what came of snapshots, and what may leave now. `checkpoint` is added by the shell, each minute.
+    """
 
     now_ns: int
     decisions: tuple[DecisionsChanged, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     dropped: tuple[DroppedCommand, ...] = ()
     released: tuple[ApprovedCommand, ...] = ()
+    booked: tuple[PositionBooked, ...] = ()
+    reconciled: tuple[Reconciled, ...] = ()
+    checkpoint: Checkpoint | None = None

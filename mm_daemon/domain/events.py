@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
+from mm_daemon.domain.checkpoint import Checkpoint
 from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue
 from mm_daemon.domain.money import MoneyPair
 from mm_daemon.domain.orders import ClientOrderId, Operation, RejectKind, Side
@@ -202,7 +203,9 @@ class OpenOrder(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class VenueSnapshot(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Open orders, positions (lots by instrument) and fills since a cursor, as the venue knew them at `ts_venue_ns`."""
+    """Open orders, positions (lots by instrument), fills and funding payments since a cursor, as the venue knew them at
+    `ts_venue_ns`. An instrument that is not among the positions is flat.
+    """
 
     venue: Venue
     ts_venue_ns: int
@@ -210,6 +213,7 @@ class VenueSnapshot(msgspec.Struct, frozen=True, array_like=True, gc=False):
     orders: tuple[OpenOrder, ...]
     positions: tuple[tuple[InstrumentId, int], ...]
     fills: tuple[OrderFilled, ...] = ()
+    payments: tuple[FundingPaid, ...] = ()
 
 
 class VenueSnapshotReceived(_VenueEvent, frozen=True, array_like=True, gc=False, tag="venue_snapshot"):
@@ -270,6 +274,12 @@ class DeadlineReached(_ControlEvent, frozen=True, array_like=True, gc=False, tag
     """The instant that `TradingCore.next_deadline_ns` asked to be called at."""
 
 
+class LoopLagged(_ControlEvent, frozen=True, array_like=True, gc=False, tag="loop_lagged"):
+    """The process was `late_ms` late: quotes are pulled. 0: it has kept time again for long enough."""
+
+    late_ms: int
+
+
 class OperatorAction(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
@@ -290,10 +300,13 @@ class ShutdownRequested(_ControlEvent, frozen=True, array_like=True, gc=False, t
 
 
 class RunStarted(_ControlEvent, frozen=True, array_like=True, gc=False, tag="run_started"):
-    """Everything a fresh core needs to live this run again. `parameters` is `core/parameters.py` as JSON text."""
+    """Everything a fresh core needs to live this run again. `parameters` is `core/parameters.py` as JSON text;
+    `resumed` is what the core took over from the run before, None for a first one.
+    """
 
     version: str
     parameters: str
+    resumed: Checkpoint | None = None
 
 
 class RunEnded(_ControlEvent, frozen=True, array_like=True, gc=False, tag="run_ended"):
@@ -326,5 +339,5 @@ OrderEvent = (
 )
 AccountEvent = BalanceUpdate | PositionUpdate | FundingPaid | VenueSnapshotReceived
 LinkEvent = VenueConnected | VenueDisconnected | VenueTime | RateLimited
-ControlEvent = DeadlineReached | OperatorRequest | ShutdownRequested | RunStarted | RunEnded
+ControlEvent = DeadlineReached | LoopLagged | OperatorRequest | ShutdownRequested | RunStarted | RunEnded
 Event = MarketEvent | OrderEvent | AccountEvent | LinkEvent | ControlEvent

@@ -5,6 +5,7 @@ the whole instrument without an end and are cleared by the source that set them.
 every full decision and for the next expiry when it arms its deadline.
 """
 
+from mm_daemon.domain.checkpoint import LockoutState, SideLockoutState
 from mm_daemon.domain.decisions import Reason
 from mm_daemon.domain.orders import RejectKind, Side
 
@@ -38,6 +39,19 @@ class _SideLockouts:
     def __init__(self) -> None:
         self.fill_ns = self.order_ns = self.reject_ns = self.last_ns = 0
         self.rejects = 0
+
+    def state(self) -> SideLockoutState:
+        return SideLockoutState(self.fill_ns, self.order_ns, self.reject_ns, self.rejects)
+
+    def restore(self, state: SideLockoutState) -> None:
+        self.fill_ns, self.order_ns, self.reject_ns = state.fill_ns, state.order_ns, state.reject_ns
+        self.last_ns = max(self.fill_ns, self.order_ns, self.reject_ns)
+        self.rejects = state.rejects
+
+    def shift(self, by_ns: int) -> None:
+        self.restore(
+            SideLockoutState(self.fill_ns + by_ns, self.order_ns + by_ns, self.reject_ns + by_ns, self.rejects)
+        )
 
 
 class LockoutSet:
@@ -147,6 +161,22 @@ class LockoutSet:
                 if end_ns > now_ns and (soonest is None or end_ns < soonest):
                     soonest = end_ns
         return soonest
+
+    def state(self) -> LockoutState:
+        held = tuple((str(reason), source) for reason, source in self._held)
+        return LockoutState(self._buy.state(), self._sell.state(), held)
+
+    def restore(self, state: LockoutState) -> None:
+        """Become what `state` was taken of."""
+        self._buy.restore(state.buy)
+        self._sell.restore(state.sell)
+        for reason, source in state.held:
+            self.hold(Reason(reason), source)
+
+    def shift(self, by_ns: int) -> None:
+        """The clock was set by so much: what runs keeps the time it has left."""
+        self._buy.shift(by_ns)
+        self._sell.shift(by_ns)
 
     def _of(self, side: Side) -> _SideLockouts:
         return self._buy if side is _BUY else self._sell

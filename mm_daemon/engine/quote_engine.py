@@ -98,7 +98,7 @@ class QuoteEngine:
         self._reduce_floor_bps = -parameters.max_give_bps
         self._use_microprice = parameters.fair_price == "microprice"
         self._prior_sigma_bps = annual_vol_to_bps(parameters.volatility)
-        self._volatility = EwmaVolatility(parameters.volatility_half_life_s, parameters.volatility_step_ms)
+        self.volatility = EwmaVolatility(parameters.volatility_half_life_s, parameters.volatility_step_ms)
         self._floor_tick_bps = 0.5 / (_BPS * math.sqrt(parameters.volatility_half_life_s))
         # Sessions of different symbols must not restart together, or all spreads jump at once (MODELS 1.4).
         self._session_phase_s = Rng(0).split(instrument.id).uniform() * parameters.session_s
@@ -109,7 +109,7 @@ class QuoteEngine:
 
     def observe(self, book: OrderBook, ts_local_ns: int) -> None:
         """A trusted book changed: let the estimators see the mid."""
-        self._volatility.update(ts_local_ns, book.half_ticks * 0.5)
+        self.volatility.update(ts_local_ns, book.half_ticks * 0.5)
 
     def fair_ticks(self, book: OrderBook) -> float:
         """The reference price of a trusted book, in ticks: mid, or the size-weighted microprice."""
@@ -122,7 +122,7 @@ class QuoteEngine:
 
         Never below half a tick in a half-life (MODELS 6.1): a market that stands still is not one without risk.
         """
-        estimate = self._volatility.sigma_bps
+        estimate = self.volatility.sigma_bps
         if estimate is None:
             return self._prior_sigma_bps
         return max(estimate, self._floor_tick_bps / mid_ticks)

@@ -6,6 +6,7 @@ ratio of decayed squared returns to decayed time is unbiased from the first obse
 
 import math
 
+from mm_daemon.domain.checkpoint import VolatilityState
 from mm_daemon.engine.domain_checks import require_not_negative, require_positive
 
 _NS = 1_000_000_000
@@ -116,6 +117,33 @@ class EwmaVolatility:
             self._events = 0
             self.sigma_bps = None
         return True
+
+    def state(self) -> VolatilityState:
+        return VolatilityState(
+            self._squares,
+            self._time_s,
+            self._observed_s,
+            self._events,
+            self._sampled,
+            self._sampled_ns,
+            self._price,
+            self._last_ns,
+            self._due_ns,
+        )
+
+    def restore(self, state: VolatilityState) -> None:
+        """Go on from `state`, of an estimator with the same half-life and step."""
+        self._squares, self._time_s = state.squares, state.time_s
+        self._observed_s, self._events = state.observed_s, state.events
+        self._sampled, self._sampled_ns = state.sampled, state.sampled_ns
+        self._price, self._last_ns, self._due_ns = state.price, state.last_ns, state.due_ns
+        self._settle()
+
+    def lose_clock(self) -> None:
+        """Time begins anew: what was learned stays, the price last seen means nothing any more."""
+        self._sampled = self._price = 0.0
+        self._sampled_ns = self._due_ns = 0
+        self._last_ns = -1
 
     def _sample(self, ts_ns: int, last_ns: int, price: float) -> None:
         """Bring the clock up to `ts_ns`: the carried price at the first boundary passed, no move at the others."""
