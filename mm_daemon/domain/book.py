@@ -123,6 +123,10 @@ class OrderBook:
         self._depth_ask = min(self._ask_depth, default=NO_ASK)
         self.invalid_cause = None
         self._settle(event.update_id, event.ts_local_ns)
+        overlay = self._overlay
+        if overlay is not None:  # newer than this book, and heard perhaps while there was none
+            self.bid_ticks, self.bid_lots = overlay.bid_ticks, overlay.bid_lots
+            self.ask_ticks, self.ask_lots = overlay.ask_ticks, overlay.ask_lots
 
     def apply_delta(self, event: BookDelta) -> None:
         if self.invalid_cause is not None:
@@ -148,13 +152,15 @@ class OrderBook:
         self._settle(event.update_id, event.ts_local_ns)
 
     def apply_top(self, event: TopOfBook) -> None:
-        """The faster stream wins while it is newer by the venue's own sequence."""
-        if event.update_id <= self.update_id or self.invalid_cause is not None:
+        """The faster stream wins while it is newer by the venue's own sequence; without a book it waits for one."""
+        if event.update_id <= self.update_id:
             return
         overlay = self._overlay
         if overlay is not None and event.update_id < overlay.update_id:
             return
         self._overlay = event
+        if self.invalid_cause is not None:
+            return
         self.bid_ticks, self.bid_lots = event.bid_ticks, event.bid_lots
         self.ask_ticks, self.ask_lots = event.ask_ticks, event.ask_lots
         self.ts_local_ns = event.ts_local_ns
