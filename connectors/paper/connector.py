@@ -1,7 +1,8 @@
 """`PaperConnector`: another connector's market data, with our orders executed by `SimulatedVenue` in this process.
 
 The application builds the inner connector with `emit` leading to `receive`, and this one around it. The inner connector
-never sees a command; what it says about a real account is not passed on, because that account is not ours here.
+never sees a command; what it says about a real account is not passed on, because that account is not ours here. Ours
+is kept in a file where there is a `state_dir`: orders die with the process, positions, cash and history do not.
 """
 
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from typing import ClassVar
 
 import msgspec
 
+from connectors.shared.account_file import AccountFile, account_path
 from connectors.shared.venue_pump import VenuePump
 from mm_daemon.domain.capabilities import Capabilities
 from mm_daemon.domain.decisions import ApprovedCommand
@@ -34,12 +36,18 @@ class PaperConnector:
     Settings: ClassVar[type[msgspec.Struct]] = VenuePolicy
 
     def __init__(self, context: ConnectorContext, settings: VenuePolicy, inner: Connector) -> None:
+        """Raises JournalError when the account's file cannot be used."""
         self._context = context
         self._inner = inner
         self._policy = settings
         self.capabilities = _paper_capabilities(settings, inner.capabilities)
         self._venue = SimulatedVenue(context.venue, (), settings)
-        self._pump = VenuePump(self._venue, context.emit, context.now_ns)
+        self._file: AccountFile | None = None
+        if context.state_dir is not None:
+            self._file = AccountFile(account_path(context.state_dir, context.venue), context.venue)
+            self._venue.account.note = self._file.add
+            self._venue.account.restore(self._file.history)
+        self._pump = VenuePump(self._venue, context.emit, context.now_ns, self._save)
         self.withheld = 0
         """Events of the inner connector about a real account that were not passed on."""
 
@@ -61,7 +69,8 @@ class PaperConnector:
             self.withheld += 1
 
     async def load_instruments(self) -> Sequence[Instrument]:
-        """The inner connector's definitions; raises what it raises."""
+        """The inner connector's definitions; raises what it raises, and ConfigError when the account holds a position
+        in lots of another size."""
         instruments = await self._inner.load_instruments()
         for instrument in instruments:
             if instrument.venue != self._context.venue:
@@ -94,7 +103,13 @@ class PaperConnector:
     async def close(self) -> None:
         self._pump.stop()
         self._venue.close()
+        if self._file is not None:
+            self._file.close()
         await self._inner.close()
+
+    def _save(self, now_ns: int) -> None:
+        if self._file is not None:
+            self._file.save()
 
 
 def _paper_capabilities(policy: VenuePolicy, inner: Capabilities) -> Capabilities:

@@ -2,8 +2,8 @@
 
 Used by connectors whose venue is a pure machine in this process. It rests on the event loop's timers and not on a task,
 so that commands are answered from the first one until `stop`, whether or not the connector's `run` is running: a stop
-cancels and confirms after the feeds have ended. A failure of the venue ends `run` and is raised at the next call,
-whatever that is.
+cancels and confirms after the feeds have ended. What the venue has booked is saved before anything is emitted. A
+failure of the venue ends `run` and is raised at the next call, whatever that is.
 """
 
 import asyncio
@@ -18,10 +18,18 @@ _NS_PER_S = 1_000_000_000
 class VenuePump:
     """Owns the timer of one virtual venue. All methods belong to the event loop's thread."""
 
-    def __init__(self, venue: VirtualVenue, emit: Callable[[Event], None], now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        venue: VirtualVenue,
+        emit: Callable[[Event], None],
+        now_ns: Callable[[], int],
+        save: Callable[[int], None] | None = None,
+    ) -> None:
+        """`save`, if any, is called with the time before events go out, and raises when nothing may go out."""
         self._venue = venue
         self._emit = emit
         self._now_ns = now_ns
+        self._save = save
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self._failed: asyncio.Future[None] | None = None
@@ -30,7 +38,16 @@ class VenuePump:
 
     def turn(self, now_ns: int) -> None:
         """Hand on everything known by `now_ns`, and see to the next deadline."""
-        for event in self._venue.advance(now_ns):
+        if self._error is not None:
+            raise self._error
+        events = self._venue.advance(now_ns)
+        if self._save is not None:
+            try:
+                self._save(now_ns)
+            except Exception as error:  # the venue forgot something: it must say nothing any more
+                self._error = error
+                raise
+        for event in events:
             self._emit(event)
         self.arm()
 

@@ -1,20 +1,28 @@
 """Our account at a simulated venue: orders, positions, fees and fills, as the venue keeps them.
 
-Owned by one simulated venue and never read by the core, which learns of it by events and snapshots only.
+Owned by one simulated venue and never read by the core, which learns of it by events and snapshots only. Whatever
+changes is an entry of its `AccountHistory`; a venue that is to be remembered hands the entries on by `note` as they are
+made and begins with `restore`.
 """
 
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from mm_daemon.domain.account_history import (
+    ENDED_KEPT,
+    AccountHistory,
+    ContractKnown,
+    Entry,
+    MidSeen,
+    OrderKnown,
+    TradeBooked,
+)
 from mm_daemon.domain.decisions import PlaceOrder
-from mm_daemon.domain.events import OpenOrder, OrderFilled, VenueSnapshot
+from mm_daemon.domain.errors import ConfigError
+from mm_daemon.domain.events import FundingPaid, OpenOrder, OrderFilled, VenueSnapshot
 from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue
 from mm_daemon.domain.money import to_pair
 from mm_daemon.domain.orders import ClientOrderId, RejectKind, Side
 from mm_daemon.simulation.models import FeeSchedule
-
-_FILLS_KEPT = 4096
-_ENDED_KEPT = 8192
 
 Refused = tuple[RejectKind, str]
 
@@ -40,43 +48,95 @@ class VenueOrder:
 
     @property
     def venue_order_id(self) -> str:
+        """Never given twice, because client ids never are."""
         return f"sim-{self.client_id}"
+
+    def known(self, *, ended: bool) -> OrderKnown:
+        """The order as it stands, for the history."""
+        return OrderKnown(
+            self.instrument,
+            self.client_id,
+            self.venue_order_id,
+            self.side,
+            self.ticks,
+            self.lots,
+            self.filled_lots,
+            ended,
+        )
 
 
 class VenueAccount:
-    """Open orders by client id in the order of their arrival, net positions, and the fills of late."""
+    """Open orders by client id in the order of their arrival, and the history of everything before."""
 
     def __init__(self, venue: Venue, instruments: Sequence[Instrument]) -> None:
         self.venue = venue
         self.instruments: dict[InstrumentId, Instrument] = {}
-        self.positions: dict[InstrumentId, int] = {}
         self.orders: dict[ClientOrderId, VenueOrder] = {}
+        self.history = AccountHistory()
+        self.note: Callable[[Entry], None] | None = None
+        """Told of every entry as it is made, before anybody learns of it."""
+        self._ids_before = 0
+        """Client ids up to this one were used before we were restored."""
         self._fees: dict[InstrumentId, FeeSchedule] = {}
-        self._ended: dict[ClientOrderId, VenueOrder] = {}
         self._refused: dict[ClientOrderId, InstrumentId] = {}
-        self._fills: deque[OrderFilled] = deque(maxlen=_FILLS_KEPT)
         for instrument in instruments:
             self.define(instrument)
 
     def define(self, instrument: Instrument) -> None:
-        """A contract, new or changed. Raises DomainError when its notional is no whole number of atto."""
+        """A contract, new or changed. Raises DomainError when its notional is no whole number of atto, ConfigError when
+        a position is held in lots of another size."""
+        fees = FeeSchedule(instrument)
+        contract = ContractKnown.of(instrument)
+        known = self.history.contracts.get(instrument.id)
+        if known != contract:
+            if instrument.id not in self.instruments:
+                self._check_remembered(contract)
+            self._book(contract)
         self.instruments[instrument.id] = instrument
-        self._fees[instrument.id] = FeeSchedule(instrument)
-        self.positions.setdefault(instrument.id, 0)
+        self._fees[instrument.id] = fees
+
+    def restore(self, history: AccountHistory) -> None:
+        """Begin with what an earlier process left, all its orders dead. Raises ConfigError as `define` does."""
+        self.history = history
+        self._ids_before = history.last_client_id
+        for instrument in self.instruments.values():
+            contract = ContractKnown.of(instrument)
+            if history.contracts.get(instrument.id) != contract:
+                self._check_remembered(contract)
+                self._book(contract)
+
+    @property
+    def positions(self) -> Mapping[InstrumentId, int]:
+        """Net lots of every market that is defined."""
+        return {instrument: self.history.lots(instrument) for instrument in self.instruments}
+
+    def _check_remembered(self, contract: ContractKnown) -> None:
+        known, lots = self.history.contracts.get(contract.instrument), self.history.lots(contract.instrument)
+        if known is not None and lots and (known.lot, known.multiplier) != (contract.lot, contract.multiplier):
+            raise ConfigError(
+                f"{contract.instrument}: the venue's account holds {lots} lots of {known.lot} x {known.multiplier}, "
+                f"and the configuration now says {contract.lot} x {contract.multiplier}; put the old size back, or use "
+                "another state_dir to start from nothing"
+            )
+
+    def _book(self, entry: Entry) -> None:
+        self.history.apply(entry)
+        if self.note is not None:
+            self.note(entry)
 
     def refusal(self, command: PlaceOrder, at_ns: int) -> Refused | None:
         """Why the venue would not even look at its book for this order; None when it passes validation."""
         instrument = self.instruments.get(command.instrument)
         if instrument is None:
             return RejectKind.INVALID, f"no instrument {command.instrument}"
-        if command.client_id in self.orders or command.client_id in self._ended:
+        if self._was_used(command.client_id):
             return RejectKind.INVALID, f"client order id {command.client_id} was used before"
         if command.expires_ns is not None and at_ns > command.expires_ns:
             return RejectKind.OTHER, "arrived after its expiry"
         if not instrument.tradable:
             return RejectKind.HALTED, "the market is halted"
         if command.reduce_only:
-            room = -command.side * self.positions[command.instrument]
+            room = -command.side * self.history.lots(command.instrument)
             if command.lots > room:
                 return RejectKind.REDUCE_ONLY, f"{command.lots} lots would not only reduce a position of {room}"
         return self.size_refusal(instrument, command.ticks, command.lots, reduce_only=command.reduce_only)
@@ -94,7 +154,14 @@ class VenueAccount:
 
     def open(self, command: PlaceOrder) -> VenueOrder:
         order = self.orders[command.client_id] = VenueOrder(command)
+        self._book(order.known(ended=False))
         return order
+
+    def amend(self, order: VenueOrder, ticks: int, lots: int) -> None:
+        """New price and total size of an open order."""
+        order.ticks = ticks
+        order.lots = lots
+        self._book(order.known(ended=False))
 
     def fill(
         self, order: VenueOrder, ticks: int, lots: int, *, maker: bool, ts_venue_ns: int, ts_local_ns: int
@@ -102,8 +169,8 @@ class VenueAccount:
         """Book one fill; the order ends when nothing remains. The key is unique because client ids are."""
         order.filled_lots += lots
         order.fills += 1
-        self.positions[order.instrument] += order.side * lots
-        fee = self._fees[order.instrument].fee_atto(ticks, lots, maker=maker)
+        schedule = self._fees[order.instrument]
+        fee = schedule.fee_atto(ticks, lots, maker=maker)
         filled = OrderFilled(
             order.instrument,
             ts_venue_ns,
@@ -117,37 +184,51 @@ class VenueAccount:
             maker,
             to_pair(fee),
         )
-        self._fills.append(filled)
+        self._book(TradeBooked(filled, to_pair(-order.side * schedule.notional_atto(ticks, lots) - fee)))
         if order.filled_lots >= order.lots:
             self.end(order)
         return filled
 
+    def pay_funding(
+        self, instrument: InstrumentId, received_atto: int, *, ts_venue_ns: int, ts_local_ns: int
+    ) -> FundingPaid:
+        """Settle funding; `received_atto` is negative when we pay. The venue pays a market once at any instant."""
+        key = f"{instrument}@{ts_venue_ns}"
+        paid = FundingPaid(instrument, ts_venue_ns, ts_local_ns, to_pair(received_atto), key)
+        self._book(paid)
+        return paid
+
+    def note_mid(self, instrument: InstrumentId, half_ticks: int) -> None:
+        """Where the market stands: remembered for the next opening."""
+        if self.history.mids.get(instrument) != half_ticks:
+            self._book(MidSeen(instrument, half_ticks))
+
     def end(self, order: VenueOrder) -> None:
         """The order is over; it is remembered for a while, so that late commands get a true answer."""
         del self.orders[order.client_id]
-        ended = self._ended
-        ended[order.client_id] = order
-        if len(ended) > _ENDED_KEPT:
-            del ended[next(iter(ended))]
+        self._book(order.known(ended=True))
 
     def note_refused(self, command: PlaceOrder) -> None:
         """Remember a refused order for a while, unless its id belongs to an order that lives or lived."""
-        if command.client_id in self.orders or command.client_id in self._ended:
+        if self._was_used(command.client_id):
             return
         refused = self._refused
         refused[command.client_id] = command.instrument
-        if len(refused) > _ENDED_KEPT:
+        if len(refused) > ENDED_KEPT:
             del refused[next(iter(refused))]
 
     def refused_instrument(self, client_id: ClientOrderId) -> InstrumentId | None:
         return self._refused.get(client_id)
 
-    def ended(self, client_id: ClientOrderId) -> VenueOrder | None:
-        return self._ended.get(client_id)
+    def ended(self, client_id: ClientOrderId) -> OrderKnown | None:
+        return self.history.ended.get(client_id)
+
+    def _was_used(self, client_id: ClientOrderId) -> bool:
+        return client_id <= self._ids_before or client_id in self.orders or client_id in self.history.ended
 
     def gone_kind(self, client_id: ClientOrderId) -> RejectKind:
         """What a venue says of an order that is not open."""
-        order = self._ended.get(client_id)
+        order = self.history.ended.get(client_id)
         filled = order is not None and order.filled_lots >= order.lots
         return RejectKind.FILLED if filled else RejectKind.GONE
 
@@ -160,13 +241,21 @@ class VenueAccount:
         ]
 
     def snapshot(self, ts_venue_ns: int, requested_ns: int, since_ns: int) -> VenueSnapshot:
-        """Open orders, positions and the fills kept since a venue time; at most the last few thousand."""
+        """Open orders, positions, and the fills and payments since a venue time; at most the last few thousand."""
         orders = tuple(
             OpenOrder(o.instrument, o.client_id, o.venue_order_id, o.side, o.ticks, o.remaining_lots)
             for o in self.orders.values()
         )
-        fills = tuple(fill for fill in self._fills if fill.ts_venue_ns >= since_ns)
-        return VenueSnapshot(self.venue, ts_venue_ns, requested_ns, orders, tuple(self.positions.items()), fills)
+        known, history = self.instruments, self.history
+        return VenueSnapshot(
+            self.venue,
+            ts_venue_ns,
+            requested_ns,
+            orders,
+            tuple(self.positions.items()),
+            tuple(fill for fill in history.fills_since(since_ns) if fill.instrument in known),
+            tuple(paid for paid in history.payments_since(since_ns) if paid.instrument in known),
+        )
 
     def clear(self) -> None:
         """The account's orders die, with nobody left to tell."""

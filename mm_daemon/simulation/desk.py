@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from mm_daemon.domain.account_history import OrderKnown
 from mm_daemon.domain.capabilities import Capabilities
 from mm_daemon.domain.decisions import AmendOrder, CancelAll, CancelOrder, Command, PlaceOrder
 from mm_daemon.domain.events import (
@@ -173,12 +174,11 @@ class OrderDesk:
             return [amended]
         events: list[OrderEvent] = [amended]
         if command.ticks == order.ticks and command.lots < order.lots and self._decrease_keeps_place:
-            order.lots = command.lots
+            self._account.amend(order, command.ticks, command.lots)
             self._matcher.shrink(order)
             return events
         self._matcher.lift(order)
-        order.ticks = command.ticks
-        order.lots = command.lots
+        self._account.amend(order, command.ticks, command.lots)
         self._take(order, events, ts_venue_ns, ts_local_ns)
         if order.remaining_lots:
             self._matcher.rest(order, at_ns)
@@ -216,9 +216,9 @@ class OrderDesk:
         order = self._account.orders.get(query.client_id)
         if order is not None:
             return [OrderAccepted(order.instrument, ts_venue_ns, ts_local_ns, order.client_id, order.venue_order_id)]
-        order = self._account.ended(query.client_id)
-        if order is not None:
-            return [_canceled(order, ts_venue_ns, ts_local_ns)]
+        ended = self._account.ended(query.client_id)
+        if ended is not None:
+            return [_canceled(ended, ts_venue_ns, ts_local_ns)]
         instrument = self._account.refused_instrument(query.client_id)
         if instrument is None:
             return []
@@ -226,7 +226,7 @@ class OrderDesk:
         return [OrderRejected(instrument, ts_venue_ns, ts_local_ns, query.client_id, RejectKind.OTHER, text)]
 
 
-def _canceled(order: VenueOrder, ts_venue_ns: int, ts_local_ns: int) -> OrderCanceled:
+def _canceled(order: VenueOrder | OrderKnown, ts_venue_ns: int, ts_local_ns: int) -> OrderCanceled:
     return OrderCanceled(
         order.instrument,
         ts_venue_ns,

@@ -169,16 +169,21 @@ class FeedClock:
         return clock_ns - self._least_offset_ns + self._floor_ns
 
 
+def tick_atto(instrument: Instrument) -> int:
+    """Atto that one lot is worth per tick of a linear contract. Raises DomainError when that is no whole number."""
+    unit = Fraction(instrument.tick) * Fraction(instrument.lot) * Fraction(instrument.multiplier) * ATTO
+    if unit.denominator != 1:
+        raise DomainError(f"{instrument.id}: one lot at one tick is no whole number of 1e-18 {instrument.quote}")
+    return unit.numerator
+
+
 class FeeSchedule:
     """A venue's fees on one instrument: parts per million of notional by role, negative for a rebate."""
 
     __slots__ = ("_maker_ppm", "_taker_ppm", "_unit_atto")
 
     def __init__(self, instrument: Instrument) -> None:
-        unit = Fraction(instrument.tick) * Fraction(instrument.lot) * Fraction(instrument.multiplier) * ATTO
-        if unit.denominator != 1:
-            raise DomainError(f"{instrument.id}: one lot at one tick is no whole number of 1e-18 {instrument.quote}")
-        self._unit_atto = unit.numerator
+        self._unit_atto = tick_atto(instrument)
         self._maker_ppm = instrument.maker_fee_ppm
         self._taker_ppm = instrument.taker_fee_ppm
 
@@ -186,3 +191,7 @@ class FeeSchedule:
         """Fee of a fill in atto, positive when we pay; a rest below one atto is rounded against us."""
         ppm = self._maker_ppm if maker else self._taker_ppm
         return -(-self._unit_atto * ticks * lots * ppm // _PPM)
+
+    def notional_atto(self, ticks: int, lots: int) -> int:
+        """What `lots` cost at a price, in atto."""
+        return self._unit_atto * ticks * lots

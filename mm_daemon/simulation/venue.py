@@ -191,6 +191,11 @@ class SimulatedVenue:
         self._account.define(instrument)
         self._markets.setdefault(instrument.id, _Market())
 
+    @property
+    def account(self) -> VenueAccount:
+        """What the venue remembers of us: for the connector that keeps it, never for the core."""
+        return self._account
+
     def capabilities(self) -> Capabilities:
         return policy_capabilities(self._policy)
 
