@@ -1,0 +1,57 @@
+"""The loopback server: `/metrics` for Prometheus, `/healthz` while the event loop turns, `/readyz` with reason codes.
+
+It only reads. A port that is taken costs the metrics, never the trading: `serve` raises OSError before anything is
+served, and the caller says so and goes on.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from aiohttp import web
+
+from mm_daemon.domain.decisions import Reason
+from mm_daemon.observability.metrics import Metrics
+
+_CLOSE_S = 1.0
+
+
+async def serve(
+    host: str,
+    port: int,
+    *,
+    metrics: Metrics,
+    unready: Callable[[], Sequence[Reason]],
+    serving: Callable[[str], None],
+) -> None:
+    """Serve until cancelled. `serving` is told the address once it listens. Raises OSError when it cannot."""
+
+    async def show_metrics(request: web.Request) -> web.Response:
+        text, content_type = metrics.expose(request.headers.get("Accept", ""))
+        return web.Response(body=text, headers={"Content-Type": content_type})
+
+    async def show_health(_: web.Request) -> web.Response:
+        return web.json_response({"ok": True})
+
+    async def show_readiness(_: web.Request) -> web.Response:
+        reasons = unready()
+        return web.json_response({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
+
+    app = web.Application(client_max_size=1 << 10)
+    app.router.add_get("/metrics", show_metrics)
+    app.router.add_get("/healthz", show_health)
+    app.router.add_get("/readyz", show_readiness)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_S)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port)
+        await site.start()
+        serving(_address(runner))
+        await asyncio.Event().wait()
+    finally:
+        await runner.cleanup()
+
+
+def _address(runner: web.AppRunner) -> str:
+    """`127.0.0.1:9464`, with the port that was got where any was asked for."""
+    host, port = runner.addresses[0][:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
