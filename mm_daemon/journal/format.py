@@ -25,6 +25,8 @@ HEADER_BYTES = _HEADER.size + _CRC.size
 FRAME_BYTES = _FRAME.size
 """Bytes of a frame before its payload."""
 MAX_PAYLOAD_BYTES = (1 << 24) - 1
+REST_BYTES = _WORD.size
+"""First bytes of a payload in a segment of one family: how many records of the turn follow those of this frame."""
 
 _LENGTH_MASK = MAX_PAYLOAD_BYTES
 _CHECK_OF_ZERO = 0xA5
@@ -42,18 +44,25 @@ class Fault(msgspec.Struct, frozen=True):
     offset: int
     kind: FaultKind
     what: str
+    file: str = ""
+    """The segment, where a journal has several. In a compressed one the offset counts unpacked bytes."""
 
     def __str__(self) -> str:
-        return f"{self.kind} at byte {self.offset}: {self.what}"
+        place = f"{self.file}: " if self.file else ""
+        return f"{place}{self.kind} at byte {self.offset}: {self.what}"
 
 
 class Family(StrEnum):
     """Which records a segment holds; one sequence of numbers runs through all families of a run."""
 
     ALL = "all"
+    TRADE = "trade"
+    """Orders, account, control, decisions, commands, checkpoints: kept for long, enough to recover from."""
+    MARKET = "market"
+    """Market data and the markers of `decide`: large, kept for hours, needed to live the run again."""
 
 
-_FAMILY_CODES = {Family.ALL: 0}
+_FAMILY_CODES = {Family.ALL: 0, Family.TRADE: 1, Family.MARKET: 2}
 _FAMILIES = {code: family for family, code in _FAMILY_CODES.items()}
 
 
@@ -94,6 +103,20 @@ def encode_frame_head(payload: bytes) -> bytes:
     length = len(payload)
     word = length | (_CHECK_OF_ZERO ^ (length ^ length >> 8 ^ length >> 16) & 0xFF) << 24
     return _FRAME.pack(word, crc32(payload, crc32(_WORD.pack(word))))
+
+
+def encode_part_head(payload: bytes, rest: int) -> bytes:
+    """Word, crc and `rest`, in front of a payload of at most `MAX_PAYLOAD_BYTES - REST_BYTES`."""
+    length = len(payload) + REST_BYTES
+    word = length | (_CHECK_OF_ZERO ^ (length ^ length >> 8 ^ length >> 16) & 0xFF) << 24
+    follows = _WORD.pack(rest)
+    return _FRAME.pack(word, crc32(payload, crc32(follows, crc32(_WORD.pack(word))))) + follows
+
+
+def rest_of(payload: bytes) -> int:
+    """What `encode_part_head` was given."""
+    rest: int = _WORD.unpack_from(payload)[0]
+    return rest
 
 
 def payload_length(head: bytes) -> int | None:

@@ -4,9 +4,13 @@
 the buffer to the kernel with one write(2) a flush; durability (`sync`) is asked for separately, so that a thread may
 wait for the disk. `JournalReader` streams a file back: the good part record by record, then the name and place of what
 is not good. `repair` cuts the torn tail that a sudden death leaves behind, and nothing else.
+
+A backtest's journal is one such file; the segments of a run (`run_writer.py`, `run_reader.py`) are read by the same
+reader.
 """
 
 import os
+import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +26,8 @@ from mm_daemon.journal.format import (
     FRAME_BYTES,
     HEADER_BYTES,
     MAX_PAYLOAD_BYTES,
+    REST_BYTES,
+    Family,
     Fault,
     FaultKind,
     SegmentHeader,
@@ -30,7 +36,9 @@ from mm_daemon.journal.format import (
     encode_header,
     is_intact,
     payload_length,
+    rest_of,
 )
+from mm_daemon.journal.segments import damage_of, is_compressed, open_segment, sync_directory, unpacking_error
 
 _READ_BUFFER_BYTES = 1 << 20
 
@@ -50,7 +58,7 @@ class JournalWriter:
             self._fd: int | None = os.open(
                 path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600
             )
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
         except FileExistsError:
             raise JournalError(f"journal {path} exists already; journals are never overwritten, name another") from None
         except OSError as error:
@@ -141,10 +149,17 @@ class Frame(NamedTuple):
     offset: int
     seq: int
     records: tuple[Record, ...]
+    rest: int = 0
+    """Records of the same turn that stand in frames behind this one, in either family."""
+    file: str = ""
+    """Name of the segment, in a journal that has several."""
 
 
 class JournalReader:
-    """Streams a journal. After the last frame, `fault` says what stopped it before the file's end, if anything did."""
+    """Streams a journal of one file, or one segment of a run, compressed or not. In a segment of one family numbers may
+    be left out: the other family has them. After the last frame, `fault` says what stopped it before the file's end, if
+    anything did.
+    """
 
     def __init__(self, path: Path) -> None:
         """Raises JournalError when the file cannot be opened."""
@@ -154,33 +169,38 @@ class JournalReader:
         self.good_bytes = 0
         """Bytes up to the end of the last good frame."""
         try:
-            self._file = path.open("rb", buffering=_READ_BUFFER_BYTES)
-            self.size_bytes = os.fstat(self._file.fileno()).st_size
+            self._damage = damage_of(path) if is_compressed(path) else None
+            self._file = open_segment(path, _READ_BUFFER_BYTES)
+            self.size_bytes = path.stat().st_size
         except OSError as error:
             raise JournalError(f"journal {path} cannot be read: {error.strerror}") from error
 
     def __iter__(self) -> Iterator[Frame]:
-        header = self._read_header()
+        header = self.read_header()
         if header is None:
             return
         decode = codec.reader_for(header.schema)
         expected = header.first_seq
+        parted = header.family is not Family.ALL
+        rest = 0
         for offset, payload in self._payloads():
             try:
-                seq, records = decode(payload)
-            except msgspec.DecodeError as error:
+                if parted:
+                    rest = rest_of(payload)
+                seq, records = decode(payload[REST_BYTES:] if parted else payload)
+            except (msgspec.DecodeError, struct.error) as error:
                 self._stop(offset, FaultKind.DAMAGED, f"the frame holds no records of schema {header.schema}: {error}")
                 return
-            if seq != expected:
+            if seq != expected and not (parted and seq > expected):
                 self._stop(offset, FaultKind.DAMAGED, f"record {expected} should follow, the frame starts with {seq}")
                 return
             self.good_bytes = offset + FRAME_BYTES + len(payload)
-            expected += len(records)
-            yield Frame(offset, seq, records)
+            expected = seq + len(records)
+            yield Frame(offset, seq, records, rest)
 
     def intact_payloads(self) -> Iterator[tuple[int, bytes]]:
-        """(offset, payload) of each intact frame, without looking inside."""
-        if self._read_header() is None:
+        """(offset, payload) of each intact frame, without looking inside. Once."""
+        if self.read_header() is None:
             return
         for offset, payload in self._payloads():
             self.good_bytes = offset + FRAME_BYTES + len(payload)
@@ -195,16 +215,41 @@ class JournalReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _read_header(self) -> SegmentHeader | None:
-        self._file.seek(0)
-        header = decode_header(self._file.read(HEADER_BYTES))
+    def read_header(self) -> SegmentHeader | None:
+        """What the file says about itself; None, and `fault`, when that cannot be trusted. Goes to the beginning."""
+        if self._file.tell():
+            self._file.close()
+            self._file = open_segment(self.path, _READ_BUFFER_BYTES)
+        header = self._decoded_header()
         if isinstance(header, Fault):
             self.fault = header
             return None
         self.header, self.fault, self.good_bytes = header, None, HEADER_BYTES
         return header
 
+    def _decoded_header(self) -> SegmentHeader | Fault:
+        if not is_compressed(self.path):
+            return decode_header(self._file.read(HEADER_BYTES))
+        try:
+            header = decode_header(self._file.read(HEADER_BYTES))
+        except unpacking_error() as error:
+            return Fault(0, FaultKind.DAMAGED, f"cannot be unpacked: {error}")
+        if isinstance(header, Fault):
+            return Fault(0, FaultKind.DAMAGED, self._damage or header.what)
+        return header
+
     def _payloads(self) -> Iterator[tuple[int, bytes]]:
+        if not is_compressed(self.path):
+            yield from self._plain_payloads()
+            return
+        try:
+            yield from self._plain_payloads()
+        except unpacking_error() as error:
+            self._stop(self.good_bytes, FaultKind.DAMAGED, f"cannot be unpacked: {error}")
+        if self._damage is not None and (self.fault is None or self.fault.kind is FaultKind.TORN):
+            self._stop(self.good_bytes, FaultKind.DAMAGED, self._damage)
+
+    def _plain_payloads(self) -> Iterator[tuple[int, bytes]]:
         read = self._file.read
         offset = HEADER_BYTES
         while head := read(FRAME_BYTES):
@@ -253,12 +298,3 @@ def repair(path: Path) -> Fault | None:
     except OSError as error:
         raise JournalError(f"the torn tail of journal {path} cannot be cut: {error.strerror}") from error
     return fault
-
-
-def _sync_directory(path: Path) -> None:
-    """Make a new file's name survive a power cut."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -1,0 +1,40 @@
+"""Which record belongs to which family: one table, by the record's type (ARCHITECTURE 7).
+
+Market data, deadlines and decide markers are what a replay needs and what fills the disk. All the rest (orders,
+account, link, control, contracts, answers, checkpoints) is what a restart and a person need, so a new kind of record is
+kept unless it is entered here.
+"""
+
+from mm_daemon.domain.codec import Decided
+from mm_daemon.domain.events import (
+    BookDelta,
+    BookInvalidated,
+    BookSnapshot,
+    DeadlineReached,
+    FundingUpdate,
+    MarkPriceUpdate,
+    PublicTrade,
+    StreamStale,
+    TopOfBook,
+)
+from mm_daemon.journal.format import Family
+
+MARKET_RECORDS: frozenset[type] = frozenset(
+    {
+        BookSnapshot,
+        BookDelta,
+        TopOfBook,
+        BookInvalidated,
+        PublicTrade,
+        MarkPriceUpdate,
+        FundingUpdate,
+        StreamStale,
+        DeadlineReached,
+        Decided,
+    }
+)
+
+
+def family_of(kind: type) -> Family:
+    """The family that records of this type are written to."""
+    return Family.MARKET if kind in MARKET_RECORDS else Family.TRADE

@@ -1,0 +1,221 @@
+"""Writing the journal of a run: two families of segments under one sequence (ARCHITECTURE 7).
+
+A turn's records are parted by their family (`families.py`) and keep their numbers. One flush writes the market part
+first, then the trade part, one write(2) each, so that whatever stands in the trade family has its inputs in the market
+family. A segment that has grown to its size is closed between two turns and the next one goes on; `sync`, in a thread,
+waits for the disk, and `keeping.py` compresses and deletes.
+"""
+
+import os
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+
+from mm_daemon.domain import codec
+from mm_daemon.domain.codec import Record
+from mm_daemon.domain.decisions import Turn
+from mm_daemon.domain.errors import JournalError
+from mm_daemon.domain.events import Event
+from mm_daemon.journal.families import MARKET_RECORDS
+from mm_daemon.journal.format import (
+    MAX_PAYLOAD_BYTES,
+    REST_BYTES,
+    Family,
+    SegmentHeader,
+    encode_header,
+    encode_part_head,
+)
+from mm_daemon.journal.segments import segment_path, sync_directory
+
+SEGMENT_BYTES = 64 << 20
+
+
+class RunWriter:
+    """A new folder, appended to. It overwrites nothing, and after one failed write it accepts nothing more."""
+
+    def __init__(self, folder: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
+        """Makes `folder`, readable by its owner alone. Raises JournalError if it exists or cannot be made."""
+        self.path = folder
+        self.seq = 0
+        """Number of the next record."""
+        self._segment_bytes = segment_bytes
+        self._failed: str | None = None
+        self._closed = False
+        self._turn: list[Record] = []
+        self._retired: deque[int] = deque()
+        self._disk = Lock()
+        """Held while another thread waits for the disk, so that no descriptor is closed under it."""
+        try:
+            folder.mkdir(mode=0o700)
+            self._market = _Segment(folder, Family.MARKET, 1, 0)
+            self._trade = _Segment(folder, Family.TRADE, 1, 0)
+            self._new_names = True
+        except FileExistsError:
+            raise JournalError(
+                f"journal {folder} exists already; journals are never overwritten, name another"
+            ) from None
+        except OSError as error:
+            raise JournalError(f"journal {folder} cannot be created: {error.strerror}") from error
+        self.flush()
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes that a `flush` would write."""
+        return len(self._market.buffer) + len(self._trade.buffer)
+
+    @property
+    def open_segments(self) -> tuple[Path, Path]:
+        """The files that are being appended to."""
+        market, trade = self._market, self._trade
+        return segment_path(self.path, Family.MARKET, market.number), segment_path(
+            self.path, Family.TRADE, trade.number
+        )
+
+    def rename(self, folder: Path) -> None:
+        """Give the run its name. Raises JournalError."""
+        try:
+            self.path = self.path.rename(folder)
+            sync_directory(folder.parent)
+        except OSError as error:
+            raise JournalError(f"journal {self.path} cannot be named {folder}: {error.strerror}") from error
+
+    def event(self, event: Event) -> None:
+        """Keep an event that is about to be applied; it is encoded with the turn it leads to."""
+        self._turn.append(event)
+
+    def turn(self, turn: Turn) -> None:
+        """The events kept so far, the decide marker and its answers enter the buffers, whole or not at all."""
+        records = self._turn
+        codec.add_turn(records, turn)
+        self.append(records)
+        records.clear()
+
+    def append(self, records: Sequence[Record]) -> None:
+        """Consecutive records that belong together. Nothing reaches the disk before `flush`."""
+        market, trade = self._market.buffer, self._trade.buffer
+        before = len(market), len(trade)
+        count = len(records)
+        start = 0
+        try:
+            while start < count:
+                is_market = type(records[start]) in MARKET_RECORDS
+                end = start + 1
+                while end < count and (type(records[end]) in MARKET_RECORDS) is is_market:
+                    end += 1
+                part = records if end - start == count else records[start:end]
+                _put(market if is_market else trade, self.seq + start, part, count - end)
+                start = end
+        except JournalError:
+            del market[before[0] :], trade[before[1] :]
+            raise
+        self.seq += count
+
+    def flush(self) -> None:
+        """Hand both buffers to the kernel. Raises JournalError, and then always: a lost part cannot be mended."""
+        if self._failed is not None:
+            raise JournalError(self._failed)
+        if self._closed:
+            raise JournalError(f"journal {self.path} is closed")
+        market, trade = self._market, self._trade
+        try:
+            if market.buffer:
+                market.write()
+            if trade.buffer:
+                trade.write()
+            if market.size_bytes >= self._segment_bytes:
+                self._market = self._next(market)
+            if trade.size_bytes >= self._segment_bytes:
+                self._trade = self._next(trade)
+        except OSError as error:
+            self._failed = f"journal {self.path} cannot be written: {error.strerror}"
+            raise JournalError(self._failed) from error
+
+    def sync(self) -> None:
+        """Wait until what was flushed is on the disk. The one method that another thread may call."""
+        with self._disk:
+            if self._closed or self._failed is not None:
+                raise JournalError(self._failed or f"journal {self.path} is closed")
+            try:
+                self._sync()
+            except OSError as error:
+                self._failed = f"journal {self.path} cannot be flushed to the disk: {error.strerror}"
+                raise JournalError(self._failed) from error
+
+    def close(self) -> None:
+        """Write what is left, events of an unfinished turn included, wait for the disk and close. Twice is harmless."""
+        if self._closed:
+            return
+        try:
+            if self._failed is None:
+                if self._turn:
+                    self.append(self._turn)
+                    self._turn.clear()
+                self.flush()
+                self.sync()
+        finally:
+            with self._disk:
+                self._closed = True
+                for fd in (self._market.fd, self._trade.fd, *self._retired):
+                    os.close(fd)
+                self._retired.clear()
+
+    def _next(self, full: "_Segment") -> "_Segment":
+        """The segment behind a full one, with its header written; the full one waits for `sync`."""
+        fresh = _Segment(self.path, full.family, full.number + 1, self.seq)
+        fresh.write()
+        self._retired.append(full.fd)
+        self._new_names = True
+        return fresh
+
+    def _sync(self) -> None:
+        market_fd, trade_fd = self._market.fd, self._trade.fd  # one that is retired meanwhile is closed only here
+        if self._new_names:
+            self._new_names = False
+            sync_directory(self.path)
+        os.fdatasync(market_fd)
+        os.fdatasync(trade_fd)
+        for _ in range(len(self._retired)):
+            fd = self._retired.popleft()
+            try:
+                os.fdatasync(fd)
+            finally:
+                os.close(fd)
+
+
+class _Segment:
+    """One open file and what waits to be written to it."""
+
+    __slots__ = ("buffer", "family", "fd", "number", "size_bytes")
+
+    def __init__(self, folder: Path, family: Family, number: int, first_seq: int) -> None:
+        self.family = family
+        self.number = number
+        self.size_bytes = 0
+        header = SegmentHeader(schema=codec.SCHEMA_VERSION, first_seq=first_seq, family=family)
+        self.buffer = bytearray(encode_header(header))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        self.fd = os.open(segment_path(folder, family, number), flags, 0o600)
+
+    def write(self) -> None:
+        buffer = self.buffer
+        size = len(buffer)
+        written = os.write(self.fd, buffer)
+        while written < size:  # a nearly full disk takes a part, then says why not the rest
+            written += os.write(self.fd, buffer[written:])
+        buffer.clear()
+        self.size_bytes += size
+
+
+def _put(buffer: bytearray, seq: int, records: Sequence[Record], rest: int) -> None:
+    """One frame, or several where one cannot hold the records."""
+    payload = codec.encode(seq, records)
+    if len(payload) <= MAX_PAYLOAD_BYTES - REST_BYTES:
+        buffer += encode_part_head(payload, rest)
+        buffer += payload
+        return
+    if len(records) == 1:
+        raise JournalError(f"record {seq} takes {len(payload)} bytes, more than the {MAX_PAYLOAD_BYTES} of a frame")
+    half = len(records) // 2
+    _put(buffer, seq, records[:half], rest + len(records) - half)
+    _put(buffer, seq + half, records[half:], rest)
