@@ -11,6 +11,7 @@ from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.instrument import Instrument, Venue
 from mm_daemon.simulation.embedded import EmbeddedSymbol
 from mm_daemon.simulation.flow import FlowSettings
+from mm_daemon.simulation.funding import FundingTerms
 
 START_PRICES: Mapping[str, Decimal] = {
     "BTC": Decimal(60000),
@@ -43,6 +44,24 @@ class SymbolSettings(FlowSettings, frozen=True, kw_only=True, forbid_unknown_fie
     min_notional: Annotated[Decimal, Meta(ge=0, description="smallest order, quote currency")] = Decimal(5)
     maker_fee_bps: Annotated[float, Meta(ge=-100, le=100, description="fee of resting orders, bps; < 0: rebate")] = 0.2
     taker_fee_bps: Annotated[float, Meta(ge=-100, le=100, description="fee of taking orders, bps")] = 3.5
+    funding_period_s: (
+        Annotated[int, Meta(ge=10, le=604800, description="time between funding payments, seconds; null = no funding")]
+        | None
+    ) = 3600
+    funding_mean_bps: Annotated[
+        float, Meta(ge=-100, le=100, description="average funding rate of a period, bps; > 0: longs pay")
+    ] = 0.125
+    funding_deviation_bps: Annotated[
+        float, Meta(ge=0, le=100, description="how far the rate wanders from its average, standard deviation, bps")
+    ] = 0.25
+
+    def funding(self) -> FundingTerms | None:
+        """The terms of a perpetual; None where there is no funding."""
+        if self.funding_period_s is None:
+            return None
+        return FundingTerms(
+            period_s=self.funding_period_s, mean_bps=self.funding_mean_bps, deviation_bps=self.funding_deviation_bps
+        )
 
 
 def build_symbol(venue: Venue, name: str, settings: SymbolSettings) -> EmbeddedSymbol:
@@ -66,7 +85,9 @@ def build_symbol(venue: Venue, name: str, settings: SymbolSettings) -> EmbeddedS
         taker_fee_ppm=round(settings.taker_fee_bps * _PPM_PER_BP),
     )
     typical = settings.typical_size or _TYPICAL_NOTIONAL / price
-    return EmbeddedSymbol(instrument=instrument, start_price=price, typical_size=typical, flow=settings)
+    return EmbeddedSymbol(
+        instrument=instrument, start_price=price, typical_size=typical, flow=settings, funding=settings.funding()
+    )
 
 
 def _currencies(name: str) -> tuple[str, str]:

@@ -1,9 +1,10 @@
 """`EmbeddedMarket`: a whole venue in this process, seeded order flow for any number of symbols, no network.
 
 Our orders stand among synthetic ones in a `PriceTimeBook` per symbol and are matched by true price-time priority; the
-others are `flow.py`. Everything happens at exact instants of virtual time: `advance` lives through them in order,
-whether the shell calls it in real time or a backtest jumps from deadline to deadline. The venue opens at the first
-`advance`. One seed is one history: while we do nothing, what others do depends on the seed alone.
+others are `flow.py`. Perpetuals publish mark and funding rate and pay (`funding.py`). Everything happens at exact
+instants of virtual time: `advance` lives through them in order, whether the shell calls it in real time or a backtest
+jumps from deadline to deadline. The venue opens at the first `advance`, each symbol at its own start price. One seed is
+one history: while we do nothing, what others do depends on the seed alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,27 +13,42 @@ from heapq import heappop, heappush
 
 import msgspec
 
+from mm_daemon.domain.book import NO_ASK, NO_BID
 from mm_daemon.domain.capabilities import Capabilities
 from mm_daemon.domain.decisions import ApprovedCommand, CancelAll
 from mm_daemon.domain.errors import ConfigError
-from mm_daemon.domain.events import BookDelta, BookSnapshot, Event, OrderEvent, PublicTrade, VenueSnapshot
+from mm_daemon.domain.events import (
+    BookDelta,
+    BookSnapshot,
+    Event,
+    FundingUpdate,
+    MarkPriceUpdate,
+    OrderEvent,
+    PublicTrade,
+    VenueSnapshot,
+)
 from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue
 from mm_daemon.domain.orders import ClientOrderId, Side
 from mm_daemon.domain.rng import Rng
 from mm_daemon.simulation.account import VenueAccount, VenueOrder
 from mm_daemon.simulation.desk import OrderDesk, OrderLink, QueryOrder, Waiting, desk_capabilities
 from mm_daemon.simulation.flow import Flow, FlowSettings
+from mm_daemon.simulation.funding import Funding, FundingTerms, funding_atto
 from mm_daemon.simulation.matching import Match, PriceTimeBook
-from mm_daemon.simulation.models import NS_PER_MS, ConstantLatency
+from mm_daemon.simulation.models import NS_PER_MS, ConstantLatency, tick_atto
 
-_FLOW, _PUBLISH = 0, 1
+_FLOW, _PUBLISH, _FUNDING = 0, 1, 2
 _NEVER_NS = 1 << 62
+_TRADES_AN_OPENING = 1 << 40
+"""Room for trade ids, so that none is given twice."""
 
 
 class EmbeddedSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What all symbols of an embedded market share. Times in milliseconds."""
 
     seed: int = 1
+    opening: int = 0
+    """How often the market has opened before: each opening lives another stretch of the seed's history."""
     entry_latency_ms: float = 2.0
     response_latency_ms: float = 2.0
     feed_latency_ms: float = 1.0
@@ -47,12 +63,25 @@ class EmbeddedSymbol(msgspec.Struct, frozen=True, kw_only=True):
     typical_size: Decimal
     """Median size of a taker's order, base units."""
     flow: FlowSettings
+    funding: FundingTerms | None = None
+    """None: no perpetual, no funding."""
 
 
 class _Symbol:
-    """A symbol at work: its book, its flow, and what it has published."""
+    """A symbol at work: its book, its flow, its funding, and what it has published."""
 
-    __slots__ = ("book", "flow", "instrument_id", "published_ns", "publishing", "trade_id", "update_id")
+    __slots__ = (
+        "book",
+        "flow",
+        "funding",
+        "instrument_id",
+        "mark_half_ticks",
+        "published_ns",
+        "publishing",
+        "tick_atto",
+        "trade_id",
+        "update_id",
+    )
 
     def __init__(self, symbol: EmbeddedSymbol, rng: Rng) -> None:
         instrument = symbol.instrument
@@ -65,6 +94,9 @@ class _Symbol:
             fair_ticks=float(symbol.start_price / instrument.tick),
             typical_lots=float(symbol.typical_size / instrument.lot),
         )
+        self.funding = Funding(symbol.funding, rng.split("funding")) if symbol.funding is not None else None
+        self.tick_atto = tick_atto(instrument)
+        self.mark_half_ticks = 0
         self.published_ns = 0
         self.publishing = False
         self.update_id = 0
@@ -81,7 +113,7 @@ class EmbeddedMarket:
         if not symbols:
             raise ConfigError(f"{venue}: an embedded market needs at least one symbol")
         settings = settings or EmbeddedSettings()
-        rng = Rng(settings.seed)
+        rng = Rng(settings.seed) if settings.opening == 0 else Rng(settings.seed).split(f"opening {settings.opening}")
         self._account = VenueAccount(venue, [symbol.instrument for symbol in symbols])
         self._desk = OrderDesk(self._account, self, decrease_keeps_place=False)
         self._response_ns = round(settings.response_latency_ms * NS_PER_MS)
@@ -91,9 +123,11 @@ class EmbeddedMarket:
         self._link = OrderLink(entry, ConstantLatency(self._response_ns))
         self._waiting = self._link.waiting
         self._symbols = [_Symbol(symbol, rng.split(symbol.instrument.symbol)) for symbol in symbols]
+        for symbol in self._symbols:
+            symbol.trade_id = settings.opening * _TRADES_AN_OPENING
         self._by_id: Mapping[InstrumentId, _Symbol] = {symbol.instrument_id: symbol for symbol in self._symbols}
         self._schedule: list[tuple[int, int, int]] = []
-        """What the market does next, as (instant, flow or publication, index of the symbol)."""
+        """What the market does next, as (instant, flow or publication or funding, index of the symbol)."""
         self._outgoing: list[tuple[int, int, Event]] = []
         self._sequence = 0
         self._open = False
@@ -101,6 +135,20 @@ class EmbeddedMarket:
 
     def instruments(self) -> Sequence[Instrument]:
         return tuple(self._account.instruments.values())
+
+    @property
+    def account(self) -> VenueAccount:
+        """What the venue remembers of us: for the connector that keeps it, never for the core."""
+        return self._account
+
+    def mids(self) -> dict[InstrumentId, int]:
+        """Where the prices are now, in half ticks; a symbol with an empty side has none."""
+        mids: dict[InstrumentId, int] = {}
+        for symbol in self._symbols if self._open else ():
+            bid, ask = symbol.book.best(Side.BUY), symbol.book.best(Side.SELL)
+            if bid != NO_BID and ask != NO_ASK:
+                mids[symbol.instrument_id] = bid + ask
+        return mids
 
     def capabilities(self) -> Capabilities:
         return desk_capabilities(decrease_keeps_place=False, ack_timeout_ms=3000)
@@ -193,12 +241,19 @@ class EmbeddedMarket:
             symbol.published_ns = now_ns
             self._show(symbol, now_ns, now_ns)
             heappush(self._schedule, (symbol.flow.next_ns, _FLOW, index))
+            if symbol.funding is not None:
+                symbol.funding.open(now_ns)
+                heappush(self._schedule, (symbol.funding.next_ns, _FUNDING, index))
 
     def _move(self, at_ns: int, what: int, index: int) -> None:
         symbol = self._symbols[index]
         self._venue_ns = at_ns
         if what == _PUBLISH:
             self._publish(symbol, at_ns)
+            return
+        if what == _FUNDING and symbol.funding is not None:
+            self._fund(symbol, symbol.funding, at_ns)
+            heappush(self._schedule, (symbol.funding.next_ns, _FUNDING, index))
             return
         aggressor, matches = symbol.flow.step(at_ns)
         if matches:
@@ -219,6 +274,26 @@ class EmbeddedMarket:
         bids = symbol.book.take_changes(Side.BUY)
         asks = symbol.book.take_changes(Side.SELL)
         self._emit(local_ns, BookDelta(symbol.instrument_id, at_ns, local_ns, bids, asks, symbol.update_id))
+
+    def _fund(self, symbol: _Symbol, funding: Funding, at_ns: int) -> None:
+        """Settle when a period has ended, else publish; nothing is said of a payment on no position."""
+        local_ns = at_ns + self._feed_ns
+        if funding.step(at_ns):
+            lots = self._account.positions[symbol.instrument_id]
+            if lots:
+                reply_ns = at_ns + self._response_ns
+                received = funding_atto(lots, symbol.mark_half_ticks, symbol.tick_atto, funding.rate_e12)
+                paid = self._account.pay_funding(
+                    symbol.instrument_id, received, ts_venue_ns=at_ns, ts_local_ns=reply_ns
+                )
+                self._emit(reply_ns, paid)
+            return
+        symbol.mark_half_ticks = round(2.0 * symbol.flow.price.public_ticks)
+        self._emit(local_ns, MarkPriceUpdate(symbol.instrument_id, at_ns, local_ns, symbol.mark_half_ticks))
+        self._emit(
+            local_ns,
+            FundingUpdate(symbol.instrument_id, at_ns, local_ns, funding.rate_e12, funding.due_ns, funding.period_ns),
+        )
 
     def _print(self, symbol: _Symbol, aggressor: Side, matches: Sequence[Match]) -> None:
         """Tell everybody of the trades, and us of those we made."""
@@ -262,6 +337,7 @@ class EmbeddedMarket:
         symbol = self._by_id[order.instrument]
         matches = symbol.book.sweep(order.side, order.remaining_lots, limit_ticks=order.ticks)
         symbol.flow.forget(match.maker_id for match in matches if not match.maker_left_lots)
+        symbol.flow.keep_two_sided()
         self._print(symbol, order.side, matches)
         return [(match.ticks, match.lots) for match in matches]
 

@@ -1,8 +1,9 @@
 """Synthetic order flow of one embedded market: who else is there, when they come and what they do.
 
-A fair price walks at random. Makers place limit orders around it and leave after a random life; takers come as a
-Poisson process with sizes of a heavy tail; whoever rests on the wrong side of fair is either pulled in time or picked
-off. All chance comes from one seeded stream, so that a seed is a history.
+Makers stand around the price the public believes in (`fair_price.py`), join good prices of others, step back from
+quotes that the price has reached and refill what was taken. Takers come in bursts (`arrivals.py`) with sizes of a heavy
+tail; a share of them knows the fair price before the public does and takes whatever stands on its wrong side. All
+chance comes from one seed, so that a seed is a history.
 """
 
 import math
@@ -14,10 +15,11 @@ from msgspec import Meta
 
 from mm_daemon.domain.orders import Side
 from mm_daemon.domain.rng import Rng
+from mm_daemon.simulation.arrivals import Arrivals
+from mm_daemon.simulation.fair_price import FairPrice
 from mm_daemon.simulation.matching import Match, PriceTimeBook
 
 _NS_PER_S = 1_000_000_000
-_SECONDS_PER_YEAR = 31_536_000.0
 _BPS = 1e-4
 _MAKER_SIZE = 0.6
 """Median size of a limit order relative to a typical trade."""
@@ -25,36 +27,71 @@ _REFILL_PER_S = 1.0
 """How fast makers come back to a book that is thinner than usual: missing orders replaced, per second."""
 _REACH = 2.0
 """How far beyond the touch a taker goes at most, in mean order distances: the slippage it accepts."""
+_LEAST_EDGE = 0.4
+"""Nearer to the believed price than this, in half spreads, no maker wants to stand."""
+
+_SIDES = (Side.BUY, Side.SELL)
 
 
 class FlowSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How lively one market is."""
+    """How lively one market is, and how dangerous."""
 
-    volatility: Annotated[float, Meta(ge=0, le=10, description="annual volatility of the fair price, 0.5 = 50 %")] = 0.5
-    spread_bps: Annotated[float, Meta(gt=0, le=1000, description="bid-ask spread the makers aim at, bps")] = 1.2
+    volatility: Annotated[
+        float, Meta(ge=0, le=10, description="annual volatility of the fair price, root mean square, 0.5 = 50 %")
+    ] = 0.5
+    volatility_dispersion: Annotated[
+        float, Meta(ge=0, le=1.5, description="how uneven volatility is: standard deviation of its logarithm")
+    ] = 0.7
+    volatility_memory_s: Annotated[
+        float, Meta(ge=1, le=86400, description="how long calm and wild times last, seconds to 1/e")
+    ] = 120.0
+    spread_bps: Annotated[
+        float, Meta(gt=0, le=1000, description="bid-ask spread the makers aim at in usual times, bps")
+    ] = 1.6
     depth_bps: Annotated[
         float, Meta(gt=0, le=1000, description="mean distance of limit orders beyond the touch, bps")
     ] = 3.0
     orders_per_side: Annotated[int, Meta(ge=1, le=1000, description="limit orders that rest on a side on average")] = 24
     order_life_s: Annotated[float, Meta(gt=0, le=3600, description="mean life of a limit order, seconds")] = 8.0
-    trades_per_second: Annotated[float, Meta(ge=0, le=1000, description="arrival rate of takers, per second")] = 4.0
+    join_chance: Annotated[
+        float, Meta(ge=0, le=1, description="chance that a new limit order joins the best price, ours included")
+    ] = 0.2
+    pull_chance: Annotated[
+        float, Meta(ge=0, le=1, description="chance that makers step back from a price before they are run over")
+    ] = 0.5
+    trades_per_second: Annotated[float, Meta(ge=0, le=1000, description="takers per second on average")] = 4.0
+    trade_clustering: Annotated[
+        float, Meta(ge=0, le=0.95, description="takers that each taker brings after it, on average: 0 = no bursts")
+    ] = 0.7
+    trade_memory_s: Annotated[
+        float, Meta(ge=0.1, le=3600, description="how long a burst of takers lasts, seconds to 1/e")
+    ] = 3.0
     size_dispersion: Annotated[
         float, Meta(ge=0, le=3, description="spread of order sizes: standard deviation of their logarithm")
     ] = 1.3
-    pull_chance: Annotated[
-        float, Meta(ge=0, le=1, description="chance that a stale quote is pulled before it is picked off")
-    ] = 0.5
+    informed_share: Annotated[
+        float, Meta(ge=0, le=1, description="share of takers who know the fair price before the public")
+    ] = 0.35
+    news_lag_ms: Annotated[
+        float, Meta(ge=1, le=600000, description="how far the public comes behind the fair price, ms to 1/e")
+    ] = 1500.0
+    impact_bps: Annotated[
+        float, Meta(ge=0, le=100, description="how far a trade pushes what the public believes, bps")
+    ] = 0.1
 
 
 class Flow:
     """The others in one market, acting on a `PriceTimeBook` under negative ids; other ids are not theirs.
 
-    `next_ns` is when they next do something; `step` does it.
+    `next_ns` is when they next do something; `step` does it. Each step costs the same, whatever happened before.
     """
 
     __slots__ = (
+        "_arrivals",
         "_book",
+        "_bound",
         "_counts",
+        "_half_ticks",
         "_leave_rate",
         "_limit_rate",
         "_next_id",
@@ -62,12 +99,9 @@ class Flow:
         "_places",
         "_rng",
         "_settings",
-        "_sigma",
-        "_trade_rate",
         "_typical_lots",
-        "_walked_ns",
-        "fair_ticks",
         "next_ns",
+        "price",
     )
 
     def __init__(
@@ -77,34 +111,51 @@ class Flow:
         self._book = book
         self._rng = rng
         self._typical_lots = typical_lots
-        self.fair_ticks = fair_ticks
-        self._sigma = settings.volatility / math.sqrt(_SECONDS_PER_YEAR)
+        self.price = FairPrice(
+            rng.split("price"),
+            ticks=fair_ticks,
+            volatility=settings.volatility,
+            log_deviation=settings.volatility_dispersion,
+            memory_s=settings.volatility_memory_s,
+            lag_s=settings.news_lag_ms / 1000.0,
+        )
+        self._arrivals = Arrivals(
+            rate=settings.trades_per_second, followers=settings.trade_clustering, memory_s=settings.trade_memory_s
+        )
         self._leave_rate = 1.0 / settings.order_life_s
         self._limit_rate = 2.0 * settings.orders_per_side * self._leave_rate
-        self._trade_rate = settings.trades_per_second
         self._counts = {Side.BUY: 0, Side.SELL: 0}
         self._orders: list[int] = []
         self._places: dict[int, tuple[int, Side]] = {}
         """Where each id stands in `_orders`, so that a random one can be chosen and any one removed at once."""
         self._next_id = -1
-        self._walked_ns = 0
+        self._half_ticks = 0.0
+        """Half the spread that makers want at present."""
+        self._bound = 0.0
+        """Sum of all rates as of the last event: none is higher until the next one."""
         self.next_ns = 0
 
     def open(self, now_ns: int) -> None:
         """Fill both sides and set the clock."""
+        self.price.open(now_ns)
+        self._arrivals.open(now_ns)
+        self._look()
         for _ in range(self._settings.orders_per_side):
-            self._place(Side.BUY)
-            self._place(Side.SELL)
-        self._walked_ns = now_ns
+            for side in _SIDES:
+                self._stand(side, self._new_ticks(side))
         self._schedule(now_ns)
 
     def step(self, now_ns: int) -> tuple[Side, list[Match]]:
         """What happens at `now_ns`: the taking side and its trades, often none."""
-        self._walk(now_ns)
-        side, matches = self._pick_off()
-        if not matches:
-            side, matches = self._act()
+        self.price.advance(now_ns)
+        self._arrivals.advance(now_ns)
+        self._look()
+        for side in _SIDES:
+            if self._too_near(side) and self._rng.uniform() < self._settings.pull_chance:
+                self._step_back(side)
+        side, matches = self._act()
         self.forget(match.maker_id for match in matches if not match.maker_left_lots)
+        self.keep_two_sided()
         self._schedule(now_ns)
         return side, matches
 
@@ -122,90 +173,134 @@ class Flow:
                 orders[place] = last
                 places[last] = (place, places[last][1])
 
+    def keep_two_sided(self) -> None:
+        """Somebody always steps in where nobody is left."""
+        for side in _SIDES:
+            if not self._counts[side]:
+                self._stand(side, self._new_ticks(side))
+
+    # When
+
     def _arrival_rate(self) -> float:
         """Limit orders per second: what replaces those that leave, and more while orders are missing."""
         missing = 2 * self._settings.orders_per_side - len(self._orders)
         return self._limit_rate + max(missing, 0) * _REFILL_PER_S
 
-    def _rate(self) -> float:
-        return self._arrival_rate() + self._trade_rate + self._leave_rate * len(self._orders)
-
     def _schedule(self, now_ns: int) -> None:
-        self.next_ns = now_ns + 1 + int(self._rng.exponential(self._rate()) * _NS_PER_S)
+        activity = self.price.activity
+        takers = sum(self._arrivals.intensity(side, activity) for side in _SIDES)
+        self._bound = self._arrival_rate() + self._leave_rate * len(self._orders) + takers
+        self.next_ns = now_ns + 1 + int(self._rng.exponential(self._bound) * _NS_PER_S)
 
-    def _walk(self, now_ns: int) -> None:
-        """Geometric Brownian motion between events."""
-        elapsed_s = (now_ns - self._walked_ns) / _NS_PER_S
-        self._walked_ns = now_ns
-        deviation = self._sigma * math.sqrt(elapsed_s)
-        self.fair_ticks *= math.exp(deviation * self._rng.normal() - 0.5 * deviation * deviation)
+    # What
+
+    def _look(self) -> None:
+        """Makers want more room in wild times."""
+        spread = self._settings.spread_bps * _BPS * self.price.public_ticks * self.price.activity
+        self._half_ticks = max(0.5 * spread, 0.5)
 
     def _act(self) -> tuple[Side, list[Match]]:
-        """One of the three processes, in proportion to its rate."""
+        """One of the processes in proportion to its rate, or, where a rate has fallen since the last event, nothing."""
         rng = self._rng
-        choice = rng.uniform() * self._rate() - self._arrival_rate()
+        choice = rng.uniform() * self._bound - self._arrival_rate()
         if choice < 0.0:
-            self._place(self._thin_side())
+            return self._enter()
+        choice -= self._leave_rate * len(self._orders)
+        if choice < 0.0:
+            self._leave(self._orders[rng.below(len(self._orders))])
             return Side.BUY, []
-        if choice < self._trade_rate:
-            side = Side.BUY if rng.bits() & 1 else Side.SELL
-            limit = self.fair_ticks + side * (self._half_ticks() + _REACH * self._depth_ticks())
-            return side, self._book.sweep(side, self._size(self._typical_lots), limit_ticks=round(limit))
-        self._leave(self._orders[rng.below(len(self._orders))])
+        for side in _SIDES:
+            choice -= self._arrivals.intensity(side, self.price.activity)
+            if choice < 0.0:
+                self._arrivals.arrived(side)
+                if rng.uniform() < self._settings.informed_share:
+                    return self._take_informed()
+                return self._take(side)
         return Side.BUY, []
 
-    def _pick_off(self) -> tuple[Side, list[Match]]:
-        """Quotes on the wrong side of fair: some of their owners are quick, the others are taken."""
-        book, fair = self._book, self.fair_ticks
-        for side in (Side.BUY, Side.SELL):
-            stale_ticks = book.best(side)
-            if side * (stale_ticks - fair) <= 0 or not book.lots_at(side, stale_ticks):
+    def _take(self, side: Side) -> tuple[Side, list[Match]]:
+        """Somebody with a reason of his own, who knows no more than others."""
+        reach = self._half_ticks + _REACH * self._settings.depth_bps * _BPS * self.price.public_ticks
+        return self._sweep(side, round(self.price.public_ticks + side * reach))
+
+    def _take_informed(self) -> tuple[Side, list[Match]]:
+        """Takes what stands on the wrong side of fair, unless makers step back in time; else waits for a better day."""
+        fair = self.price.fair_ticks
+        for side in _SIDES:
+            maker = Side(-side)
+            if not self._worth(side, fair):
                 continue
             if self._rng.uniform() < self._settings.pull_chance:
-                for order_id in [order_id for order_id in book.ids_at(side, stale_ticks) if order_id < 0]:
-                    self._leave(order_id)
-                    self._place(side)
-                continue
-            taker = Side(-side)
-            return taker, book.sweep(taker, self._size(self._typical_lots), limit_ticks=round(fair))
+                self._step_back(maker)
+            if self._worth(side, fair):
+                return self._sweep(side, math.floor(fair) if side is Side.BUY else math.ceil(fair))
         return Side.BUY, []
 
+    def _worth(self, side: Side, fair: float) -> bool:
+        return side * (fair - self._book.best(Side(-side))) > 0.0
+
+    def _sweep(self, side: Side, limit_ticks: int) -> tuple[Side, list[Match]]:
+        matches = self._book.sweep(side, self._size(self._typical_lots), limit_ticks=limit_ticks)
+        if matches:
+            self.price.push(side * self._settings.impact_bps * _BPS * self.price.public_ticks)
+        return side, matches
+
+    def _enter(self) -> tuple[Side, list[Match]]:
+        """A new limit order, which may meet a quote that has fallen behind."""
+        side = self._thin_side()
+        ticks = self._new_ticks(side)
+        matches: list[Match] = []
+        if self._book.crosses(side, ticks):
+            matches = self._book.sweep(side, self._size(_MAKER_SIZE * self._typical_lots), limit_ticks=ticks)
+        else:
+            self._stand(side, ticks)
+        return side, matches
+
     def _thin_side(self) -> Side:
-        """The side that is refilled: one whose best price is too far from fair, else the one with fewer orders."""
-        book = self._book
-        half = self._half_ticks() + 1.0
-        if self.fair_ticks - book.best(Side.BUY) > half:
-            return Side.BUY
-        if book.best(Side.SELL) - self.fair_ticks > half:
-            return Side.SELL
+        """The side that is refilled: one whose best price is too far from the believed one, else the thinner one."""
+        for side in _SIDES:
+            if self._gap(side) > self._half_ticks + 1.0:
+                return side
         surplus = self._counts[Side.BUY] - self._counts[Side.SELL]
         if surplus:
             return Side.SELL if surplus > 0 else Side.BUY
         return Side.BUY if self._rng.bits() & 1 else Side.SELL
 
-    def _half_ticks(self) -> float:
-        return 0.5 * self._settings.spread_bps * _BPS * self.fair_ticks
+    def _gap(self, side: Side) -> float:
+        """Distance of a side's best price from the believed price, ticks."""
+        return side * (self.price.public_ticks - self._book.best(side))
 
-    def _depth_ticks(self) -> float:
-        return self._settings.depth_bps * _BPS * self.fair_ticks
+    def _too_near(self, side: Side) -> bool:
+        return self._gap(side) < _LEAST_EDGE * self._half_ticks
 
-    def _place(self, side: Side) -> None:
-        """A limit order: at the touch when that is missing, else deeper by an exponential distance; never crossing."""
+    def _new_ticks(self, side: Side) -> int:
+        """At the touch when that is missing; else often where others stand, or deeper by an exponential distance."""
+        distance = self._half_ticks
+        gap = self._gap(side)
+        if gap <= distance + 1.0:
+            if gap >= _LEAST_EDGE * distance and self._rng.uniform() < self._settings.join_chance:
+                return self._book.best(side)
+            distance += self._rng.exponential(1.0) * self._settings.depth_bps * _BPS * self.price.public_ticks
+        price = self.price.public_ticks - side * distance
+        return max(math.floor(price), 1) if side is Side.BUY else max(math.ceil(price), 2)
+
+    def _stand(self, side: Side, ticks: int) -> None:
+        """A limit order, no further in than the other side allows."""
         book = self._book
-        half = self._half_ticks()
-        touching = side * (self.fair_ticks - book.best(side)) <= half + 1.0
-        distance = half + (self._rng.exponential(1.0) * self._depth_ticks() if touching else 0.0)
-        price = self.fair_ticks - side * distance
-        ticks = max(math.floor(price) if side is Side.BUY else math.ceil(price), 1)
-        lots = self._size(_MAKER_SIZE * self._typical_lots)
         if book.crosses(side, ticks):
-            return
+            ticks = max(book.best(Side(-side)) - side, 1)
         order_id = self._next_id
         self._next_id -= 1
-        book.rest(order_id, side, ticks, lots)
+        book.rest(order_id, side, ticks, self._size(_MAKER_SIZE * self._typical_lots))
         self._places[order_id] = (len(self._orders), side)
         self._orders.append(order_id)
         self._counts[side] += 1
+
+    def _step_back(self, side: Side) -> None:
+        """Everybody but us leaves the best price of a side and stands where new orders do."""
+        for order_id in [order_id for order_id in self._book.ids_at(side, self._book.best(side)) if order_id < 0]:
+            self._leave(order_id)
+            self._stand(side, self._new_ticks(side))
 
     def _leave(self, order_id: int) -> None:
         self._book.cancel(order_id)
