@@ -161,18 +161,31 @@ class _BinanceTranslator:
         if market is None:
             return self._ignore("other_symbol")
         update_id = data.update_id
-        if update_id <= market.top_id and not market.top_restart.noticed(market.top_id):
-            return self._count("duplicate" if update_id == market.top_id else "out_of_order")
+        restarted: Sequence[MarketEvent] = ()
+        if update_id <= market.top_id:
+            if not market.top_restart.noticed(market.top_id):
+                return self._count("duplicate" if update_id == market.top_id else "out_of_order")
+            restarted = self._restarted(market, ts_local_ns)
         try:
             bid, bid_lots = market.ticks[data.bid], market.lots[data.bid_size]
             ask, ask_lots = market.ticks[data.ask], market.lots[data.ask_size]
         except GridError:
-            return self._count("bad_number")
+            self._count("bad_number")
+            return restarted
         if bid >= ask:
-            return self._count("crossed")
+            self._count("crossed")
+            return restarted
         market.top_id = update_id
         ts_venue_ns = data.matched_ms * _NS_PER_MS or market.venue_ns or ts_local_ns
-        return (TopOfBook(market.id, ts_venue_ns, ts_local_ns, bid, bid_lots, ask, ask_lots, update_id),)
+        best = TopOfBook(market.id, ts_venue_ns, ts_local_ns, bid, bid_lots, ask, ask_lots, update_id)
+        return (*restarted, best) if restarted else (best,)
+
+    def _restarted(self, market: _Market, ts_local_ns: int) -> Sequence[MarketEvent]:
+        """Best prices count anew: the book is void, or it would show the old ones, newer by id, for ever."""
+        market.sync.reset()
+        market.invalid_cause = cause = InvalidCause.OUT_OF_ORDER
+        ts_venue_ns = market.venue_ns or ts_local_ns
+        return (BookInvalidated(market.id, ts_venue_ns, ts_local_ns, cause, "ids of the best prices begin anew"),)
 
     def _on_trade(
         self, data: wire.Trade | wire.AggregateTrade, _stream: str, ts_local_ns: int
