@@ -262,6 +262,7 @@ class HyperliquidTranslator:
 
     def _start_again(self, market: _Market, ts_local_ns: int) -> Sequence[MarketEvent]:
         """The block time has stepped back for good: what bears the old one is void, and the next book is the first."""
+        market.invalid_cause = None  # said even where it was said before: best prices may be waiting for a book
         lost = self._lose(market, InvalidCause.OUT_OF_ORDER, "block time has stepped back", ts_local_ns)
         market.book_ms = market.best_ms = -1
         market.opened_ms = None

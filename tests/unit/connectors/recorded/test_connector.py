@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from connectors.binance.translate import BinanceUsdmTranslator
@@ -25,7 +26,7 @@ from mm_daemon.domain.events import (
     TopOfBook,
     VenueConnected,
 )
-from mm_daemon.domain.instrument import Venue, instrument_id
+from mm_daemon.domain.instrument import SignificantFigures, Venue, grid_floor, instrument_id
 from mm_daemon.domain.orders import ClientOrderId, Side
 from mm_daemon.ports.connector import Connector, ConnectorContext, RecordedFeed
 from tests.approval import approved
@@ -185,6 +186,53 @@ def test_missing_file_and_missing_definition_say_what_to_do(tmp_path: Path) -> N
         connector(tmp_path / "nowhere.gz")
     with pytest.raises(ConfigError, match=r"no definition of BTCUSDT.*instruments\.BTCUSDT"):
         connector(small(tmp_path), instruments={"ETHUSDT": CONTRACT})
+
+
+def test_price_grid_of_few_figures_comes_from_the_settings(tmp_path: Path) -> None:
+    """Whole prices are always valid; a tick that is no power of ten has no figures to count."""
+    few = msgspec.structs.replace(CONTRACT, significant_figures=5)
+    (contract,) = connector(small(tmp_path), instruments={"BTCUSDT": few}).instruments()
+    assert contract.grid == SignificantFigures(figures=5, decimals=1)
+    assert (grid_floor(1_050_557, contract.grid), grid_floor(99_999, contract.grid)) == (1_050_550, 99_999)
+    odd = msgspec.structs.replace(few, tick=Decimal("0.25"))
+    with pytest.raises(ConfigError, match=r"BTCUSDT: significant_figures needs a tick of 1, 0\.1"):
+        connector(small(tmp_path), instruments={"BTCUSDT": odd})
+
+
+@pytest.mark.parametrize("late_s", [0.0, 5.0])
+def test_recordings_that_run_together_come_in_local_order(tmp_path: Path, late_s: float) -> None:
+    """Also when the loop is so late that all are due at once; what ties comes in the order given, each to its own
+    listener, and all end together.
+    """
+    clock, emitted = VirtualTime(), list[tuple[str, Event]]()
+    first = connector(
+        write(tmp_path / "a.gz", *((at_ms, trade(at_ms)) for at_ms in (10, 20, 30, 2000))),
+        lambda event: emitted.append(("a", event)),
+        clock,
+    )
+    second = connector(
+        write(tmp_path / "b.gz", *((at_ms, trade(at_ms)) for at_ms in (5, 20, 25, 3000))),
+        lambda event: emitted.append(("b", event)),
+        clock,
+    )
+    first.play_with([second])
+    clock.elapsed_s = late_s
+
+    async def both() -> None:
+        await asyncio.gather(second.run(), first.run())
+
+    clock.run(both())
+    assert [name for name, event in emitted if isinstance(event, VenueConnected)] == ["a", "b"]
+    assert [(name, (event.ts_local_ns - START) // MS) for name, event in emitted if isinstance(event, PublicTrade)] == [
+        ("b", 5),
+        ("a", 10),
+        ("a", 20),
+        ("b", 20),
+        ("b", 25),
+        ("a", 30),
+        ("a", 2000),
+        ("b", 3000),
+    ]
 
 
 def test_damage_is_told_apart_from_frames_without_meaning(tmp_path: Path) -> None:
