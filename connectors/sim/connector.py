@@ -1,6 +1,8 @@
 """`SimConnector`: a venue with seeded order flow inside this process, for as many symbols as the configuration asks.
 
-Orders of ours trade with synthetic ones and never leave the process. They die when the connector is closed.
+Orders of ours trade with synthetic ones and never leave the process. They die when the connector is closed. Positions,
+cash and history do not: with a `state_dir` they are kept in a file, and so are the mids, so that the market opens where
+it was. Without one, as in backtests, every start is the first.
 """
 
 from collections.abc import Sequence
@@ -9,6 +11,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
+from connectors.shared.account_file import AccountFile, account_path
 from connectors.shared.venue_pump import VenuePump
 from connectors.sim.symbols import SymbolSettings, build_symbol
 from mm_daemon.domain.decisions import ApprovedCommand
@@ -17,7 +20,9 @@ from mm_daemon.domain.events import VenueConnected, VenueSnapshot
 from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.ports.connector import ConnectorContext, VirtualVenue
-from mm_daemon.simulation.embedded import EmbeddedMarket, EmbeddedSettings
+from mm_daemon.simulation.embedded import EmbeddedMarket, EmbeddedSettings, EmbeddedSymbol
+
+_MIDS_EVERY_NS = 1_000_000_000
 
 
 class SimSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,18 +52,26 @@ class SimConnector:
     Settings: ClassVar[type[msgspec.Struct]] = SimSettings
 
     def __init__(self, context: ConnectorContext, settings: SimSettings | None = None) -> None:
-        """Raises ConfigError when `symbols` names one that no market uses."""
+        """Raises ConfigError when `symbols` names one that no market uses, JournalError when the account's file cannot
+        be used."""
         settings = settings or SimSettings()
         for name in settings.symbols:
             if name not in context.symbols:
                 known = ", ".join(context.symbols)
                 raise ConfigError(f"venue {context.venue}: symbols.{name} belongs to no market; there are {known}")
         self._context = context
+        file = (
+            None
+            if context.state_dir is None
+            else AccountFile(account_path(context.state_dir, context.venue), context.venue)
+        )
         symbols = [
-            build_symbol(context.venue, name, settings.symbols.get(name, SymbolSettings())) for name in context.symbols
+            _reopened(build_symbol(context.venue, name, settings.symbols.get(name, SymbolSettings())), file)
+            for name in context.symbols
         ]
         common = EmbeddedSettings(
             seed=settings.seed,
+            opening=0 if file is None else file.openings - 1,
             entry_latency_ms=settings.entry_latency_ms,
             response_latency_ms=settings.response_latency_ms,
             feed_latency_ms=settings.feed_latency_ms,
@@ -66,7 +79,12 @@ class SimConnector:
         )
         self._market = EmbeddedMarket(context.venue, symbols, common)
         self.capabilities = self._market.capabilities()
-        self._pump = VenuePump(self._market, context.emit, context.now_ns)
+        self._file = file
+        self._mids_due_ns = 0
+        if file is not None:
+            self._market.account.note = file.add
+            self._market.account.restore(file.history)
+        self._pump = VenuePump(self._market, context.emit, context.now_ns, None if file is None else self._save)
 
     def instruments(self) -> Sequence[Instrument]:
         return self._market.instruments()
@@ -107,3 +125,29 @@ class SimConnector:
     async def close(self) -> None:
         self._pump.stop()
         self._market.close()
+        if self._file is not None:
+            self._note_mids()
+            self._file.close()
+
+    def _save(self, now_ns: int) -> None:
+        """Put what the venue has booked into the file, and each second where its prices are."""
+        assert self._file is not None
+        if now_ns >= self._mids_due_ns:
+            self._mids_due_ns = now_ns + _MIDS_EVERY_NS
+            self._note_mids()
+        self._file.save()
+
+    def _note_mids(self) -> None:
+        for instrument, half_ticks in self._market.mids().items():
+            self._market.account.note_mid(instrument, half_ticks)
+
+
+def _reopened(symbol: EmbeddedSymbol, file: AccountFile | None) -> EmbeddedSymbol:
+    """The symbol with the price it was last seen at, if it was ever seen on this grid."""
+    if file is None:
+        return symbol
+    instrument = symbol.instrument
+    half_ticks, contract = file.history.mids.get(instrument.id), file.history.contracts.get(instrument.id)
+    if half_ticks is None or contract is None or contract.tick != instrument.tick:
+        return symbol
+    return msgspec.structs.replace(symbol, start_price=instrument.tick * half_ticks / 2)

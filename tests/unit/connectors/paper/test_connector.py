@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import msgspec
 import pytest
 
 from connectors.paper.connector import PaperConnector
+from connectors.shared.account_file import account_path, read_account
 from mm_daemon.domain.capabilities import Bucket, BucketKind, Capabilities, CommandClass
 from mm_daemon.domain.decisions import ApprovedCommand
-from mm_daemon.domain.errors import ConfigError
+from mm_daemon.domain.errors import ConfigError, JournalError
 from mm_daemon.domain.events import (
     BalanceUpdate,
     Event,
@@ -82,8 +84,12 @@ class Tape:
         self.closed = True
 
 
-def _paper(said: list[Event], loop: VirtualLoop, *, venue: str = VENUE) -> tuple[PaperConnector, Tape]:
-    context = ConnectorContext(venue=Venue(VENUE), symbols=("BTC-USDT",), emit=said.append, now_ns=loop.now_ns)
+def _paper(
+    said: list[Event], loop: VirtualLoop, *, venue: str = VENUE, state_dir: Path | None = None
+) -> tuple[PaperConnector, Tape]:
+    context = ConnectorContext(
+        venue=Venue(VENUE), symbols=("BTC-USDT",), emit=said.append, now_ns=loop.now_ns, state_dir=state_dir
+    )
     around: list[PaperConnector] = []
 
     def relay(event: Event) -> None:
@@ -193,3 +199,53 @@ def test_tape_is_about_the_symbol_that_is_traded() -> None:
     assert {event.instrument for event in TAPE} == {SYMBOL}
     assert [event.ts_local_ns for event in TAPE] == sorted(event.ts_local_ns for event in TAPE)
     assert TAPE[0].ts_local_ns == MS
+
+
+def test_paper_account_outlives_the_process(tmp_path: Path) -> None:
+    """A second life of the same recording meets the position and the fills of the first, and no open order."""
+    said: list[Event] = []
+
+    async def main(loop: VirtualLoop) -> None:
+        for first_id in (1, 2):
+            paper, _ = _paper(said, loop, state_dir=tmp_path)
+            await paper.load_instruments()
+            seen = await paper.snapshot(0)
+            assert (seen.orders, len(seen.fills)) == ((), 2 * (first_id - 1))
+            assert dict(seen.positions)[SYMBOL] == 7 * (first_id - 1)
+            running = asyncio.create_task(paper.run())
+            await asyncio.sleep(0.010)
+            await paper.send([approved(place(first_id, Side.BUY, 1000, 10))])
+            await running
+            await asyncio.sleep(0.1)
+            assert len((await paper.snapshot(0)).orders) == 1
+            loop.elapsed_ns = 0  # killed; the recording is played again from its beginning
+
+    run_virtual(main, start_ns=0)
+    fills = [event for event in said if isinstance(event, OrderFilled)]
+    history = read_account(account_path(tmp_path, Venue(VENUE)))
+    assert [trade.fill for trade in history.trades] == fills
+    assert len({fill.fill_key for fill in fills}) == 4
+    assert history.lots(SYMBOL) == 14
+
+
+def test_fill_that_cannot_be_kept_is_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the file fails nothing goes out any more, neither then nor at any later call."""
+    said: list[Event] = []
+
+    def full(fd: int, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    async def main(loop: VirtualLoop) -> None:
+        paper, _ = _paper(said, loop, state_dir=tmp_path)
+        await paper.load_instruments()
+        running = asyncio.create_task(paper.run())
+        await asyncio.sleep(0.010)
+        monkeypatch.setattr("connectors.shared.account_file._write_all", full)
+        await paper.send([approved(place(1, Side.BUY, 1000, 10))])
+        with pytest.raises(JournalError, match=r"venue-test\.account cannot be written: No space left"):
+            await running
+        with pytest.raises(JournalError):
+            await paper.cancel_all()
+
+    run_virtual(main, start_ns=0)
+    assert not [event for event in said if isinstance(event, OrderAccepted | OrderFilled)]

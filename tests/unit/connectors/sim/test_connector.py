@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from connectors.shared.account_file import account_path, read_account
 from connectors.sim.connector import SimConnector, SimSettings
 from connectors.sim.symbols import SymbolSettings
 from mm_daemon.domain.errors import ConfigError
@@ -14,6 +16,7 @@ from mm_daemon.domain.events import (
     Event,
     OrderAccepted,
     OrderCanceled,
+    OrderFilled,
     PublicTrade,
     VenueConnected,
 )
@@ -29,9 +32,14 @@ BTC = InstrumentId("sim:BTC-USDT")
 
 
 def _connector(
-    emit: Callable[[Event], None], now_ns: Callable[[], int], settings: SimSettings | None = None
+    emit: Callable[[Event], None],
+    now_ns: Callable[[], int],
+    settings: SimSettings | None = None,
+    state_dir: Path | None = None,
 ) -> SimConnector:
-    context = ConnectorContext(venue=Venue("sim"), symbols=("BTC-USDT", "ETH-USDT"), emit=emit, now_ns=now_ns)
+    context = ConnectorContext(
+        venue=Venue("sim"), symbols=("BTC-USDT", "ETH-USDT"), emit=emit, now_ns=now_ns, state_dir=state_dir
+    )
     return SimConnector(context, settings)
 
 
@@ -138,3 +146,70 @@ def test_settings_of_a_symbol_nobody_trades_are_refused() -> None:
     """A misspelt symbol would otherwise be silently ignored."""
     with pytest.raises(ConfigError, match="BTC-USD belongs to no market; there are BTC-USDT, ETH-USDT"):
         _connector(lambda event: None, lambda: 0, SimSettings(symbols={"BTC-USD": SymbolSettings()}))
+
+
+def test_restart_meets_a_venue_that_remembers(tmp_path: Path) -> None:
+    """Position, fills and the price are those of the life before; open orders and used ids are gone; time is new."""
+    path = account_path(tmp_path, Venue("sim"))
+    said: list[Event] = []
+    kept: list[bool] = []
+
+    def emit(event: Event) -> None:
+        said.append(event)
+        if isinstance(event, OrderFilled):
+            kept.append(any(trade.fill == event for trade in read_account(path).trades))
+
+    async def live(loop: VirtualLoop, first_id: int) -> tuple[SimConnector, int]:
+        connector = _connector(emit, loop.now_ns, state_dir=tmp_path)
+        running = asyncio.create_task(connector.run())
+        await asyncio.sleep(1)
+        book = next(e for e in reversed(said) if isinstance(e, BookSnapshot) and e.instrument == BTC)
+        taking = place(first_id, Side.BUY, book.asks[0][0] + 2000, 30, post_only=False, ioc=True, symbol=BTC)
+        resting = place(first_id + 1, Side.BUY, book.bids[0][0] - 9000, 30, symbol=BTC)
+        await connector.send([approved(taking), approved(resting)])
+        await asyncio.sleep(3)
+        running.cancel()
+        return connector, book.bids[0][0] + book.asks[0][0]
+
+    async def main(loop: VirtualLoop) -> None:
+        first, _ = await live(loop, 1)
+        before = await first.snapshot(0)
+        assert len(before.orders) == 1
+        mid = read_account(path).mids[BTC]
+        first._pump.stop()  # sudden death: nothing is closed, nothing is said
+        second, opened_at = await live(loop, 3)
+        after = await second.snapshot(0)
+        assert after.fills[: len(before.fills)] == before.fills
+        assert len({fill.fill_key for fill in after.fills}) == len(after.fills) > len(before.fills)
+        assert dict(after.positions)[BTC] == 60
+        assert [order.client_id for order in after.orders] == [4]
+        assert abs(opened_at / mid - 1) < 0.0005
+        await second.close()
+        assert read_account(path).lots(BTC) == 60
+
+    run_virtual(main)
+    assert kept
+    assert all(kept)
+    trades = [event.trade_id for event in said if isinstance(event, PublicTrade) and event.instrument == BTC]
+    assert len(set(trades)) == len(trades)
+
+
+def test_each_opening_lives_another_stretch_of_the_seed(tmp_path: Path) -> None:
+    """A market that repeated itself at every start would teach nothing; without a memory it is the seed's own."""
+
+    def sizes(state_dir: Path | None) -> list[int]:
+        said: list[Event] = []
+
+        async def main(loop: VirtualLoop) -> None:
+            connector = _connector(said.append, loop.now_ns, state_dir=state_dir)
+            running = asyncio.create_task(connector.run())
+            await asyncio.sleep(5)
+            running.cancel()
+            await connector.close()
+
+        run_virtual(main)
+        return [event.lots for event in said if isinstance(event, PublicTrade)]
+
+    first, second = sizes(tmp_path), sizes(tmp_path)
+    assert first == sizes(None)
+    assert first != second
