@@ -224,7 +224,7 @@ class _Replay:
     def _live(self, record: Event | Decided) -> None:
         report = self.report
         if isinstance(record, RunStarted):
-            self._core = TradingCore(CoreParameters.from_json(record.parameters))
+            self._core = TradingCore(CoreParameters.from_json(record.parameters), record.resumed)
             report.version = record.version
         core = self._core
         if core is None:
@@ -249,7 +249,14 @@ class _Replay:
             report.ended = record.reason
 
     def _compare_checkpoint(self, journaled: Checkpoint) -> None:
-        _count(self.report.compared, journaled)
+        if self._core is None:
+            self._part("a journal starts with RunStarted", journaled, None)
+            return
+        lived = self._core.checkpoint()
+        if codec.encode(0, [lived]) != codec.encode(0, [journaled]):
+            self._part("the state kept for another life differs", journaled, lived)
+        else:
+            _count(self.report.compared, journaled)
 
     def _compare(self, journaled: Answer) -> None:
         replayed = self._expected.popleft() if self._expected else None

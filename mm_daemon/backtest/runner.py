@@ -42,6 +42,7 @@ from mm_daemon.domain.events import (
     RunStarted,
     ShutdownRequested,
     VenueConnected,
+    VenueSnapshotReceived,
 )
 from mm_daemon.domain.instrument import Venue, venue_of
 from mm_daemon.domain.orders import ClientOrderId
@@ -331,7 +332,15 @@ class BacktestRunner:
         return 0 if due_ns == _NEVER_NS else due_ns
 
     def _connected(self, now_ns: int) -> list[Event]:
-        return [VenueConnected(venue, now_ns, now_ns) for venue in self.parameters.venues]
+        """Every venue is there, and its account agrees with a core that has done nothing yet."""
+        events: list[Event] = []
+        for name, venue in self._venues.items():
+            snapshot = venue.snapshot(now_ns, now_ns)
+            events += [
+                VenueConnected(name, now_ns, now_ns),
+                VenueSnapshotReceived(name, snapshot.ts_venue_ns, now_ns, snapshot),
+            ]
+        return events
 
     def _messages(self) -> int:
         frames = [getattr(feed, "frames", None) for feed in self._feeds]

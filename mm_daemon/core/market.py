@@ -40,6 +40,7 @@ class MarketState:
         "instrument",
         "lockouts",
         "max_book_age_ns",
+        "operator_paused",
         "parameters",
         "position",
         "pricing",
@@ -72,6 +73,8 @@ class MarketState:
         """Our quotes that may be alive, oldest first."""
         self.halts = 0
         """Withdraw reasons that stand until an event clears them, as a mask."""
+        self.operator_paused: bool | None = None
+        """What an operator last said about quoting here; None: nothing, and the configuration holds."""
         self.decide_interval_ns = parameters.quoting.decide_interval_ms * _MS
         self.max_book_age_ns = parameters.quoting.max_book_age_ms * _MS
         # The standing decision: what it was, when it was made, and how far the fair price may move before the next.

@@ -8,19 +8,26 @@ with `DeadlineReached`.
 """
 
 from collections.abc import Callable, Mapping
-from itertools import count
+from typing import cast, get_args
 
+import msgspec
+
+from mm_daemon.core.checkpoint import market_checkpoint, take_up
 from mm_daemon.core.market import MarketState
 from mm_daemon.core.market_decision import decide_market, working_slots
-from mm_daemon.core.order_ledger import LedgerOrder, OrderLedger
+from mm_daemon.core.order_ledger import LedgerChange, LedgerOrder, OrderLedger
 from mm_daemon.core.outbox import Outbox
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.planner import Slot, plan
+from mm_daemon.core.reconciler import OVERLAP_NS, Actions, Reconciler
+from mm_daemon.domain.checkpoint import Checkpoint, MarketCheckpoint, PositionBooked, SeenKey
+from mm_daemon.domain.codec import Decided, Record
 from mm_daemon.domain.decisions import (
     Action,
     AmendOrder,
     ApprovedCommand,
     CancelAll,
+    Command,
     DecisionsChanged,
     DroppedCommand,
     Intent,
@@ -44,6 +51,8 @@ from mm_daemon.domain.events import (
     FundingUpdate,
     InstrumentUpdated,
     InvalidCause,
+    LoopLagged,
+    MarketEvent,
     MarkPriceUpdate,
     OperatorAction,
     OperatorRequest,
@@ -72,6 +81,7 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
 from mm_daemon.domain.money import from_pair
 from mm_daemon.domain.orders import ClientOrderId, Purpose
+from mm_daemon.domain.reconciliation import Reconciled
 from mm_daemon.risk.gate import RiskGate
 
 _STARTING = Reason.STARTING.bit
@@ -81,13 +91,20 @@ _KILLED = Reason.KILL_LATCHED.bit
 _VENUE_DOWN = Reason.VENUE_DOWN.bit
 _MARKET_HALTED = Reason.MARKET_HALTED.bit
 _VENUE_BACKOFF = Reason.VENUE_BACKOFF.bit
+_LOOP_STALL = Reason.LOOP_STALL.bit
+_PAYMENTS_KEPT = 1024
 _MS = 1_000_000
+_RELIVED = frozenset(get_args(Event)) - frozenset(get_args(MarketEvent)) - {DeadlineReached}
+"""What changes state that outlives a process."""
 
 
 class TradingCore:
-    """All trading state and the one way to change it. Built from parameters alone, so that a journal can rebuild it."""
+    """All trading state and the one way to change it. Built from parameters and what an earlier life left: both stand
+    in `RunStarted`, so that a journal can rebuild it.
+    """
 
-    def __init__(self, parameters: CoreParameters) -> None:
+    def __init__(self, parameters: CoreParameters, resumed: Checkpoint | None = None) -> None:
+        """Raises ReconciliationFailed when `resumed` holds a position that the contracts of today cannot express."""
         self.parameters = parameters
         self._markets = {market.instrument.id: MarketState(market) for market in parameters.markets}
         self.ledger = OrderLedger(parameters.venues)
@@ -96,7 +113,6 @@ class TradingCore:
         self._outboxes = {
             venue: Outbox(capabilities, ttl_ns, self._merge) for venue, capabilities in parameters.venues.items()
         }
-        self._client_ids = count(parameters.first_client_id)
         self.last_client_id = ClientOrderId(parameters.first_client_id - 1)
         self.full_decisions = 0
         self._now_ns = 0
@@ -105,10 +121,35 @@ class TradingCore:
         self._decided: list[DecisionsChanged] = []
         self._refusals: list[Refusal] = []
         self._dropped: list[DroppedCommand] = []
+        self._booked: dict[InstrumentId, MarketState] = {}
+        self._reconciled: list[Reconciled] = []
+        self._payments: dict[tuple[InstrumentId, str], SeenKey] = {}
+        actions = Actions(self._book_recovered, self._on_funding, self._paid, self._submit)
+        self._reconcilers = {
+            venue: Reconciler(
+                venue,
+                capabilities,
+                [market for market in self._markets.values() if market.instrument.venue == venue],
+                self.ledger,
+                actions,
+            )
+            for venue, capabilities in parameters.venues.items()
+        }
+        self._resumed_ns = 0
+        """When the life that we continue was last known to be, on its clock."""
+        self._absent: tuple[MarketCheckpoint, ...] = ()
+        """Markets of an earlier life that this run does not trade; kept for one that does."""
+        if resumed is not None:
+            self._resume(resumed)
         for market in self._markets.values():
-            market.halts = _STARTING | (0 if market.parameters.quoting.enabled else _PAUSED)
+            market.halts = _STARTING | _VENUE_DOWN
+            paused = market.operator_paused
+            if paused or (paused is None and not market.parameters.quoting.enabled):
+                market.halts |= _PAUSED
             if not market.instrument.tradable:
                 market.halts |= _MARKET_HALTED
+            if self.gate.latched is not None:
+                market.halts |= _KILLED
         self._handlers: dict[type, Callable[..., None]] = {
             BookDelta: self._on_delta,
             TopOfBook: self._on_top,
@@ -132,15 +173,16 @@ class TradingCore:
             FundingPaid: self._on_funding,
             BalanceUpdate: self._on_fact,
             PositionUpdate: self._on_fact,
-            VenueSnapshotReceived: self._on_fact,
+            VenueSnapshotReceived: self._on_venue_snapshot,
             VenueTime: self._on_fact,
             VenueConnected: self._on_connected,
             VenueDisconnected: self._on_disconnected,
             RateLimited: self._on_rate_limited,
             DeadlineReached: self._on_deadline,
+            LoopLagged: self._on_loop_lagged,
             OperatorRequest: self._on_operator,
             ShutdownRequested: self._on_shutdown,
-            RunStarted: self._on_fact,
+            RunStarted: self._on_run_started,
             RunEnded: self._on_fact,
         }
 
@@ -163,9 +205,110 @@ class TradingCore:
         """A stop was asked for and no order of ours may be alive any more."""
         return self.gate.cancels_only and self.ledger.open_orders() == 0
 
+    @property
+    def reconciled(self) -> bool:
+        """Every market agrees with its venue: none waits for its start, none is held for an unexplained difference."""
+        return not any(market.halts & _STARTING or market.facts.reconciling for market in self._markets.values())
+
+    def fills_since_ns(self, venue: Venue) -> int | None:
+        """From what venue time on the next snapshot should tell fills; None: this venue has not been met before."""
+        return self._reconcilers[venue].fills_since_ns
+
     def next_deadline_ns(self) -> int | None:
         """When to be told `DeadlineReached`, if nothing happens before; None: never."""
         return self._deadline_ns
+
+    # Another life.
+
+    def checkpoint(self) -> Checkpoint:
+        """Everything that must outlive this process."""
+        cursors = [(venue, each.cursor, each.history_ns()) for venue, each in self._reconcilers.items()]
+        kept = tuple(msgspec.structs.replace(cursor, history_ns=past) for _, cursor, past in cursors if cursor)
+        since_ns = {cursor.venue: cursor.complete_ns - OVERLAP_NS for cursor in kept}
+        payments = [
+            key for key in self._payments.values() if key.ts_venue_ns >= since_ns.get(venue_of(key.instrument), 0)
+        ]
+        return Checkpoint(
+            self._now_ns,
+            ClientOrderId(self.last_client_id + 1),
+            self.ledger.state(self._now_ns, since_ns),
+            tuple(payments),
+            (*(market_checkpoint(market) for market in self._markets.values()), *self._absent),
+            kept,
+            self.gate.state(),
+        )
+
+    def _resume(self, resumed: Checkpoint) -> None:
+        self._resumed_ns = resumed.now_ns
+        self.last_client_id = max(self.last_client_id, ClientOrderId(resumed.next_client_id - 1))
+        self.gate.restore(resumed.gate)
+        self._payments = {(key.instrument, key.key): key for key in resumed.payments}
+        for cursor in resumed.cursors:
+            if cursor.venue in self._reconcilers:
+                self._reconcilers[cursor.venue].cursor = cursor
+        for state in resumed.markets:
+            if state.instrument in self._markets:
+                take_up(self._markets[state.instrument], state)
+        self._absent = tuple(state for state in resumed.markets if state.instrument not in self._markets)
+        for order in self.ledger.restore(resumed.ledger):
+            self._enter_slot(order)
+
+    def _enter_slot(self, order: LedgerOrder) -> None:
+        market = self._markets.get(order.instrument)
+        if market is not None and order.level is not None:
+            market.quotes[order.side].append(order)
+
+    def _on_run_started(self, event: RunStarted) -> None:
+        """A life that begins before the last one ended, as recordings do when they are played again, has another clock:
+        what runs keeps the time it had left.
+        """
+        back_ns = self._resumed_ns - event.ts_local_ns
+        if back_ns > 0:
+            for market in self._markets.values():
+                market.lockouts.shift(-back_ns)
+                market.engine.volatility.lose_clock()
+
+    def relive(self, record: Record) -> None:
+        """Take in what an earlier life wrote down behind its last checkpoint: its events, what it released, what it
+        booked. Nothing is decided anew. Books stay void and deadlines are not lived.
+        """
+        if isinstance(record, ApprovedCommand):
+            self._relive_release(record.command, max(self._now_ns, record.approved_ns))
+        elif isinstance(record, PositionBooked):
+            market = self._markets.get(record.instrument)
+            if market is not None:
+                market.position.restore(record.state)
+                market.facts.position_lots = record.state.lots
+        elif isinstance(record, DecisionsChanged):
+            if any(Reason.KILL_LATCHED in decision.reasons for decision in record.decisions):
+                self.gate.latch("loss limit")
+            self._now_ns = max(self._now_ns, record.now_ns)
+        elif isinstance(record, Decided):
+            self._now_ns = max(self._now_ns, record.now_ns)
+        elif type(record) in _RELIVED:
+            event = cast("Event", record)
+            self._now_ns = max(self._now_ns, event.ts_local_ns)
+            self.apply(event)
+
+    def _relive_release(self, command: Command, now_ns: int) -> None:
+        if isinstance(command, CancelAll):
+            if Reason.KILL_LATCHED in command.reasons:
+                self.gate.latch("loss limit")
+            self.ledger.queue(command, now_ns)
+        else:
+            order = self.ledger.get(command.client_id)
+            if isinstance(command, PlaceOrder):
+                if order is None:
+                    self.ledger.queue(command, now_ns)
+                    order = self.ledger.get(command.client_id)
+                    if order is not None:
+                        self._enter_slot(order)
+                self.last_client_id = max(self.last_client_id, command.client_id)
+            elif order is not None and order.may_be_alive:
+                self.ledger.queue(command, now_ns)
+        self.ledger.released(command, now_ns)
+        if isinstance(command, PlaceOrder | AmendOrder):
+            self._start_order_lockout(command, now_ns)
 
     # Facts in.
 
@@ -232,13 +375,14 @@ class TradingCore:
         market.book.invalidate(InvalidCause.UNSYNCHRONISED)
         self._touch(market, full=True)
 
-    def _on_order(self, event: OrderEvent) -> None:
+    def _on_order(self, event: OrderEvent, age_ns: int = 0) -> None:
+        """`age_ns`: how long ago the venue says it happened, for a fill that a snapshot told of."""
         market = self._markets[event.instrument]
         change = self.ledger.apply(event)
         self._outboxes[venue_of(event.instrument)].apply(event)
         order = change.order
         if change.fill_lots:
-            self._book_fill(market, event, order, change.fill_lots, change.fill_ticks)
+            self._book_fill(market, event, order, change, age_ns)
         if order is not None and order.purpose is Purpose.QUOTE:
             if change.rejected is not None:
                 market.lockouts.after_reject(order.side, event.ts_local_ns, change.rejected)
@@ -250,29 +394,58 @@ class TradingCore:
         self._touch(market, full=True)
 
     def _book_fill(
-        self, market: MarketState, event: OrderEvent, order: LedgerOrder | None, lots: int, ticks: int
+        self, market: MarketState, event: OrderEvent, order: LedgerOrder | None, change: LedgerChange, age_ns: int
     ) -> None:
         """A fill is a fact: it moves the position whatever else is wrong."""
         if not isinstance(event, OrderFilled):
             raise CoreError(f"the ledger saw a fill in {event!r}")
         book = market.book
         market.position.fill(
-            lots,
-            ticks,
+            change.fill_lots,
+            change.fill_ticks,
             mid_half_ticks=book.half_ticks if book.trusted else None,
             fee_atto=None if event.fee is None else from_pair(event.fee),
             maker=event.maker,
         )
         market.facts.position_lots = market.position.lots
+        self._booked[market.id] = market
         if order is not None and order.purpose is Purpose.QUOTE:
-            market.lockouts.after_fill(order.side, event.ts_local_ns)
+            market.lockouts.after_fill(order.side, event.ts_local_ns, age_ns)
+
+    def _book_recovered(self, event: OrderFilled, age_ns: int) -> None:
+        """A fill that only a snapshot told us of."""
+        self._on_order(event, age_ns)
 
     def _on_funding(self, event: FundingPaid) -> None:
-        self._markets[event.instrument].position.funding_paid(from_pair(event.amount))
+        """Each payment once, by the venue's key."""
+        market = self._markets[event.instrument]
+        if self._paid(event):
+            return
+        self._payments[event.instrument, event.payment_key] = SeenKey(
+            event.instrument, event.payment_key, event.ts_venue_ns, event.ts_local_ns
+        )
+        if len(self._payments) > _PAYMENTS_KEPT:
+            oldest = self._payments.pop(next(iter(self._payments)))
+            history_ns = self.ledger.history_ns
+            venue = venue_of(oldest.instrument)
+            history_ns[venue] = max(history_ns.get(venue, 0), oldest.ts_venue_ns)
+        market.position.funding_paid(from_pair(event.amount))
+        self._booked[market.id] = market
+        self._touch(market)
+
+    def _paid(self, event: FundingPaid) -> bool:
+        return (event.instrument, event.payment_key) in self._payments
+
+    def _on_venue_snapshot(self, event: VenueSnapshotReceived) -> None:
+        came_of_it = self._reconcilers[event.venue].take(event.snapshot, event.ts_local_ns)
+        if came_of_it is not None:
+            self._reconciled.append(came_of_it)
+            for market in self._of_venue(event.venue):
+                self._touch(market, full=True)
 
     def _on_connected(self, event: VenueConnected) -> None:
         for market in self._of_venue(event.venue):
-            market.halts &= ~(_STARTING | _VENUE_DOWN)
+            market.halts &= ~_VENUE_DOWN
             self._touch(market, full=True)
 
     def _on_disconnected(self, event: VenueDisconnected) -> None:
@@ -295,6 +468,12 @@ class TradingCore:
                 self._touch(market, full=True)
         self._deadline_ns = None
 
+    def _on_loop_lagged(self, event: LoopLagged) -> None:
+        """We were late, so what we know may be old: everything is pulled until we have kept time for a while (R14)."""
+        for market in self._markets.values():
+            market.halts = market.halts | _LOOP_STALL if event.late_ms else market.halts & ~_LOOP_STALL
+            self._touch(market, full=True)
+
     def _on_operator(self, event: OperatorRequest) -> None:
         markets = self._markets.values() if event.instrument is None else (self._markets[event.instrument],)
         if event.action is OperatorAction.KILL:
@@ -304,8 +483,10 @@ class TradingCore:
         for market in markets:
             if event.action is OperatorAction.PAUSE:
                 market.halts |= _PAUSED
+                market.operator_paused = True
             elif event.action is OperatorAction.RESUME:
                 market.halts &= ~_PAUSED
+                market.operator_paused = False
             elif event.action is OperatorAction.CLEAR_KILL:
                 market.halts &= ~_KILLED
             self._touch(market, full=True)
@@ -346,10 +527,19 @@ class TradingCore:
         released = self._release(now_ns)
         if acted or released:
             self._deadline_ns = self._earliest_deadline_ns(now_ns)
-        if not (released or self._decided or self._refusals or self._dropped):
+        if not (released or self._decided or self._refusals or self._dropped or self._booked or self._reconciled):
             return Turn(now_ns)
-        turn = Turn(now_ns, tuple(self._decided), tuple(self._refusals), tuple(self._dropped), tuple(released))
-        self._decided, self._refusals, self._dropped = [], [], []
+        turn = Turn(
+            now_ns,
+            tuple(self._decided),
+            tuple(self._refusals),
+            tuple(self._dropped),
+            tuple(released),
+            tuple(PositionBooked(market.id, market.position.state()) for market in self._booked.values()),
+            tuple(self._reconciled),
+        )
+        self._decided, self._refusals, self._dropped, self._reconciled = [], [], [], []
+        self._booked.clear()
         return turn
 
     def _decide_market(self, market: MarketState, now_ns: int) -> None:
@@ -422,7 +612,7 @@ class TradingCore:
         return self.gate.merge(place, amend, self._markets[place.instrument].facts, self.ledger, now_ns)
 
     def _next_client_id(self) -> ClientOrderId:
-        self.last_client_id = ClientOrderId(next(self._client_ids))
+        self.last_client_id = ClientOrderId(self.last_client_id + 1)
         return self.last_client_id
 
     def _check_equity(self, now_ns: int) -> None:

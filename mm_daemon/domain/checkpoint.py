@@ -18,7 +18,7 @@ class _State(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class PositionState(_State, frozen=True, array_like=True, gc=False):
-    """`engine/inventory.py` to the last unit (EXECUTION 7b). `half_ticks` is the mark that `inventory` is settled at."""
+    """`engine/inventory.py` to the last unit (EXECUTION 7b). `half_ticks` is the mark `inventory` is settled at."""
 
     lots: int
     half_ticks: int | None

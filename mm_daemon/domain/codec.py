@@ -1,9 +1,9 @@
 """Records of a run as bytes: what the core was told, when it was asked to decide, and what it answered.
 
 A run is a sequence of records, numbered from zero: each event, a `Decided` marker per call of `TradingCore.decide`, and
-behind the marker everything that call answered, in the order of `answers`, and each minute a `Checkpoint`. Records that belong together are
-encoded together, as the msgpack array `[number of the first record, [record, ...]]`, so that a turn costs one call.
-Used by the journal, by replay and by whoever wants to look at a record.
+behind the marker everything that call answered, in the order of `answers`; each minute a `Checkpoint` follows. Records
+that belong together are encoded together, as the msgpack array `[number of the first record, [record, ...]]`, so that a
+turn costs one call. Used by the journal, by replay and by whoever wants to look at a record.
 """
 
 from collections.abc import Callable, Sequence

@@ -273,8 +273,8 @@ class DecisionsChanged(msgspec.Struct, frozen=True, array_like=True, gc=False, t
 
 
 class Turn(msgspec.Struct, frozen=True, array_like=True):
-    """The core's answer to one `decide`: what it decided anew, what was refused or dropped, which positions were booked,
-    what came of snapshots, and what may leave now. `checkpoint` is added by the shell, each minute.
+    """The core's answer to one `decide`: what it decided anew, what was refused or dropped, which positions were
+    booked, what came of snapshots, and what may leave now. `checkpoint` is added by the shell, each minute.
     """
 
     now_ns: int

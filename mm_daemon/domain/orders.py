@@ -84,3 +84,17 @@ class RejectKind(StrEnum):
     FILLED = "filled"
     PLACE_LEG_FAILED = "place_leg_failed"
     OTHER = "other"
+
+
+SHORT_ID_BITS = 32
+
+
+def short_client_id(client_id: ClientOrderId) -> int:
+    """What a venue with 32-bit client ids gets to see of ours (EXECUTION 0)."""
+    return client_id % (1 << SHORT_ID_BITS)
+
+
+def full_client_id(seen: int, first: ClientOrderId, end: ClientOrderId) -> ClientOrderId | None:
+    """The id of ours in [first, end) that such a venue shows as `seen`; None: it is not ours."""
+    offset = (seen - first) % (1 << SHORT_ID_BITS)
+    return ClientOrderId(first + offset) if offset < end - first else None

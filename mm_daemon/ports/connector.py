@@ -101,6 +101,10 @@ class VirtualVenue(Protocol):
         """When `advance` next has something to do; None: never again."""
         ...
 
+    def snapshot(self, now_ns: int, since_ns: int = 0) -> VenueSnapshot:
+        """Open orders, positions, and fills since a venue time, as the venue holds them at `now_ns`."""
+        ...
+
 
 @runtime_checkable
 class RecordedFeed(Protocol):

@@ -4,8 +4,19 @@ from decimal import Decimal
 
 from mm_daemon.core.parameters import CoreParameters, MarketParameters
 from mm_daemon.domain.capabilities import Capabilities
-from mm_daemon.domain.events import BookDelta, BookSnapshot, Levels, PublicTrade, VenueConnected
-from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue
+from mm_daemon.domain.events import (
+    BookDelta,
+    BookSnapshot,
+    FundingPaid,
+    Levels,
+    OpenOrder,
+    OrderFilled,
+    PublicTrade,
+    VenueConnected,
+    VenueSnapshot,
+    VenueSnapshotReceived,
+)
+from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue, venue_of
 from mm_daemon.domain.orders import ClientOrderId, Side
 from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.risk.limits import AccountLimits, MarketLimits
@@ -79,6 +90,22 @@ def core_parameters(
 
 def connected(at_ms: int = 0, *, venue: str = VENUE) -> VenueConnected:
     return VenueConnected(Venue(venue), at_ms * MS, at_ms * MS)
+
+
+def account(
+    at_ms: int = 0,
+    *orders: OpenOrder,
+    lots: int = 0,
+    fills: tuple[OrderFilled, ...] = (),
+    payments: tuple[FundingPaid, ...] = (),
+    requested_ms: int | None = None,
+    symbol: InstrumentId = SYMBOL,
+) -> VenueSnapshotReceived:
+    """What the venue holds of our account: by default nothing, so that a core which did nothing may start."""
+    venue = venue_of(symbol)
+    requested_ns = (at_ms if requested_ms is None else requested_ms) * MS
+    shown = VenueSnapshot(venue, at_ms * MS, requested_ns, orders, ((symbol, lots),), fills, payments)
+    return VenueSnapshotReceived(venue, at_ms * MS, at_ms * MS, shown)
 
 
 def snapshot(

@@ -31,6 +31,7 @@ def one_pass() -> Taken:
     core = TradingCore(builders.core_parameters(market))
     translate = BinanceUsdmTranslator([BTC]).translate
     core.apply(builders.connected(0, venue=BTC.venue))
+    core.apply(builders.account(0, symbol=BTC.id))
     taken: Taken = []
     for ts_local_ns, frame in recording():
         began = perf_counter_ns()

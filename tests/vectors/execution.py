@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tests.vectors import execution_decisions, execution_orders, execution_simulation
+from tests.vectors import execution_decisions, execution_orders, execution_recovery, execution_simulation
 
 ADAPTERS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     **execution_decisions.ADAPTERS,
     **execution_orders.ADAPTERS,
+    **execution_recovery.ADAPTERS,
     **execution_simulation.ADAPTERS,
 }
 

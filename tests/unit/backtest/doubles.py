@@ -12,10 +12,11 @@ from mm_daemon.domain.events import (
     OrderCanceled,
     OrderFilled,
     PublicTrade,
+    VenueSnapshot,
 )
 from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.orders import Side
-from mm_daemon.testkit.builders import MS, delta, instrument, snapshot, trade
+from mm_daemon.testkit.builders import MS, VENUE, delta, instrument, snapshot, trade
 
 
 class ListFeed:
@@ -90,6 +91,9 @@ class ObedientVenue:
 
     def next_deadline_ns(self) -> int | None:
         return self._news[0][0] if self._news else None
+
+    def snapshot(self, now_ns: int, since_ns: int = 0) -> VenueSnapshot:
+        return VenueSnapshot(VENUE, now_ns, now_ns, (), ())
 
     def _amend(self, command: AmendOrder, at_ns: int) -> None:
         order = self._orders.get(command.client_id)

@@ -39,7 +39,9 @@ class Desk:
         return turn
 
     def open_market(self, at_ms: int = 0, bid: int = 600_000, ask: int = 600_001, lots: int = 1000) -> Turn:
-        return self.feed(builders.connected(at_ms), builders.snapshot(at_ms, bid, ask, lots=lots))
+        return self.feed(
+            builders.connected(at_ms), builders.account(at_ms), builders.snapshot(at_ms, bid, ask, lots=lots)
+        )
 
     def acknowledge(self, turn: Turn, at_ms: int) -> Turn:
         """The venue does what every released command of `turn` asked."""

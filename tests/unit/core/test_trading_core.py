@@ -29,7 +29,7 @@ def test_nothing_is_quoted_before_the_venue_is_connected():
     desk = Desk()
     turn = desk.feed(builders.snapshot(0, 600_000, 600_001))
     assert not turn.released
-    assert desk.says() == "bid withdraw (starting) | ask withdraw (starting)"
+    assert desk.says() == "bid withdraw (starting, venue_down) | ask withdraw (starting, venue_down)"
 
 
 def test_a_trusted_book_is_quoted_on_both_sides():
@@ -121,7 +121,7 @@ def test_a_crossed_book_is_not_quoted_on():
 def test_a_one_sided_book_has_no_reference():
     """With nobody on one side there is no price to lean on."""
     desk = Desk()
-    desk.feed(builders.connected(), builders.snapshot(0, 600_000, 600_001, depth=1))
+    desk.feed(builders.connected(), builders.account(), builders.snapshot(0, 600_000, 600_001, depth=1))
     desk.feed(builders.delta(1000, asks=((600_001, 0),)))
     assert desk.says() == "bid withdraw (no_reference) | ask withdraw (no_reference)"
 

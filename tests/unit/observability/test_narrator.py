@@ -45,7 +45,7 @@ class Watched:
 
     def quoting(self) -> "Watched":
         """Connected, with a book, both quotes accepted, and the opening lines read."""
-        self.tell(b.connected(1), b.snapshot(2, 600_000, 600_010))
+        self.tell(b.connected(1), b.account(1), b.snapshot(2, 600_000, 600_010))
         self.tell(*(OrderAccepted(BTC, 0, 3 * b.MS, ClientOrderId(n), f"v{n}") for n in (1, 2)))
         self.lines()
         return self
@@ -69,7 +69,7 @@ def filled(at_ms: int, client_id: int, lots: int, side: Side = Side.SELL) -> Ord
 def test_first_quotes_are_told_with_their_prices() -> None:
     """A market that begins to quote gets one line with both prices and reasons."""
     watched = Watched()
-    watched.tell(b.connected(1), b.snapshot(2, 600_000, 600_010))
+    watched.tell(b.connected(1), b.account(1), b.snapshot(2, 600_000, 600_010))
     assert watched.lines() == ["connected", "bid quote 59988.0 (new_quote) | ask quote 60013.0 (new_quote)"]
 
 
@@ -106,7 +106,7 @@ def test_withdrawal_is_told_without_a_price() -> None:
 def test_rejects_and_unknown_outcomes_are_warnings() -> None:
     """What a venue refuses or leaves open is never silent."""
     watched = Watched()
-    watched.tell(b.connected(1), b.snapshot(2, 600_000, 600_010))
+    watched.tell(b.connected(1), b.account(1), b.snapshot(2, 600_000, 600_010))
     watched.lines()
     watched.tell(
         OrderRejected(BTC, 0, 3 * b.MS, ClientOrderId(1), RejectKind.INSUFFICIENT_MARGIN, "no money"),
