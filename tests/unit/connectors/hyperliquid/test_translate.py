@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -35,9 +36,9 @@ NOW = 5_000_000_000
 MS = 1_000_000
 
 
-def only(events: object) -> MarketEvent:
-    (event,) = events  # type: ignore[misc, attr-defined]
-    return event  # type: ignore[no-any-return]
+def only(events: Sequence[MarketEvent]) -> MarketEvent:
+    (event,) = events
+    return event
 
 
 def test_each_book_frame_is_a_whole_book_numbered_by_its_time() -> None:
