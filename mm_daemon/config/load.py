@@ -13,10 +13,11 @@ import yaml
 
 from mm_daemon.config.nodes import FAILED, Entry, Key, Reader, compose, is_null, join, keys_of, wanted
 from mm_daemon.config.problems import ConfigProblems, Place, Problem
-from mm_daemon.config.rules import MarketEntries, check_live, check_markets
+from mm_daemon.config.rules import MarketEntries, check_journal, check_live, check_markets
 from mm_daemon.config.schema import (
     Config,
     HttpSettings,
+    JournalSettings,
     LogSettings,
     Market,
     MarketKeys,
@@ -41,6 +42,7 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "paper": VenuePolicy,
     "risk": RiskSettings,
     "runtime": RuntimeSettings,
+    "journal": JournalSettings,
     "http": HttpSettings,
 }
 _WRAPPER = "paper"
@@ -117,6 +119,8 @@ class _Loader:
         check_markets(markets, list(venues), reader)
         if top is not FAILED and sections["risk"] is not FAILED and "mode" in entries:
             check_live(top.mode, entries["mode"].place, sections["risk"], reader)
+        if "journal" in found and sections["journal"] is not FAILED:
+            check_journal(reader.place(found["journal"][0]), sections["journal"], reader)
         if reader.problems:
             return None
         sections["paper"] = msgspec.structs.replace(sections["paper"], seed=self._seed)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from mm_daemon.config.nodes import FAILED, Entry, Key, Reader, join, plain
 from mm_daemon.config.problems import Place
-from mm_daemon.config.schema import RiskSettings
+from mm_daemon.config.schema import JournalSettings, RiskSettings
 from mm_daemon.domain.spelling import did_you_mean
 
 
@@ -75,6 +75,17 @@ def check_live(mode: str, mode_place: Place, risk: RiskSettings, reader: Reader)
     """Real money needs a limit at which everything stops."""
     if mode == "live" and risk.max_drawdown is None and risk.max_loss is None:
         reader.report(mode_place, "mode", "live needs risk.max_drawdown or risk.max_loss, in the quote currency")
+
+
+def check_journal(place: Place, journal: JournalSettings, reader: Reader) -> None:
+    """Market data without the orders they led to are of no use."""
+    if journal.market_keep_hours > journal.trade_keep_days * 24:
+        reader.report(
+            place,
+            "journal.market_keep_hours",
+            f"market_keep_hours {plain(journal.market_keep_hours)} must not be more than trade_keep_days "
+            f"{plain(journal.trade_keep_days)}: market data are of no use without the orders",
+        )
 
 
 def _findings(market: MarketEntries) -> Iterator[Finding]:

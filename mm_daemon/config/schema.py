@@ -43,6 +43,26 @@ class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
     summary_interval_s: Annotated[float, Meta(ge=1, le=86400, description="time between summary lines, seconds")] = 60.0
 
 
+class JournalSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the journals of runs are cut and kept. Backtests write one file and keep it."""
+
+    segment_mb: Annotated[
+        int, Meta(ge=1, le=4096, description="size at which a segment is closed and compressed, MiB")
+    ] = 64
+    market_keep_hours: Annotated[
+        float,
+        Meta(
+            gt=0, le=87600, description="how long market data are kept, hours; a run replays while all of its are there"
+        ),
+    ] = 6.0
+    trade_keep_days: Annotated[
+        float, Meta(gt=0, le=36500, description="how long orders, fills and decisions are kept, days")
+    ] = 90.0
+    disk_keep_free_mb: Annotated[
+        int, Meta(ge=0, le=1 << 30, description="space left free on the disk; below it market data go sooner, MiB")
+    ] = 1024
+
+
 class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
     host: Annotated[
         str,
@@ -137,6 +157,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     paper: VenuePolicy
     risk: RiskSettings
     runtime: RuntimeSettings
+    journal: JournalSettings
     http: HttpSettings
     venues: dict[Venue, VenueConfig]
     markets: tuple[Market, ...]

@@ -10,7 +10,15 @@ from typing import Any
 
 from mm_daemon.config.load import SettingsOf
 from mm_daemon.config.nodes import FAILED, Key, describe, keys_of, plain
-from mm_daemon.config.schema import HttpSettings, LogSettings, MarketKeys, RiskSettings, RuntimeSettings, TopLevel
+from mm_daemon.config.schema import (
+    HttpSettings,
+    JournalSettings,
+    LogSettings,
+    MarketKeys,
+    RiskSettings,
+    RuntimeSettings,
+    TopLevel,
+)
 from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.simulation.venue import VenuePolicy
 
@@ -58,6 +66,7 @@ def _lines(settings_of: SettingsOf) -> Iterator[str]:
             "limits over all markets: beyond one of them everything is cancelled and stays off",
         ),
         ("runtime", RuntimeSettings, {}, ""),
+        ("journal", JournalSettings, {}, "what a run sees and answers, under state_dir"),
         ("http", HttpSettings, {}, "/metrics for Prometheus, /healthz, /readyz"),
     ):
         yield from _section(name, about)

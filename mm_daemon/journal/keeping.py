@@ -55,8 +55,10 @@ class Keeper:
         """End a round that runs in another thread soon, with nothing half done."""
         self._stopped = True
 
-    def keep(self, in_use: Collection[Path]) -> Kept:
-        """One round. `in_use` are the segments being written. Raises JournalError when the folder cannot be read."""
+    def keep(self, in_use: Collection[Segment]) -> Kept:
+        """One round. `in_use` are the segments being written; those behind them in their family are so too, for the
+        writer may go on to them at any time. Raises JournalError when the folder cannot be read.
+        """
         problems: list[str] = []
         try:
             runs = sorted(path for path in self._folder.iterdir() if path.is_dir())
@@ -72,7 +74,7 @@ class Keeper:
             problems.append(f"{free // _MIB} MiB free, less than the {self._retention.free_bytes // _MIB} to keep free")
         return Kept(packed, (*deleted, *early), len(early), free, tuple(problems))
 
-    def _delete_old(self, runs: list[Path], in_use: Collection[Path], problems: list[str]) -> list[str]:
+    def _delete_old(self, runs: list[Path], in_use: Collection[Segment], problems: list[str]) -> list[str]:
         now_s, keep = self._now_s(), self._retention
         deleted = []
         for run in runs:
@@ -85,7 +87,7 @@ class Keeper:
                 deleted += _delete(segment, problems)
         return deleted
 
-    def _make_room(self, runs: list[Path], in_use: Collection[Path], problems: list[str]) -> list[str]:
+    def _make_room(self, runs: list[Path], in_use: Collection[Segment], problems: list[str]) -> list[str]:
         deleted: list[str] = []
         market = [s for run in runs for s in _deletable(run, in_use) if s.family is Family.MARKET]
         for segment in sorted(market, key=lambda segment: segment.path.stat().st_mtime):
@@ -94,12 +96,12 @@ class Keeper:
             deleted += _delete(segment, problems)
         return deleted
 
-    def _compress(self, runs: list[Path], in_use: Collection[Path], problems: list[str]) -> int:
+    def _compress(self, runs: list[Path], in_use: Collection[Segment], problems: list[str]) -> int:
         count = 0
         for segment in (segment for run in runs for segment in segments_of(run)):
             if self._stopped:
                 break
-            if segment.compressed or segment.path in in_use or segment.path.stat().st_size == 0:
+            if segment.compressed or _is_open(segment, in_use) or segment.path.stat().st_size == 0:
                 continue
             try:
                 count += compress(segment.path, stop=lambda: self._stopped) is not None
@@ -108,11 +110,20 @@ class Keeper:
         return count
 
 
-def _deletable(run: Path, in_use: Collection[Path]) -> list[Segment]:
+def _deletable(run: Path, in_use: Collection[Segment]) -> list[Segment]:
     """Market segments in front, the first trade segment last; of each family the oldest first, without a hole."""
-    market = [segment for segment in segments_of(run, Family.MARKET) if segment.path not in in_use]
-    trade = [segment for segment in segments_of(run, Family.TRADE) if segment.path not in in_use]
+    market = [segment for segment in segments_of(run, Family.MARKET) if not _is_open(segment, in_use)]
+    trade = [segment for segment in segments_of(run, Family.TRADE) if not _is_open(segment, in_use)]
     return [*market, *trade[1:], *trade[:1]]
+
+
+def _is_open(segment: Segment, in_use: Collection[Segment]) -> bool:
+    return any(
+        segment.family is writing.family
+        and segment.number >= writing.number
+        and segment.path.parent == writing.path.parent
+        for writing in in_use
+    )
 
 
 def _delete(segment: Segment, problems: list[str]) -> list[str]:

@@ -26,7 +26,7 @@ from mm_daemon.journal.format import (
     encode_header,
     encode_part_head,
 )
-from mm_daemon.journal.segments import segment_path, sync_directory
+from mm_daemon.journal.segments import Segment, segment_path, sync_directory
 
 SEGMENT_BYTES = 64 << 20
 
@@ -65,12 +65,9 @@ class RunWriter:
         return len(self._market.buffer) + len(self._trade.buffer)
 
     @property
-    def open_segments(self) -> tuple[Path, Path]:
-        """The files that are being appended to."""
-        market, trade = self._market, self._trade
-        return segment_path(self.path, Family.MARKET, market.number), segment_path(
-            self.path, Family.TRADE, trade.number
-        )
+    def open_segments(self) -> tuple[Segment, Segment]:
+        """What is being appended to."""
+        return self._named(self._market), self._named(self._trade)
 
     def rename(self, folder: Path) -> None:
         """Give the run its name. Raises JournalError."""
@@ -159,6 +156,9 @@ class RunWriter:
                 for fd in (self._market.fd, self._trade.fd, *self._retired):
                     os.close(fd)
                 self._retired.clear()
+
+    def _named(self, segment: "_Segment") -> Segment:
+        return Segment(segment_path(self.path, segment.family, segment.number), segment.family, segment.number)
 
     def _next(self, full: "_Segment") -> "_Segment":
         """The segment behind a full one, with its header written; the full one waits for `sync`."""

@@ -38,9 +38,12 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.rng import Rng
 from mm_daemon.journal import client_ids
-from mm_daemon.journal.log import JournalWriter
+from mm_daemon.journal.keeping import Keeper, Kept, Retention
+from mm_daemon.journal.run_writer import RunWriter
+from mm_daemon.journal.segments import OPENING
 from mm_daemon.observability.logs import catch_third_parties, open_log, utc_text
 from mm_daemon.observability.narrator import Narrator
+from mm_daemon.observability.recent import Recent
 from mm_daemon.ports.connector import Connector
 from mm_daemon.runtime.clock import Clock
 from mm_daemon.runtime.core_loop import CoreLoop
@@ -53,9 +56,11 @@ from mm_daemon.runtime.lifecycle import (
     load_instruments,
     stop_cleanly,
 )
+from mm_daemon.runtime.screen import RunLog
 from mm_daemon.runtime.state_dir import StateDir
 from mm_daemon.runtime.supervisor import Kind, Supervisor
 from mm_daemon.runtime.venues import build_connectors, feed_of, move_to_feed_time
+from mm_daemon.runtime.view import OperatorsView
 
 EXIT_CLEAN = 0
 EXIT_BUG = 1
@@ -66,13 +71,16 @@ _CORE_LOOP = "core loop"
 _VENUE = "venue "
 _NS_PER_MS = 1_000_000
 _SYNC_S = 1.0
+_KEEP_S = 10.0
+_MIB = 1 << 20
 _CLOSE_S = 2.0
 _SPARE_IDS = 1024
 """Client ids still promised when the next block is asked for: far more than one turn can use."""
 
 
-def run(config: Config, *, paper: bool, duration_s: float | None) -> int:
-    """Run until stopped; returns the process's exit code (OPERATIONS 4). `paper` forces paper mode.
+def run(config: Config, *, paper: bool, duration_s: float | None, screen: bool = False) -> int:
+    """Run until stopped; returns the process's exit code (OPERATIONS 4). `paper` forces paper mode; `screen`: the
+    terminal shows `watch`, and the log goes to a file in the state directory.
 
     Raises ConfigError when the configuration does not fit the venue, with nothing started.
     """
@@ -83,7 +91,8 @@ def run(config: Config, *, paper: bool, duration_s: float | None) -> int:
     else:
         new_loop = asyncio.new_event_loop
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        daemon = Daemon(config, paper=paper, duration_s=duration_s)
+        log_to = RunLog(sys.stderr) if screen else sys.stderr
+        daemon = Daemon(config, paper=paper, duration_s=duration_s, log_to=log_to)
         catch_third_parties(daemon.log)
         return runner.run(daemon.run())
 
@@ -107,11 +116,14 @@ class Daemon:
         self._duration_s = duration_s
         self._clock = clock or Clock()
         self._connector_named = connector_named
-        self.log = _open_log(config, log_to, self._clock.now_ns)
+        self._run_log = log_to if isinstance(log_to, RunLog) else None
+        self._recent = Recent()
+        self.log = _open_log(config, log_to, self._clock.now_ns, self._recent)
         self._inbox = Inbox()
         self._stop = StopRequest(config.runtime.stop_timeout_s)
         self._clean = False
         self._problems: dict[Venue, dict[str, int]] = {}
+        self._keeping_problems: tuple[str, ...] = ()
         self._weather: MmError | None = None
         """Why we stop although nobody asked: its exit code is the run's."""
 
@@ -123,6 +135,8 @@ class Daemon:
             state.close()
 
     async def _run(self, state: StateDir) -> int:
+        if self._run_log is not None:
+            self._run_log.keep_in(state.path)
         self._connectors = build_connectors(
             self._config,
             paper=self._paper,
@@ -155,7 +169,16 @@ class Daemon:
         parameters = msgspec.structs.replace(parameters, first_client_id=first_id)
         self._core = TradingCore(parameters)
         name = utc_text(self._clock.wall_ns()).replace(":", "")
-        self._journal = JournalWriter(state.journals / f"{name}.opening")
+        settings = self._config.journal
+        self._journal = RunWriter(state.journals / f"{name}{OPENING}", segment_bytes=settings.segment_mb * _MIB)
+        self._keeper = Keeper(
+            state.journals,
+            Retention(
+                market_keep_s=settings.market_keep_hours * 3600,
+                trade_keep_s=settings.trade_keep_days * 86400,
+                free_bytes=settings.disk_keep_free_mb * _MIB,
+            ),
+        )
         self._gateway = OrderGateway(
             self._connectors, emit=self._inbox.put, now_ns=self._clock.now_ns, report=self._venue_trouble
         )
@@ -168,11 +191,27 @@ class Daemon:
             carry=self._gateway.carry,
             observe=self._after_turn,
         )
+        self._view = OperatorsView(
+            self._config,
+            self._core,
+            self._loop,
+            mode="paper" if self._paper else "live",
+            clock=self._clock,
+            inbox=self._inbox,
+            connectors=self._connectors,
+            tallies=self._narrator.tallies,
+            state_dir=state.path,
+            journal=lambda: self._journal.path,
+            stopping=lambda: self._stop.asked,
+            recent=self._recent,
+            log=self.log,
+            run_log=self._run_log,
+        )
         self._inbox.on_lost_market = self._market_lost
         self._inbox.on_lost_orders = self._orders_lost
         self._loop.begin(RunStarted(self._clock.now_ns(), mm_daemon.__version__, parameters.to_json()))
         # Only now is it a journal: whenever we may be killed, what bears this name can be replayed.
-        self._journal.path = self._journal.path.rename(state.journals / f"{name}.journal")
+        self._journal.rename(state.journals / name)
         self._say_hello()
         await clear_leftovers(self._connectors, self._inbox.put, self._clock.now_ns)
 
@@ -211,11 +250,14 @@ class Daemon:
         )
         supervisor.add(_CORE_LOOP, Kind.ESSENTIAL, self._loop.run)
         supervisor.add("journal", Kind.ESSENTIAL, self._keep_durable)
+        supervisor.add("journal keeping", Kind.RESTARTABLE, self._keep_journals)
         for venue in self._gateway.real_venues:
             supervisor.add(f"gateway {venue}", Kind.ESSENTIAL, partial(self._gateway.serve, venue))
         for venue, connector in self._connectors.items():
             supervisor.add(f"{_VENUE}{venue}", Kind.RESTARTABLE, connector.run)
         supervisor.add("summary", Kind.RESTARTABLE, self._summarise)
+        for name, start in self._view.children():
+            supervisor.add(name, Kind.RESTARTABLE, start)
         supervisor.add("stop", Kind.FINITE, self._stop_when_asked)
         if self._duration_s is not None:
             supervisor.add("duration", Kind.FINITE, partial(self._stop_after, self._duration_s))
@@ -235,6 +277,12 @@ class Daemon:
         while True:
             await asyncio.sleep(_SYNC_S)
             await asyncio.to_thread(self._journal.sync)
+
+    async def _keep_journals(self) -> None:
+        while True:
+            kept = await asyncio.to_thread(self._keeper.keep, self._journal.open_segments)
+            self._tell_kept(kept)
+            await asyncio.sleep(_KEEP_S)
 
     async def _summarise(self) -> None:
         while True:
@@ -262,10 +310,12 @@ class Daemon:
         if self._core.last_client_id + _SPARE_IDS > self._ids_end:
             _, self._ids_end = client_ids.reserve(self._ids_file, self._clock.wall_ns() // _NS_PER_MS)
         self._narrator.observe(turn, urgent)
+        self._view.observe(turn, urgent)
 
     # What the parts report
 
     def _child_restarts(self, name: str, error: Exception, pause_s: float) -> None:
+        self._view.restarted(name)
         text = f"{name} failed and starts again in {pause_s:.1f} s: {type(error).__name__}: {error}"
         self.log.warning("restart", task=name, pause_s=round(pause_s, 3), text=text, error=_trace(error))
 
@@ -299,6 +349,18 @@ class Daemon:
                 counts = ", ".join(f"{count} {kind}" for kind, count in sorted(problems.items()))
                 self.log.warning("bad_frames", venue=venue, text=f"frames that could not be used so far: {counts}")
 
+    def _tell_kept(self, kept: Kept) -> None:
+        """Deleted segments are told each time, what cannot be done when it has changed."""
+        if kept.deleted:
+            early = f", {kept.deleted_early} of them early for want of space" if kept.deleted_early else ""
+            text = f"{len(kept.deleted)} old journal segments deleted{early}"
+            level = self.log.warning if kept.deleted_early else self.log.info
+            level("journal_deleted", segments=list(kept.deleted), early=kept.deleted_early, text=text)
+        if kept.problems != self._keeping_problems:
+            self._keeping_problems = kept.problems
+            for text in kept.problems:
+                self.log.warning("journal_keeping", text=text)
+
     def _venue_trouble(self, venue: Venue, text: str) -> None:
         self.log.warning("venue_trouble", venue=venue, text=text)
 
@@ -315,6 +377,7 @@ class Daemon:
 
     def _finish(self) -> int:
         """After a stop that went its way: the last words and the exit code."""
+        self._keeper.stop()
         self._narrator.summary(self._loop.now_ns, final=True)
         self._tell_problems()
         try:
@@ -347,6 +410,7 @@ class Daemon:
     async def _die(self, error: Exception) -> int:
         """Something that must not fail has failed. All tasks are gone; cancel at the venues without the core."""
         exit_code = self._failed("stopping at once", error)
+        self._keeper.stop()
         await cancel_without_core(self._connectors, self.log)
         try:
             self._journal.close()
@@ -372,7 +436,7 @@ class Daemon:
                 self.log.warning("close_failed", venue=venue, text=f"closing failed: {type(error).__name__}: {error}")
 
 
-def _open_log(config: Config, stream: TextIO, now_ns: Callable[[], int]) -> FilteringBoundLogger:
+def _open_log(config: Config, stream: TextIO, now_ns: Callable[[], int], keep: Recent) -> FilteringBoundLogger:
     terminal = stream.isatty()
     return open_log(
         stream,
@@ -381,6 +445,7 @@ def _open_log(config: Config, stream: TextIO, now_ns: Callable[[], int]) -> Filt
         level=config.log.level,
         secrets=[text for venue in config.venues.values() for text in venue.secrets.values()],
         colour=terminal and "NO_COLOR" not in os.environ,
+        keep=keep,
     )
 
 

@@ -43,13 +43,13 @@ def test_check_says_everything_that_is_wrong(config: Path, capsys: pytest.Captur
     assert execute(["check"]) == 78
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 3
-    assert told[0].startswith("config.yaml:7:7: seed: is -1, must be a whole number at least 0")
+    assert told[0].startswith("config.yaml:8:7: seed: is -1, must be a whole number at least 0")
     assert "defaults.gama: unknown key (did you mean 'gamma'?)" in told[1]
     assert told[2] == "2 mistakes; nothing was started"
     assert execute(["check", "--json"]) == 78
     problems = json.loads(capsys.readouterr().out)["problems"]
     assert [problem["path"] for problem in problems] == ["seed", "defaults.gama"]
-    assert problems[0]["place"]["line"] == 7
+    assert problems[0]["place"]["line"] == 8
 
 
 def test_check_fits_sizes_to_the_venue(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
