@@ -39,13 +39,15 @@ def open_log(
     level: str = "info",
     secrets: Iterable[str] = (),
     colour: bool = False,
+    keep: Processor | None = None,
 ) -> FilteringBoundLogger:
-    """A logger that writes to `stream`. `level` is the least severe that is written."""
+    """A logger that writes to `stream`. `level` is the least severe that is written; `keep` sees each redacted line."""
     processors: list[Processor] = [
         structlog.processors.add_log_level,
         _Stamp(now_ns),
         _Repeats(),
         _Redaction(secrets),
+        *([] if keep is None else [keep]),
         _ForPeople(colour) if people else _as_json,
     ]
     logger: FilteringBoundLogger = structlog.wrap_logger(

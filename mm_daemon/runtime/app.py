@@ -15,7 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TextIO
+from typing import TextIO, cast
 
 import msgspec
 from structlog.typing import FilteringBoundLogger
@@ -91,7 +91,7 @@ def run(config: Config, *, paper: bool, duration_s: float | None, screen: bool =
     else:
         new_loop = asyncio.new_event_loop
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        log_to = RunLog(sys.stderr) if screen else sys.stderr
+        log_to = cast("TextIO", RunLog(sys.stderr)) if screen else sys.stderr
         daemon = Daemon(config, paper=paper, duration_s=duration_s, log_to=log_to)
         catch_third_parties(daemon.log)
         return runner.run(daemon.run())

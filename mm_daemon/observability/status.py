@@ -1,0 +1,384 @@
+"""What a person asks a running daemon: one struct, for `status --json`, for the screen of `watch`, for tests.
+
+Built on request from the core's own state, so it cannot say anything else than the metrics do. Prices, sizes and money
+are exact decimal texts in the market's own units; distances are positive away from the market: ticks behind the best
+price of our own side (negative: we are the best), basis points from the mid.
+"""
+
+from collections.abc import Mapping
+from math import isfinite
+
+import msgspec
+
+from mm_daemon.core.ledger_order import LedgerOrder
+from mm_daemon.core.market import MarketState
+from mm_daemon.core.trading_core import TradingCore
+from mm_daemon.domain.decisions import LOCKOUT_MASK, Reason, reasons_in
+from mm_daemon.domain.instrument import InstrumentId, Venue
+from mm_daemon.domain.money import to_text
+from mm_daemon.domain.orders import ClientOrderId, InFlight, Phase, Side
+from mm_daemon.observability.metrics import quote_works
+from mm_daemon.observability.readiness import unready_reasons
+from mm_daemon.observability.recent import Line
+from mm_daemon.observability.summary import Tally
+from mm_daemon.observability.words import in_words
+
+_NS_PER_MS = 1_000_000
+_BPS = 10_000.0
+
+
+class Lockout(msgspec.Struct, frozen=True):
+    """A lockout that ends by itself."""
+
+    reason: Reason
+    left_ms: int
+
+
+class SideStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One side: the standing decision and the quote that works, if one does."""
+
+    side: str
+    action: str | None
+    """QUOTE, HOLD, WITHDRAW; None before the first decision."""
+    reasons: tuple[Reason, ...]
+    words: str
+    state: str | None
+    """Phase of the working order, and what is under way with it: `live`, `live, amend sent`."""
+    price: str | None
+    size: str | None
+    """What it has left to fill."""
+    mid_bps: float | None
+    touch_ticks: int | None
+    touch_bps: float | None
+    queue: str | None
+    """Size of others before it at its price, where the venue can say."""
+    lockouts: tuple[Lockout, ...]
+
+
+class BookStatus(msgspec.Struct, frozen=True, kw_only=True):
+    trusted: bool
+    bid: str | None
+    bid_size: str | None
+    ask: str | None
+    ask_size: str | None
+    spread_bps: float | None
+    age_ms: int | None
+    trouble: str | None
+    """Why it cannot be trusted."""
+    resyncs: int
+
+
+class PnlStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Exact, in the settlement currency; the parts add up to the total."""
+
+    total: str
+    spread: str
+    inventory: str
+    fees: str
+    funding: str
+
+
+class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What the standing quotes were made from; None while nothing can be priced."""
+
+    fair: float | None
+    reservation: float | None
+    sigma_bps: float | None
+    half_spread_bps: float | None
+    skew_bps: float | None
+
+
+class MarketStatus(msgspec.Struct, frozen=True, kw_only=True):
+    venue: str
+    symbol: str
+    base: str
+    currency: str
+    book: BookStatus
+    bid: SideStatus
+    ask: SideStatus
+    halts: tuple[Reason, ...]
+    """What keeps all of this market from being quoted."""
+    held: tuple[tuple[Reason, str], ...]
+    """Lockouts without an end, and who set them."""
+    position: str
+    max_position: str
+    min_position: str
+    worst_long: str
+    """Position if every order on the bid were filled."""
+    worst_short: str
+    average_price: float | None
+    pnl: PnlStatus
+    fills: int
+    maker_fills: int
+    duplicate_fills: int
+    decisions: int
+    uptime: float
+    """Share of the time with quotes on both sides."""
+    model: ModelStatus
+
+
+class VenueStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Link health of one venue."""
+
+    name: str
+    connected: bool
+    simulated: bool
+    open_orders: int
+    unknown_orders: int
+    waiting_commands: int
+    headroom: dict[str, float]
+    data_age_ms: int | None
+    """Of the youngest book."""
+    bad_messages: dict[str, int]
+    restarts: int
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """A daemon at one instant of its own clock."""
+
+    version: str
+    mode: str
+    state: str
+    """starting, quoting, idle, paused, killed or stopping."""
+    ready: bool
+    unready: tuple[Reason, ...]
+    kill: str | None
+    """Why quoting is off until an operator clears it."""
+    pid: int
+    config: str
+    journal: str
+    http: str | None
+    now_ns: int
+    started_ns: int
+    events: int
+    turns: int
+    pnl: dict[str, str]
+    """Total by settlement currency."""
+    drawdown: str | None
+    max_drawdown: str | None
+    max_loss: str | None
+    venues: tuple[VenueStatus, ...]
+    markets: tuple[MarketStatus, ...]
+    recent: tuple[Line, ...]
+
+
+class Surroundings(msgspec.Struct, kw_only=True):
+    """What the shell knows and the core does not."""
+
+    version: str
+    mode: str
+    pid: int
+    config: str
+    journal: str
+    started_ns: int
+    http: str | None = None
+    stopping: bool = False
+    events: int = 0
+    turns: int = 0
+    fronts: Mapping[Venue, Mapping[ClientOrderId, float]] = msgspec.field(default_factory=dict)
+    """Lots before each of our orders, where the venue can say."""
+    bad_messages: Mapping[Venue, Mapping[str, int]] = msgspec.field(default_factory=dict)
+    restarts: Mapping[Venue, int] = msgspec.field(default_factory=dict)
+    recent: tuple[Line, ...] = ()
+
+
+def status_of(core: TradingCore, tallies: Mapping[InstrumentId, Tally], around: Surroundings, now_ns: int) -> Status:
+    """Everything as of `now_ns` on the run's clock."""
+    markets = tuple(
+        _market(core, market, tallies[market.id], around.fronts.get(market.instrument.venue, {}), now_ns)
+        for market in core.markets.values()
+    )
+    unready = unready_reasons(core.markets.values(), now_ns)
+    account = core.parameters.account
+    totals: dict[str, int] = {}
+    for market in core.markets.values():
+        currency = _currency(market)
+        totals[currency] = totals.get(currency, 0) + market.position.total_atto
+    return Status(
+        version=around.version,
+        mode=around.mode,
+        state=_state(core, markets, unready, around),
+        ready=not unready,
+        unready=unready,
+        kill=core.gate.latched,
+        pid=around.pid,
+        config=around.config,
+        journal=around.journal,
+        http=around.http,
+        now_ns=now_ns,
+        started_ns=around.started_ns,
+        events=around.events,
+        turns=around.turns,
+        pnl={currency: to_text(atto) for currency, atto in totals.items()},
+        drawdown=_money(core.gate.drawdown_atto),
+        max_drawdown=_money(account.max_drawdown_atto),
+        max_loss=_money(account.max_loss_atto),
+        venues=tuple(_venue(core, venue, around, now_ns) for venue in core.outboxes),
+        markets=markets,
+        recent=around.recent,
+    )
+
+
+def _state(
+    core: TradingCore, markets: tuple[MarketStatus, ...], unready: tuple[Reason, ...], around: Surroundings
+) -> str:
+    if around.stopping or Reason.SHUTDOWN in unready:
+        return "stopping"
+    if core.gate.latched is not None:
+        return "killed"
+    if Reason.STARTING in unready:
+        return "starting"
+    if any(market.bid.price or market.ask.price for market in markets):
+        return "quoting"
+    return "paused" if all(Reason.OPERATOR_PAUSED in market.halts for market in markets) else "idle"
+
+
+def _venue(core: TradingCore, venue: Venue, around: Surroundings, now_ns: int) -> VenueStatus:
+    markets = [market for market in core.markets.values() if market.instrument.venue == venue]
+    seen_ns = max((market.book.ts_local_ns for market in markets), default=0)
+    down = Reason.VENUE_DOWN.bit | Reason.STARTING.bit
+    orders = [order for market in markets for order in core.ledger.alive(market.id)]
+    outbox = core.outboxes[venue]
+    return VenueStatus(
+        name=venue,
+        connected=not any(market.halts & down for market in markets),
+        simulated=core.parameters.venues[venue].simulated,
+        open_orders=len(orders),
+        unknown_orders=sum(outcome_unknown(order) for order in orders),
+        waiting_commands=outbox.waiting,
+        headroom=outbox.headroom(),
+        data_age_ms=_age_ms(seen_ns, now_ns),
+        bad_messages=dict(around.bad_messages.get(venue, {})),
+        restarts=around.restarts.get(venue, 0),
+    )
+
+
+def outcome_unknown(order: LedgerOrder) -> bool:
+    """Whether the order, its amend or its cancel was never answered."""
+    return order.phase is Phase.UNKNOWN or InFlight.UNKNOWN in (order.amend, order.cancel)
+
+
+def _market(
+    core: TradingCore, market: MarketState, tally: Tally, fronts: Mapping[ClientOrderId, float], now_ns: int
+) -> MarketStatus:
+    contract, position, limits = market.instrument, market.position, market.parameters.limits
+    ledger = core.ledger
+
+    def size(lots: int) -> str:
+        return f"{contract.size(lots):f}"
+
+    return MarketStatus(
+        venue=contract.venue,
+        symbol=contract.symbol,
+        base=contract.base,
+        currency=_currency(market),
+        book=_book(market, now_ns),
+        bid=_side(market, Side.BUY, fronts, now_ns),
+        ask=_side(market, Side.SELL, fronts, now_ns),
+        halts=reasons_in(market.halts),
+        held=market.lockouts.held(),
+        position=size(position.lots),
+        max_position=size(limits.max_position_lots),
+        min_position=size(limits.min_position_lots),
+        worst_long=size(position.lots + ledger.exposure(market.id, Side.BUY)),
+        worst_short=size(position.lots - ledger.exposure(market.id, Side.SELL)),
+        average_price=None if position.average_ticks is None else position.average_ticks * float(contract.tick),
+        pnl=PnlStatus(
+            total=to_text(position.total_atto),
+            spread=to_text(position.spread_atto),
+            inventory=to_text(position.inventory_atto),
+            fees=to_text(position.fees_atto),
+            funding=to_text(position.funding_atto),
+        ),
+        fills=sum(side.maker_fills + side.taker_fills for side in (position.bought, position.sold)),
+        maker_fills=position.bought.maker_fills + position.sold.maker_fills,
+        duplicate_fills=ledger.duplicates_of(market.id),
+        decisions=tally.decisions,
+        uptime=round(tally.uptime, 4),
+        model=_model(market),
+    )
+
+
+def _book(market: MarketState, now_ns: int) -> BookStatus:
+    contract, book = market.instrument, market.book
+    trusted = book.trusted
+    return BookStatus(
+        trusted=trusted,
+        bid=f"{contract.price(book.bid_ticks):f}" if trusted else None,
+        bid_size=f"{contract.size(book.bid_lots):f}" if trusted else None,
+        ask=f"{contract.price(book.ask_ticks):f}" if trusted else None,
+        ask_size=f"{contract.size(book.ask_lots):f}" if trusted else None,
+        spread_bps=2 * (book.ask_ticks - book.bid_ticks) / book.half_ticks * _BPS if trusted else None,
+        age_ms=_age_ms(book.ts_local_ns, now_ns),
+        trouble=None if trusted else (book.invalid_cause or ("crossed" if book.crossed else "a side is empty")),
+        resyncs=sum(book.invalidated.values()),
+    )
+
+
+def _side(market: MarketState, side: Side, fronts: Mapping[ClientOrderId, float], now_ns: int) -> SideStatus:
+    contract, book = market.instrument, market.book
+    decision = next((decision for decision in market.decisions if decision.side is side), None)
+    lockouts = tuple(
+        Lockout(reason, -(-(market.lockouts.until_ns(side, reason) - now_ns) // _NS_PER_MS))
+        for reason in reasons_in(market.lockouts.mask(side, now_ns) & LOCKOUT_MASK)
+    )
+    order = market.working(side) if quote_works(market, side) else None
+    behind = None
+    mid_bps = touch_bps = None
+    if order is not None and book.trusted:
+        best = book.bid_ticks if side is Side.BUY else book.ask_ticks
+        behind = side * (best - order.ticks)
+        touch_bps = _BPS * behind / best
+        mid_bps = _BPS * side * (book.half_ticks - 2 * order.ticks) / book.half_ticks
+    front = None if order is None else fronts.get(order.client_id)
+    return SideStatus(
+        side=side.word,
+        action=None if decision is None else decision.action,
+        reasons=() if decision is None else decision.reasons,
+        words="" if decision is None else in_words(decision, {lockout.reason: lockout.left_ms for lockout in lockouts}),
+        state=None if order is None else _order_state(order),
+        price=None if order is None else f"{contract.price(order.ticks):f}",
+        size=None if order is None else f"{contract.size(order.remaining_lots):f}",
+        mid_bps=mid_bps,
+        touch_ticks=behind,
+        touch_bps=touch_bps,
+        queue=None if front is None or not isfinite(front) else f"{contract.size(round(front)):f}",
+        lockouts=lockouts,
+    )
+
+
+def _order_state(order: LedgerOrder) -> str:
+    said = [order.phase.lower()]
+    said += [
+        f"{what} {flight}"
+        for what, flight in (("amend", order.amend), ("cancel", order.cancel))
+        if flight is not InFlight.NONE
+    ]
+    return ", ".join(said)
+
+
+def _model(market: MarketState) -> ModelStatus:
+    pricing = market.pricing
+    if pricing is None:
+        return ModelStatus(fair=None, reservation=None, sigma_bps=None, half_spread_bps=None, skew_bps=None)
+    tick = float(market.instrument.tick)
+    return ModelStatus(
+        fair=pricing.fair_ticks * tick,
+        reservation=pricing.reservation_ticks * tick,
+        sigma_bps=pricing.sigma_bps,
+        half_spread_bps=pricing.spread.half_bps,
+        skew_bps=pricing.spread.skew_bps,
+    )
+
+
+def _currency(market: MarketState) -> str:
+    """What the contract is settled in."""
+    return market.instrument.base if market.instrument.inverse else market.instrument.quote
+
+
+def _money(atto: int | None) -> str | None:
+    return None if atto is None else to_text(atto)
+
+
+def _age_ms(ts_ns: int, now_ns: int) -> int | None:
+    return max(0, now_ns - ts_ns) // _NS_PER_MS if ts_ns else None

@@ -1,0 +1,67 @@
+"""Reasons in the words of a person who looks at a screen. The codes stay the same everywhere else."""
+
+from mm_daemon.domain.decisions import Action, Decision, Reason
+
+WORDS: dict[Reason, str] = {
+    Reason.KILL_LATCHED: "kill switch or loss limit, off until cleared",
+    Reason.SHUTDOWN: "stopping",
+    Reason.OPERATOR_PAUSED: "paused",
+    Reason.STARTING: "starting, not reconciled yet",
+    Reason.JOURNAL_FAULT: "journal cannot be written",
+    Reason.LOOP_STALL: "event loop stalled",
+    Reason.CLOCK_SKEW: "clock differs from the venue's",
+    Reason.VENUE_DOWN: "venue is not connected",
+    Reason.VENUE_BANNED: "venue has banned us",
+    Reason.RECONCILING: "orders or position differ from the venue's",
+    Reason.UNRESOLVED_ORDER: "outcome of an order is not known",
+    Reason.MARKET_HALTED: "venue does not trade this market",
+    Reason.BOOK_INVALID: "no book that can be trusted",
+    Reason.BOOK_STALE: "book is too old",
+    Reason.NO_REFERENCE: "a side of the book is empty",
+    Reason.MODEL_NOT_READY: "model has not seen enough",
+    Reason.BAD_NUMBER: "model gave no usable number",
+    Reason.TOXIC_FLOW: "flow is toxic",
+    Reason.VOLATILITY_HALT: "too volatile",
+    Reason.MAX_POSITION: "position limit reached",
+    Reason.SIZE_BELOW_MIN: "size left is below the venue's least",
+    Reason.PRICE_COLLAR: "price is outside the collar",
+    Reason.LEVEL_MERGED: "same price as a better level",
+    Reason.LEVEL_UNUSED: "level not in use",
+    Reason.GRID_CHANGED: "contract has changed",
+    Reason.MARGIN_LOW: "margin is low",
+    Reason.BUDGET_PULL: "too aggressive and no message left to move it",
+    Reason.PLACE_PENDING: "waiting for the venue to take it",
+    Reason.AMEND_PENDING: "waiting for the venue to move it",
+    Reason.CANCEL_PENDING: "waiting for the venue to cancel it",
+    Reason.ORDER_UNKNOWN: "outcome of the order is not known",
+    Reason.FILL_LOCKOUT: "pause after a fill",
+    Reason.ORDER_LOCKOUT: "pause after moving",
+    Reason.REJECT_LOCKOUT: "pause after a reject",
+    Reason.VENUE_BACKOFF: "venue asked to slow down",
+    Reason.BUDGET_HOLD: "no message left to move it",
+    Reason.WITHIN_TOLERANCE: "close enough to its target",
+    Reason.NEW_QUOTE: "new",
+    Reason.TOO_AGGRESSIVE: "was too aggressive",
+    Reason.TOO_PASSIVE: "was too passive",
+    Reason.SIZE_CHANGED: "size changed",
+    Reason.EXPIRY_NEAR: "was about to expire",
+    Reason.UNKNOWN_FENCE: "fencing an unknown order",
+    Reason.ORPHAN: "order nobody here remembers",
+    Reason.FOREIGN: "order of somebody else",
+    Reason.SURPLUS: "more orders than wanted",
+    Reason.OPERATOR_CANCEL: "cancelled by a person",
+    Reason.DEAD_MAN: "venue's own switch",
+    Reason.HEDGE: "hedge",
+    Reason.FLATTEN: "closing the position",
+}
+
+_ACTIONS = {Action.QUOTE: "quote", Action.HOLD: "keep", Action.WITHDRAW: "none"}
+
+
+def in_words(decision: Decision, left_ms: dict[Reason, int]) -> str:
+    """`keep: pause after a fill, 640 ms`. `left_ms`: what is left of the lockouts that run."""
+    said = []
+    for reason in decision.reasons:
+        left = left_ms.get(reason)
+        said.append(WORDS[reason] if left is None else f"{WORDS[reason]}, {left} ms")
+    return f"{_ACTIONS[decision.action]}: {'; '.join(said)}"

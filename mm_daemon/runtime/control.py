@@ -1,0 +1,243 @@
+"""The control socket: how a person at this machine asks a running daemon, and tells it to pause or to stop quoting.
+
+A unix socket in `state_dir`, for its owner (and root) alone. One JSON line in, one JSON line out, as often as one
+likes: `{"verb": "status"}`, `{"verb": "pause", "symbol": "BTC-USDT"}`. Requests that change something become
+`OperatorRequest` events in the inbox, journaled with who asked, and are answered when the core has taken them.
+"""
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from mm_daemon.domain.errors import UsageError
+from mm_daemon.domain.events import Event, OperatorAction, OperatorRequest
+from mm_daemon.domain.instrument import InstrumentId
+from mm_daemon.domain.spelling import did_you_mean
+from mm_daemon.observability.status import Status
+
+SOCKET_NAME = "control"
+_LONGEST_NAME = 100
+"""Bytes; the kernel takes 107."""
+_LONGEST_LINE = 4096
+_MOST_CLIENTS = 16
+_TAKEN_S = 2.0
+_CREDENTIALS = struct.Struct("3i")
+
+Verb = Literal["status", "pause", "resume", "kill", "clear_kill"]
+_ACTIONS = {
+    "pause": OperatorAction.PAUSE,
+    "resume": OperatorAction.RESUME,
+    "kill": OperatorAction.KILL,
+    "clear_kill": OperatorAction.CLEAR_KILL,
+}
+_DONE = {
+    OperatorAction.PAUSE: "paused",
+    OperatorAction.RESUME: "resumed",
+    OperatorAction.KILL: "killed: everything is cancelled, quoting stays off until clear-kill",
+    OperatorAction.CLEAR_KILL: "the kill switch is cleared",
+}
+
+
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    verb: Verb
+    symbol: str | None = None
+    """One market, as `BTC-USDT` or `sim:BTC-USDT`; None: all. Only for pause and resume."""
+
+
+class Reply(msgspec.Struct, frozen=True):
+    ok: bool
+    text: str = ""
+    status: Status | None = None
+
+
+class ControlSocket:
+    """Serves the socket as a child of the supervisor; the core loop shows it every turn's events."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        instruments: Sequence[InstrumentId],
+        status: Callable[[], Status],
+        emit: Callable[[Event], None],
+        now_ns: Callable[[], int],
+    ) -> None:
+        self._path = folder / SOCKET_NAME
+        self._instruments = instruments
+        self._status = status
+        self._emit = emit
+        self._now_ns = now_ns
+        self._encoder = msgspec.json.Encoder()
+        self._decoder = msgspec.json.Decoder(Request)
+        self._clients: set[asyncio.StreamWriter] = set()
+        self._waiting: list[tuple[OperatorRequest, asyncio.Future[None]]] = []
+        self.listening = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until cancelled. Raises OSError when the socket cannot be made."""
+        server = await asyncio.start_unix_server(self._serve, sock=self._bound(), limit=_LONGEST_LINE)
+        self.listening.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.listening.clear()
+            server.close()
+            for client in self._clients:
+                client.close()
+            with suppress(FileNotFoundError):
+                self._path.unlink()
+
+    def observe(self, events: Sequence[Event]) -> None:
+        """The events the core has just taken: whoever waits for one of them is told."""
+        if not self._waiting:
+            return
+        for waiting in list(self._waiting):
+            request, taken = waiting
+            if any(event is request for event in events):
+                self._waiting.remove(waiting)
+                if not taken.done():
+                    taken.set_result(None)
+
+    def _bound(self) -> socket.socket:
+        """Nobody can connect before it listens, and by then it belongs to the owner alone."""
+        with suppress(FileNotFoundError):
+            self._path.unlink()  # left by a sudden death: the lock on the folder says that nobody serves it
+        bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        with socket_name(self._path) as name:
+            bound.bind(name)
+        self._path.chmod(0o600)
+        return bound
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        uid = peer_uid(writer)
+        try:
+            if uid not in (os.getuid(), 0):
+                writer.write(self._line(Reply(False, "this daemon belongs to somebody else")))
+            elif len(self._clients) >= _MOST_CLIENTS:
+                writer.write(self._line(Reply(False, "too many are connected already")))
+            else:
+                self._clients.add(writer)
+                while line := await reader.readline():
+                    writer.write(self._line(await self._answer(line, f"uid {uid}")))
+                    await writer.drain()
+        except ConnectionError:
+            pass  # whoever asked has left
+        except ValueError:  # more than the limit without an end of line
+            writer.write(self._line(Reply(False, f"a request is one line of at most {_LONGEST_LINE} bytes")))
+        finally:
+            self._clients.discard(writer)
+            writer.close()
+
+    def _line(self, reply: Reply) -> bytes:
+        return self._encoder.encode(reply) + b"\n"
+
+    async def _answer(self, line: bytes, who: str) -> Reply:
+        try:
+            request = self._decoder.decode(line)
+            if request.verb == "status":
+                return Reply(True, status=self._status())
+            return await self._act(request, who)
+        except (msgspec.DecodeError, UsageError) as error:
+            return Reply(False, str(error))
+
+    async def _act(self, request: Request, who: str) -> Reply:
+        action = _ACTIONS[request.verb]
+        instrument = None
+        if request.symbol is not None:
+            if action in (OperatorAction.KILL, OperatorAction.CLEAR_KILL):
+                raise UsageError("the kill switch is for all markets: name none")
+            instrument = find_instrument(request.symbol, self._instruments)
+        event = OperatorRequest(self._now_ns(), action, who, instrument)
+        taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((event, taken))
+        self._emit(event)
+        try:
+            await asyncio.wait_for(taken, _TAKEN_S)
+        except TimeoutError:
+            self._waiting = [waiting for waiting in self._waiting if waiting[0] is not event]
+            return Reply(False, f"asked, but the core has not taken it within {_TAKEN_S:g} s")
+        return Reply(True, _DONE[action] if instrument is None else f"{instrument} {_DONE[action]}")
+
+
+def find_instrument(symbol: str, instruments: Sequence[InstrumentId]) -> InstrumentId:
+    """The market of that name, with or without its venue. Raises UsageError when there is none, or several."""
+    found = [instrument for instrument in instruments if symbol in (instrument, instrument.partition(":")[2])]
+    if not found:
+        raise UsageError(f"no market {symbol!r} here{did_you_mean(symbol, instruments)}: {', '.join(instruments)}")
+    if len(found) > 1:
+        raise UsageError(f"{symbol!r} is on several venues: name one of {', '.join(found)}")
+    return found[0]
+
+
+@contextmanager
+def socket_name(path: Path) -> Iterator[str]:
+    """A name for the socket that the kernel takes, however deep its folder lies."""
+    if len(os.fsencode(path)) <= _LONGEST_NAME:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+def peer_uid(writer: asyncio.StreamWriter) -> int:
+    """Who is at the other end, as the kernel says."""
+    told = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(told)[1])
+
+
+class ControlClient:
+    """The other end, blocking: for the verbs of the command line."""
+
+    def __init__(self, folder: Path, *, timeout_s: float = 5.0) -> None:
+        """Raises UsageError when no daemon answers there."""
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(timeout_s)
+        try:
+            with socket_name(folder / SOCKET_NAME) as name:
+                self._socket.connect(name)
+        except OSError as error:
+            self._socket.close()
+            raise UsageError(
+                f"no daemon answers in {folder} ({error.strerror}); is one running with this state_dir, and with "
+                "`control: true`?"
+            ) from error
+        self._lines = self._socket.makefile("rb")
+        self._decoder = msgspec.json.Decoder(Reply)
+
+    def ask(self, verb: Verb, symbol: str | None = None) -> Reply:
+        """One question, one answer. Raises EOFError when the daemon has gone."""
+        try:
+            self._socket.sendall(msgspec.json.encode(Request(verb, symbol)) + b"\n")
+            line = self._lines.readline()
+        except OSError as error:
+            raise EOFError(str(error)) from error
+        if not line.endswith(b"\n"):
+            raise EOFError("the daemon has closed the connection")
+        return self._decoder.decode(line)
+
+    def status(self) -> Status:
+        """Raises EOFError when the daemon has gone, UsageError when it does not want to say."""
+        reply = self.ask("status")
+        if reply.status is None:
+            raise UsageError(reply.text)
+        return reply.status
+
+    def close(self) -> None:
+        self._lines.close()
+        self._socket.close()
+
+    def __enter__(self) -> "ControlClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

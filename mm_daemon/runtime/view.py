@@ -1,0 +1,188 @@
+"""The operator's view of a run: metrics, the loopback address, the control socket, the screen.
+
+Everything here reads the core and nothing depends on it: each part is a restartable child of the supervisor, and one
+that cannot be had (a port that is taken) is named in the log while trading goes on. Wired by `runtime/app.py`.
+"""
+
+import asyncio
+import hashlib
+import importlib
+import os
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from structlog.typing import FilteringBoundLogger
+
+import mm_daemon
+from mm_daemon.config.schema import Config
+from mm_daemon.core.parameters import CoreParameters
+from mm_daemon.core.trading_core import TradingCore
+from mm_daemon.domain.decisions import Turn
+from mm_daemon.domain.events import Event
+from mm_daemon.domain.instrument import InstrumentId, Venue
+from mm_daemon.domain.orders import ClientOrderId
+from mm_daemon.observability.metrics import Metrics
+from mm_daemon.observability.readiness import unready_reasons
+from mm_daemon.observability.recent import Recent
+from mm_daemon.observability.status import Status, Surroundings, status_of
+from mm_daemon.observability.summary import Tally
+from mm_daemon.ports.connector import Connector
+from mm_daemon.runtime.clock import Clock
+from mm_daemon.runtime.control import ControlSocket
+from mm_daemon.runtime.core_loop import CoreLoop
+from mm_daemon.runtime.inbox import Inbox
+from mm_daemon.runtime.screen import RunLog, Screen
+from mm_daemon.runtime.venues import feed_of
+
+Start = Callable[[], Coroutine[Any, Any, None]]
+
+_LAG_PERIOD_S = 0.25
+
+
+class OperatorsView:
+    def __init__(
+        self,
+        config: Config,
+        core: TradingCore,
+        loop: CoreLoop,
+        *,
+        mode: str,
+        clock: Clock,
+        inbox: Inbox,
+        connectors: Mapping[Venue, Connector],
+        tallies: Mapping[InstrumentId, Tally],
+        state_dir: Path,
+        journal: Callable[[], Path],
+        stopping: Callable[[], bool],
+        recent: Recent,
+        log: FilteringBoundLogger,
+        run_log: RunLog | None,
+    ) -> None:
+        """`run_log`: there when a screen is wanted."""
+        self._config = config
+        self._core = core
+        self._loop = loop
+        self._mode = mode
+        self._clock = clock
+        self._connectors = connectors
+        self._tallies = tallies
+        self._state_dir = state_dir
+        self._journal = journal
+        self._stopping = stopping
+        self._recent = recent
+        self._log = log
+        self._run_log = run_log
+        self._started_ns = clock.now_ns()
+        self._http: str | None = None
+        self.metrics = Metrics(
+            core,
+            now_ns=clock.now_ns,
+            build=(mm_daemon.__version__, parameters_hash(core.parameters)),
+            queues=inbox,
+            folder=state_dir,
+            bad_messages=self._bad_messages,
+        )
+        self._control: ControlSocket | None = None
+        if config.control:
+            self._control = ControlSocket(
+                state_dir, instruments=tuple(core.markets), status=self.status, emit=inbox.put, now_ns=clock.now_ns
+            )
+
+    def children(self) -> Iterator[tuple[str, Start]]:
+        """Name and start of each part, for the supervisor."""
+        yield "loop lag", self._measure_lag
+        if self._config.http.port is not None:
+            yield "http", partial(self._serve_http, self._config.http.port)
+        if self._control is not None:
+            yield "control", self._control.run
+            if self._run_log is not None:
+                screen = Screen(self._state_dir, self._run_log, self._control.listening, self._screen_gone)
+                yield "screen", screen.run
+
+    def observe(self, turn: Turn, events: Sequence[Event]) -> None:
+        """A turn was lived and its commands have left."""
+        self.metrics.observe(turn, events, self._loop.times)
+        if self._control is not None:
+            self._control.observe(events)
+
+    def restarted(self, task: str) -> None:
+        self.metrics.restarts[task] += 1
+
+    def status(self) -> Status:
+        """The daemon as it is now."""
+        around = Surroundings(
+            version=mm_daemon.__version__,
+            mode=self._mode,
+            pid=os.getpid(),
+            config=self._config.file,
+            journal=str(self._journal()),
+            started_ns=self._started_ns,
+            http=self._http,
+            stopping=self._stopping(),
+            events=self._loop.events,
+            turns=self._loop.turns,
+            fronts=self._fronts(),
+            bad_messages=self._bad_messages(),
+            restarts={venue: self.metrics.restarts[f"venue {venue}"] for venue in self._connectors},
+            recent=self._recent.lines,
+        )
+        return status_of(self._core, self._tallies, around, self._clock.now_ns())
+
+    async def _serve_http(self, port: int) -> None:
+        # A quarter of a second of imports: in a thread, so that quoting does not wait for it.
+        await asyncio.to_thread(importlib.import_module, "aiohttp.web")
+        from mm_daemon.observability import http
+
+        host = self._config.http.host
+        try:
+            await http.serve(host, port, metrics=self.metrics, unready=self._unready, serving=self._serving)
+        except OSError as error:
+            text = (
+                f"no metrics in this run: {host}:{port} cannot be listened at ({error.strerror or error}); "
+                "name another with http.port"
+            )
+            self._log.warning("http", text=text)
+        finally:
+            self._http = None
+
+    def _serving(self, address: str) -> None:
+        self._http = address
+        self._log.info("http", text=f"metrics at http://{address}/metrics, also /healthz and /readyz")
+
+    def _unready(self) -> Sequence[Any]:
+        return unready_reasons(self._core.markets.values(), self._clock.now_ns())
+
+    async def _measure_lag(self) -> None:
+        loop, observe = asyncio.get_running_loop(), self.metrics.loop_lag.observe
+        while True:
+            due_s = loop.time() + _LAG_PERIOD_S
+            await asyncio.sleep(_LAG_PERIOD_S)
+            observe(max(0.0, loop.time() - due_s))
+
+    def _screen_gone(self, code: int) -> None:
+        self._log.warning("screen", text=f"the screen has ended (exit {code}); the log goes on here; Ctrl-C stops")
+
+    def _bad_messages(self) -> Mapping[Venue, Mapping[str, int]]:
+        """Of the feeds that count them."""
+        return {
+            venue: dict(problems)
+            for venue, connector in self._connectors.items()
+            if (problems := getattr(feed_of(connector), "problems", None)) is not None
+        }
+
+    def _fronts(self) -> Mapping[Venue, Mapping[ClientOrderId, float]]:
+        """What stands before our orders, at the venues that can say."""
+        return {
+            venue: fronts()
+            for venue, connector in self._connectors.items()
+            if (fronts := getattr(connector, "fronts", None)) is not None
+        }
+
+
+def parameters_hash(parameters: CoreParameters) -> str:
+    """Twelve digits that are the same when, and only when, the core was built from the same parameters."""
+    plain = msgspec.structs.replace(parameters, first_client_id=ClientOrderId(1))
+    return hashlib.sha256(plain.to_json().encode()).hexdigest()[:12]
