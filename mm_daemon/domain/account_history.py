@@ -148,6 +148,12 @@ class AccountHistory:
         holding = self._holdings.get(instrument)
         return holding.lots if holding is not None else 0
 
+    @property
+    def last_ns(self) -> int:
+        """Time of the last fill or payment; 0 before the first."""
+        trade_ns = self.trades[-1].fill.ts_venue_ns if self.trades else 0
+        return max(trade_ns, self.payments[-1].ts_venue_ns if self.payments else 0)
+
     def apply(self, entry: Entry) -> None:
         if isinstance(entry, OrderKnown):
             self._note_order(entry)
@@ -179,8 +185,7 @@ class AccountHistory:
             self._note_order(msgspec.structs.replace(order, ended=True))
 
     def fills_since(self, since_ns: int) -> Iterator[OrderFilled]:
-        """From the first fill at or after a venue time on, everything in the order of booking: a recording that is
-        played again takes the venue's clock back, and what was booked since then is still later."""
+        """From the first fill at or after a venue time on, everything in the order of booking."""
         found = False
         for trade in self.trades:
             found = found or trade.fill.ts_venue_ns >= since_ns

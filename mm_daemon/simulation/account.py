@@ -66,7 +66,12 @@ class VenueOrder:
 
 
 class VenueAccount:
-    """Open orders by client id in the order of their arrival, and the history of everything before."""
+    """Open orders by client id in the order of their arrival, and the history of everything before.
+
+    Fills, payments and snapshots are stamped by a clock of the account's own: the venue's, unless that goes back behind
+    what is remembered, as when a recording is played again. Then it is ahead by so much that it goes on where it was,
+    because the core asks for fills by the time of those it knows.
+    """
 
     def __init__(self, venue: Venue, instruments: Sequence[Instrument]) -> None:
         self.venue = venue
@@ -75,6 +80,10 @@ class VenueAccount:
         self.history = AccountHistory()
         self.note: Callable[[Entry], None] | None = None
         """Told of every entry as it is made, before anybody learns of it."""
+        self._ahead_ns: int | None = None
+        """What the account's clock is ahead of the venue's; None until it is first read."""
+        self._shown_ns = 0
+        """Time of the last snapshot: what is booked behind it is later."""
         self._ids_before = 0
         """Client ids up to this one were used before we were restored."""
         self._fees: dict[InstrumentId, FeeSchedule] = {}
@@ -118,6 +127,14 @@ class VenueAccount:
                 f"and the configuration now says {contract.lot} x {contract.multiplier}; put the old size back, or use "
                 "another state_dir to start from nothing"
             )
+
+    def _account_ns(self, ts_venue_ns: int) -> int:
+        if self._ahead_ns is None:
+            self._ahead_ns = max(self.history.last_ns - ts_venue_ns, 0)
+        return ts_venue_ns + self._ahead_ns
+
+    def _booking_ns(self, ts_venue_ns: int) -> int:
+        return max(self._account_ns(ts_venue_ns), self._shown_ns + 1)
 
     def _book(self, entry: Entry) -> None:
         self.history.apply(entry)
@@ -173,7 +190,7 @@ class VenueAccount:
         fee = schedule.fee_atto(ticks, lots, maker=maker)
         filled = OrderFilled(
             order.instrument,
-            ts_venue_ns,
+            self._booking_ns(ts_venue_ns),
             ts_local_ns,
             order.client_id,
             order.venue_order_id,
@@ -193,8 +210,9 @@ class VenueAccount:
         self, instrument: InstrumentId, received_atto: int, *, ts_venue_ns: int, ts_local_ns: int
     ) -> FundingPaid:
         """Settle funding; `received_atto` is negative when we pay. The venue pays a market once at any instant."""
-        key = f"{instrument}@{ts_venue_ns}"
-        paid = FundingPaid(instrument, ts_venue_ns, ts_local_ns, to_pair(received_atto), key)
+        booked_ns = self._booking_ns(ts_venue_ns)
+        key = f"{instrument}@{booked_ns}"
+        paid = FundingPaid(instrument, booked_ns, ts_local_ns, to_pair(received_atto), key)
         self._book(paid)
         return paid
 
@@ -247,9 +265,10 @@ class VenueAccount:
             for o in self.orders.values()
         )
         known, history = self.instruments, self.history
+        self._shown_ns = shown_ns = max(self._account_ns(ts_venue_ns), self._shown_ns)
         return VenueSnapshot(
             self.venue,
-            ts_venue_ns,
+            shown_ns,
             requested_ns,
             orders,
             tuple(self.positions.items()),

@@ -123,3 +123,19 @@ def test_payment_says_what_was_booked() -> None:
     paid = account.pay_funding(SYMBOL, -7, ts_venue_ns=30, ts_local_ns=31)
     assert paid == FundingPaid(SYMBOL, 30, 31, (-1, 10**18 - 7), "test:BTC-USDT@30")
     assert from_pair(paid.amount) == account.history.holdings[SYMBOL].funding_atto == -7
+
+
+def test_account_clock_goes_on_when_a_recording_is_played_again() -> None:
+    """What is booked later has a later time, although the venue's own clock went back; and later than any snapshot."""
+    account, _ = _account()
+    _live(account)
+    account.history.end_open_orders()
+    again, _ = _account()
+    again.restore(account.history)
+    assert again.snapshot(5, 5, 0).ts_venue_ns == 30
+    order = again.open(place(3, Side.BUY, 1000, 10))
+    early = again.fill(order, 1000, 1, maker=True, ts_venue_ns=4, ts_local_ns=6)
+    later = again.fill(order, 1000, 1, maker=True, ts_venue_ns=15, ts_local_ns=16)
+    assert (early.ts_venue_ns, later.ts_venue_ns) == (31, 40)
+    assert again.snapshot(16, 16, 31).fills == (early, later)
+    assert again.snapshot(16, 16, 32).fills == (later,)
