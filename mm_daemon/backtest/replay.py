@@ -249,12 +249,9 @@ class _Replay:
             report.ended = record.reason
 
     def _compare_checkpoint(self, journaled: Checkpoint) -> None:
-        if self._core is None:
-            self._part("a journal starts with RunStarted", journaled, None)
-            return
-        lived = self._core.checkpoint()
-        if codec.encode(0, [lived]) != codec.encode(0, [journaled]):
-            self._part("the state kept for another life differs", journaled, lived)
+        replayed = None if self._core is None else self._core.checkpoint()
+        if replayed is None or codec.encode(0, [replayed]) != codec.encode(0, [journaled]):
+            self._part("Checkpoint differs", journaled, replayed)
         else:
             _count(self.report.compared, journaled)
 
