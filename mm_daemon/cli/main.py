@@ -1,8 +1,8 @@
 """The command tree and the exit codes: `mm-daemon VERB`.
 
-Verbs live in `operate.py` (configuration, running) and `research.py` (backtests, journals); each imports what it needs
-when it is called, so that `--help` is quick. Known errors are told in words, with the exit code that belongs to them
-(OPERATIONS 4); a traceback is a bug.
+Verbs live in `operate.py` (configuration, running), `control.py` (a daemon that runs) and `research.py` (backtests,
+journals); each imports what it needs when it is called, so that `--help` is quick. Known errors are told in words, with
+the exit code that belongs to them (OPERATIONS 4); a traceback is a bug.
 """
 
 import os
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from mm_daemon import __version__
-from mm_daemon.cli import operate, research
+from mm_daemon.cli import control, journal, operate, research
 from mm_daemon.domain.errors import MmError, UsageError
 
 EXIT_INTERRUPTED = 130
@@ -26,8 +26,15 @@ app = App(
 app.command(operate.init)
 app.command(operate.check)
 app.command(operate.run)
+app.command(control.watch)
+app.command(control.status)
+app.command(control.pause)
+app.command(control.resume)
+app.command(control.kill)
+app.command(control.clear_kill)
 app.command(research.backtest)
 app.command(research.replay)
+app.command(journal.app)
 app.command(operate.connectors)
 
 

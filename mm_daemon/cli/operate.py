@@ -1,5 +1,7 @@
 """Verbs about configurations and running: init, check, run, connectors."""
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -51,6 +53,7 @@ def run(
     config: ConfigPath = DEFAULT_CONFIG,
     paper: Annotated[bool, Parameter(negative=())] = False,
     duration: str | None = None,
+    no_watch: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Quote until stopped (Ctrl-C), then cancel every order and have it confirmed.
 
@@ -62,12 +65,20 @@ def run(
         Never let an order leave this process, whatever the configuration says.
     duration:
         Stop after this long: 60s, 2m, 1h30m.
+    no_watch:
+        On a terminal, write the log instead of showing the screen of `watch`.
     """
     duration_s = seconds(duration)
     loaded = read_config(config)
     from mm_daemon.runtime.app import run as run_daemon
 
-    return run_daemon(loaded, paper=paper, duration_s=duration_s)
+    screen = not no_watch and loaded.control and loaded.log.format != "json" and _at_a_terminal()
+    return run_daemon(loaded, paper=paper, duration_s=duration_s, screen=screen)
+
+
+def _at_a_terminal() -> bool:
+    """Whether somebody sits before a terminal that can show a screen."""
+    return os.environ.get("TERM", "dumb") != "dumb" and all(s.isatty() for s in (sys.stdin, sys.stdout, sys.stderr))
 
 
 def connectors(*, json: Json = False) -> int:

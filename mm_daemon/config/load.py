@@ -58,19 +58,41 @@ def load(path: Path, *, settings_of: SettingsOf, environ: Mapping[str, str], see
 
     Raises ConfigProblems with everything that is wrong, ConfigError when the file cannot be read at all.
     """
+    return loads(_text(path), str(path), settings_of=settings_of, environ=environ, seed=seed)
+
+
+def state_dir_of(path: Path, *, environ: Mapping[str, str]) -> Path:
+    """The `state_dir` that a file names, whatever else stands there: enough to find the daemon that runs with it.
+
+    Raises ConfigProblems when that key is wrong, ConfigError when the file cannot be read at all.
+    """
+    problems: list[Problem] = []
+    root = compose(_text(path), str(path), problems)
+    reader = Reader(str(path), environ, problems)
+    found = reader.mapping(root, "") if root is not None else None
+    key = keys_of(TopLevel)["state_dir"]
+    value = key.default
+    if found is not None and "state_dir" in found:
+        value = reader.value(found["state_dir"][1], key.annotation, "state_dir")
+    if problems:
+        raise ConfigProblems(problems)
+    state_dir: Path = value
+    return state_dir
+
+
+def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
         if len(raw) > MAX_BYTES:
             raise ConfigError(f"{path}: larger than {MAX_BYTES} bytes, which no configuration is")
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file; `mm-daemon init {path}` writes one to start from") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from error
-    return loads(text, str(path), settings_of=settings_of, environ=environ, seed=seed)
 
 
 def loads(

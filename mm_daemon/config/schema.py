@@ -40,6 +40,13 @@ class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
     stop_timeout_s: Annotated[
         float, Meta(gt=0, le=300, description="how long a stop may take to cancel and confirm, seconds")
     ] = 10.0
+    start_timeout_s: Annotated[
+        float,
+        Meta(gt=0, le=3600, description="how long the venues' accounts may disagree with ours at the start, seconds"),
+    ] = 60.0
+    loop_stall_ms: Annotated[
+        float, Meta(ge=50, le=60000, description="lateness of this process at which all quotes are pulled, ms")
+    ] = 1000.0
     summary_interval_s: Annotated[float, Meta(ge=1, le=86400, description="time between summary lines, seconds")] = 60.0
 
 

@@ -28,7 +28,7 @@ _TOP: Mapping[str, Any] = {"version": 1}
 _RISK: Mapping[str, Any] = {"max_drawdown": 500, "max_loss": 500}
 _CHOSEN: Mapping[str, Any] = {
     "collar_bps": 100,
-    "k": 0.7,
+    "k": 1,
     "max_spread_bps": 50,
     "max_skew_bps": 10,
     "fill_lockout_ms": 200,

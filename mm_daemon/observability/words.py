@@ -3,19 +3,19 @@
 from mm_daemon.domain.decisions import Action, Decision, Reason
 
 WORDS: dict[Reason, str] = {
-    Reason.KILL_LATCHED: "kill switch or loss limit, off until cleared",
+    Reason.KILL_LATCHED: "killed",
     Reason.SHUTDOWN: "stopping",
     Reason.OPERATOR_PAUSED: "paused",
-    Reason.STARTING: "starting, not reconciled yet",
+    Reason.STARTING: "not reconciled yet",
     Reason.JOURNAL_FAULT: "journal cannot be written",
     Reason.LOOP_STALL: "event loop stalled",
     Reason.CLOCK_SKEW: "clock differs from the venue's",
     Reason.VENUE_DOWN: "venue is not connected",
     Reason.VENUE_BANNED: "venue has banned us",
-    Reason.RECONCILING: "orders or position differ from the venue's",
-    Reason.UNRESOLVED_ORDER: "outcome of an order is not known",
-    Reason.MARKET_HALTED: "venue does not trade this market",
-    Reason.BOOK_INVALID: "no book that can be trusted",
+    Reason.RECONCILING: "differs from the venue",
+    Reason.UNRESOLVED_ORDER: "an outcome is unknown",
+    Reason.MARKET_HALTED: "venue has halted it",
+    Reason.BOOK_INVALID: "no trusted book",
     Reason.BOOK_STALE: "book is too old",
     Reason.NO_REFERENCE: "a side of the book is empty",
     Reason.MODEL_NOT_READY: "model has not seen enough",
@@ -23,23 +23,23 @@ WORDS: dict[Reason, str] = {
     Reason.TOXIC_FLOW: "flow is toxic",
     Reason.VOLATILITY_HALT: "too volatile",
     Reason.MAX_POSITION: "position limit reached",
-    Reason.SIZE_BELOW_MIN: "size left is below the venue's least",
+    Reason.SIZE_BELOW_MIN: "too small for the venue",
     Reason.PRICE_COLLAR: "price is outside the collar",
     Reason.LEVEL_MERGED: "same price as a better level",
     Reason.LEVEL_UNUSED: "level not in use",
     Reason.GRID_CHANGED: "contract has changed",
     Reason.MARGIN_LOW: "margin is low",
-    Reason.BUDGET_PULL: "too aggressive and no message left to move it",
-    Reason.PLACE_PENDING: "waiting for the venue to take it",
-    Reason.AMEND_PENDING: "waiting for the venue to move it",
-    Reason.CANCEL_PENDING: "waiting for the venue to cancel it",
-    Reason.ORDER_UNKNOWN: "outcome of the order is not known",
-    Reason.FILL_LOCKOUT: "pause after a fill",
-    Reason.ORDER_LOCKOUT: "pause after moving",
-    Reason.REJECT_LOCKOUT: "pause after a reject",
+    Reason.BUDGET_PULL: "message budget, too close",
+    Reason.PLACE_PENDING: "being placed",
+    Reason.AMEND_PENDING: "being moved",
+    Reason.CANCEL_PENDING: "being cancelled",
+    Reason.ORDER_UNKNOWN: "outcome unknown",
+    Reason.FILL_LOCKOUT: "pause after fill",
+    Reason.ORDER_LOCKOUT: "pause after move",
+    Reason.REJECT_LOCKOUT: "pause after reject",
     Reason.VENUE_BACKOFF: "venue asked to slow down",
-    Reason.BUDGET_HOLD: "no message left to move it",
-    Reason.WITHIN_TOLERANCE: "close enough to its target",
+    Reason.BUDGET_HOLD: "message budget",
+    Reason.WITHIN_TOLERANCE: "close enough",
     Reason.NEW_QUOTE: "new",
     Reason.TOO_AGGRESSIVE: "was too aggressive",
     Reason.TOO_PASSIVE: "was too passive",
@@ -59,9 +59,9 @@ _ACTIONS = {Action.QUOTE: "quote", Action.HOLD: "keep", Action.WITHDRAW: "none"}
 
 
 def in_words(decision: Decision, left_ms: dict[Reason, int]) -> str:
-    """`keep: pause after a fill, 640 ms`. `left_ms`: what is left of the lockouts that run."""
+    """`keep: pause after fill, 0.6 s`. `left_ms`: what is left of the lockouts that run."""
     said = []
     for reason in decision.reasons:
         left = left_ms.get(reason)
-        said.append(WORDS[reason] if left is None else f"{WORDS[reason]}, {left} ms")
+        said.append(WORDS[reason] if left is None else f"{WORDS[reason]}, {left / 1000:.1f} s")
     return f"{_ACTIONS[decision.action]}: {'; '.join(said)}"
