@@ -229,7 +229,7 @@ class TradingCore:
             key for key in self._payments.values() if key.ts_venue_ns >= since_ns.get(venue_of(key.instrument), 0)
         ]
         return Checkpoint(
-            self._now_ns,
+            self._now_ns or self._resumed_ns,
             ClientOrderId(self.last_client_id + 1),
             self.ledger.state(self._now_ns, since_ns),
             tuple(payments),

@@ -1,10 +1,10 @@
 """Composition root: the one place where concrete things meet and a configuration becomes a running daemon.
 
 The order of a run: lock the state directory; build the connectors (in paper mode each real venue is wrapped, so that
-its orders never leave this process); load the instruments; build the core; open the journal with `RunStarted`; see that
-no order of an earlier run is open; supervise the core loop, the gateway's tasks and the venues until somebody or
-something asks to stop; cancel everything, have it confirmed, write `RunEnded`, say what came of it. Called by the `run`
-verb.
+its orders never leave this process); load the instruments; recover what the last run left; build the core from it; open
+the journal with `RunStarted`; see that no order of an earlier run is open and that accounts agree; supervise the core
+loop, the gateway's tasks and the venues until somebody or something asks to stop; cancel everything, have it confirmed,
+write `RunEnded`, say what came of it. Called by the `run` verb.
 """
 
 import asyncio
@@ -26,7 +26,15 @@ from mm_daemon.config.build import core_parameters
 from mm_daemon.config.schema import Config
 from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.decisions import Turn
-from mm_daemon.domain.errors import ConfigError, CoreError, JournalError, MmError, UsageError, VenueUnreachable
+from mm_daemon.domain.errors import (
+    ConfigError,
+    CoreError,
+    JournalError,
+    MmError,
+    ReconciliationFailed,
+    UsageError,
+    VenueUnreachable,
+)
 from mm_daemon.domain.events import (
     Event,
     OperatorAction,
@@ -39,6 +47,7 @@ from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.rng import Rng
 from mm_daemon.journal import client_ids
 from mm_daemon.journal.keeping import Keeper, Kept, Retention
+from mm_daemon.journal.recovery import Recovered, recover
 from mm_daemon.journal.run_writer import RunWriter
 from mm_daemon.journal.segments import OPENING
 from mm_daemon.observability.logs import catch_third_parties, open_log, utc_text
@@ -49,10 +58,12 @@ from mm_daemon.runtime.clock import Clock
 from mm_daemon.runtime.core_loop import CoreLoop
 from mm_daemon.runtime.gateway import OrderGateway
 from mm_daemon.runtime.inbox import Inbox
+from mm_daemon.runtime.lateness import watch_loop
 from mm_daemon.runtime.lifecycle import (
     StopRequest,
     cancel_without_core,
     clear_leftovers,
+    keep_reconciled,
     load_instruments,
     stop_cleanly,
 )
@@ -167,7 +178,9 @@ class Daemon:
         self._ids_file = state.client_ids
         first_id, self._ids_end = client_ids.reserve(self._ids_file, self._clock.wall_ns() // _NS_PER_MS)
         parameters = msgspec.structs.replace(parameters, first_client_id=first_id)
-        self._core = TradingCore(parameters)
+        left = recover(state.journals)
+        resumed = None if left is None else left.checkpoint
+        self._core = TradingCore(parameters, resumed)
         name = utc_text(self._clock.wall_ns()).replace(":", "")
         settings = self._config.journal
         self._journal = RunWriter(state.journals / f"{name}{OPENING}", segment_bytes=settings.segment_mb * _MIB)
@@ -209,11 +222,13 @@ class Daemon:
         )
         self._inbox.on_lost_market = self._market_lost
         self._inbox.on_lost_orders = self._orders_lost
-        self._loop.begin(RunStarted(self._clock.now_ns(), mm_daemon.__version__, parameters.to_json()))
+        self._loop.begin(RunStarted(self._clock.now_ns(), mm_daemon.__version__, parameters.to_json(), resumed))
         # Only now is it a journal: whenever we may be killed, what bears this name can be replayed.
         self._journal.rename(state.journals / name)
         self._say_hello()
-        await clear_leftovers(self._connectors, self._inbox.put, self._clock.now_ns)
+        if left is not None:
+            self._say_what_was_left(left)
+        await clear_leftovers(self._core, self._connectors, self._inbox.put, self._clock.now_ns)
 
     def _say_hello(self) -> None:
         mode = "paper" if self._paper else "live"
@@ -226,6 +241,22 @@ class Daemon:
             text=f"mm-daemon {mm_daemon.__version__}, {mode}, {self._config.file}, journal {self._journal.path}",
         )
         self._narrator.opening(self._clock.now_ns())
+
+    def _say_what_was_left(self, left: Recovered) -> None:
+        held = [
+            f"{market.instrument.symbol} {market.position.lots} lots"
+            for market in self._core.markets.values()
+            if market.position.lots
+        ]
+        unknown = self._core.ledger.open_orders()
+        how = "which stopped" if left.ended else "which died"
+        text = (
+            f"continuing {left.run.name}, {how}: {', '.join(held) or 'no position'}, {unknown} orders without an end; "
+            f"{left.relived} records behind its last checkpoint"
+        )
+        self.log.info("continuing", run=left.run.name, ended=left.ended, unknown_orders=unknown, text=text)
+        for fault in left.cut:
+            self.log.warning("journal_cut", text=f"what {left.run.name} left half written was cut: {fault}")
 
     # Living
 
@@ -256,6 +287,8 @@ class Daemon:
         for venue, connector in self._connectors.items():
             supervisor.add(f"{_VENUE}{venue}", Kind.RESTARTABLE, connector.run)
         supervisor.add("summary", Kind.RESTARTABLE, self._summarise)
+        supervisor.add("reconcile", Kind.RESTARTABLE, self._reconcile)
+        supervisor.add("lateness", Kind.RESTARTABLE, self._watch_lateness)
         for name, start in self._view.children():
             supervisor.add(name, Kind.RESTARTABLE, start)
         supervisor.add("stop", Kind.FINITE, self._stop_when_asked)
@@ -290,6 +323,25 @@ class Daemon:
             self._narrator.summary(self._loop.now_ns)
             self._tell_problems()
 
+    async def _reconcile(self) -> None:
+        await keep_reconciled(
+            self._core,
+            self._connectors,
+            emit=self._inbox.put,
+            now_ns=self._clock.now_ns,
+            start_timeout_s=self._config.runtime.start_timeout_s,
+            on_never=self._never_reconciled,
+            log=self.log,
+        )
+
+    async def _watch_lateness(self) -> None:
+        await watch_loop(
+            limit_s=self._config.runtime.loop_stall_ms / 1000,
+            emit=self._inbox.put,
+            now_ns=self._clock.now_ns,
+            report=self._was_late,
+        )
+
     async def _stop_after(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
         self._stop.ask(f"ran for {seconds:g} s")
@@ -310,6 +362,8 @@ class Daemon:
         if self._core.last_client_id + _SPARE_IDS > self._ids_end:
             _, self._ids_end = client_ids.reserve(self._ids_file, self._clock.wall_ns() // _NS_PER_MS)
         self._narrator.observe(turn, urgent)
+        if turn.reconciled:
+            self._tell_reconciled(turn)
         self._view.observe(turn, urgent)
 
     # What the parts report
@@ -363,6 +417,30 @@ class Daemon:
 
     def _venue_trouble(self, venue: Venue, text: str) -> None:
         self.log.warning("venue_trouble", venue=venue, text=text)
+
+    def _was_late(self, late_s: float) -> None:
+        text = f"this process did not get to run for {late_s:.2f} s: all quotes are pulled until it keeps time again"
+        self.log.error("loop_stall", late_s=round(late_s, 3), text=text)
+
+    def _tell_reconciled(self, turn: Turn) -> None:
+        for result in turn.reconciled:
+            if result.diffs or result.payments:
+                text = f"the venue's account differs: {result.compact()}" + (": settled" if result.clean else "")
+                self.log.warning("reconcile", venue=result.venue, clean=result.clean, text=text)
+
+    def _never_reconciled(self) -> None:
+        open_issues = [
+            f"{market.id} ({market.position.lots} lots by our journal)"
+            for market in self._core.markets.values()
+            if market.facts.reconciling or market.lockouts.held()
+        ]
+        self._weather = ReconciliationFailed(
+            f"{', '.join(open_issues) or 'a venue'} did not come to agree with the venue's account within "
+            f"{self._config.runtime.start_timeout_s:g} s: compare position and fills at the venue, "
+            "then start again, or start with another state_dir once both are flat"
+        )
+        self.log.critical("not_reconciled", text=str(self._weather))
+        self._stop.ask("not reconciled")
 
     def _market_lost(self, instrument: InstrumentId) -> None:
         text = "the core is too late for this market: its book waits for the next snapshot"

@@ -5,8 +5,9 @@ One turn, always in this order:
 1. take what waits, orders and control first; add `DeadlineReached` when the core's own deadline has come;
 2. write each event into the journal's buffer, then `core.apply` it;
 3. `core.decide(now)` once; its decisions and commands join the buffer;
-4. one write(2): from here on the cause of every effect is kept;
-5. the released commands go to the gateway.
+4. each minute, and with the run's end, the core's checkpoint joins them;
+5. one write(2): from here on the cause of every effect is kept;
+6. the released commands go to the gateway.
 
 `now` is the latest `ts_local_ns` seen, never less than the one before: the core never sees time run backwards, although
 two connectors may stamp their messages out of order. Run by the supervisor as an essential child; the only place that
@@ -18,6 +19,9 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Protocol
 
+import msgspec
+
+from mm_daemon.domain.checkpoint import Checkpoint
 from mm_daemon.domain.decisions import ApprovedCommand, Turn
 from mm_daemon.domain.events import DeadlineReached, Event, RunEnded, RunStarted
 from mm_daemon.runtime.clock import Clock
@@ -25,6 +29,9 @@ from mm_daemon.runtime.inbox import Inbox
 
 BATCH_LIMIT = 512
 """Events in one turn: a burst must not keep the loop from reading its sockets."""
+
+CHECKPOINT_NS = 60_000_000_000
+"""Core time between two checkpoints."""
 
 LEAST_DELAY_S = 0.0005
 """Shortest sleep for a deadline, so that one that stays in the past cannot spin the loop."""
@@ -38,6 +45,8 @@ class Core(Protocol):
     def decide(self, now_ns: int) -> Turn: ...
 
     def next_deadline_ns(self) -> int | None: ...
+
+    def checkpoint(self) -> Checkpoint: ...
 
 
 class TurnLog(Protocol):
@@ -83,6 +92,7 @@ class CoreLoop:
         self._carry = carry
         self._observe = observe
         self._now_ns = 0
+        self._checkpoint_ns = 1 << 62
         self.turns = 0
         self.events = 0
         self.ended = False
@@ -95,6 +105,7 @@ class CoreLoop:
 
     def begin(self, started: RunStarted) -> None:
         """The first turn, before anything that may already wait: a journal opens with what its core was built from."""
+        self._checkpoint_ns = started.ts_local_ns + CHECKPOINT_NS
         self._live((started,), (started,))
 
     async def run(self) -> None:
@@ -134,6 +145,10 @@ class CoreLoop:
             apply(event)
         self._now_ns = now_ns
         turn = self._core.decide(now_ns)
+        ending = any(isinstance(event, RunEnded) for event in urgent)
+        if now_ns >= self._checkpoint_ns or ending:
+            turn = msgspec.structs.replace(turn, checkpoint=self._core.checkpoint())
+            self._checkpoint_ns = now_ns + CHECKPOINT_NS
         times = self.times
         decided_s = perf_counter()
         if turn.decisions:
@@ -148,7 +163,7 @@ class CoreLoop:
         self.turns += 1
         self.events += len(batch)
         self._observe(turn, urgent)
-        self.ended = any(isinstance(event, RunEnded) for event in urgent)
+        self.ended = ending
 
     def _add_deadline(self, batch: list[Event]) -> None:
         deadline_ns = self._core.next_deadline_ns()

@@ -1,7 +1,8 @@
 """How a run begins and how it ends: what must hold before the first quote, and that no order stays behind.
 
 `StopRequest` collects the wish to stop; `stop_cleanly` carries it out: the core allows cancels only and cancels all,
-and each venue's own snapshot has to confirm it before the deadline. `cancel_without_core` is for the day the core
+and each venue's own snapshot has to confirm it before the deadline. `keep_reconciled` compares in between.
+`cancel_without_core` is for the day the core
 itself is broken. Called by `runtime/app.py`.
 """
 
@@ -23,6 +24,9 @@ _ANSWER_TIMEOUT_S = 3.0
 _LOOK_S = 0.02
 _PUSH_S = 2.0
 _LEFTOVER_TRIES = 10
+_ROUND_S = 10.0
+_UNSETTLED_ROUND_S = 1.0
+_NO_FILLS_NS = 1 << 62
 
 
 class StopRequest:
@@ -66,6 +70,19 @@ class Stoppable(Protocol):
         ...
 
 
+class Reconcilable(Protocol):
+    """What a comparison with the venues needs to know of the core."""
+
+    @property
+    def reconciled(self) -> bool:
+        """Every market agrees with its venue."""
+        ...
+
+    def fills_since_ns(self, venue: Venue) -> int | None:
+        """From what venue time on fills are wanted; None: this venue was never met, and its fills are none of ours."""
+        ...
+
+
 async def load_instruments(connectors: Mapping[Venue, Connector]) -> list[Instrument]:
     """The definitions of every venue's symbols. Raises VenueUnreachable, CredentialsRefused or ConfigError."""
     instruments: list[Instrument] = []
@@ -81,15 +98,19 @@ async def load_instruments(connectors: Mapping[Venue, Connector]) -> list[Instru
 
 
 async def clear_leftovers(
-    connectors: Mapping[Venue, Connector], emit: Callable[[Event], None], now_ns: Callable[[], int]
+    core: Reconcilable,
+    connectors: Mapping[Venue, Connector],
+    emit: Callable[[Event], None],
+    now_ns: Callable[[], int],
 ) -> None:
     """Look at every venue before anything is quoted, and cancel orders of ours that an earlier run left behind.
 
-    The snapshot that was found clean goes into the inbox. Raises VenueUnreachable or ReconciliationFailed.
+    The snapshot without any, with the fills since the core's cursor, goes into the inbox: the core starts a market when
+    it agrees. Raises VenueUnreachable or ReconciliationFailed.
     """
     for venue, connector in connectors.items():
         for _ in range(_LEFTOVER_TRIES):
-            snapshot = await _ask(venue, connector)
+            snapshot = await _ask(venue, connector, core.fills_since_ns(venue))
             if not _ours(snapshot):
                 emit(VenueSnapshotReceived(venue, snapshot.ts_venue_ns, now_ns(), snapshot))
                 break
@@ -100,6 +121,42 @@ async def clear_leftovers(
                 f"{venue} still shows open orders of an earlier run after {_LEFTOVER_TRIES} cancels; "
                 "cancel them at the venue, then start again"
             )
+
+
+async def keep_reconciled(
+    core: Reconcilable,
+    connectors: Mapping[Venue, Connector],
+    *,
+    emit: Callable[[Event], None],
+    now_ns: Callable[[], int],
+    start_timeout_s: float,
+    on_never: Callable[[], None],
+    log: FilteringBoundLogger,
+) -> None:
+    """Show the core its venues' accounts every ten seconds, and every second while it does not agree with one (R12).
+
+    `on_never` is called, once, when it has not agreed with all of them within `start_timeout_s` of the start.
+    """
+    loop = asyncio.get_running_loop()
+    give_up_s = loop.time() + start_timeout_s
+    next_round_s = loop.time() + _ROUND_S
+    agreed_once = False
+    while True:
+        await asyncio.sleep(_UNSETTLED_ROUND_S)
+        agreed_once = agreed_once or core.reconciled
+        if not agreed_once and loop.time() >= give_up_s:
+            on_never()
+            return
+        if core.reconciled and loop.time() < next_round_s:
+            continue
+        next_round_s = loop.time() + _ROUND_S
+        for venue, connector in connectors.items():
+            try:
+                snapshot = await _ask(venue, connector, core.fills_since_ns(venue))
+            except MmError as error:
+                log.warning("unconfirmed", venue=venue, text=f"the account cannot be compared: {error}")
+            else:
+                emit(VenueSnapshotReceived(venue, snapshot.ts_venue_ns, now_ns(), snapshot))
 
 
 async def stop_cleanly(
@@ -152,10 +209,11 @@ async def _confirmed(connectors: Iterable[tuple[Venue, Connector]], log: Filteri
     return True
 
 
-async def _ask(venue: Venue, connector: Connector) -> VenueSnapshot:
+async def _ask(venue: Venue, connector: Connector, since_ns: int | None = None) -> VenueSnapshot:
+    """`since_ns` None asks for no fills."""
     try:
         async with asyncio.timeout(_ANSWER_TIMEOUT_S):
-            return await connector.snapshot(0)
+            return await connector.snapshot(_NO_FILLS_NS if since_ns is None else since_ns)
     except TimeoutError:
         raise VenueUnreachable(f"{venue} did not name its open orders within {_ANSWER_TIMEOUT_S:g} s") from None
     except OSError as error:

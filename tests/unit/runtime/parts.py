@@ -7,6 +7,7 @@ from typing import ClassVar
 import msgspec
 
 from mm_daemon.domain.capabilities import Capabilities
+from mm_daemon.domain.checkpoint import Checkpoint, GateState, LedgerState
 from mm_daemon.domain.decisions import (
     ApprovedCommand,
     CancelAll,
@@ -63,6 +64,11 @@ class ScriptedCore:
 
     def next_deadline_ns(self) -> int | None:
         return self.deadlines[0] if self.deadlines else None
+
+    def checkpoint(self) -> Checkpoint:
+        nothing = (0, 0)
+        gate = GateState(None, None, nothing, nothing, None)
+        return Checkpoint(self.decided[-1], ClientOrderId(1), LedgerState((), (), 0), (), (), (), gate)
 
 
 class NoSettings(msgspec.Struct):

@@ -186,6 +186,7 @@ def test_observer_sees_order_and_control_events_only() -> None:
         shell.inbox.put(trade(5))
         shell.inbox.put(RunEnded(6, "done", True))
         shell.loop.turn()
-        assert shell.observed == [(Turn(6), [RunEnded(6, "done", True)])]
+        ((turn, events),) = shell.observed
+        assert (turn.now_ns, events) == (6, [RunEnded(6, "done", True)])
 
     run_virtual(main)

@@ -1,5 +1,6 @@
 """Starting clean and stopping clean, on virtual time."""
 
+import asyncio
 import io
 
 import pytest
@@ -7,9 +8,16 @@ from structlog.typing import FilteringBoundLogger
 
 from mm_daemon.domain.errors import ReconciliationFailed, VenueUnreachable
 from mm_daemon.domain.events import Event, OpenOrder, ShutdownRequested, VenueSnapshot, VenueSnapshotReceived
+from mm_daemon.domain.instrument import Venue
 from mm_daemon.domain.orders import ClientOrderId, Side
 from mm_daemon.observability.logs import open_log
-from mm_daemon.runtime.lifecycle import StopRequest, clear_leftovers, load_instruments, stop_cleanly
+from mm_daemon.runtime.lifecycle import (
+    StopRequest,
+    clear_leftovers,
+    keep_reconciled,
+    load_instruments,
+    stop_cleanly,
+)
 from mm_daemon.testkit.virtual_loop import VirtualLoop, run_virtual
 from tests.unit.runtime.parts import BTC, VENUE, DiaryConnector
 
@@ -33,6 +41,23 @@ class Book:
     @property
     def stopped(self) -> bool:
         return self._loop.time() >= self._at_s
+
+
+class Agreeing:
+    """Stands for a core that agrees with its venue after some rounds, and has met it before."""
+
+    def __init__(self, rounds: int = 0) -> None:
+        self.rounds = rounds
+
+    @property
+    def reconciled(self) -> bool:
+        return self.rounds <= 0
+
+    def fills_since_ns(self, venue: Venue) -> int | None:
+        return 77
+
+    def take(self, event: Event) -> None:
+        self.rounds -= 1
 
 
 def quiet(loop: VirtualLoop) -> FilteringBoundLogger:
@@ -133,11 +158,12 @@ def test_leftovers_of_an_earlier_run_are_cancelled_before_quoting() -> None:
         connector = DiaryConnector()
         connector.open_orders = [showing(3, 4), showing(4)]
         events: list[Event] = []
-        await clear_leftovers({VENUE: connector}, events.append, loop.now_ns)
+        await clear_leftovers(Agreeing(), {VENUE: connector}, events.append, loop.now_ns)
         assert connector.diary == ["cancel_all", "cancel_all"]
         (received,) = events
         assert isinstance(received, VenueSnapshotReceived)
         assert received.snapshot.orders == ()
+        assert received.snapshot.requested_ns == 77  # this venue echoes from when on fills were asked for
 
     run_virtual(main)
 
@@ -149,7 +175,7 @@ def test_leftovers_that_will_not_go_keep_us_from_starting() -> None:
         connector = DiaryConnector()
         connector.open_orders = [showing(3)] * 100
         with pytest.raises(ReconciliationFailed, match="earlier run"):
-            await clear_leftovers({VENUE: connector}, lambda _event: None, loop.now_ns)
+            await clear_leftovers(Agreeing(), {VENUE: connector}, lambda _event: None, loop.now_ns)
 
     run_virtual(main)
 
@@ -165,5 +191,52 @@ def test_venue_that_cannot_be_reached_is_named() -> None:
         with pytest.raises(VenueUnreachable, match="sim cannot be reached: connection refused") as caught:
             await load_instruments({VENUE: Unreachable()})
         assert caught.value.exit_code == 69
+
+    run_virtual(main)
+
+
+def test_a_core_that_disagrees_is_shown_the_account_every_second() -> None:
+    """Once it agrees the rounds come every ten seconds."""
+
+    seen_at: list[float] = []
+
+    async def watched(loop: VirtualLoop) -> None:
+        core = Agreeing(rounds=3)
+
+        def emit(event: Event) -> None:
+            seen_at.append(loop.time())
+            core.take(event)
+
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(25.0):
+                await keep_reconciled(
+                    core,
+                    {VENUE: DiaryConnector()},
+                    emit=emit,
+                    now_ns=loop.now_ns,
+                    start_timeout_s=60.0,
+                    on_never=lambda: pytest.fail("it did agree"),
+                    log=quiet(loop),
+                )
+
+    run_virtual(watched)
+    assert [round(at) for at in seen_at] == [1, 2, 3, 13, 23]
+
+
+def test_an_account_that_never_agrees_is_given_up_at_the_timeout() -> None:
+    """The run is told once, after the time that the configuration leaves."""
+
+    async def main(loop: VirtualLoop) -> None:
+        given_up: list[float] = []
+        await keep_reconciled(
+            Agreeing(rounds=1 << 20),
+            {VENUE: DiaryConnector()},
+            emit=lambda _event: None,
+            now_ns=loop.now_ns,
+            start_timeout_s=5.0,
+            on_never=lambda: given_up.append(loop.time()),
+            log=quiet(loop),
+        )
+        assert given_up == [pytest.approx(5.0, abs=0.1)]
 
     run_virtual(main)

@@ -1,0 +1,80 @@
+"""What the last run left: its last checkpoint, and what it wrote behind that, lived again into a checkpoint of now.
+
+Read from the trade family alone, which is kept longest: events of orders, accounts, links and operators, released
+commands, positions. A command that was released without an answer comes out as unknown; one that never left is gone.
+Called by `runtime/app.py` before the new run's journal is opened, while this process alone holds the state directory.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from mm_daemon.core.parameters import CoreParameters
+from mm_daemon.core.trading_core import TradingCore
+from mm_daemon.domain.checkpoint import Checkpoint
+from mm_daemon.domain.codec import Record
+from mm_daemon.domain.errors import JournalError
+from mm_daemon.domain.events import RunEnded, RunStarted
+from mm_daemon.journal.format import Family, Fault, FaultKind
+from mm_daemon.journal.log import JournalReader, repair
+from mm_daemon.journal.run_reader import FamilyReader, repair_run
+from mm_daemon.journal.segments import runs_in
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """What a new run continues."""
+
+    run: Path
+    checkpoint: Checkpoint
+    relived: int
+    """Records behind the checkpoint that were lived again."""
+    ended: bool
+    """The run wrote its end; otherwise it died."""
+    cut: tuple[Fault, ...] = ()
+    """Torn tails that were cut."""
+
+
+def recover(journals: Path) -> Recovered | None:
+    """Mend the last run's torn tail and continue it; None when there is no run to continue.
+
+    Raises JournalError for a damaged journal: a person should see what is behind the damage.
+    """
+    for run in reversed(runs_in(journals)):
+        faults = repair_run(run) if run.is_dir() else [fault for fault in [repair(run)] if fault is not None]
+        reader = FamilyReader(run, Family.TRADE) if run.is_dir() else JournalReader(run)
+        left = left_by(record for frame in reader for record in frame.records)
+        if reader.fault is not None and reader.fault.kind is FaultKind.DAMAGED:
+            raise JournalError(
+                f"journal {run} is {reader.fault}; what was traded behind that place is not known. Look at it with "
+                "`mm-daemon journal show`, then move it away: the venue's own account is compared at the start"
+            )
+        if left is not None:
+            checkpoint, relived, ended = left
+            return Recovered(run, checkpoint, relived, ended, tuple(faults))
+    return None
+
+
+def left_by(records: Iterable[Record]) -> tuple[Checkpoint, int, bool] | None:
+    """(state at the end, records relived behind the last checkpoint, whether the run wrote its end) of one run's
+    records in order; None when they do not even begin.
+
+    Market data and decide markers may be among them or not: nothing rests on them.
+    """
+    parameters: str | None = None
+    base: Checkpoint | None = None
+    tail: list[Record] = []
+    for record in records:
+        if isinstance(record, RunStarted):
+            parameters, base, tail = record.parameters, record.resumed, [record]
+        elif isinstance(record, Checkpoint):
+            base, tail = record, []
+        else:
+            tail.append(record)
+    if parameters is None:
+        return None
+    core = TradingCore(CoreParameters.from_json(parameters), base)
+    for record in tail:
+        core.relive(record)
+    ended = any(isinstance(record, RunEnded) for record in tail)
+    return core.checkpoint(), len(tail), ended
