@@ -39,7 +39,7 @@ class PaperConnector:
         self._policy = settings
         self.capabilities = _paper_capabilities(settings, inner.capabilities)
         self._venue = SimulatedVenue(context.venue, (), settings)
-        self._pump = VenuePump(self._venue, context.emit, context.now_ns)
+        self._pump = VenuePump(self._venue, context)
         self.withheld = 0
         """Events of the inner connector about a real account that were not passed on."""
 

@@ -43,7 +43,6 @@ _EVENTS: dict[Stream, frozenset[type[MarketEvent]]] = {
     "trade": frozenset({PublicTrade}),
     "bookTicker": frozenset({TopOfBook}),
 }
-_NS_PER_S = 1_000_000_000
 _SLEEP_MIN_S = 0.001
 _BATCH = 256
 _PPM_PER_BPS = 100
@@ -185,16 +184,14 @@ class RecordedConnector:
 
     async def run(self) -> None:
         """Emit each event when the context's clock reaches its time; returns at the end of the file."""
-        emit, now_ns, speed = self._context.emit, self._context.now_ns, self._settings.speed
-        started_ns = now_ns()
+        emit, delay_s = self._context.emit, self._context.delay_s
+        started_ns = self._context.now_ns()
         emit(VenueConnected(self._context.venue, started_ns, started_ns))
         at_once = 0
         for event in self.events():
-            early_ns = event.ts_local_ns - now_ns()
-            while early_ns > 0:
+            while (early_s := delay_s(event.ts_local_ns)) > 0:
                 at_once = 0
-                await asyncio.sleep(max(early_ns / (_NS_PER_S * speed), _SLEEP_MIN_S))
-                early_ns = event.ts_local_ns - now_ns()
+                await asyncio.sleep(max(early_s, _SLEEP_MIN_S))
             emit(event)
             at_once += 1
             if at_once == _BATCH:

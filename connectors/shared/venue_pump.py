@@ -7,21 +7,16 @@ whatever that is.
 """
 
 import asyncio
-from collections.abc import Callable
 
-from mm_daemon.domain.events import Event
-from mm_daemon.ports.connector import VirtualVenue
-
-_NS_PER_S = 1_000_000_000
+from mm_daemon.ports.connector import ConnectorContext, VirtualVenue
 
 
 class VenuePump:
     """Owns the timer of one virtual venue. All methods belong to the event loop's thread."""
 
-    def __init__(self, venue: VirtualVenue, emit: Callable[[Event], None], now_ns: Callable[[], int]) -> None:
+    def __init__(self, venue: VirtualVenue, context: ConnectorContext) -> None:
         self._venue = venue
-        self._emit = emit
-        self._now_ns = now_ns
+        self._context = context
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self._failed: asyncio.Future[None] | None = None
@@ -31,7 +26,7 @@ class VenuePump:
     def turn(self, now_ns: int) -> None:
         """Hand on everything known by `now_ns`, and see to the next deadline."""
         for event in self._venue.advance(now_ns):
-            self._emit(event)
+            self._context.emit(event)
         self.arm()
 
     def arm(self) -> None:
@@ -49,7 +44,7 @@ class VenuePump:
         if deadline_ns is None:
             return
         self._timer_ns = deadline_ns
-        delay_s = max(0, deadline_ns - self._now_ns()) / _NS_PER_S
+        delay_s = self._context.delay_s(deadline_ns)
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_timer)
 
     async def run(self) -> None:
@@ -68,10 +63,8 @@ class VenuePump:
     def _on_timer(self) -> None:
         self._timer = None
         try:
-            self.turn(self._now_ns())
-        except (
-            Exception
-        ) as error:  # the edge of a timer: the one who supervises `run` decides, else the loop reports it
+            self.turn(self._context.now_ns())
+        except Exception as error:  # the edge of a timer: who supervises `run` decides, else the loop reports it
             self._error = error
             if self._failed is None or self._failed.done():
                 raise

@@ -66,7 +66,7 @@ class SimConnector:
         )
         self._market = EmbeddedMarket(context.venue, symbols, common)
         self.capabilities = self._market.capabilities()
-        self._pump = VenuePump(self._market, context.emit, context.now_ns)
+        self._pump = VenuePump(self._market, context)
 
     def instruments(self) -> Sequence[Instrument]:
         return self._market.instruments()

@@ -1,8 +1,7 @@
 """From a configuration to a backtest: each venue a recording under a simulated venue, or an embedded market.
 
 The composition root of backtests. The same connectors, the same assumptions about the venue (`paper` in the
-configuration) and the same pace as in paper mode, but no loop: connectors are only asked for what needs
-none.
+configuration) and the same pace as in paper mode, but no loop: connectors are only asked for what needs none.
 """
 
 from collections.abc import Callable
@@ -72,6 +71,7 @@ def _connector(venue: Venue, symbols: tuple[str, ...], settings: VenueConfig, fi
         symbols=symbols,
         emit=_unasked,
         now_ns=_no_clock,
+        delay_s=_no_wait,
         secrets=settings.secrets,
         translator=registry.translator,
     )
@@ -90,3 +90,7 @@ def _unasked(event: Event) -> None:
 
 def _no_clock() -> int:
     return 0
+
+
+def _no_wait(until_ns: int) -> float:
+    raise CoreError("a connector waited in a backtest, where no time passes")

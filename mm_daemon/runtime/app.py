@@ -127,7 +127,7 @@ class Daemon:
             self._config,
             paper=self._paper,
             emit=self._inbox.put,
-            now_ns=self._clock.now_ns,
+            clock=self._clock,
             state_dir=state.path,
             connector_named=self._connector_named,
         )
