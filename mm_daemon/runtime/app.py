@@ -15,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TextIO
 
 import msgspec
@@ -23,6 +24,7 @@ from structlog.typing import FilteringBoundLogger
 import mm_daemon
 from mm_daemon import registry
 from mm_daemon.config.build import core_parameters
+from mm_daemon.config.load import load
 from mm_daemon.config.schema import Config
 from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.decisions import Turn
@@ -224,12 +226,26 @@ class Daemon:
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop.hurry, number.name)
+        loop.add_signal_handler(signal.SIGHUP, self._check_config)
         loop.add_signal_handler(signal.SIGUSR1, self._kill_switch)
 
     def _kill_switch(self) -> None:
         self._inbox.put(OperatorRequest(self._clock.now_ns(), OperatorAction.KILL, signal.SIGUSR1.name))
+
+    def _check_config(self) -> None:
+        """No key can change while we run: the file is read for its mistakes, and what we run with stays."""
+        file = self._config.file
+        try:
+            load(Path(file), settings_of=registry.settings_of, environ=os.environ)
+        except ConfigError as error:
+            self.log.error("config_bad", text=f"{file} is bad, the configuration in use stays:\n{error}")
+        else:
+            text = (
+                f"{file} is valid; no key can change while running, so the configuration in use stays until a restart"
+            )
+            self.log.info("config_kept", text=text)
 
     async def _keep_durable(self) -> None:
         while True:
@@ -303,7 +319,7 @@ class Daemon:
         self.log.warning("venue_trouble", venue=venue, text=text)
 
     def _market_lost(self, instrument: InstrumentId) -> None:
-        text = "the core is too late for this market: its book waits for the next snapshot"
+        text = "the core was too late for this market: no quotes until its feed sends a whole book by itself"
         self.log.error("overflow", symbol=instrument.partition(":")[2], text=text)
 
     def _orders_lost(self, venue: Venue) -> None:
