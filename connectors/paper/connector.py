@@ -10,7 +10,6 @@ from typing import ClassVar
 import msgspec
 
 from connectors.shared.venue_pump import VenuePump
-from mm_daemon.domain.capabilities import Capabilities
 from mm_daemon.domain.decisions import ApprovedCommand
 from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.events import (
@@ -22,7 +21,7 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.ports.connector import Connector, ConnectorContext
-from mm_daemon.simulation.venue import SimulatedVenue, VenuePolicy, policy_capabilities
+from mm_daemon.simulation.venue import SimulatedVenue, VenuePolicy, paper_capabilities
 
 _MARKET = MarketEvent.__args__
 _LINK = LinkEvent.__args__
@@ -36,8 +35,7 @@ class PaperConnector:
     def __init__(self, context: ConnectorContext, settings: VenuePolicy, inner: Connector) -> None:
         self._context = context
         self._inner = inner
-        self._policy = settings
-        self.capabilities = _paper_capabilities(settings, inner.capabilities)
+        self.capabilities = paper_capabilities(settings, inner.capabilities)
         self._venue = SimulatedVenue(context.venue, (), settings)
         self._pump = VenuePump(self._venue, context)
         self.withheld = 0
@@ -95,8 +93,3 @@ class PaperConnector:
         self._pump.stop()
         self._venue.close()
         await self._inner.close()
-
-
-def _paper_capabilities(policy: VenuePolicy, inner: Capabilities) -> Capabilities:
-    """The simulated venue's own, at the pace of the real one, so that paper asks no more of it than live would."""
-    return msgspec.structs.replace(policy_capabilities(policy), batch_max=inner.batch_max, buckets=inner.buckets)

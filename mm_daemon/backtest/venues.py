@@ -7,8 +7,6 @@ configuration) and the same pace as in paper mode, but no loop: connectors are o
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
 from mm_daemon import registry
 from mm_daemon.backtest.report import BacktestReport
 from mm_daemon.backtest.runner import FIRST_CLIENT_ID, RecordedMarket, Source, run_backtest
@@ -21,7 +19,7 @@ from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import Event
 from mm_daemon.domain.instrument import Instrument, Venue
 from mm_daemon.ports.connector import Connector, ConnectorContext, EmbeddedVenue, RecordedFeed
-from mm_daemon.simulation.venue import SimulatedVenue
+from mm_daemon.simulation.venue import SimulatedVenue, paper_capabilities
 
 FindConnector = Callable[[str], type[Connector]]
 
@@ -52,10 +50,9 @@ def compose(config: Config, find: FindConnector = registry.connector) -> tuple[C
             sources[venue] = connector.virtual()
         elif isinstance(connector, RecordedFeed):
             contracts = connector.instruments()
-            simulated = SimulatedVenue(venue, contracts, config.paper)
             instruments += contracts
-            capabilities[venue] = _paced(simulated.capabilities(), connector.capabilities)
-            sources[venue] = RecordedMarket(connector, simulated)
+            capabilities[venue] = paper_capabilities(config.paper, connector.capabilities)
+            sources[venue] = RecordedMarket(connector, SimulatedVenue(venue, contracts, config.paper))
         else:
             text = f"{settings.connector} is live: a backtest needs a recording or an embedded market"
             problems.append(Problem(settings.place, f"venues.{venue}.connector", text))
@@ -77,11 +74,6 @@ def _connector(venue: Venue, symbols: tuple[str, ...], settings: VenueConfig, fi
     )
     make: Callable[..., Connector] = find(settings.connector)
     return make(context, settings.settings)
-
-
-def _paced(simulated: Capabilities, venue: Capabilities) -> Capabilities:
-    """The simulated venue's own, at the pace of the recorded one: as paper mode has it."""
-    return msgspec.structs.replace(simulated, batch_max=venue.batch_max, buckets=venue.buckets)
 
 
 def _unasked(event: Event) -> None:

@@ -13,7 +13,7 @@ from mm_daemon.domain.orders import Side
 from mm_daemon.engine.inventory import Position
 from mm_daemon.engine.lockouts import LockoutSet
 from mm_daemon.engine.quote_engine import Pricing, QuoteEngine
-from mm_daemon.risk.gate import MarketFacts
+from mm_daemon.risk.facts import MarketFacts
 
 _MS = 1_000_000
 

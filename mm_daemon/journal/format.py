@@ -26,7 +26,6 @@ FRAME_BYTES = _FRAME.size
 """Bytes of a frame before its payload."""
 MAX_PAYLOAD_BYTES = (1 << 24) - 1
 
-_LENGTH_MASK = MAX_PAYLOAD_BYTES
 _CHECK_OF_ZERO = 0xA5
 """Makes four zero bytes, the likely content of lost disk blocks, an invalid word."""
 

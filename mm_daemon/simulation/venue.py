@@ -163,8 +163,6 @@ class _Market:
 class SimulatedVenue:
     """Structurally a `VirtualVenue`. An event of an instrument without orders of ours costs only the book update."""
 
-    Policy = VenuePolicy
-
     def __init__(self, venue: Venue, instruments: Sequence[Instrument], policy: VenuePolicy | None = None) -> None:
         """Raises DomainError when an instrument's notional is no whole number of atto."""
         policy = policy or VenuePolicy()
@@ -190,9 +188,6 @@ class SimulatedVenue:
         """One more instrument, or a new definition of a known one. Raises DomainError as the constructor does."""
         self._account.define(instrument)
         self._markets.setdefault(instrument.id, _Market())
-
-    def capabilities(self) -> Capabilities:
-        return policy_capabilities(self._policy)
 
     # Port
 
@@ -454,11 +449,15 @@ def _priority(resting: _Resting) -> int:
     return -resting.order.side * resting.order.ticks
 
 
-def policy_capabilities(policy: VenuePolicy) -> Capabilities:
-    """What a `SimulatedVenue` under this policy can do; the ack timeout leaves room for the slowest answer."""
+def paper_capabilities(policy: VenuePolicy, real: Capabilities) -> Capabilities:
+    """What a `SimulatedVenue` under this policy can do, at the pace of the real venue: paper asks no more than live.
+
+    The ack timeout leaves room for the slowest answer.
+    """
     slowest = max(policy.entry_latency_ms, *policy.entry_samples_ms, 0.0) + max(
         policy.response_latency_ms, *policy.response_samples_ms, 0.0
     )
-    return desk_capabilities(
+    own = desk_capabilities(
         decrease_keeps_place=policy.decrease_keeps_place, ack_timeout_ms=max(_ACK_TIMEOUT_MS, round(4 * slowest))
     )
+    return msgspec.structs.replace(own, batch_max=real.batch_max, buckets=real.buckets)

@@ -30,7 +30,7 @@ from mm_daemon.domain.events import (
 )
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.orders import ClientOrderId, Operation, Purpose, RejectKind, Side
-from mm_daemon.risk.gate import within_position_limits, worst_case
+from mm_daemon.risk.checks import within_position_limits, worst_case
 from tests.approval import approved, fold
 
 _VENUE = Venue("vector")
