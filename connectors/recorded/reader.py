@@ -86,7 +86,7 @@ class WireLog:
                     ts_local_ns = int(stamp)
                 except ValueError:
                     ts_local_ns = 0
-                if not last_ns <= ts_local_ns <= last_ns + _JUMP_NS or not frame:
+                if not ts_local_ns or not last_ns <= ts_local_ns <= last_ns + _JUMP_NS or not frame:
                     index = self.line - 1 - first
                     known_ns, what = _settle(lines, index, ts_local_ns, last_ns)
                     if what:
@@ -105,6 +105,8 @@ class WireLog:
                 rest = b""
         if rest and not skipping:
             yield from self._last_line(rest, base, last_ns)
+        if not self.line:
+            self._name(None, "the file holds nothing", 1)
 
     def _last_line(self, line: bytes, base: int, last_ns: int) -> Iterator[tuple[int, bytes]]:
         """The line at the end of the file, without its newline: whole, or cut off."""

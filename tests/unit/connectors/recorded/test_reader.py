@@ -160,3 +160,19 @@ def test_zstd_is_refused_with_the_way_out(tmp_path: Path) -> None:
     """Rather than read as rubbish."""
     with pytest.raises(ConfigError, match="unpack it first"):
         log(tmp_path, b"\x28\xb5\x2f\xfd1234")
+
+
+def test_rubbish_before_the_first_good_line_has_no_time(tmp_path: Path) -> None:
+    """A clock started at its zero would wait half a century for the first good frame."""
+    recording = log(tmp_path, f"rubbish at the start\n0 {{}}\n{line(5)}")
+    assert read(recording) == [5]
+    assert [damage.line for damage in recording.damage] == [1, 2]
+    assert recording.first_ns() == START + 5
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_file_that_holds_nothing_says_so(tmp_path: Path, packed: bool) -> None:
+    """A backtest of it is not a quiet market."""
+    recording = log(tmp_path, "", packed=packed)
+    assert read(recording) == []
+    assert [str(damage) for damage in recording.damage] == ["line 1: the file holds nothing"]
