@@ -81,6 +81,7 @@ _KILLED = Reason.KILL_LATCHED.bit
 _VENUE_DOWN = Reason.VENUE_DOWN.bit
 _MARKET_HALTED = Reason.MARKET_HALTED.bit
 _VENUE_BACKOFF = Reason.VENUE_BACKOFF.bit
+_BUDGET_HOLD = Reason.BUDGET_HOLD.bit
 _MS = 1_000_000
 
 
@@ -353,6 +354,8 @@ class TradingCore:
         if self.gate.limits_equity:
             self._check_equity(now_ns)
         pacing = _VENUE_BACKOFF if self._outboxes[market.instrument.venue].closed(now_ns) else 0
+        if self.gate.budget_low(market.id, market.facts.limits.actions_per_minute, now_ns):
+            pacing |= _BUDGET_HOLD
         slots, surplus = working_slots(market)
         changed = decide_market(market, slots, pacing, now_ns)
         if changed is not None:

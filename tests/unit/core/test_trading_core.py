@@ -1,5 +1,6 @@
 """What the core decides: one story of events per behaviour."""
 
+import msgspec
 import pytest
 
 from mm_daemon.domain.capabilities import Capabilities
@@ -312,3 +313,16 @@ def test_a_quote_that_is_filled_and_refilled_many_times_is_never_too_large():
     bid = desk.quote(Side.BUY)
     assert bid.filled_lots == 120
     assert bid.remaining_lots == 10
+
+
+def test_a_quote_that_the_action_budget_cannot_move_is_pulled():
+    """With the minute's actions spent, what became too aggressive is cancelled, the rest held, and nothing refused."""
+    market = builders.market()
+    limits = msgspec.structs.replace(market.limits, actions_per_minute=2)
+    desk = Desk(builders.core_parameters(msgspec.structs.replace(market, limits=limits)))
+    desk.acknowledge(desk.open_market(lots=10), 10)
+    desk.wait(1000)
+    turn = desk.feed(builders.snapshot(2000, 599_000, 599_001, lots=10))
+    assert desk.says() == "bid withdraw (budget_pull) | ask hold (budget_hold)"
+    assert kinds(turn) == ["CancelOrder"]
+    assert not turn.refusals

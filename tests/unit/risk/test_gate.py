@@ -297,6 +297,20 @@ def test_action_budget_slides_over_a_minute() -> None:
     assert _review(place(4), market, ledger, gate, 60 * SECOND) is RefusalCode.ACTION_BUDGET
 
 
+def test_budget_is_low_while_less_than_a_twentieth_of_it_is_left() -> None:
+    """The core stops moving quotes before the gate has to refuse them; without a budget it never does."""
+    gate, market = RiskGate(AccountLimits()), facts(actions_per_minute=2)
+    ledger = ledger_with(place(9, ticks=95, level=2))
+    instrument = market.instrument.id
+    assert not gate.budget_low(instrument, 2, 0)
+    assert _review(place(1), market, ledger, gate) is None
+    assert not gate.budget_low(instrument, 2, 0)
+    assert _review(amend(9, 94, 10), market, ledger, gate, 30 * SECOND) is None
+    assert gate.budget_low(instrument, 2, 59 * SECOND)
+    assert not gate.budget_low(instrument, None, 59 * SECOND)
+    assert not gate.budget_low(instrument, 2, 60 * SECOND)
+
+
 def test_merged_place_is_reviewed_without_counting_itself_twice() -> None:
     """The waiting place and its amend give way to one place; limits still hold."""
     gate, ledger, market = RiskGate(AccountLimits()), OrderLedger({VENUE: TOTAL}), facts(60)
