@@ -221,6 +221,7 @@ class TradingCore:
         """
         market = self._markets[event.instrument]
         market.halts |= Reason.GRID_CHANGED.bit if event.definition.tradable else _MARKET_HALTED
+        market.facts.tradable = event.definition.tradable
         self._touch(market, full=True)
 
     def _on_stale(self, event: StreamStale) -> None:
@@ -353,7 +354,7 @@ class TradingCore:
         self.full_decisions += 1
         if self.gate.limits_equity:
             self._check_equity(now_ns)
-        pacing = _VENUE_BACKOFF if self._outboxes[market.instrument.venue].closed(now_ns) else 0
+        pacing = _VENUE_BACKOFF if self._outboxes[market.instrument.venue].closed_until(now_ns) is not None else 0
         if self.gate.budget_low(market.id, market.facts.limits.actions_per_minute, now_ns):
             pacing |= _BUDGET_HOLD
         slots, surplus = working_slots(market)

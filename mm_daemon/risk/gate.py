@@ -30,13 +30,9 @@ from mm_daemon.risk.checks import (
     check_size_and_grid,
     check_slot,
     check_target,
-    within_position_limits,
-    worst_case,
 )
 from mm_daemon.risk.facts import MarketFacts, OrdersView, OrderView
 from mm_daemon.risk.limits import AccountLimits
-
-__all__ = ["MarketFacts", "OrderView", "OrdersView", "RiskGate", "within_position_limits", "worst_case"]
 
 _BUDGET_RESERVE_SHARE = 20
 _MINUTE_NS = 60_000_000_000

@@ -9,7 +9,8 @@ from mm_daemon.domain.decisions import ApprovedCommand, Intent, PlaceOrder, Refu
 from mm_daemon.domain.events import InvalidCause
 from mm_daemon.domain.instrument import SignificantFigures
 from mm_daemon.domain.orders import Purpose, Side
-from mm_daemon.risk.gate import MarketFacts, RiskGate
+from mm_daemon.risk.facts import MarketFacts
+from mm_daemon.risk.gate import RiskGate
 from mm_daemon.risk.limits import AccountLimits
 from tests.orders import (
     FRESH,
@@ -24,7 +25,6 @@ from tests.orders import (
     facts,
     instrument,
     ledger_with,
-    limits,
     place,
     send_amend,
     unknown,
@@ -324,13 +324,3 @@ def test_merged_place_is_reviewed_without_counting_itself_twice() -> None:
     refused = gate.merge(place(1, lots=30), amend(1, 98, 40), market, ledger, 0)
     assert isinstance(refused, Refusal)
     assert refused.code is RefusalCode.WORST_POSITION
-
-
-def test_new_limits_and_definition_take_effect_at_once() -> None:
-    """Bounds are derived when limits or the definition change, not when the gate was made."""
-    market = facts()
-    market.limits = limits(max_order_lots=5)
-    assert _review(place(1), market) is RefusalCode.SIZE_MAX
-    market.limits = limits()
-    market.instrument = instrument(min_lots=11)
-    assert _review(place(1), market) is RefusalCode.SIZE_MIN
