@@ -5,7 +5,7 @@ Owned and changed by `TradingCore` alone; reports and status views read it.
 
 from math import inf
 
-from mm_daemon.core.order_ledger import LedgerOrder
+from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.parameters import MarketParameters
 from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.decisions import Decision

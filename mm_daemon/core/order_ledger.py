@@ -30,8 +30,6 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
 from mm_daemon.domain.orders import ClientOrderId, InFlight, Operation, Phase, RejectKind, Side
 
-__all__ = ["LedgerChange", "LedgerOrder", "OrderLedger"]
-
 KEEP_FINAL_S = 3600
 _NS_PER_S = 1_000_000_000
 _NS_PER_MS = 1_000_000

@@ -10,9 +10,10 @@ with `DeadlineReached`.
 from collections.abc import Callable, Mapping
 from itertools import count
 
+from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.market import MarketState
 from mm_daemon.core.market_decision import decide_market, working_slots
-from mm_daemon.core.order_ledger import LedgerOrder, OrderLedger
+from mm_daemon.core.order_ledger import OrderLedger
 from mm_daemon.core.outbox import Outbox
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.planner import Slot, plan
@@ -150,9 +151,6 @@ class TradingCore:
     @property
     def markets(self) -> Mapping[InstrumentId, MarketState]:
         return self._markets
-
-    def market(self, instrument: InstrumentId) -> MarketState:
-        return self._markets[instrument]
 
     @property
     def stopped(self) -> bool:

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mm_daemon.core.order_ledger import LedgerChange, OrderLedger
+from mm_daemon.core.order_ledger import OrderLedger
+from mm_daemon.core.order_table import LedgerChange
 from mm_daemon.core.outbox import Outbox, command_class
 from mm_daemon.domain.capabilities import AmendQuantity, Bucket, BucketKind, Capabilities, CommandClass
 from mm_daemon.domain.decisions import (
