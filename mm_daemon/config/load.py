@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import yaml
 
-from mm_daemon.config.nodes import FAILED, Entry, Key, Reader, compose, is_null, join, keys_of, wanted
+from mm_daemon.config.annotations import FAILED, Key, keys_of, wanted
+from mm_daemon.config.nodes import Entry, Reader, compose, is_null, join
 from mm_daemon.config.problems import ConfigProblems, Place, Problem
 from mm_daemon.config.rules import MarketEntries, check_live, check_markets
 from mm_daemon.config.schema import (

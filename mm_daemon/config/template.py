@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any
 
+from mm_daemon.config.annotations import FAILED, Key, describe, keys_of, plain
 from mm_daemon.config.load import SettingsOf
-from mm_daemon.config.nodes import FAILED, Key, describe, keys_of, plain
 from mm_daemon.config.schema import LogSettings, MarketKeys, RiskSettings, RuntimeSettings, TopLevel
 from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.simulation.venue import VenuePolicy
