@@ -114,6 +114,7 @@ class Daemon:
         self._stop = StopRequest(config.runtime.stop_timeout_s)
         self._clean = False
         self._problems: dict[Venue, dict[str, int]] = {}
+        self._places_told: set[str] = set()
         self._weather: MmError | None = None
         """Why we stop although nobody asked: its exit code is the run's."""
 
@@ -307,13 +308,16 @@ class Daemon:
             self._stop.ask(cause)
 
     def _tell_problems(self) -> None:
-        """Frames a feed could not use, by kind, where it counts them: told when the counts have changed."""
+        """What a feed could not use, where it counts it: by kind, when the counts have changed, and each place once."""
         for venue, connector in self._connectors.items():
             problems = dict(getattr(feed_of(connector), "problems", {}))
             if problems and problems != self._problems.get(venue):
                 self._problems[venue] = problems
                 counts = ", ".join(f"{count} {kind}" for kind, count in sorted(problems.items()))
-                self.log.warning("bad_frames", venue=venue, text=f"frames that could not be used so far: {counts}")
+                places = [note for note in getattr(feed_of(connector), "notes", ()) if note not in self._places_told]
+                self._places_told.update(places)
+                text = "\n".join([f"frames that could not be used so far: {counts}", *places])
+                self.log.warning("bad_frames", venue=venue, text=text)
 
     def _venue_trouble(self, venue: Venue, text: str) -> None:
         self.log.warning("venue_trouble", venue=venue, text=text)
