@@ -21,7 +21,8 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.ports.connector import Connector, ConnectorContext
-from mm_daemon.simulation.venue import SimulatedVenue, VenuePolicy, paper_capabilities
+from mm_daemon.simulation.policy import VenuePolicy, paper_capabilities
+from mm_daemon.simulation.venue import SimulatedVenue
 
 _MARKET = MarketEvent.__args__
 _LINK = LinkEvent.__args__

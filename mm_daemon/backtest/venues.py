@@ -19,7 +19,8 @@ from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import Event
 from mm_daemon.domain.instrument import Instrument, Venue
 from mm_daemon.ports.connector import Connector, ConnectorContext, EmbeddedVenue, RecordedFeed
-from mm_daemon.simulation.venue import SimulatedVenue, paper_capabilities
+from mm_daemon.simulation.policy import paper_capabilities
+from mm_daemon.simulation.venue import SimulatedVenue
 
 FindConnector = Callable[[str], type[Connector]]
 

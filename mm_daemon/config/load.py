@@ -29,7 +29,7 @@ from mm_daemon.config.secrets import Secrets, looks_secret
 from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.instrument import Venue
 from mm_daemon.engine.parameters import QuoteParameters
-from mm_daemon.simulation.venue import VenuePolicy
+from mm_daemon.simulation.policy import VenuePolicy
 
 SettingsOf = Callable[[str], type[msgspec.Struct]]
 """The `Settings` struct of a connector by name. Raises ConfigError, whose text says what names there are."""

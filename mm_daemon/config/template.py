@@ -12,7 +12,7 @@ from mm_daemon.config.annotations import FAILED, Key, describe, keys_of, plain
 from mm_daemon.config.load import SettingsOf
 from mm_daemon.config.schema import LogSettings, MarketKeys, RiskSettings, RuntimeSettings, TopLevel
 from mm_daemon.engine.parameters import QuoteParameters
-from mm_daemon.simulation.venue import VenuePolicy
+from mm_daemon.simulation.policy import VenuePolicy
 
 _VALUE_WIDTH = 30
 

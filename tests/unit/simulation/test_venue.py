@@ -22,7 +22,8 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.domain.money import from_pair
 from mm_daemon.domain.orders import ClientOrderId, RejectKind, Side
-from mm_daemon.simulation.venue import SimulatedVenue, VenuePolicy, paper_capabilities
+from mm_daemon.simulation.policy import VenuePolicy, paper_capabilities
+from mm_daemon.simulation.venue import SimulatedVenue
 from mm_daemon.testkit.builders import MS, SYMBOL, VENUE, delta, instrument, snapshot, trade
 from tests.simulated import Hand, amend, cancel, cancel_all, place
 

@@ -26,7 +26,8 @@ from mm_daemon.domain.instrument import Instrument, Venue
 from mm_daemon.domain.orders import ClientOrderId, Side
 from mm_daemon.ports.connector import ConnectorContext
 from mm_daemon.runtime.clock import Clock
-from mm_daemon.simulation.venue import SimulatedVenue, VenuePolicy
+from mm_daemon.simulation.policy import VenuePolicy
+from mm_daemon.simulation.venue import SimulatedVenue
 from mm_daemon.testkit.builders import MS, SYMBOL, VENUE, delta, instrument, snapshot, trade
 from mm_daemon.testkit.virtual_loop import VirtualLoop, run_virtual
 from tests.approval import approved
