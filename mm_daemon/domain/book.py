@@ -36,6 +36,7 @@ class OrderBook:
         "ask_ticks",
         "bid_lots",
         "bid_ticks",
+        "crossings",
         "invalid_cause",
         "ts_local_ns",
         "update_id",
@@ -45,6 +46,8 @@ class OrderBook:
         self._bid_depth: dict[int, int] = {}
         self._ask_depth: dict[int, int] = {}
         self.ts_local_ns = 0
+        self.crossings = 0
+        """Depth updates that left the book crossed: the venue never has such a book, so its feed was wrong."""
         self.invalidate(InvalidCause.UNSYNCHRONISED)
 
     @property
@@ -166,6 +169,8 @@ class OrderBook:
         self.bid_lots = self._bid_depth.get(best, 0)
         self.ask_ticks = best = self._depth_ask
         self.ask_lots = self._ask_depth.get(best, 0)
+        if best <= self.bid_ticks:
+            self.crossings += 1
 
 
 def _next_below(depth: dict[int, int], ticks: int) -> int:

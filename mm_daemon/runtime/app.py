@@ -311,6 +311,10 @@ class Daemon:
         """What a feed could not use, where it counts it: by kind, when the counts have changed, and each place once."""
         for venue, connector in self._connectors.items():
             problems = dict(getattr(feed_of(connector), "problems", {}))
+            markets = self._core.markets.values()
+            crossings = sum(market.book.crossings for market in markets if market.instrument.venue == venue)
+            if crossings:
+                problems["crossed_book"] = crossings
             if problems and problems != self._problems.get(venue):
                 self._problems[venue] = problems
                 counts = ", ".join(f"{count} {kind}" for kind, count in sorted(problems.items()))
