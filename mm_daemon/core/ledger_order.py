@@ -75,11 +75,10 @@ class LedgerOrder:
         "side",
         "tails",
         "ticks",
-        "touched_ns",
         "venue_order_id",
     )
 
-    def __init__(self, place: PlaceOrder, *, fresh: bool, new_ids: bool, now_ns: int) -> None:
+    def __init__(self, place: PlaceOrder, *, fresh: bool, new_ids: bool) -> None:
         self.client_id: ClientOrderId = place.client_id
         self.instrument: InstrumentId = place.instrument
         self.side: Side = place.side
@@ -110,7 +109,6 @@ class LedgerOrder:
         self.amended = False
         self.fresh = fresh
         self.new_ids = new_ids
-        self.touched_ns = now_ns
         self.exposure = place.lots
         self.pending_bits = _PLACE_PENDING
         """Why its slot must wait: a mask of place_pending, amend_pending, cancel_pending, order_unknown."""

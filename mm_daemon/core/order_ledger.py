@@ -134,7 +134,7 @@ class OrderLedger:
     def queue(self, command: Command, now_ns: int) -> None:
         """An approved command counts from here on. Raises CoreError for one that the gate cannot have passed."""
         if isinstance(command, PlaceOrder):
-            self._enter(command, now_ns)
+            self._enter(command)
         elif isinstance(command, CancelAll):
             for target in self._alive_at(command.venue):
                 self._queue_cancel(target, command, now_ns)
@@ -254,7 +254,7 @@ class OrderLedger:
     def _alive_at(self, venue: Venue) -> list[LedgerOrder]:
         return [order for market in self._markets.values() if market.venue == venue for order in market.alive.values()]
 
-    def _enter(self, command: PlaceOrder, now_ns: int) -> None:
+    def _enter(self, command: PlaceOrder) -> None:
         if self.used(command.client_id):
             raise CoreError(f"client id {command.client_id} was used before: {command!r}")
         market = self._market(command.instrument)
@@ -263,7 +263,6 @@ class OrderLedger:
             command,
             fresh=capabilities.amend_quantity is AmendQuantity.FRESH,
             new_ids=capabilities.amend_new_venue_id,
-            now_ns=now_ns,
         )
         self._orders[order.client_id] = order
         market.alive[order.client_id] = order
@@ -343,7 +342,6 @@ class OrderLedger:
 
     def _update(self, order: LedgerOrder, now_ns: int) -> None:
         """After any change: totals, deadlines and the alive list follow the order."""
-        order.touched_ns = now_ns
         market = self._markets[order.instrument]
         changed = order.refresh()
         if changed:
