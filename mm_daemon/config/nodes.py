@@ -269,6 +269,11 @@ class Reader:
             return value
 
         text = _VARIABLE.sub(replace, node.value)
+        if "${" in _VARIABLE.sub(" ", node.value):
+            self.report(
+                node, path, "has a ${ that names no variable; write ${NAME} or ${NAME:-a default}, or $${ for ${"
+            )
+            return None
         for name in missing:
             self.report(
                 node, path, f"the environment variable {name} is not set; set it, or write ${{{name}:-a default}}"
