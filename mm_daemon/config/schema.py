@@ -48,7 +48,7 @@ class TopLevel(msgspec.Struct, frozen=True, kw_only=True):
 
     version: Annotated[Literal[1], Meta(description="version of this format")]
     mode: Annotated[Mode, Meta(description="paper: orders never leave this process")] = "paper"
-    state_dir: Annotated[Path, Meta(description="folder of journal, client order ids and paper account")] = Path("var")
+    state_dir: Annotated[Path, Meta(description="folder of journals and client order ids")] = Path("var")
     seed: Annotated[
         int,
         Meta(

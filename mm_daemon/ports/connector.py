@@ -6,7 +6,6 @@ loader validates key by key. Everything it learns it says by `context.emit`, whi
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
 import msgspec
@@ -19,7 +18,7 @@ from mm_daemon.domain.orders import ClientOrderId
 
 
 class ConnectorContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What a connector is given: its name, its symbols, a way to speak, the time, its secrets, a folder."""
+    """What a connector is given: its name, its symbols, a way to speak, the time, its secrets."""
 
     venue: Venue
     symbols: tuple[str, ...]
@@ -27,7 +26,6 @@ class ConnectorContext(msgspec.Struct, frozen=True, kw_only=True):
     now_ns: Callable[[], int]
     delay_s: Callable[[int], float]
     """Seconds of the event loop until `now_ns` reads an instant: a recording's time may run faster than the loop's."""
-    state_dir: Path | None = None
     secrets: Mapping[str, str] = msgspec.field(default_factory=dict)
     translator: "Callable[[str], type[WireTranslator]] | None" = None
     """Finds a venue's wire translator by name; given to connectors that play recordings."""

@@ -131,7 +131,6 @@ class Daemon:
             paper=self._paper,
             emit=self._inbox.put,
             clock=self._clock,
-            state_dir=state.path,
             connector_named=self._connector_named,
         )
         try:

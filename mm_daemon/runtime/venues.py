@@ -6,7 +6,6 @@ Called by `runtime/app.py`.
 """
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Protocol, cast
 
 import msgspec
@@ -49,7 +48,6 @@ def build_connectors(
     paper: bool,
     emit: Callable[[Event], None],
     clock: Clock,
-    state_dir: Path,
     connector_named: Callable[[str], Callable[..., Connector]],
 ) -> dict[Venue, Connector]:
     """One connector for each venue that has a market. Raises ConfigError when one cannot be had."""
@@ -63,7 +61,6 @@ def build_connectors(
                 emit=emit,
                 now_ns=clock.now_ns,
                 delay_s=clock.delay_s,
-                state_dir=state_dir,
                 secrets=settings.secrets,
                 translator=registry.translator,
             )
