@@ -303,7 +303,8 @@ def _resting_ticks(market: MarketState, decision: Decision) -> int | None:
 def _reason(market: MarketState, side: Side, reason: Reason, now_ns: int) -> str:
     if reason not in _LOCKOUTS:
         return reason.value
-    left_ms = max(0, market.lockouts.until_ns(side, reason) - now_ns) // _NS_PER_MS
+    # Rounded up: a lockout that still runs never shows 0 ms.
+    left_ms = -(min(0, now_ns - market.lockouts.until_ns(side, reason)) // _NS_PER_MS)
     return f"{reason.value} {left_ms} ms"
 
 
