@@ -21,7 +21,7 @@ from mm_daemon.domain.events import (
 )
 from mm_daemon.domain.instrument import Instrument, Venue, instrument_id
 from mm_daemon.domain.orders import ClientOrderId, Operation, Purpose, RejectKind, Side
-from mm_daemon.risk.gate import MarketFacts
+from mm_daemon.risk.facts import MarketFacts
 from mm_daemon.risk.limits import MarketLimits
 
 VENUE = Venue("venue")

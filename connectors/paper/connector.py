@@ -12,7 +12,6 @@ import msgspec
 
 from connectors.shared.account_file import AccountFile, account_path
 from connectors.shared.venue_pump import VenuePump
-from mm_daemon.domain.capabilities import Capabilities
 from mm_daemon.domain.decisions import ApprovedCommand
 from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.events import (
@@ -24,7 +23,8 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.ports.connector import Connector, ConnectorContext
-from mm_daemon.simulation.venue import SimulatedVenue, VenuePolicy, policy_capabilities
+from mm_daemon.simulation.policy import VenuePolicy, paper_capabilities
+from mm_daemon.simulation.venue import SimulatedVenue
 
 _MARKET = MarketEvent.__args__
 _LINK = LinkEvent.__args__
@@ -39,15 +39,14 @@ class PaperConnector:
         """Raises JournalError when the account's file cannot be used."""
         self._context = context
         self._inner = inner
-        self._policy = settings
-        self.capabilities = _paper_capabilities(settings, inner.capabilities)
+        self.capabilities = paper_capabilities(settings, inner.capabilities)
         self._venue = SimulatedVenue(context.venue, (), settings)
         self._file: AccountFile | None = None
         if context.state_dir is not None:
             self._file = AccountFile(account_path(context.state_dir, context.venue), context.venue)
             self._venue.account.note = self._file.add
             self._venue.account.restore(self._file.history)
-        self._pump = VenuePump(self._venue, context.emit, context.now_ns, self._save)
+        self._pump = VenuePump(self._venue, context, self._save)
         self.withheld = 0
         """Events of the inner connector about a real account that were not passed on."""
 
@@ -110,8 +109,3 @@ class PaperConnector:
     def _save(self, now_ns: int) -> None:
         if self._file is not None:
             self._file.save()
-
-
-def _paper_capabilities(policy: VenuePolicy, inner: Capabilities) -> Capabilities:
-    """The simulated venue's own, at the pace of the real one, so that paper asks no more of it than live would."""
-    return msgspec.structs.replace(policy_capabilities(policy), batch_max=inner.batch_max, buckets=inner.buckets)

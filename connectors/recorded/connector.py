@@ -47,7 +47,6 @@ _EVENTS: dict[Stream, frozenset[type[MarketEvent]]] = {
     "trade": frozenset({PublicTrade}),
     "bookTicker": frozenset({TopOfBook}),
 }
-_NS_PER_S = 1_000_000_000
 _SLEEP_MIN_S = 0.001
 _BATCH = 256
 _PPM_PER_BPS = 100
@@ -225,18 +224,16 @@ class RecordedConnector:
         if self._ended is not None:
             await self._ended.wait()
             return
-        now_ns, speed = self._context.now_ns, self._settings.speed
+        delay_s = self._context.delay_s
         played = (self, *self._company)
         for feed in played:
-            started_ns = now_ns()
+            started_ns = self._context.now_ns()
             feed._context.emit(VenueConnected(feed._context.venue, started_ns, started_ns))
         at_once = 0
         for event, emit in merge(*(feed._addressed() for feed in played), key=_local_ns):
-            early_ns = event.ts_local_ns - now_ns()
-            while early_ns > 0:
+            while (early_s := delay_s(event.ts_local_ns)) > 0:
                 at_once = 0
-                await asyncio.sleep(max(early_ns / (_NS_PER_S * speed), _SLEEP_MIN_S))
-                early_ns = event.ts_local_ns - now_ns()
+                await asyncio.sleep(max(early_s, _SLEEP_MIN_S))
             emit(event)
             at_once += 1
             if at_once == _BATCH:

@@ -86,9 +86,9 @@ class WireLog:
                     ts_local_ns = int(stamp)
                 except ValueError:
                     ts_local_ns = 0
-                if not last_ns <= ts_local_ns <= last_ns + _JUMP_NS or not frame:
+                if not ts_local_ns or not last_ns <= ts_local_ns <= last_ns + _JUMP_NS or not frame:
                     index = self.line - 1 - first
-                    known_ns, what = _settle(lines, index, ts_local_ns, last_ns)
+                    known_ns, what = _settle(lines, index, ts_local_ns, last_ns, rest)
                     if what:
                         self._name(base + sum(map(len, lines[:index])) + index, what)
                     if known_ns is None:
@@ -105,6 +105,8 @@ class WireLog:
                 rest = b""
         if rest and not skipping:
             yield from self._last_line(rest, base, last_ns)
+        if not self.line:
+            self._name(None, "the file holds nothing", 1)
 
     def _last_line(self, line: bytes, base: int, last_ns: int) -> Iterator[tuple[int, bytes]]:
         """The line at the end of the file, without its newline: whole, or cut off."""
@@ -113,7 +115,7 @@ class WireLog:
         if self._cut or not frame.rstrip().endswith((b"}", b"]")):
             self._name(base, "the last line is cut off")
             return
-        ts_local_ns, what = _settle([line], 0, _time(stamp), last_ns)
+        ts_local_ns, what = _settle([line], 0, _time(stamp), last_ns, b"")
         if what:
             self._name(base, what)
         if ts_local_ns is not None:
@@ -179,8 +181,11 @@ class WireLog:
         self.damage.append(Damage(self.line + 1, None, what))
 
 
-def _settle(lines: list[bytes], index: int, ts_local_ns: int, last_ns: int) -> tuple[int | None, str]:
-    """(time to use, what is wrong) of a line whose time is missing, steps back or leaps ahead; None: not usable."""
+def _settle(lines: list[bytes], index: int, ts_local_ns: int, last_ns: int, rest: bytes) -> tuple[int | None, str]:
+    """(time to use, what is wrong) of a line whose time is missing, steps back or leaps ahead; None: not usable.
+
+    `rest` is as much as is known of the line after the last of `lines`.
+    """
     line = lines[index].strip()
     if not line:
         return None, ""
@@ -190,9 +195,12 @@ def _settle(lines: list[bytes], index: int, ts_local_ns: int, last_ns: int) -> t
         return None, "line has no frame"
     if ts_local_ns < last_ns:
         return last_ns, "time steps back; the time before it is used"
-    following_ns = _time(lines[index + 1].partition(b" ")[0]) if index + 1 < len(lines) else 0
-    if following_ns and last_ns <= following_ns < ts_local_ns - _JUMP_NS:
-        return last_ns or following_ns, "time leaps ahead and back; the time before it is used"
+    if ts_local_ns > last_ns + _JUMP_NS:
+        stamp, space, _ = (lines[index + 1] if index + 1 < len(lines) else rest).partition(b" ")
+        following_ns = _time(stamp) if space else 0
+        # A wrong leap would hold the clock for all that follows, so only the next line can make it a right one.
+        if following_ns < ts_local_ns - _JUMP_NS and (last_ns or following_ns > 0):
+            return last_ns or following_ns, "time leaps ahead of the lines around it; theirs is used"
     return ts_local_ns, ""
 
 

@@ -9,26 +9,18 @@ failure of the venue ends `run` and is raised at the next call, whatever that is
 import asyncio
 from collections.abc import Callable
 
-from mm_daemon.domain.events import Event
-from mm_daemon.ports.connector import VirtualVenue
-
-_NS_PER_S = 1_000_000_000
+from mm_daemon.ports.connector import ConnectorContext, VirtualVenue
 
 
 class VenuePump:
     """Owns the timer of one virtual venue. All methods belong to the event loop's thread."""
 
     def __init__(
-        self,
-        venue: VirtualVenue,
-        emit: Callable[[Event], None],
-        now_ns: Callable[[], int],
-        save: Callable[[int], None] | None = None,
+        self, venue: VirtualVenue, context: ConnectorContext, save: Callable[[int], None] | None = None
     ) -> None:
         """`save`, if any, is called with the time before events go out, and raises when nothing may go out."""
         self._venue = venue
-        self._emit = emit
-        self._now_ns = now_ns
+        self._context = context
         self._save = save
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
@@ -48,7 +40,7 @@ class VenuePump:
                 self._error = error
                 raise
         for event in events:
-            self._emit(event)
+            self._context.emit(event)
         self.arm()
 
     def arm(self) -> None:
@@ -66,7 +58,7 @@ class VenuePump:
         if deadline_ns is None:
             return
         self._timer_ns = deadline_ns
-        delay_s = max(0, deadline_ns - self._now_ns()) / _NS_PER_S
+        delay_s = self._context.delay_s(deadline_ns)
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_timer)
 
     async def run(self) -> None:
@@ -85,10 +77,8 @@ class VenuePump:
     def _on_timer(self) -> None:
         self._timer = None
         try:
-            self.turn(self._now_ns())
-        except (
-            Exception
-        ) as error:  # the edge of a timer: the one who supervises `run` decides, else the loop reports it
+            self.turn(self._context.now_ns())
+        except Exception as error:  # the edge of a timer: who supervises `run` decides, else the loop reports it
             self._error = error
             if self._failed is None or self._failed.done():
                 raise

@@ -84,7 +84,7 @@ class SimConnector:
         if file is not None:
             self._market.account.note = file.add
             self._market.account.restore(file.history)
-        self._pump = VenuePump(self._market, context.emit, context.now_ns, None if file is None else self._save)
+        self._pump = VenuePump(self._market, context, None if file is None else self._save)
 
     def instruments(self) -> Sequence[Instrument]:
         return self._market.instruments()

@@ -215,6 +215,8 @@ class _Replay:
     def finish(self) -> None:
         """The journal is over: judge it."""
         report = self.report
+        if report.fault is None and self._core is None and report.difference is None:
+            report.fault = Fault(report.good_bytes, FaultKind.TORN, "the file ends before its first record")
         torn = report.fault is not None and report.fault.kind is FaultKind.TORN
         if report.difference is None and self._expected and report.fault is None:
             self._seq += 1

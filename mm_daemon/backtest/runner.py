@@ -163,7 +163,7 @@ class BacktestRunner:
             wall_seconds=perf_counter() - started,
             open_orders=self.core.ledger.open_orders(),
             clean=clean,
-            problems=_summed(getattr(feed, "problems", {}) for feed in self._feeds),
+            problems=self._problems(),
             notes=self._notes(),
             journal=None if self._journal_path is None else str(self._journal_path),
         )
@@ -346,6 +346,11 @@ class BacktestRunner:
         frames = [getattr(feed, "frames", None) for feed in self._feeds]
         counted = [count for count in frames if count is not None]
         return self._own_events + (sum(counted) if len(counted) == len(frames) else self._feed_events)
+
+    def _problems(self) -> dict[str, int]:
+        crossings = sum(market.book.crossings for market in self.core.markets.values())
+        books = {"crossed_book": crossings} if crossings else {}
+        return _summed([*(getattr(feed, "problems", {}) for feed in self._feeds), books])
 
     def _notes(self) -> tuple[str, ...]:
         notes = [note for feed in self._feeds for note in getattr(feed, "notes", ())]

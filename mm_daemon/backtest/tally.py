@@ -18,7 +18,7 @@ from mm_daemon.domain.events import (
     OrderRejected,
 )
 from mm_daemon.domain.instrument import InstrumentId
-from mm_daemon.domain.orders import Phase, Purpose, Side
+from mm_daemon.domain.orders import Side
 
 
 class MarketTally:
@@ -88,10 +88,7 @@ class MarketTally:
 
     def _quoted(self, side: Side) -> bool:
         """Whether the venue is known to hold a quote of ours on this side."""
-        return any(
-            order.phase is Phase.LIVE and order.purpose is Purpose.QUOTE and order.remaining_lots > 0
-            for order in self.market.quotes[side]
-        )
+        return any(order.resting for order in self.market.quotes[side])
 
 
 class Tally:

@@ -1,14 +1,11 @@
 """From a configuration to a backtest: each venue a recording under a simulated venue, or an embedded market.
 
 The composition root of backtests. The same connectors, the same assumptions about the venue (`paper` in the
-configuration) and the same pace as in paper mode, but no loop: connectors are only asked for what needs
-none.
+configuration) and the same pace as in paper mode, but no loop: connectors are only asked for what needs none.
 """
 
 from collections.abc import Callable
 from pathlib import Path
-
-import msgspec
 
 from mm_daemon import registry
 from mm_daemon.backtest.report import BacktestReport
@@ -22,6 +19,7 @@ from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import Event
 from mm_daemon.domain.instrument import Instrument, Venue
 from mm_daemon.ports.connector import Connector, ConnectorContext, EmbeddedVenue, RecordedFeed
+from mm_daemon.simulation.policy import paper_capabilities
 from mm_daemon.simulation.venue import SimulatedVenue
 
 FindConnector = Callable[[str], type[Connector]]
@@ -53,10 +51,9 @@ def compose(config: Config, find: FindConnector = registry.connector) -> tuple[C
             sources[venue] = connector.virtual()
         elif isinstance(connector, RecordedFeed):
             contracts = connector.instruments()
-            simulated = SimulatedVenue(venue, contracts, config.paper)
             instruments += contracts
-            capabilities[venue] = _paced(simulated.capabilities(), connector.capabilities)
-            sources[venue] = RecordedMarket(connector, simulated)
+            capabilities[venue] = paper_capabilities(config.paper, connector.capabilities)
+            sources[venue] = RecordedMarket(connector, SimulatedVenue(venue, contracts, config.paper))
         else:
             text = f"{settings.connector} is live: a backtest needs a recording or an embedded market"
             problems.append(Problem(settings.place, f"venues.{venue}.connector", text))
@@ -72,16 +69,12 @@ def _connector(venue: Venue, symbols: tuple[str, ...], settings: VenueConfig, fi
         symbols=symbols,
         emit=_unasked,
         now_ns=_no_clock,
+        delay_s=_no_wait,
         secrets=settings.secrets,
         translator=registry.translator,
     )
     make: Callable[..., Connector] = find(settings.connector)
     return make(context, settings.settings)
-
-
-def _paced(simulated: Capabilities, venue: Capabilities) -> Capabilities:
-    """The simulated venue's own, at the pace of the recorded one: as paper mode has it."""
-    return msgspec.structs.replace(simulated, batch_max=venue.batch_max, buckets=venue.buckets)
 
 
 def _unasked(event: Event) -> None:
@@ -90,3 +83,7 @@ def _unasked(event: Event) -> None:
 
 def _no_clock() -> int:
     return 0
+
+
+def _no_wait(until_ns: int) -> float:
+    raise CoreError("a connector waited in a backtest, where no time passes")

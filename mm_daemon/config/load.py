@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import yaml
 
-from mm_daemon.config.nodes import FAILED, Entry, Key, Reader, compose, is_null, join, keys_of, wanted
+from mm_daemon.config.annotations import FAILED, Key, keys_of, wanted
+from mm_daemon.config.nodes import Entry, Reader, compose, is_null, join
 from mm_daemon.config.problems import ConfigProblems, Place, Problem
 from mm_daemon.config.rules import MarketEntries, check_journal, check_live, check_markets
 from mm_daemon.config.schema import (
@@ -30,7 +31,7 @@ from mm_daemon.config.secrets import Secrets, looks_secret
 from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.instrument import Venue
 from mm_daemon.engine.parameters import QuoteParameters
-from mm_daemon.simulation.venue import VenuePolicy
+from mm_daemon.simulation.policy import VenuePolicy
 
 SettingsOf = Callable[[str], type[msgspec.Struct]]
 """The `Settings` struct of a connector by name. Raises ConfigError, whose text says what names there are."""

@@ -1,22 +1,34 @@
 """YAML nodes into typed values, leaf by leaf, so that every mistake is found in one reading and named at its place.
 
 The wanted type decides how a text is read, not YAML's own guesses: `1e-4` is a number and `NO` is a symbol when that is
-what the key asks for. Types are those of msgspec structs with their `Meta` bounds; what messages say is allowed comes
-from the same bounds.
+what the key asks for. What a key may hold is `annotations.py`'s to say.
 """
 
 import re
-import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from enum import Enum
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 import yaml
 
+from mm_daemon.config.annotations import (
+    FAILED,
+    INT_LIMIT,
+    Constraint,
+    Key,
+    choices,
+    counts,
+    is_union,
+    keys_of,
+    take_apart,
+    union_members,
+    wanted,
+    within,
+)
 from mm_daemon.config.problems import Place, Problem
 from mm_daemon.config.secrets import REDACTED, looks_secret
 from mm_daemon.domain.spelling import did_you_mean
@@ -26,25 +38,9 @@ _NUMBER = re.compile(r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE]
 _VARIABLE = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\})")
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_INT_LIMIT = 1 << 63
 _DECIMAL_LIMIT = Decimal(10) ** 15
 _DECIMAL_PLACES = 18
 _SHOWN = 40
-
-
-class _Failed(Enum):
-    FAILED = "failed"
-
-
-FAILED: Final = _Failed.FAILED
-"""What reading gives for a value whose problem has been noted."""
-
-
-class Key(NamedTuple):
-    """What a mapping may hold under one key. `default` is FAILED for a required key."""
-
-    annotation: Any
-    default: Any = FAILED
 
 
 class Entry(NamedTuple):
@@ -52,28 +48,6 @@ class Entry(NamedTuple):
 
     value: Any
     place: Place
-
-
-class Constraint(NamedTuple):
-    """An annotation taken apart: the bare type, its bounds, what it means."""
-
-    bare: Any
-    metas: tuple[msgspec.Meta, ...]
-
-    @property
-    def description(self) -> str:
-        return next((meta.description for meta in self.metas if meta.description), "")
-
-
-def keys_of(struct: type[msgspec.Struct]) -> dict[str, Key]:
-    """The keys a struct is read from, with their annotations and defaults."""
-    keys: dict[str, Key] = {}
-    for field in msgspec.structs.fields(struct):
-        default = FAILED if field.required else field.default
-        if field.default_factory is not msgspec.NODEFAULT:
-            default = field.default_factory()
-        keys[field.encode_name] = Key(field.type, default)
-    return keys
 
 
 def compose(text: str, file: str, problems: list[Problem]) -> yaml.Node | None:
@@ -238,7 +212,7 @@ class Reader:
         if any(item is FAILED for item in items):
             return FAILED
         if not within(items, constraint.metas):
-            self.report(node, path, f"has {len(items)} entries, must be {wanted(bare)}, {_counts(constraint.metas)}")
+            self.report(node, path, f"has {len(items)} entries, must be {wanted(bare)}, {counts(constraint.metas)}")
             return FAILED
         return items if get_origin(bare) is list else tuple(items)
 
@@ -251,7 +225,7 @@ class Reader:
         if any(value is FAILED for value in table.values()):
             return FAILED
         if not within(table, constraint.metas):
-            self.report(node, path, f"has {len(table)} entries, must have {_counts(constraint.metas)}")
+            self.report(node, path, f"has {len(table)} entries, must have {counts(constraint.metas)}")
             return FAILED
         return table
 
@@ -295,6 +269,11 @@ class Reader:
             return value
 
         text = _VARIABLE.sub(replace, node.value)
+        if "${" in _VARIABLE.sub(" ", node.value):
+            self.report(
+                node, path, "has a ${ that names no variable; write ${NAME} or ${NAME:-a default}, or $${ for ${"
+            )
+            return None
         for name in missing:
             self.report(
                 node, path, f"the environment variable {name} is not set; set it, or write ${{{name}:-a default}}"
@@ -310,43 +289,13 @@ def is_null(node: yaml.Node) -> bool:
     return isinstance(node, yaml.ScalarNode) and node.style is None and node.value in _NULLS
 
 
-def take_apart(annotation: Any) -> Constraint:
-    metas: tuple[msgspec.Meta, ...] = ()
-    while get_origin(annotation) is Annotated:
-        annotation, *extras = get_args(annotation)
-        metas += tuple(extra for extra in extras if isinstance(extra, msgspec.Meta))
-    while hasattr(annotation, "__supertype__"):  # NewType
-        annotation = annotation.__supertype__
-    return Constraint(annotation, metas)
-
-
-def is_union(bare: Any) -> bool:
-    return get_origin(bare) in {Union, types.UnionType}
-
-
-def union_members(bare: Any) -> Iterator[Any]:
-    for member in get_args(bare):
-        inner = take_apart(member).bare
-        if is_union(inner):
-            yield from union_members(inner)
-        else:
-            yield member
-
-
-def choices(bare: Any) -> dict[str, Any]:
-    """The allowed texts of a Literal or an Enum and their values."""
-    if get_origin(bare) is Literal:
-        return {str(choice): choice for choice in get_args(bare)}
-    return {str(member.value): member for member in bare}
-
-
 def number(text: str, kind: type) -> Any:
     """A number as people write one, or FAILED. Whole numbers may not start with zero: YAML reads those as octal."""
     if kind is int:
         if _INTEGER.fullmatch(text) is None or len(text) > _SHOWN:
             return FAILED
         whole = int(text)
-        return whole if -_INT_LIMIT <= whole < _INT_LIMIT else FAILED
+        return whole if -INT_LIMIT <= whole < INT_LIMIT else FAILED
     if _NUMBER.fullmatch(text) is None:
         return FAILED
     if kind is float:
@@ -356,94 +305,6 @@ def number(text: str, kind: type) -> Any:
     exponent = exact.as_tuple().exponent
     fits = abs(exact) < _DECIMAL_LIMIT and isinstance(exponent, int) and exponent >= -_DECIMAL_PLACES
     return exact if fits else FAILED
-
-
-def within(value: Any, metas: Sequence[msgspec.Meta]) -> bool:
-    for meta in metas:
-        if meta.gt is not None and not value > meta.gt:
-            return False
-        if meta.ge is not None and not value >= meta.ge:
-            return False
-        if meta.lt is not None and not value < meta.lt:
-            return False
-        if meta.le is not None and not value <= meta.le:
-            return False
-        if meta.min_length is not None and len(value) < meta.min_length:
-            return False
-        if meta.max_length is not None and len(value) > meta.max_length:
-            return False
-        if meta.pattern is not None and re.search(meta.pattern, value) is None:
-            return False
-    return True
-
-
-def wanted(annotation: Any) -> str:
-    """What is allowed, in words, for a complaint: kind, bounds, then meaning and unit."""
-    kind, description = _words(annotation)
-    return f"{kind} ({description})" if description else kind
-
-
-def describe(annotation: Any) -> str:
-    """What a key means, in words, for an explanation: meaning and unit, then kind and bounds."""
-    kind, description = _words(annotation)
-    return f"{description}; {kind}" if description else kind
-
-
-def _words(annotation: Any) -> tuple[str, str]:
-    constraint = take_apart(annotation)
-    if not is_union(constraint.bare):
-        return _kind(constraint), constraint.description
-    members = [member for member in union_members(constraint.bare) if member is not type(None)]
-    kinds = [_kind(take_apart(member)) for member in members]
-    if len(members) < len(list(union_members(constraint.bare))):
-        kinds.append("null")
-    description = constraint.description or next((take_apart(member).description for member in members), "")
-    return " or ".join(kinds), description
-
-
-def _kind(constraint: Constraint) -> str:
-    bare = constraint.bare
-    if get_origin(bare) is Literal or (isinstance(bare, type) and issubclass(bare, Enum)):
-        names = list(choices(bare))
-        return names[0] if len(names) == 1 else f"one of {', '.join(names)}"
-    if bare is bool:
-        return "true or false"
-    if bare in {int, float, Decimal}:
-        bounds = _bounds(constraint.metas)
-        kind = "a whole number" if bare is int else "a number"
-        return f"{kind} {bounds}" if bounds else kind
-    if bare is str:
-        return "text"
-    if bare is Path:
-        return "a path"
-    if get_origin(bare) in {tuple, list, Sequence}:
-        return f"a list, each {_kind(take_apart(get_args(bare)[0]))}"
-    return "a section of keys"
-
-
-def _bounds(metas: Sequence[msgspec.Meta]) -> str:
-    parts = []
-    for meta in metas:
-        if meta.ge is not None and meta.le is not None:
-            parts.append(f"from {plain(meta.ge)} to {plain(meta.le)}")
-            continue
-        parts += [
-            f"{words} {plain(bound)}"
-            for words, bound in (("above", meta.gt), ("at least", meta.ge), ("below", meta.lt), ("at most", meta.le))
-            if bound is not None
-        ]
-    return " and ".join(parts)
-
-
-def _counts(metas: Sequence[msgspec.Meta]) -> str:
-    least = max((meta.min_length or 0 for meta in metas), default=0)
-    most = min((meta.max_length for meta in metas if meta.max_length is not None), default=None)
-    return f"at least {least}" if most is None else f"{least} to {most}"
-
-
-def plain(value: float) -> str:
-    """A number as people write it: no exponent where it can be helped, no `.0`."""
-    return str(int(value)) if value == int(value) and abs(value) < _INT_LIMIT else f"{value:g}"
 
 
 def shown(node: yaml.Node, path: str) -> str:

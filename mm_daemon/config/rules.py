@@ -6,7 +6,8 @@ Each rule reports at the key a person would change, in the market itself or in `
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mm_daemon.config.nodes import FAILED, Entry, Key, Reader, join, plain
+from mm_daemon.config.annotations import FAILED, Key, plain
+from mm_daemon.config.nodes import Entry, Reader, join
 from mm_daemon.config.problems import Place
 from mm_daemon.config.schema import JournalSettings, RiskSettings
 from mm_daemon.domain.spelling import did_you_mean

@@ -16,7 +16,7 @@ from mm_daemon.config.problems import Place
 from mm_daemon.config.secrets import Secrets
 from mm_daemon.domain.instrument import InstrumentId, Venue, instrument_id
 from mm_daemon.engine.parameters import QuoteParameters
-from mm_daemon.simulation.venue import VenuePolicy
+from mm_daemon.simulation.policy import VenuePolicy
 
 Mode = Literal["paper", "live"]
 LogFormat = Literal["auto", "console", "json"]

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any
 
+from mm_daemon.config.annotations import FAILED, Key, describe, keys_of, plain
 from mm_daemon.config.load import SettingsOf
-from mm_daemon.config.nodes import FAILED, Key, describe, keys_of, plain
 from mm_daemon.config.schema import (
     HttpSettings,
     JournalSettings,
@@ -20,7 +20,7 @@ from mm_daemon.config.schema import (
     TopLevel,
 )
 from mm_daemon.engine.parameters import QuoteParameters
-from mm_daemon.simulation.venue import VenuePolicy
+from mm_daemon.simulation.policy import VenuePolicy
 
 _VALUE_WIDTH = 30
 

@@ -186,6 +186,11 @@ class LedgerOrder:
         return self.phase not in FINAL_PHASES
 
     @property
+    def resting(self) -> bool:
+        """The venue is known to hold it, with something left to fill: what counts as quoting."""
+        return self.phase is Phase.LIVE and self.remaining_lots > 0
+
+    @property
     def remaining_lots(self) -> int:
         """What the current version has left to fill."""
         return max(self.lots - self.filled_lots, 0)

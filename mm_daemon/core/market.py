@@ -5,7 +5,7 @@ Owned and changed by `TradingCore` alone; reports and status views read it.
 
 from math import inf
 
-from mm_daemon.core.order_ledger import LedgerOrder
+from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.parameters import MarketParameters
 from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.decisions import Decision
@@ -13,7 +13,7 @@ from mm_daemon.domain.orders import Side
 from mm_daemon.engine.inventory import Position
 from mm_daemon.engine.lockouts import LockoutSet
 from mm_daemon.engine.quote_engine import Pricing, QuoteEngine
-from mm_daemon.risk.gate import MarketFacts
+from mm_daemon.risk.facts import MarketFacts
 
 _MS = 1_000_000
 

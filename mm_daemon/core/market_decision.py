@@ -4,8 +4,8 @@ Called by `TradingCore` when the decide rule of `MarketState.decision_due` says 
 orders; writes down the standing decision; asks nobody for anything: the planner turns decisions into intents.
 """
 
+from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.market import MarketState
-from mm_daemon.core.order_ledger import LedgerOrder
 from mm_daemon.core.planner import pair_levels
 from mm_daemon.domain.decisions import (
     Action,

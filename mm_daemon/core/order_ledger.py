@@ -32,8 +32,6 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
 from mm_daemon.domain.orders import ClientOrderId, InFlight, Operation, Phase, Purpose, RejectKind, Side
 
-__all__ = ["LedgerChange", "LedgerOrder", "OrderLedger"]
-
 KEEP_FINAL_S = 3600
 CHECKPOINT_FINAL_NS = 120_000_000_000
 """Orders that ended longer ago are not carried into another life: a fill that comes so late finds no order, and

@@ -208,9 +208,6 @@ class Outbox:
         """The end of the longest retry-after or ban that runs; None while nothing is closed."""
         return self._closed_until_ns if self._closed_until_ns > now_ns else None
 
-    def closed(self, now_ns: int) -> bool:
-        return now_ns < self._closed_until_ns
-
     # Out
 
     def release(self, now_ns: int, live_orders: int) -> tuple[list[ApprovedCommand], list[DroppedCommand]]:

@@ -6,7 +6,7 @@ returns nothing. It never amends what may be dead, never lets two of ours meet, 
 
 from collections.abc import Callable, Iterable, Sequence
 
-from mm_daemon.core.order_ledger import LedgerOrder
+from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.domain.capabilities import AmendQuantity, Capabilities
 from mm_daemon.domain.decisions import (
     Action,

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
+from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.market import MarketState
-from mm_daemon.core.order_ledger import LedgerOrder, OrderLedger
+from mm_daemon.core.order_ledger import OrderLedger
 from mm_daemon.core.reconcile import Held, Unseen, reconcile_diff
 from mm_daemon.domain.capabilities import Capabilities
 from mm_daemon.domain.checkpoint import FillCursor

@@ -13,9 +13,11 @@ from typing import cast, get_args
 import msgspec
 
 from mm_daemon.core.checkpoint import market_checkpoint, take_up
+from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.market import MarketState
 from mm_daemon.core.market_decision import decide_market, working_slots
-from mm_daemon.core.order_ledger import LedgerChange, LedgerOrder, OrderLedger
+from mm_daemon.core.order_ledger import OrderLedger
+from mm_daemon.core.order_table import LedgerChange
 from mm_daemon.core.outbox import Outbox
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.planner import Slot, plan
@@ -92,6 +94,7 @@ _VENUE_DOWN = Reason.VENUE_DOWN.bit
 _MARKET_HALTED = Reason.MARKET_HALTED.bit
 _VENUE_BACKOFF = Reason.VENUE_BACKOFF.bit
 _LOOP_STALL = Reason.LOOP_STALL.bit
+_BUDGET_HOLD = Reason.BUDGET_HOLD.bit
 _PAYMENTS_KEPT = 1024
 _MS = 1_000_000
 _RELIVED = frozenset(get_args(Event)) - frozenset(get_args(MarketEvent)) - {DeadlineReached}
@@ -191,9 +194,6 @@ class TradingCore:
     @property
     def markets(self) -> Mapping[InstrumentId, MarketState]:
         return self._markets
-
-    def market(self, instrument: InstrumentId) -> MarketState:
-        return self._markets[instrument]
 
     @property
     def outboxes(self) -> Mapping[Venue, Outbox]:
@@ -368,6 +368,7 @@ class TradingCore:
         """
         market = self._markets[event.instrument]
         market.halts |= Reason.GRID_CHANGED.bit if event.definition.tradable else _MARKET_HALTED
+        market.facts.tradable = event.definition.tradable
         self._touch(market, full=True)
 
     def _on_stale(self, event: StreamStale) -> None:
@@ -547,7 +548,9 @@ class TradingCore:
         self.full_decisions += 1
         if self.gate.limits_equity:
             self._check_equity(now_ns)
-        pacing = _VENUE_BACKOFF if self._outboxes[market.instrument.venue].closed(now_ns) else 0
+        pacing = _VENUE_BACKOFF if self._outboxes[market.instrument.venue].closed_until(now_ns) is not None else 0
+        if self.gate.budget_low(market.id, market.facts.limits.actions_per_minute, now_ns):
+            pacing |= _BUDGET_HOLD
         slots, surplus = working_slots(market)
         changed = decide_market(market, slots, pacing, now_ns)
         if changed is not None:

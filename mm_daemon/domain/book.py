@@ -36,6 +36,7 @@ class OrderBook:
         "ask_ticks",
         "bid_lots",
         "bid_ticks",
+        "crossings",
         "invalid_cause",
         "invalidated",
         "ts_local_ns",
@@ -46,6 +47,8 @@ class OrderBook:
         self._bid_depth: dict[int, int] = {}
         self._ask_depth: dict[int, int] = {}
         self.ts_local_ns = 0
+        self.crossings = 0
+        """Depth updates that left the book crossed: the venue never has such a book, so its feed was wrong."""
         self.invalid_cause: InvalidCause | None = InvalidCause.UNSYNCHRONISED
         self.invalidated: dict[InvalidCause, int] = {}
         """How often a synchronised book was lost, by cause."""
@@ -178,6 +181,8 @@ class OrderBook:
         self.bid_lots = self._bid_depth.get(best, 0)
         self.ask_ticks = best = self._depth_ask
         self.ask_lots = self._ask_depth.get(best, 0)
+        if best <= self.bid_ticks:
+            self.crossings += 1
 
 
 def _next_below(depth: dict[int, int], ticks: int) -> int:

@@ -97,10 +97,9 @@ def _between(first: Reason, last: Reason) -> int:
 
 
 WITHDRAW_MASK = _between(Reason.KILL_LATCHED, Reason.BUDGET_PULL)
-IN_FLIGHT_MASK = _between(Reason.PLACE_PENDING, Reason.ORDER_UNKNOWN)
 LOCKOUT_MASK = _between(Reason.FILL_LOCKOUT, Reason.REJECT_LOCKOUT)
 PACING_MASK = _between(Reason.VENUE_BACKOFF, Reason.BUDGET_HOLD)
-HOLD_MASK = IN_FLIGHT_MASK | LOCKOUT_MASK | PACING_MASK
+HOLD_MASK = _between(Reason.PLACE_PENDING, Reason.BUDGET_HOLD)
 
 
 class RefusalCode(StrEnum):
@@ -266,10 +265,6 @@ class DecisionsChanged(msgspec.Struct, frozen=True, array_like=True, gc=False, t
     now_ns: int
     decisions: tuple[Decision, ...]
     inputs: DecisionInputs
-
-    def compact(self) -> str:
-        """For people: `bid quote (new_quote) | ask hold (fill_lockout)`."""
-        return " | ".join(decision.compact() for decision in self.decisions)
 
 
 class Turn(msgspec.Struct, frozen=True, array_like=True):

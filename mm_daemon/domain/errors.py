@@ -49,17 +49,13 @@ class ReconciliationFailed(MmError):
 
 
 class CoreError(MmError):
-    """An invariant of the core does not hold: a bug, not weather. Cancel through the gate, write the journal, exit
-    1.
+    """An invariant of the core does not hold: a bug, not weather. Cancel at the venues, close the journal, exit 1."""
+
+
+class GridError(MmError, ValueError):
+    """A venue's text is no price or size on the instrument's grid. Its frame is counted and reported once; the book it
+    belongs to is resynchronised.
     """
-
-
-class WireError(MmError):
-    """A frame could not be understood. It is counted and reported once; the book it belongs to is resynchronised."""
-
-
-class GridError(WireError, ValueError):
-    """A venue's text is no price or size on the instrument's grid. Treated like any other bad frame."""
 
 
 class DomainError(MmError, ValueError):

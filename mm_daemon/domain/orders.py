@@ -1,6 +1,6 @@
 """The words of an order's life: sides, phases, in-flight flags and what a venue may say about them.
 
-The transitions themselves are the table of EXECUTION 1, kept by `core/order_ledger.py`.
+The transitions themselves are the table of EXECUTION 1, kept by `core/order_table.py`.
 """
 
 from enum import IntEnum, StrEnum

@@ -10,7 +10,7 @@ from mm_daemon.domain.decisions import Reason
 from mm_daemon.domain.orders import RejectKind, Side
 
 _MS = 1_000_000
-REJECT_CAP_MS = 60_000
+_REJECT_CAP_NS = 60_000 * _MS
 _MAX_DOUBLINGS = 32
 
 _BUY = Side.BUY
@@ -57,25 +57,16 @@ class _SideLockouts:
 class LockoutSet:
     """The lockouts of one instrument. Durations in milliseconds, instants in the core's nanoseconds."""
 
-    __slots__ = ("_buy", "_cap_ns", "_fill_ns", "_held", "_held_mask", "_order_ns", "_reject_ns", "_sell")
+    __slots__ = ("_buy", "_fill_ns", "_held", "_held_mask", "_order_ns", "_reject_ns", "_sell")
 
-    def __init__(
-        self, fill_lockout_ms: int, order_lockout_ms: int, reject_lockout_ms: int, reject_cap_ms: int = REJECT_CAP_MS
-    ) -> None:
+    def __init__(self, fill_lockout_ms: int, order_lockout_ms: int, reject_lockout_ms: int) -> None:
         self._buy = _SideLockouts()
         self._sell = _SideLockouts()
         self._held: dict[tuple[Reason, str], None] = {}
         self._held_mask = 0
-        self.configure(fill_lockout_ms, order_lockout_ms, reject_lockout_ms, reject_cap_ms)
-
-    def configure(
-        self, fill_lockout_ms: int, order_lockout_ms: int, reject_lockout_ms: int, reject_cap_ms: int = REJECT_CAP_MS
-    ) -> None:
-        """New durations for lockouts set from now on; those that run keep their end."""
         self._fill_ns = fill_lockout_ms * _MS
         self._order_ns = order_lockout_ms * _MS
         self._reject_ns = reject_lockout_ms * _MS
-        self._cap_ns = reject_cap_ms * _MS
 
     def after_fill(self, side: Side, now_ns: int, age_ns: int = 0) -> None:
         """A quote's fill was applied. `age_ns`: how old a recovered fill is; one older than the lockout starts none."""
@@ -100,7 +91,7 @@ class LockoutSet:
             locked.reject_ns = lockout_until(now_ns, self._reject_ns, locked.reject_ns)
         else:
             locked.rejects += 1
-            locked.reject_ns = lockout_until(now_ns, self._reject_ns, locked.reject_ns, locked.rejects, self._cap_ns)
+            locked.reject_ns = lockout_until(now_ns, self._reject_ns, locked.reject_ns, locked.rejects, _REJECT_CAP_NS)
         locked.last_ns = max(locked.last_ns, locked.reject_ns)
 
     def after_accept(self, side: Side) -> None:

@@ -8,9 +8,6 @@ from msgspec import Meta
 LockoutAction = Literal["hold", "withdraw"]
 TauMode = Literal["auto", "session"]
 
-_positive = Meta(gt=0)
-_not_negative = Meta(ge=0)
-
 
 class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Pricing and pacing of one market, in bps of the mid and order sizes (MODELS 0.2)."""

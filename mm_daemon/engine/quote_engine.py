@@ -13,7 +13,7 @@ from mm_daemon.domain.decisions import Reason
 from mm_daemon.domain.errors import DomainError
 from mm_daemon.domain.instrument import Instrument, grid_rounding
 from mm_daemon.domain.rng import Rng
-from mm_daemon.engine.models import glft
+from mm_daemon.engine.models import avellaneda_stoikov, glft
 from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.engine.rounding import round_quotes
 from mm_daemon.engine.signals.microprice import microprice
@@ -141,7 +141,7 @@ class QuoteEngine:
             skew_bps, tau_s = coefficients.skew, coefficients.tau_star
         else:
             tau_s = self._session_left_s(now_ns) if isinstance(parameters.tau, str) else parameters.tau
-            skew_bps = gamma * sigma_bps * sigma_bps * tau_s  # A-S 2008, eq. 29
+            skew_bps = avellaneda_stoikov.skew(gamma, sigma_bps, tau_s)
         skew_bps = min(skew_bps, self._max_skew_bps)
         half_bps = fee_bps + coefficients.c1 + skew_bps * 0.5
         half_bps = min(max(half_bps, parameters.min_spread_bps * 0.5), parameters.max_spread_bps * 0.5)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from mm_daemon.domain.errors import DomainError
 from mm_daemon.domain.instrument import ceil_ticks, floor_ticks
-from mm_daemon.engine.domain_checks import require_finite, require_positive
+from mm_daemon.engine.domain_checks import require_positive
 
 Rounding = Callable[[float], int]
 
@@ -51,15 +51,8 @@ def round_quotes(
 
     Raises DomainError for prices that are not finite.
     """
-    if not (-math.inf < bid < math.inf and -math.inf < ask < math.inf):
-        require_finite(bid=bid, ask=ask)
-    bid_ticks = floor(bid)
-    ask_ticks = ceil(ask)
-    if post_only:
-        if bid_ticks >= best_ask:
-            bid_ticks = floor(best_ask - 1)
-        if ask_ticks <= best_bid:
-            ask_ticks = ceil(best_bid + 1)
+    bid_ticks = round_bid(bid, best_ask, post_only=post_only, floor=floor)
+    ask_ticks = round_ask(ask, best_bid, post_only=post_only, ceil=ceil)
     if ask_ticks <= bid_ticks:
         ask_ticks = ceil(bid_ticks + 1)
     return bid_ticks, ask_ticks

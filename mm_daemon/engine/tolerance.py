@@ -13,7 +13,6 @@ from mm_daemon.domain.orders import Side
 AUTO_SHARE = 0.25
 """Share of the half-spread that a quote may lag behind unless a fraction of the price is configured."""
 
-
 # Members of an enumeration are slow to look up; these are compared several times in every decision.
 _BUY = Side.BUY
 _TOO_AGGRESSIVE, _TOO_PASSIVE, _WITHIN = Reason.TOO_AGGRESSIVE, Reason.TOO_PASSIVE, Reason.WITHIN_TOLERANCE
@@ -32,7 +31,7 @@ def excess_ticks(side: Side, working_ticks: int, target_ticks: int) -> int:
 
 def price_verdict(side: Side, working_ticks: int, target_ticks: int, tolerance: int) -> Reason:
     """TOO_AGGRESSIVE, TOO_PASSIVE or WITHIN_TOLERANCE."""
-    excess = (working_ticks - target_ticks) if side is _BUY else (target_ticks - working_ticks)
+    excess = excess_ticks(side, working_ticks, target_ticks)
     if excess > 0:
         return _TOO_AGGRESSIVE
     return _WITHIN if excess >= -tolerance else _TOO_PASSIVE

@@ -28,7 +28,6 @@ MAX_PAYLOAD_BYTES = (1 << 24) - 1
 REST_BYTES = _WORD.size
 """First bytes of a payload in a segment of one family: how many records of the turn follow those of this frame."""
 
-_LENGTH_MASK = MAX_PAYLOAD_BYTES
 _CHECK_OF_ZERO = 0xA5
 """Makes four zero bytes, the likely content of lost disk blocks, an invalid word."""
 

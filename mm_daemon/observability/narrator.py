@@ -32,7 +32,7 @@ from mm_daemon.domain.instrument import Instrument, InstrumentId
 from mm_daemon.domain.money import from_pair, to_text
 from mm_daemon.domain.orders import Side
 from mm_daemon.engine.units import annual_vol_to_bps
-from mm_daemon.observability.summary import Tally, market_summary, money
+from mm_daemon.observability.summary import Tally, market_summary, money, quoted_ticks
 
 _NS_PER_MS = 1_000_000
 _NS_PER_S = 1_000_000_000
@@ -48,6 +48,9 @@ _ROUTINE_HOLDS = frozenset(
     }
 )
 _LOCKOUTS = frozenset({Reason.FILL_LOCKOUT, Reason.ORDER_LOCKOUT, Reason.REJECT_LOCKOUT})
+
+WIDE_SKEW_BPS = 50.0
+"""A shift beyond this at full inventory is rarely meant (MODELS 0.2)."""
 
 Standing = tuple[tuple[str, Reason | None], ...]
 """Per slot: quoting, held or withdrawn, and the reason that makes it so."""
@@ -281,10 +284,6 @@ class Narrator:
         return instrument.partition(":")[2]
 
 
-WIDE_SKEW_BPS = 50.0
-"""A shift beyond this at full inventory is rarely meant (MODELS 0.2)."""
-
-
 def _slot(market: MarketState, decision: Decision, now_ns: int) -> str:
     reasons = ", ".join(_reason(market, decision.side, reason, now_ns) for reason in decision.reasons)
     ticks = _resting_ticks(market, decision)
@@ -298,14 +297,14 @@ def _resting_ticks(market: MarketState, decision: Decision) -> int | None:
         return decision.target.ticks
     if decision.action is Action.WITHDRAW:
         return None
-    order = market.working(decision.side)
-    return None if order is None or order.final else order.ticks
+    return quoted_ticks(market, decision.side)
 
 
 def _reason(market: MarketState, side: Side, reason: Reason, now_ns: int) -> str:
     if reason not in _LOCKOUTS:
         return reason.value
-    left_ms = max(0, market.lockouts.until_ns(side, reason) - now_ns) // _NS_PER_MS
+    # Rounded up: a lockout that still runs never shows 0 ms.
+    left_ms = -(min(0, now_ns - market.lockouts.until_ns(side, reason)) // _NS_PER_MS)
     return f"{reason.value} {left_ms} ms"
 
 

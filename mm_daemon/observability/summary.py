@@ -36,7 +36,7 @@ class Tally:
         if self._two_sided and now_ns > self._seen_ns:
             self._two_sided_ns += now_ns - self._seen_ns
         self._seen_ns = max(self._seen_ns, now_ns)
-        self._two_sided = quoted_ticks(market, Side.BUY) is not None and quoted_ticks(market, Side.SELL) is not None
+        self._two_sided = all(any(order.resting for order in market.quotes[side]) for side in Side)
 
     @property
     def uptime(self) -> float:

@@ -25,7 +25,10 @@ class ConnectorContext(msgspec.Struct, frozen=True, kw_only=True):
     symbols: tuple[str, ...]
     emit: Callable[[Event], None]
     now_ns: Callable[[], int]
+    delay_s: Callable[[int], float]
+    """Seconds of the event loop until `now_ns` reads an instant: a recording's time may run faster than the loop's."""
     state_dir: Path | None = None
+    """Where it may keep files of its own; None: nowhere."""
     secrets: Mapping[str, str] = msgspec.field(default_factory=dict)
     translator: "Callable[[str], type[WireTranslator]] | None" = None
     """Finds a venue's wire translator by name; given to connectors that play recordings."""

@@ -82,11 +82,11 @@ class MarketFacts:
     """What the gate has to know of one instrument. The core owns it and keeps it true."""
 
     __slots__ = (
-        "_bounds",
-        "_instrument",
-        "_limits",
         "book",
         "book_fresh",
+        "bounds",
+        "instrument",
+        "limits",
         "mark_half_ticks",
         "position_lots",
         "reconciling",
@@ -100,40 +100,14 @@ class MarketFacts:
         book: OrderBook,
         book_fresh: bool = False,
         position_lots: int = 0,
-        mark_half_ticks: int | None = None,
-        tradable: bool = True,
-        reconciling: bool = False,
     ) -> None:
-        self._instrument = instrument
-        self._limits = limits
-        self._bounds = Bounds(instrument, limits)
+        self.instrument = instrument
+        self.limits = limits
+        self.bounds = Bounds(instrument, limits)
         self.book = book
         self.book_fresh = book_fresh
         self.position_lots = position_lots
-        self.mark_half_ticks = mark_half_ticks
+        self.mark_half_ticks: int | None = None
         """The venue's mark, twice in ticks; None where there is none."""
-        self.tradable = tradable
-        self.reconciling = reconciling
-
-    @property
-    def instrument(self) -> Instrument:
-        return self._instrument
-
-    @instrument.setter
-    def instrument(self, instrument: Instrument) -> None:
-        self._instrument = instrument
-        self._bounds = Bounds(instrument, self._limits)
-
-    @property
-    def limits(self) -> MarketLimits:
-        return self._limits
-
-    @limits.setter
-    def limits(self, limits: MarketLimits) -> None:
-        self._limits = limits
-        self._bounds = Bounds(self._instrument, limits)
-
-    @property
-    def bounds(self) -> Bounds:
-        """The limits as integers, derived once per instrument definition."""
-        return self._bounds
+        self.tradable = instrument.tradable
+        self.reconciling = False

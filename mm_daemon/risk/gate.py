@@ -32,14 +32,11 @@ from mm_daemon.risk.checks import (
     check_size_and_grid,
     check_slot,
     check_target,
-    within_position_limits,
-    worst_case,
 )
 from mm_daemon.risk.facts import MarketFacts, OrdersView, OrderView
 from mm_daemon.risk.limits import AccountLimits
 
-__all__ = ["MarketFacts", "OrderView", "OrdersView", "RiskGate", "within_position_limits", "worst_case"]
-
+_BUDGET_RESERVE_SHARE = 20
 _MINUTE_NS = 60_000_000_000
 _DAY_NS = 86_400_000_000_000
 
@@ -184,6 +181,14 @@ class RiskGate:
             return Refusal(amend, *failure)
         return ApprovedCommand(merged, now_ns)
 
+    def budget_low(self, instrument: InstrumentId, budget: int | None, now_ns: int) -> bool:
+        """Whether less than 5 % of an instrument's actions of the minute are left (EXECUTION 5): nothing is to be
+        placed or moved then, and what has become too aggressive has to be pulled, because it cannot be moved.
+        """
+        if budget is None:
+            return False
+        return (budget - len(self._last_minute(instrument, now_ns))) * _BUDGET_RESERVE_SHARE < budget
+
     def _mode(
         self, intent: PlaceOrder | AmendOrder, target: OrderView | None, facts: MarketFacts | None
     ) -> Failure | None:
@@ -229,10 +234,14 @@ class RiskGate:
         """G12: places and amends of one instrument in any sixty seconds. The last check, so that a pass is a charge."""
         if budget is None:
             return None
-        actions = self._actions.setdefault(instrument, deque())
-        while actions and actions[0] <= now_ns - _MINUTE_NS:
-            actions.popleft()
+        actions = self._last_minute(instrument, now_ns)
         if len(actions) >= budget:
             return RefusalCode.ACTION_BUDGET, len(actions), budget
         actions.append(now_ns)
         return None
+
+    def _last_minute(self, instrument: InstrumentId, now_ns: int) -> deque[int]:
+        actions = self._actions.setdefault(instrument, deque())
+        while actions and actions[0] <= now_ns - _MINUTE_NS:
+            actions.popleft()
+        return actions

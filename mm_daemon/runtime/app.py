@@ -15,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TextIO, cast
 
 import msgspec
@@ -23,6 +24,7 @@ from structlog.typing import FilteringBoundLogger
 import mm_daemon
 from mm_daemon import registry
 from mm_daemon.config.build import core_parameters
+from mm_daemon.config.load import load
 from mm_daemon.config.schema import Config
 from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.decisions import Turn
@@ -135,6 +137,7 @@ class Daemon:
         self._clean = False
         self._problems: dict[Venue, dict[str, int]] = {}
         self._keeping_problems: tuple[str, ...] = ()
+        self._places_told: set[str] = set()
         self._weather: MmError | None = None
         """Why we stop although nobody asked: its exit code is the run's."""
 
@@ -152,7 +155,7 @@ class Daemon:
             self._config,
             paper=self._paper,
             emit=self._inbox.put,
-            now_ns=self._clock.now_ns,
+            clock=self._clock,
             state_dir=state.path,
             connector_named=self._connector_named,
         )
@@ -299,12 +302,26 @@ class Daemon:
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop.hurry, number.name)
+        loop.add_signal_handler(signal.SIGHUP, self._check_config)
         loop.add_signal_handler(signal.SIGUSR1, self._kill_switch)
 
     def _kill_switch(self) -> None:
         self._inbox.put(OperatorRequest(self._clock.now_ns(), OperatorAction.KILL, signal.SIGUSR1.name))
+
+    def _check_config(self) -> None:
+        """No key can change while we run: the file is read for its mistakes, and what we run with stays."""
+        file = self._config.file
+        try:
+            load(Path(file), settings_of=registry.settings_of, environ=os.environ)
+        except ConfigError as error:
+            self.log.error("config_bad", text=f"{file} is bad, the configuration in use stays:\n{error}")
+        else:
+            text = (
+                f"{file} is valid; no key can change while running, so the configuration in use stays until a restart"
+            )
+            self.log.info("config_kept", text=text)
 
     async def _keep_durable(self) -> None:
         while True:
@@ -395,13 +412,20 @@ class Daemon:
             self._stop.ask(cause)
 
     def _tell_problems(self) -> None:
-        """Frames a feed could not use, by kind, where it counts them: told when the counts have changed."""
+        """What a feed could not use, where it counts it: by kind, when the counts have changed, and each place once."""
         for venue, connector in self._connectors.items():
             problems = dict(getattr(feed_of(connector), "problems", {}))
+            markets = self._core.markets.values()
+            crossings = sum(market.book.crossings for market in markets if market.instrument.venue == venue)
+            if crossings:
+                problems["crossed_book"] = crossings
             if problems and problems != self._problems.get(venue):
                 self._problems[venue] = problems
                 counts = ", ".join(f"{count} {kind}" for kind, count in sorted(problems.items()))
-                self.log.warning("bad_frames", venue=venue, text=f"frames that could not be used so far: {counts}")
+                places = [note for note in getattr(feed_of(connector), "notes", ()) if note not in self._places_told]
+                self._places_told.update(places)
+                text = "\n".join([f"frames that could not be used so far: {counts}", *places])
+                self.log.warning("bad_frames", venue=venue, text=text)
 
     def _tell_kept(self, kept: Kept) -> None:
         """Deleted segments are told each time, what cannot be done when it has changed."""
@@ -443,7 +467,7 @@ class Daemon:
         self._stop.ask("not reconciled")
 
     def _market_lost(self, instrument: InstrumentId) -> None:
-        text = "the core is too late for this market: its book waits for the next snapshot"
+        text = "the core was too late for this market: no quotes until its feed sends a whole book by itself"
         self.log.error("overflow", symbol=instrument.partition(":")[2], text=text)
 
     def _orders_lost(self, venue: Venue) -> None:

@@ -2,7 +2,8 @@
 
 Wall time is read once, when the clock starts; after that only the monotonic clock moves it, so a corrected system clock
 cannot make the core's time jump. A recorded feed brings its own time base: the same clock is then moved to the
-recording's first instant and runs `speed` times as fast as the wall. Made by `runtime/app.py`; connectors get `now_ns`.
+recording's first instant and runs `speed` times as fast as the wall. Made by `runtime/app.py`; connectors get
+`now_ns` and `delay_s`.
 """
 
 import math

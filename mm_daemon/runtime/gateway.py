@@ -25,7 +25,7 @@ from mm_daemon.domain.instrument import Venue, venue_of
 from mm_daemon.domain.orders import Operation
 from mm_daemon.ports.connector import Connector
 
-OPERATION: dict[type[Command], Operation] = {
+_OPERATIONS: dict[type[Command], Operation] = {
     PlaceOrder: Operation.PLACE,
     AmendOrder: Operation.AMEND,
     CancelOrder: Operation.CANCEL,
@@ -106,10 +106,10 @@ class OrderGateway:
         for approved in batch:
             command = approved.command
             if not isinstance(command, CancelAll):
-                self._emit(event(command, OPERATION[type(command)], now_ns))
+                self._emit(event(command, _OPERATIONS[type(command)], now_ns))
 
     def _hand_over_now(self, connector: Connector, commands: Sequence[ApprovedCommand]) -> None:
-        for batch in batches(commands, max(connector.capabilities.batch_max, len(commands))):
+        for batch in batches(commands, len(commands)):
             _finish_at_once(_carried(connector, batch))
 
 

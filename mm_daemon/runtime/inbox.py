@@ -57,7 +57,7 @@ class Inbox:
         self.wake: Callable[[], None] = _nothing
         """Called on the first event after a `take`."""
         self.on_lost_market: Callable[[InstrumentId], None] = _nothing_for
-        """Called when an instrument was given up: somebody should ask its venue for a new snapshot."""
+        """Called when an instrument was given up. Its book waits for the next snapshot; nobody asks for one."""
         self.on_lost_orders: Callable[[Venue], None] = _nothing_for
         """Called when order events of a venue were lost."""
 

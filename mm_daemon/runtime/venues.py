@@ -48,7 +48,7 @@ def build_connectors(
     *,
     paper: bool,
     emit: Callable[[Event], None],
-    now_ns: Callable[[], int],
+    clock: Clock,
     state_dir: Path,
     connector_named: Callable[[str], Callable[..., Connector]],
 ) -> dict[Venue, Connector]:
@@ -61,7 +61,8 @@ def build_connectors(
                 venue=venue,
                 symbols=symbols,
                 emit=emit,
-                now_ns=now_ns,
+                now_ns=clock.now_ns,
+                delay_s=clock.delay_s,
                 state_dir=state_dir,
                 secrets=settings.secrets,
                 translator=registry.translator,

@@ -168,9 +168,6 @@ class PriceTimeBook:
         order = self._orders.get(order_id)
         return order.lots if order is not None else 0
 
-    def side_of(self, order_id: int) -> Side:
-        return self._orders[order_id].side
-
     def ahead_of(self, order_id: int) -> int:
         """Lots that stand before an order at its own price."""
         order = self._orders[order_id]

@@ -13,13 +13,8 @@ moves first.
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Annotated
-
-import msgspec
-from msgspec import Meta
 
 from mm_daemon.domain.book import OrderBook
-from mm_daemon.domain.capabilities import Capabilities
 from mm_daemon.domain.decisions import ApprovedCommand, CancelAll
 from mm_daemon.domain.events import (
     BookDelta,
@@ -37,52 +32,19 @@ from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue
 from mm_daemon.domain.orders import ClientOrderId, Side
 from mm_daemon.domain.rng import Rng
 from mm_daemon.simulation.account import VenueAccount, VenueOrder
-from mm_daemon.simulation.desk import OrderDesk, OrderLink, QueryOrder, Request, Waiting, desk_capabilities
+from mm_daemon.simulation.desk import OrderDesk, OrderLink, QueryOrder, Request, Waiting
 from mm_daemon.simulation.models import (
     FRONT_UNKNOWN,
     NS_PER_MS,
     FeedClock,
-    QueueModel,
     QueuePosition,
     latency_model,
 )
+from mm_daemon.simulation.policy import VenuePolicy
 from mm_daemon.simulation.replay_matching import match_book, match_print
 
 _WALK_TICKS = 256
-_ACK_TIMEOUT_MS = 3000
 _LARGE_SHARE = 10
-
-_Milliseconds = Annotated[float, Meta(ge=0, le=60000)]
-
-
-class VenuePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is assumed about the venue and the way to it. The defaults are careful ones."""
-
-    entry_latency_ms: Annotated[
-        float, Meta(ge=0, le=60000, description="time from the release of a command to its arrival, ms")
-    ] = 5.0
-    response_latency_ms: Annotated[
-        float, Meta(ge=0, le=60000, description="time from a match or reply at the venue to our learning of it, ms")
-    ] = 5.0
-    entry_samples_ms: Annotated[
-        tuple[_Milliseconds, ...], Meta(description="measured entry latencies to draw from instead, ms")
-    ] = ()
-    response_samples_ms: Annotated[
-        tuple[_Milliseconds, ...], Meta(description="measured response latencies to draw from instead, ms")
-    ] = ()
-    feed_floor_ms: Annotated[
-        float, Meta(ge=0, le=60000, description="feed latency of the fastest market event, ms")
-    ] = 2.0
-    queue_model: Annotated[
-        QueueModel, Meta(description="where cancelled lots stood in the queue; risk_averse: always behind us")
-    ] = QueueModel.RISK_AVERSE
-    queue_exponent: Annotated[
-        float, Meta(gt=0, le=20, description="n of the power queue models; larger takes cancels from the longer part")
-    ] = 1.0
-    decrease_keeps_place: Annotated[
-        bool, Meta(description="a pure size decrease by amend keeps the place in the queue")
-    ] = False
-    seed: Annotated[int, Meta(ge=0, description="seed of the latency draws")] = 1
 
 
 class _Resting:
@@ -163,8 +125,6 @@ class _Market:
 class SimulatedVenue:
     """Structurally a `VirtualVenue`. An event of an instrument without orders of ours costs only the book update."""
 
-    Policy = VenuePolicy
-
     def __init__(self, venue: Venue, instruments: Sequence[Instrument], policy: VenuePolicy | None = None) -> None:
         """Raises DomainError when an instrument's notional is no whole number of atto."""
         policy = policy or VenuePolicy()
@@ -195,9 +155,6 @@ class SimulatedVenue:
     def account(self) -> VenueAccount:
         """What the venue remembers of us: for the connector that keeps it, never for the core."""
         return self._account
-
-    def capabilities(self) -> Capabilities:
-        return policy_capabilities(self._policy)
 
     # Port
 
@@ -457,13 +414,3 @@ class SimulatedVenue:
 def _priority(resting: _Resting) -> int:
     """Inner prices first on either side; sides never compete for one print."""
     return -resting.order.side * resting.order.ticks
-
-
-def policy_capabilities(policy: VenuePolicy) -> Capabilities:
-    """What a `SimulatedVenue` under this policy can do; the ack timeout leaves room for the slowest answer."""
-    slowest = max(policy.entry_latency_ms, *policy.entry_samples_ms, 0.0) + max(
-        policy.response_latency_ms, *policy.response_samples_ms, 0.0
-    )
-    return desk_capabilities(
-        decrease_keeps_place=policy.decrease_keeps_place, ack_timeout_ms=max(_ACK_TIMEOUT_MS, round(4 * slowest))
-    )

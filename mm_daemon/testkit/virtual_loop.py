@@ -42,6 +42,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def now_ns(self) -> int:
         return self.start_ns + self.elapsed_ns
 
+    def delay_s(self, until_ns: int) -> float:
+        return max(0, until_ns - self.now_ns()) / 1e9
+
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> "asyncio.Future[T]":  # type: ignore[override]
         future: asyncio.Future[T] = self.create_future()
         try:

@@ -116,6 +116,26 @@ def test_run_quotes_within_two_seconds_and_ctrl_c_leaves_nothing(config: Path) -
     assert report["ended"] == "SIGINT"
 
 
+def test_sighup_reads_the_configuration_and_keeps_the_old_one(config: Path) -> None:
+    """A good file and a bad one are both told in words, and the daemon quotes on as it was started."""
+    process = Process(config)
+    try:
+        process.until(("decision", "BTC-USDT"))
+        process.signal(signal.SIGHUP)
+        process.until(("config_kept", ""))
+        with config.open("a", encoding="utf-8") as file:
+            file.write("gama: 1\n")
+        process.signal(signal.SIGHUP)
+        process.until(("config_bad", ""))
+        process.signal(signal.SIGTERM)
+        assert process.finish() == 0
+    finally:
+        process.end()
+    bad = next(line for line in process.lines if line["event"] == "config_bad")
+    assert "gama: unknown key" in bad["text"]
+    assert process.lines[-1]["reason"] == "SIGTERM"
+
+
 def test_sigkill_leaves_a_journal_that_replays(config: Path) -> None:
     """Sudden death at any moment leaves a journal whose every decision can be lived again."""
     process = Process(config)

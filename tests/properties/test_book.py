@@ -105,6 +105,7 @@ def test_one_sided_and_crossed_books_are_not_trusted():
     assert not book.trusted
     book.apply(BookDelta(SYMBOL, 0, 0, (), ((99, 5),), 2))
     assert book.crossed
+    assert book.crossings == 1
     assert not book.trusted
     book.apply(BookDelta(SYMBOL, 0, 0, ((99, 0), (98, 1)), (), 3))
     assert book.trusted

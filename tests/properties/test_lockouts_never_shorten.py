@@ -12,9 +12,8 @@ _STEPS = st.lists(
     st.tuples(
         st.integers(0, 5_000_000_000),
         st.sampled_from(list(Side)),
-        st.sampled_from(["fill", "order", "reject", "accept", "configure"]),
+        st.sampled_from(["fill", "order", "reject", "accept"]),
         st.sampled_from(list(RejectKind)),
-        st.integers(0, 10_000),
     ),
     max_size=40,
 )
@@ -22,12 +21,12 @@ _STEPS = st.lists(
 
 @settings(max_examples=150, deadline=None)
 @given(steps=_STEPS)
-def test_lockout_is_never_shortened(steps: list[tuple[int, Side, str, RejectKind, int]]) -> None:
+def test_lockout_is_never_shortened(steps: list[tuple[int, Side, str, RejectKind]]) -> None:
     """Ends only move out; the mask holds a reason exactly until its end; the next expiry is the earliest end ahead."""
     lockouts = LockoutSet(1000, 500, 2000)
     ends = {(side, reason): 0 for side in Side for reason in _REASONS}
     now = 0
-    for wait_ns, side, what, kind, duration_ms in steps:
+    for wait_ns, side, what, kind in steps:
         now += wait_ns
         if what == "fill":
             lockouts.after_fill(side, now)
@@ -35,10 +34,8 @@ def test_lockout_is_never_shortened(steps: list[tuple[int, Side, str, RejectKind
             lockouts.after_order(side, now)
         elif what == "reject":
             lockouts.after_reject(side, now, kind)
-        elif what == "accept":
-            lockouts.after_accept(side)
         else:
-            lockouts.configure(duration_ms, duration_ms, duration_ms)
+            lockouts.after_accept(side)
         for (of_side, reason), before in ends.items():
             end = lockouts.until_ns(of_side, reason)
             assert end >= before

@@ -165,7 +165,7 @@ class World:
         return [builders.snapshot(at_ms, bid - n, bid + 2 - n, update_id=at_ms, symbol=FIRST) for n in range(200)]
 
     def _fill(self, instrument: InstrumentId, side: Side, at_ms: int) -> list[Event]:
-        order = self.core.market(instrument).working(side)
+        order = self.core.markets[instrument].working(side)
         if order is None or not order.venue_order_id or order.remaining_lots < 2:
             return []
         at, venue_id = at_ms * MS, order.venue_order_id
@@ -252,7 +252,7 @@ def same_for_the_other_nine(disturbed: World) -> None:
     for instrument in IDS[1:]:
         assert disturbed.answers[instrument] == calm.answers[instrument], instrument
     for instrument in IDS[1:]:
-        assert disturbed.core.market(instrument).position.lots == calm.core.market(instrument).position.lots
+        assert disturbed.core.markets[instrument].position.lots == calm.core.markets[instrument].position.lots
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
@@ -278,4 +278,4 @@ def test_the_nine_are_alive() -> None:
         kinds = {type(answer) for _, answer in calm.answers[instrument]}
         assert kinds >= {DecisionsChanged, PlaceOrder, AmendOrder}
         assert len(calm.answers[instrument]) > 50
-    assert any(calm.core.market(instrument).position.lots for instrument in IDS[1:])
+    assert any(calm.core.markets[instrument].position.lots for instrument in IDS[1:])

@@ -10,7 +10,8 @@ from mm_daemon.domain.events import BookDelta, OrderFilled, PublicTrade, TopOfBo
 from mm_daemon.domain.orders import Side
 from mm_daemon.simulation.matching import PriceTimeBook
 from mm_daemon.simulation.models import QueueModel, QueuePosition
-from mm_daemon.simulation.venue import SimulatedVenue, VenuePolicy
+from mm_daemon.simulation.policy import VenuePolicy
+from mm_daemon.simulation.venue import SimulatedVenue
 from mm_daemon.testkit.builders import MS, SYMBOL, VENUE, instrument, snapshot, trade
 from tests.simulated import Hand, cancel, place
 

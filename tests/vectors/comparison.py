@@ -1,8 +1,29 @@
-"""How a vector's outputs are compared: floats within the stated tolerance, everything else exactly."""
+"""Reading public vectors, and how their outputs are compared: floats within the tolerance, all else exactly."""
 
+from collections.abc import Collection
 from typing import Any
 
+import msgspec
+
+from tests.shared import SHARED
+
 TOLERANCE = 1e-9
+
+
+def read_vectors(file: str) -> list[dict[str, Any]]:
+    """The vectors of a shared file; none where it is absent, so that its tests can be collected and skipped."""
+    path = SHARED / file
+    if not path.exists():
+        return []
+    vectors: list[dict[str, Any]] = msgspec.json.decode(path.read_bytes())["vectors"]
+    return vectors
+
+
+def coverage(kind: str, vectors: list[dict[str, Any]], functions: Collection[str]) -> str:
+    """A line for people: how many vectors the product's functions cover, and which functions are still to come."""
+    covered = sum(vector["function"] in functions for vector in vectors)
+    missing = sorted({vector["function"] for vector in vectors}.difference(functions))
+    return f"\n{kind} vectors: {covered} of {len(vectors)} covered; not covered: {', '.join(missing) or 'none'}\n"
 
 
 def differences(got: Any, want: Any, relative: float, path: str = "") -> list[str]:

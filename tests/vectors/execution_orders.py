@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mm_daemon.core.order_ledger import LedgerChange, OrderLedger
+from mm_daemon.core.order_ledger import OrderLedger
+from mm_daemon.core.order_table import LedgerChange
 from mm_daemon.core.outbox import Outbox, command_class
+from mm_daemon.core.planner import pair_levels
 from mm_daemon.domain.capabilities import AmendQuantity, Bucket, BucketKind, Capabilities, CommandClass
 from mm_daemon.domain.decisions import (
     AmendOrder,
@@ -30,7 +32,7 @@ from mm_daemon.domain.events import (
 )
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.orders import ClientOrderId, Operation, Purpose, RejectKind, Side
-from mm_daemon.risk.gate import within_position_limits, worst_case
+from mm_daemon.risk.checks import within_position_limits, worst_case
 from tests.approval import approved, fold
 
 _VENUE = Venue("vector")
@@ -180,8 +182,17 @@ def _command(name: str, number: Any) -> Command:
     return PlaceOrder(_INSTRUMENT, cid, Side.BUY, 0, 100, 1, _WHY, purpose=purpose)
 
 
+def pairs(case: Mapping[str, Any]) -> dict[str, Any]:
+    working = [(ClientOrderId(number), ticks) for number, ticks in case["working"]]
+    targets = [(level, ticks) for level, ticks in case["targets"]]
+    paired, surplus, places = pair_levels(_SIDES[case["side"]], working, targets)
+    named = [[client_id, level, "move" if moves else "keep"] for client_id, level, moves in paired]
+    return {"pairs": named, "cancel": surplus, "place": places}
+
+
 ADAPTERS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "ledger": ledger,
     "worst_case": worst,
     "outbox": outbox,
+    "pair_levels": pairs,
 }

@@ -3,25 +3,17 @@
 import sys
 from typing import Any
 
-import msgspec
 import pytest
 
-from tests.shared import SHARED, shared_file
-from tests.vectors.comparison import differences
+from tests.shared import shared_file
+from tests.vectors.comparison import coverage, differences, read_vectors
 from tests.vectors.execution import ADAPTERS, evaluate
 
 _FILE = "design/execution_vectors.json"
 
 
-def _vectors() -> list[dict[str, Any]]:
-    path = SHARED / _FILE
-    if not path.exists():
-        return []
-    vectors: list[dict[str, Any]] = msgspec.json.decode(path.read_bytes())["vectors"]
-    return vectors
-
-
-_COVERED = [vector for vector in _vectors() if vector["function"] in ADAPTERS]
+_VECTORS = read_vectors(_FILE)
+_COVERED = [vector for vector in _VECTORS if vector["function"] in ADAPTERS]
 
 
 def _problems(vector: dict[str, Any]) -> list[str]:
@@ -37,13 +29,8 @@ def test_execution_vector_is_reproduced(vector: dict[str, Any]) -> None:
 def test_execution_vectors_of_covered_functions_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     """Says how many vectors are covered and which functions are still to come."""
     shared_file(_FILE)
-    vectors = _vectors()
-    missing = sorted({vector["function"] for vector in vectors} - ADAPTERS.keys())
     with capsys.disabled():
-        sys.stdout.write(
-            f"\nexecution vectors: {len(_COVERED)} of {len(vectors)} covered; "
-            f"not covered: {', '.join(missing) or 'none'}\n"
-        )
+        sys.stdout.write(coverage("execution", _VECTORS, ADAPTERS))
     assert _COVERED
 
 

@@ -36,12 +36,17 @@ class StationaryQuotes(msgspec.Struct, frozen=True, gc=False):
     bid: float | None
 
 
+def skew(gamma: float, sigma: float, tau: float) -> float:
+    """How far one unit of inventory shifts both quotes with `tau` seconds left (eq. 29): `gamma sigma^2 tau`."""
+    return gamma * sigma * sigma * tau
+
+
 def finite(s: float, q: float, gamma: float, sigma: float, tau: float, k: float) -> Quotes:
     """Quotes with `tau` seconds left (eq. 8, 29, 30): reservation `s - q gamma sigma^2 tau`."""
     if not (0.0 <= gamma < _INF and 0.0 <= sigma < _INF and 0.0 <= tau < _INF and 0.0 < k < _INF):
         require_not_negative(gamma=gamma, sigma=sigma, tau=tau)
         require_positive(k=k)
-    risk = gamma * sigma * sigma * tau
+    risk = skew(gamma, sigma, tau)
     reservation = s - q * risk
     spread = risk + 2.0 * premium(gamma, k)
     if not (-_INF < reservation < _INF and spread < _INF):

@@ -33,7 +33,6 @@ class EwmaVolatility:
         "_events",
         "_floor",
         "_last_ns",
-        "_min_events",
         "_min_observed_s",
         "_observed_s",
         "_price",
@@ -55,17 +54,13 @@ class EwmaVolatility:
         step_ms: int,
         *,
         floor_bps: float = 0.0,
-        min_samples: int = MIN_SAMPLES,
-        min_observed_s: float | None = None,
     ) -> None:
-        """`min_observed_s`: decayed observation time (at most 1.44 half-lives); half a half-life unless given."""
         require_positive(half_life_s=half_life_s)
         require_not_negative(step_ms=step_ms, floor_bps=floor_bps)
         self.half_life_s = half_life_s
         self._rate = 1.0 / half_life_s
         self._floor = floor_bps
-        self._min_events = min_samples
-        self._min_observed_s = MIN_OBSERVED_HALF_LIVES * half_life_s if min_observed_s is None else min_observed_s
+        self._min_observed_s = MIN_OBSERVED_HALF_LIVES * half_life_s
         self._step_ns = step_ms * 1_000_000
         self._step_s = step_ms / 1000.0
         self._decay = math.exp2(-self._step_s * self._rate)
@@ -181,7 +176,7 @@ class EwmaVolatility:
         self._settle()
 
     def _settle(self) -> None:
-        if self._events < self._min_events or self._observed_s < self._min_observed_s or not self._time_s:
+        if self._events < MIN_SAMPLES or self._observed_s < self._min_observed_s or not self._time_s:
             self.sigma_bps = None
             return
         sigma = math.sqrt(self._squares / self._time_s)

@@ -157,7 +157,9 @@ def test_a_journal_of_no_run_is_not_ok(tmp_path: Path) -> None:
     """Nothing to verify is not a pass; events before the start of a run are a difference."""
     empty = JournalWriter(tmp_path / "empty")
     empty.close()
-    assert not verify(tmp_path / "empty").ok
+    nothing = verify(tmp_path / "empty")
+    assert not nothing.ok
+    assert "ends before its first record" in nothing.to_text()
     headless = JournalWriter(tmp_path / "headless")
     headless.append([DeadlineReached(1), Decided(1)])
     headless.close()

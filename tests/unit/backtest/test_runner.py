@@ -164,6 +164,17 @@ def test_a_bad_book_is_not_quoted() -> None:
     assert any(reason.startswith("WITHDRAW book_invalid") for reason in report.reasons)
 
 
+def test_crossed_books_are_counted() -> None:
+    """A depth update that crosses the book is bad input, though only the book could tell."""
+    bad = delta(10_500, bids=((600_500, 5),))
+    feed = ListFeed(sorted([*tape(20), bad], key=lambda event: event.ts_local_ns))
+    report = run_backtest(parameters(), {VENUE: RecordedMarket(feed, ObedientVenue())})
+    assert report.problems["crossed_book"] > 0
+    assert report.reasons["WITHDRAW book_invalid"] > 0
+    clean = run_backtest(parameters(), recorded())
+    assert "crossed_book" not in clean.problems
+
+
 def test_two_feeds_are_merged_by_local_time(tmp_path: Path) -> None:
     """Several recordings are one stream in the order their messages were received."""
     other = instrument(venue="other")

@@ -208,6 +208,9 @@ def test_variables_are_expanded_in_text_and_paths() -> None:
     assert settings.path == Path("/d/x$.gz")
     (problem,) = problems(GOOD.replace("fake}", "fake, path: '${DATA}/x'}"))
     assert "the environment variable DATA is not set; set it, or write ${DATA:-a default}" in problem
+    for slip in ("${DATA", "${}", "${DA TA}/x", "${DATA:-${HOME}}"):
+        (problem,) = problems(GOOD.replace("fake}", f"fake, path: '{slip}'}}"))
+        assert "has a ${ that names no variable" in problem
 
 
 def test_there_is_one_seed_for_all_chance() -> None:

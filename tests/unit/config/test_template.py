@@ -5,8 +5,8 @@ import os
 import yaml
 
 from mm_daemon import registry
+from mm_daemon.config.annotations import keys_of
 from mm_daemon.config.load import loads
-from mm_daemon.config.nodes import keys_of
 from mm_daemon.config.template import template
 from mm_daemon.engine.parameters import QuoteParameters
 from tests.shared import ROOT

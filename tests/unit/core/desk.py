@@ -1,6 +1,6 @@
 """A desk for tests of the core: events go in with their time, turns come out, acknowledgements are one call."""
 
-from mm_daemon.core.order_ledger import LedgerOrder
+from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.decisions import AmendOrder, CancelOrder, Command, PlaceOrder, Turn
@@ -86,13 +86,13 @@ class Desk:
         )
 
     def quote(self, side: Side) -> LedgerOrder:
-        order = self.core.market(SYMBOL).working(side)
+        order = self.core.markets[SYMBOL].working(side)
         assert order is not None, f"no {side.word} of ours"
         return order
 
     def says(self) -> str:
         """The standing decision in words."""
-        return " | ".join(decision.compact() for decision in self.core.market(SYMBOL).decisions)
+        return " | ".join(decision.compact() for decision in self.core.markets[SYMBOL].decisions)
 
 
 def commands(turn: Turn) -> list[Command]:

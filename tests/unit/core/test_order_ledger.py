@@ -2,7 +2,8 @@
 
 import pytest
 
-from mm_daemon.core.order_ledger import LedgerOrder, OrderLedger
+from mm_daemon.core.ledger_order import LedgerOrder
+from mm_daemon.core.order_ledger import OrderLedger
 from mm_daemon.domain.decisions import DropCode, Reason
 from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.orders import InFlight, Operation, Phase, RejectKind, Side

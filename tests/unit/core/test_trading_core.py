@@ -1,5 +1,6 @@
 """What the core decides: one story of events per behaviour."""
 
+import msgspec
 import pytest
 
 from mm_daemon.domain.capabilities import Capabilities
@@ -64,7 +65,7 @@ def test_a_fill_moves_the_position_and_locks_its_side():
     desk.acknowledge(desk.open_market(), 10)
     desk.wait(1000)
     desk.fill(Side.BUY, 10, 2000)
-    market = desk.core.market(SYMBOL)
+    market = desk.core.markets[SYMBOL]
     assert market.position.lots == 10
     assert market.decisions[0].reasons == (Reason.FILL_LOCKOUT,)
     assert market.decisions[0].action is Action.HOLD
@@ -132,7 +133,7 @@ def test_at_the_limit_only_the_reducing_side_quotes():
     desk.acknowledge(desk.open_market(), 10)
     desk.wait(1000)
     turn = desk.fill(Side.BUY, 10, 2000)
-    assert desk.core.market(SYMBOL).decisions[0].reasons[0] is Reason.MAX_POSITION
+    assert desk.core.markets[SYMBOL].decisions[0].reasons[0] is Reason.MAX_POSITION
     assert desk.says().startswith("bid withdraw (max_position)")
     assert all(not isinstance(command, PlaceOrder) for command in commands(turn))
     assert desk.quote(Side.SELL).remaining_lots == 10
@@ -270,7 +271,7 @@ def test_a_loss_beyond_the_limit_latches_the_kill_switch_until_an_operator_clear
     turn = desk.feed(builders.snapshot(2200, 590_000, 590_001))
     assert CancelAll in [type(command) for command in commands(turn)]
     desk.wait(2200)
-    assert desk.core.market(SYMBOL).decisions[0].reasons[0] is Reason.KILL_LATCHED
+    assert desk.core.markets[SYMBOL].decisions[0].reasons[0] is Reason.KILL_LATCHED
     turn = desk.feed(builders.snapshot(60_000, 600_000, 600_001))
     assert not [command for command in commands(turn) if isinstance(command, PlaceOrder)]
 
@@ -312,3 +313,16 @@ def test_a_quote_that_is_filled_and_refilled_many_times_is_never_too_large():
     bid = desk.quote(Side.BUY)
     assert bid.filled_lots == 120
     assert bid.remaining_lots == 10
+
+
+def test_a_quote_that_the_action_budget_cannot_move_is_pulled():
+    """With the minute's actions spent, what became too aggressive is cancelled, the rest held, and nothing refused."""
+    market = builders.market()
+    limits = msgspec.structs.replace(market.limits, actions_per_minute=2)
+    desk = Desk(builders.core_parameters(msgspec.structs.replace(market, limits=limits)))
+    desk.acknowledge(desk.open_market(lots=10), 10)
+    desk.wait(1000)
+    turn = desk.feed(builders.snapshot(2000, 599_000, 599_001, lots=10))
+    assert desk.says() == "bid withdraw (budget_pull) | ask hold (budget_hold)"
+    assert kinds(turn) == ["CancelOrder"]
+    assert not turn.refusals

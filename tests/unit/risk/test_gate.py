@@ -9,7 +9,8 @@ from mm_daemon.domain.decisions import ApprovedCommand, Intent, PlaceOrder, Refu
 from mm_daemon.domain.events import InvalidCause
 from mm_daemon.domain.instrument import SignificantFigures
 from mm_daemon.domain.orders import Purpose, Side
-from mm_daemon.risk.gate import MarketFacts, RiskGate
+from mm_daemon.risk.facts import MarketFacts
+from mm_daemon.risk.gate import RiskGate
 from mm_daemon.risk.limits import AccountLimits
 from tests.orders import (
     FRESH,
@@ -24,7 +25,6 @@ from tests.orders import (
     facts,
     instrument,
     ledger_with,
-    limits,
     place,
     send_amend,
     unknown,
@@ -297,6 +297,20 @@ def test_action_budget_slides_over_a_minute() -> None:
     assert _review(place(4), market, ledger, gate, 60 * SECOND) is RefusalCode.ACTION_BUDGET
 
 
+def test_budget_is_low_while_less_than_a_twentieth_of_it_is_left() -> None:
+    """The core stops moving quotes before the gate has to refuse them; without a budget it never does."""
+    gate, market = RiskGate(AccountLimits()), facts(actions_per_minute=2)
+    ledger = ledger_with(place(9, ticks=95, level=2))
+    instrument = market.instrument.id
+    assert not gate.budget_low(instrument, 2, 0)
+    assert _review(place(1), market, ledger, gate) is None
+    assert not gate.budget_low(instrument, 2, 0)
+    assert _review(amend(9, 94, 10), market, ledger, gate, 30 * SECOND) is None
+    assert gate.budget_low(instrument, 2, 59 * SECOND)
+    assert not gate.budget_low(instrument, None, 59 * SECOND)
+    assert not gate.budget_low(instrument, 2, 60 * SECOND)
+
+
 def test_merged_place_is_reviewed_without_counting_itself_twice() -> None:
     """The waiting place and its amend give way to one place; limits still hold."""
     gate, ledger, market = RiskGate(AccountLimits()), OrderLedger({VENUE: TOTAL}), facts(60)
@@ -310,13 +324,3 @@ def test_merged_place_is_reviewed_without_counting_itself_twice() -> None:
     refused = gate.merge(place(1, lots=30), amend(1, 98, 40), market, ledger, 0)
     assert isinstance(refused, Refusal)
     assert refused.code is RefusalCode.WORST_POSITION
-
-
-def test_new_limits_and_definition_take_effect_at_once() -> None:
-    """Bounds are derived when limits or the definition change, not when the gate was made."""
-    market = facts()
-    market.limits = limits(max_order_lots=5)
-    assert _review(place(1), market) is RefusalCode.SIZE_MAX
-    market.limits = limits()
-    market.instrument = instrument(min_lots=11)
-    assert _review(place(1), market) is RefusalCode.SIZE_MIN

@@ -245,6 +245,26 @@ def test_ended_feed_ends_the_run(tmp_path: Path) -> None:
     assert day.lines(r"stopped \(feed ended\): no open orders")
 
 
+def test_damaged_places_of_a_feed_are_named_once(tmp_path: Path) -> None:
+    """What could not be used is counted every time it grows, and each place is named the first time."""
+
+    first, second = "x.gz: line 7: broken", "x.gz: line 8: broken"
+
+    class Damaged(Around):
+        async def run(self) -> None:
+            vars(self.inner).update(problems={"recording_damage": 1}, notes=[first])
+            more = {"problems": {"recording_damage": 2}, "notes": [first, second]}
+            asyncio.get_running_loop().call_later(17.0, vars(self.inner).update, more)
+            await self.inner.run()
+
+    day = Day(tmp_path)
+    assert day.run(30.0, around=Damaged) == 0
+    assert len(day.lines("1 recording_damage")) == 1
+    assert len(day.lines("2 recording_damage")) == 1
+    assert len(day.lines(first)) == 1
+    assert len(day.lines(second)) == 1
+
+
 def test_venue_that_keeps_failing_is_given_up(tmp_path: Path) -> None:
     """Restarts are told, and when the budget is spent the run stops clean with the code for an unreachable venue."""
 

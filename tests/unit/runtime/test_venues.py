@@ -49,7 +49,7 @@ def connected(tmp_path: Path, clock: Clock, heard: list[Event], speed: float = 1
         config,
         paper=True,
         emit=heard.append,
-        now_ns=clock.now_ns,
+        clock=clock,
         state_dir=tmp_path,
         connector_named=registry.connector,
     )

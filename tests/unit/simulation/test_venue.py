@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from mm_daemon.domain.capabilities import AmendQuantity
+from mm_daemon.domain.capabilities import AmendQuantity, Capabilities
 from mm_daemon.domain.events import (
     BookInvalidated,
     BookSnapshot,
@@ -22,7 +22,8 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.domain.money import from_pair
 from mm_daemon.domain.orders import ClientOrderId, RejectKind, Side
-from mm_daemon.simulation.venue import SimulatedVenue, VenuePolicy
+from mm_daemon.simulation.policy import VenuePolicy, paper_capabilities
+from mm_daemon.simulation.venue import SimulatedVenue
 from mm_daemon.testkit.builders import MS, SYMBOL, VENUE, delta, instrument, snapshot, trade
 from tests.simulated import Hand, amend, cancel, cancel_all, place
 
@@ -412,8 +413,9 @@ def test_events_of_other_instruments_are_ignored() -> None:
 
 def test_capabilities_tell_the_policy() -> None:
     """Planner and ledger read how amends work, and that orders never leave the process."""
-    venue = SimulatedVenue(VENUE, [instrument()], VenuePolicy(decrease_keeps_place=True, entry_latency_ms=2000.0))
-    can = venue.capabilities()
+    policy = VenuePolicy(decrease_keeps_place=True, entry_latency_ms=2000.0)
+    can = paper_capabilities(policy, Capabilities(batch_max=7))
+    assert can.batch_max == 7
     assert (can.simulated, can.amend, can.amend_quantity, can.amend_new_venue_id) == (
         True,
         True,

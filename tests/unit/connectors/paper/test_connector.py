@@ -1,7 +1,7 @@
 """Paper execution around another connector's market data, on virtual time."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -27,7 +27,9 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import Instrument, Venue
 from mm_daemon.domain.orders import ClientOrderId, Side
 from mm_daemon.ports.connector import ConnectorContext
-from mm_daemon.simulation.venue import SimulatedVenue, VenuePolicy
+from mm_daemon.runtime.clock import Clock
+from mm_daemon.simulation.policy import VenuePolicy
+from mm_daemon.simulation.venue import SimulatedVenue
 from mm_daemon.testkit.builders import MS, SYMBOL, VENUE, delta, instrument, snapshot, trade
 from mm_daemon.testkit.virtual_loop import VirtualLoop, run_virtual
 from tests.approval import approved
@@ -62,7 +64,7 @@ class Tape:
         self._context.emit(VenueConnected(self._context.venue, now_ns, now_ns))
         self._context.emit(BalanceUpdate(self._context.venue, now_ns, now_ns, "USDT", (5, 0)))
         for event in TAPE:
-            await asyncio.sleep(max(0, event.ts_local_ns - self._context.now_ns()) / 1e9)
+            await asyncio.sleep(self._context.delay_s(event.ts_local_ns))
             self._context.emit(event)
 
     async def send(self, commands: Sequence[ApprovedCommand]) -> None:
@@ -85,10 +87,19 @@ class Tape:
 
 
 def _paper(
-    said: list[Event], loop: VirtualLoop, *, venue: str = VENUE, state_dir: Path | None = None
+    emit: Callable[[Event], None],
+    clock: VirtualLoop | Clock,
+    *,
+    venue: str = VENUE,
+    state_dir: Path | None = None,
 ) -> tuple[PaperConnector, Tape]:
     context = ConnectorContext(
-        venue=Venue(VENUE), symbols=("BTC-USDT",), emit=said.append, now_ns=loop.now_ns, state_dir=state_dir
+        venue=Venue(VENUE),
+        symbols=("BTC-USDT",),
+        emit=emit,
+        now_ns=clock.now_ns,
+        delay_s=clock.delay_s,
+        state_dir=state_dir,
     )
     around: list[PaperConnector] = []
 
@@ -106,7 +117,7 @@ def test_paper_orders_fill_exactly_as_in_a_backtest() -> None:
     said: list[Event] = []
 
     async def main(loop: VirtualLoop) -> int:
-        paper, _ = _paper(said, loop)
+        paper, _ = _paper(said.append, loop)
         await paper.load_instruments()
         running = asyncio.create_task(paper.run())
         await asyncio.sleep(0.010)
@@ -131,12 +142,36 @@ def test_paper_orders_fill_exactly_as_in_a_backtest() -> None:
     assert [event for event in said if isinstance(event, PublicTrade)] == [TAPE[2], TAPE[3]]
 
 
+def test_latencies_keep_their_length_at_forty_times_the_speed() -> None:
+    """On a clock that runs ahead of the loop an answer comes when its own time has come, not forty times later."""
+    late_ns: list[int] = []
+
+    async def main(loop: VirtualLoop) -> None:
+        clock = Clock(wall_ns=loop.now_ns, monotonic_ns=loop.now_ns)
+        clock.move_to(0, speed=40.0)
+
+        def emit(event: Event) -> None:
+            if isinstance(event, OrderAccepted):
+                late_ns.append(clock.now_ns() - event.ts_local_ns)
+
+        paper, _ = _paper(emit, clock)
+        await paper.load_instruments()
+        await paper.run()
+        await paper.send([approved(place(1, Side.BUY, 990, 10))])
+        await asyncio.sleep(1)
+        await paper.close()
+
+    run_virtual(main, start_ns=0)
+    assert len(late_ns) == 1
+    assert 0 <= late_ns[0] < 1000
+
+
 def test_real_account_is_neither_touched_nor_told() -> None:
     """Balances of a real account stay outside; link events pass."""
     said: list[Event] = []
 
     async def main(loop: VirtualLoop) -> int:
-        paper, tape = _paper(said, loop)
+        paper, tape = _paper(said.append, loop)
         await paper.load_instruments()
         await paper.arm_dead_man(None)
         await paper.run()
@@ -156,7 +191,7 @@ def test_commands_are_answered_after_the_feed_has_ended() -> None:
     said: list[Event] = []
 
     async def main(loop: VirtualLoop) -> None:
-        paper, _ = _paper(said, loop)
+        paper, _ = _paper(said.append, loop)
         await paper.load_instruments()
         await paper.run()
         await paper.send([approved(place(1, Side.BUY, 990, 10)), approved(place(2, Side.SELL, 1001, 10))])
@@ -178,7 +213,7 @@ def test_paper_paces_as_the_real_venue_does() -> None:
     said: list[Event] = []
 
     async def main(loop: VirtualLoop) -> Capabilities:
-        return _paper(said, loop)[0].capabilities
+        return _paper(said.append, loop)[0].capabilities
 
     can = run_virtual(main)
     assert (can.simulated, can.batch_max, can.buckets) == (True, 5, (REQUESTS,))
@@ -188,7 +223,7 @@ def test_instrument_of_another_venue_is_refused() -> None:
     """A wrong name would let orders and market data miss each other."""
 
     async def main(loop: VirtualLoop) -> None:
-        await _paper([], loop, venue="other")[0].load_instruments()
+        await _paper(lambda event: None, loop, venue="other")[0].load_instruments()
 
     with pytest.raises(ConfigError, match="does not belong to venue test"):
         run_virtual(main)
@@ -207,7 +242,7 @@ def test_paper_account_outlives_the_process(tmp_path: Path) -> None:
 
     async def main(loop: VirtualLoop) -> None:
         for first_id in (1, 2):
-            paper, _ = _paper(said, loop, state_dir=tmp_path)
+            paper, _ = _paper(said.append, loop, state_dir=tmp_path)
             await paper.load_instruments()
             seen = await paper.snapshot(0)
             assert (seen.orders, len(seen.fills)) == ((), 2 * (first_id - 1))
@@ -236,7 +271,7 @@ def test_fill_that_cannot_be_kept_is_not_told(tmp_path: Path, monkeypatch: pytes
         raise OSError(28, "No space left on device")
 
     async def main(loop: VirtualLoop) -> None:
-        paper, _ = _paper(said, loop, state_dir=tmp_path)
+        paper, _ = _paper(said.append, loop, state_dir=tmp_path)
         await paper.load_instruments()
         running = asyncio.create_task(paper.run())
         await asyncio.sleep(0.010)

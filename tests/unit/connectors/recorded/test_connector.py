@@ -2,8 +2,7 @@
 
 import asyncio
 import gzip
-import selectors
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,8 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import SignificantFigures, Venue, grid_floor, instrument_id
 from mm_daemon.domain.orders import ClientOrderId, Side
 from mm_daemon.ports.connector import Connector, ConnectorContext, RecordedFeed
+from mm_daemon.runtime.clock import Clock
+from mm_daemon.testkit.virtual_loop import VirtualLoop, run_virtual
 from tests.approval import approved
 from tests.shared import shared_file
 from tests.unit.connectors.binance.frames import depth, snapshot, top, trade
@@ -65,46 +66,19 @@ def small(tmp_path: Path) -> Path:
     )
 
 
-class VirtualTime:
-    """A clock that a loop moves on whenever nothing is ready: the loop's time is the recording's."""
-
-    def __init__(self) -> None:
-        self.elapsed_s = 0.0
-        self.speed = 1.0
-
-    def now_ns(self) -> int:
-        return START + round(self.elapsed_s * self.speed * 1e9)
-
-    def run(self, work: Coroutine[Any, Any, None]) -> None:
-        clock = self
-
-        class Selector(selectors.DefaultSelector):
-            def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-                clock.elapsed_s += timeout or 0.0
-                return super().select(0)
-
-        class Loop(asyncio.SelectorEventLoop):
-            def time(self) -> float:
-                return clock.elapsed_s
-
-        loop = Loop(Selector())
-        try:
-            loop.run_until_complete(work)
-        finally:
-            loop.close()
-
-
 def connector(
     path: Path,
     emit: Callable[[Event], None] = lambda _event: None,
-    clock: VirtualTime | None = None,
+    clock: Clock | None = None,
     **settings: Any,
 ) -> RecordedConnector:
+    clock = clock or Clock(wall_ns=lambda: START, monotonic_ns=lambda: 0)
     context = ConnectorContext(
         venue=VENUE,
         symbols=("BTCUSDT",),
         emit=emit,
-        now_ns=(clock or VirtualTime()).now_ns,
+        now_ns=clock.now_ns,
+        delay_s=clock.delay_s,
         translator=lambda name: {"binance-usdm": BinanceUsdmTranslator}[name],
     )
     given = {"translator": "binance-usdm", "instruments": {"BTCUSDT": CONTRACT}, **settings}
@@ -148,18 +122,22 @@ def test_only_the_chosen_streams_are_handed_on(tmp_path: Path, streams: tuple[st
 @pytest.mark.parametrize("speed", [1.0, 10.0])
 def test_run_plays_each_event_at_its_own_time(tmp_path: Path, speed: float) -> None:
     """On a clock that starts at the first frame and runs `speed` times as fast; ends with the file."""
-    clock, emitted, seen_ms = VirtualTime(), list[Event](), list[float]()
+    emitted, seen_ms = list[Event](), list[float]()
 
-    def emit(event: Event) -> None:
-        emitted.append(event)
-        seen_ms.append(round(clock.elapsed_s * 1000))
+    async def main(loop: VirtualLoop) -> None:
+        def emit(event: Event) -> None:
+            emitted.append(event)
+            seen_ms.append(loop.elapsed_ns / MS)
 
-    played = connector(small(tmp_path), emit, clock, speed=speed)
-    clock.speed = played.speed
-    assert played.starts_at_ns == START
-    clock.run(played.run())
+        clock = Clock(wall_ns=loop.now_ns, monotonic_ns=loop.now_ns)
+        played = connector(small(tmp_path), emit, clock, speed=speed)
+        clock.move_to(played.starts_at_ns, played.speed)
+        assert clock.now_ns() == START
+        await played.run()
+        assert emitted[1:] == list(played.events())
+
+    run_virtual(main, start_ns=0)
     assert isinstance(emitted[0], VenueConnected)
-    assert emitted[1:] == list(played.events())
     due_ms = [0, 10, 20, 20, 1000, 2500]
     assert all(0 <= seen - due / speed <= 2 for seen, due in zip(seen_ms, due_ms, strict=True))
 
@@ -175,7 +153,7 @@ def test_orders_are_refused_never_swallowed(tmp_path: Path) -> None:
         CancelOrder(BTC, ours, (Reason.SHUTDOWN,)),
         CancelAll(VENUE, (Reason.SHUTDOWN,)),
     ]
-    VirtualTime().run(recorded.send([approved(command, START) for command in commands]))
+    asyncio.run(recorded.send([approved(command, START) for command in commands]))
     assert [type(event) for event in emitted] == [OrderRejected, OrderAmendRejected, OrderCancelRejected]
     assert "paper" in emitted[0].text  # type: ignore[union-attr]
 
@@ -204,24 +182,25 @@ def test_recordings_that_run_together_come_in_local_order(tmp_path: Path, late_s
     """Also when the loop is so late that all are due at once; what ties comes in the order given, each to its own
     listener, and all end together.
     """
-    clock, emitted = VirtualTime(), list[tuple[str, Event]]()
-    first = connector(
-        write(tmp_path / "a.gz", *((at_ms, trade(at_ms)) for at_ms in (10, 20, 30, 2000))),
-        lambda event: emitted.append(("a", event)),
-        clock,
-    )
-    second = connector(
-        write(tmp_path / "b.gz", *((at_ms, trade(at_ms)) for at_ms in (5, 20, 25, 3000))),
-        lambda event: emitted.append(("b", event)),
-        clock,
-    )
-    first.play_with([second])
-    clock.elapsed_s = late_s
+    emitted: list[tuple[str, Event]] = []
 
-    async def both() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        clock = Clock(wall_ns=loop.now_ns, monotonic_ns=loop.now_ns)
+        first = connector(
+            write(tmp_path / "a.gz", *((at_ms, trade(at_ms)) for at_ms in (10, 20, 30, 2000))),
+            lambda event: emitted.append(("a", event)),
+            clock,
+        )
+        second = connector(
+            write(tmp_path / "b.gz", *((at_ms, trade(at_ms)) for at_ms in (5, 20, 25, 3000))),
+            lambda event: emitted.append(("b", event)),
+            clock,
+        )
+        first.play_with([second])
+        loop.elapsed_ns = round(late_s * 1e9)
         await asyncio.gather(second.run(), first.run())
 
-    clock.run(both())
+    run_virtual(main, start_ns=START)
     assert [name for name, event in emitted if isinstance(event, VenueConnected)] == ["a", "b"]
     assert [(name, (event.ts_local_ns - START) // MS) for name, event in emitted if isinstance(event, PublicTrade)] == [
         ("b", 5),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.recorded.reader import DAMAGE_MAX, WireLog
+from connectors.recorded.reader import _BLOCK_BYTES, DAMAGE_MAX, WireLog
 from mm_daemon.domain.errors import ConfigError
 
 START = 1_700_000_000_000_000_000
@@ -160,3 +160,37 @@ def test_zstd_is_refused_with_the_way_out(tmp_path: Path) -> None:
     """Rather than read as rubbish."""
     with pytest.raises(ConfigError, match="unpack it first"):
         log(tmp_path, b"\x28\xb5\x2f\xfd1234")
+
+
+def test_rubbish_before_the_first_good_line_has_no_time(tmp_path: Path) -> None:
+    """A clock started at its zero would wait half a century for the first good frame."""
+    recording = log(tmp_path, f"rubbish at the start\n0 {{}}\n{line(5)}")
+    assert read(recording) == [5]
+    assert [damage.line for damage in recording.damage] == [1, 2]
+    assert recording.first_ns() == START + 5
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_file_that_holds_nothing_says_so(tmp_path: Path, packed: bool) -> None:
+    """A backtest of it is not a quiet market."""
+    recording = log(tmp_path, "", packed=packed)
+    assert read(recording) == []
+    assert [str(damage) for damage in recording.damage] == ["line 1: the file holds nothing"]
+
+
+@pytest.mark.parametrize("tail", [0, 5, 21, 60])
+def test_leap_at_the_end_of_a_piece_of_the_file_is_judged_by_the_line_after_it(tmp_path: Path, tail: int) -> None:
+    """The file is read in pieces; wherever one ends, a wrong time is not believed."""
+    leap = line(1_000_000_000 * _BLOCK_BYTES)
+    before = line(0, '{"filling":"' + "x" * (_BLOCK_BYTES - tail - len(leap) - len(line(0)) - 12) + '"}')
+    recording = log(tmp_path, before + leap + line(2) + line(3))
+    assert read(recording) == [0, 0, 2, 3]
+    assert [damage.line for damage in recording.damage] == [2]
+
+
+def test_silence_in_a_recording_is_no_damage(tmp_path: Path) -> None:
+    """The next line confirms it."""
+    hour = 3_600_000_000_000
+    recording = log(tmp_path, line(0) + line(hour) + line(hour + 1))
+    assert read(recording) == [0, hour, hour + 1]
+    assert recording.damage == []

@@ -23,22 +23,29 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.orders import ClientOrderId, Side
 from mm_daemon.ports.connector import ConnectorContext, EmbeddedVenue
+from mm_daemon.runtime.clock import Clock
 from mm_daemon.testkit.builders import MS
 from mm_daemon.testkit.virtual_loop import VirtualLoop, run_virtual
 from tests.approval import approved
 from tests.simulated import place
 
 BTC = InstrumentId("sim:BTC-USDT")
+STILL = Clock(wall_ns=lambda: 0, monotonic_ns=lambda: 0)
 
 
 def _connector(
     emit: Callable[[Event], None],
-    now_ns: Callable[[], int],
+    clock: VirtualLoop | Clock = STILL,
     settings: SimSettings | None = None,
     state_dir: Path | None = None,
 ) -> SimConnector:
     context = ConnectorContext(
-        venue=Venue("sim"), symbols=("BTC-USDT", "ETH-USDT"), emit=emit, now_ns=now_ns, state_dir=state_dir
+        venue=Venue("sim"),
+        symbols=("BTC-USDT", "ETH-USDT"),
+        emit=emit,
+        now_ns=clock.now_ns,
+        delay_s=clock.delay_s,
+        state_dir=state_dir,
     )
     return SimConnector(context, settings)
 
@@ -48,7 +55,7 @@ def test_run_connects_shows_every_book_and_lives() -> None:
     said: list[Event] = []
 
     async def main(loop: VirtualLoop) -> int:
-        connector = _connector(said.append, loop.now_ns)
+        connector = _connector(said.append, loop)
         running = asyncio.create_task(connector.run())
         await asyncio.sleep(0)
         assert [type(event) for event in said] == [VenueConnected, BookSnapshot, BookSnapshot]
@@ -70,7 +77,7 @@ def test_orders_are_answered_before_during_and_after_run() -> None:
     said: list[Event] = []
 
     async def main(loop: VirtualLoop) -> None:
-        connector = _connector(said.append, loop.now_ns)
+        connector = _connector(said.append, loop)
         running = asyncio.create_task(connector.run())
         await asyncio.sleep(1)
         book = next(event for event in said if isinstance(event, BookSnapshot) and event.instrument == BTC)
@@ -98,7 +105,7 @@ def test_second_run_shows_whole_books_again() -> None:
     said: list[Event] = []
 
     async def main(loop: VirtualLoop) -> None:
-        connector = _connector(said.append, loop.now_ns)
+        connector = _connector(said.append, loop)
         for _ in range(2):
             running = asyncio.create_task(connector.run())
             await asyncio.sleep(1)
@@ -122,7 +129,7 @@ def test_failure_of_the_venue_ends_run() -> None:
             raise RuntimeError("inbox broken")
 
     async def main(loop: VirtualLoop) -> None:
-        connector = _connector(emit, loop.now_ns)
+        connector = _connector(emit, loop)
         with pytest.raises(RuntimeError, match="inbox broken"):
             await connector.run()
         with pytest.raises(RuntimeError, match="inbox broken"):
@@ -134,7 +141,7 @@ def test_failure_of_the_venue_ends_run() -> None:
 
 def test_market_can_be_driven_without_a_loop() -> None:
     """Backtests take the machine itself; its instruments are the connector's."""
-    connector = _connector(lambda event: None, lambda: 0)
+    connector = _connector(lambda event: None)
     assert isinstance(connector, EmbeddedVenue)
     assert [instrument.id for instrument in connector.instruments()] == ["sim:BTC-USDT", "sim:ETH-USDT"]
     venue = connector.virtual()
@@ -145,7 +152,7 @@ def test_market_can_be_driven_without_a_loop() -> None:
 def test_settings_of_a_symbol_nobody_trades_are_refused() -> None:
     """A misspelt symbol would otherwise be silently ignored."""
     with pytest.raises(ConfigError, match="BTC-USD belongs to no market; there are BTC-USDT, ETH-USDT"):
-        _connector(lambda event: None, lambda: 0, SimSettings(symbols={"BTC-USD": SymbolSettings()}))
+        _connector(lambda event: None, settings=SimSettings(symbols={"BTC-USD": SymbolSettings()}))
 
 
 def test_restart_meets_a_venue_that_remembers(tmp_path: Path) -> None:
@@ -160,7 +167,7 @@ def test_restart_meets_a_venue_that_remembers(tmp_path: Path) -> None:
             kept.append(any(trade.fill == event for trade in read_account(path).trades))
 
     async def live(loop: VirtualLoop, first_id: int) -> tuple[SimConnector, int]:
-        connector = _connector(emit, loop.now_ns, state_dir=tmp_path)
+        connector = _connector(emit, loop, state_dir=tmp_path)
         running = asyncio.create_task(connector.run())
         await asyncio.sleep(1)
         book = next(e for e in reversed(said) if isinstance(e, BookSnapshot) and e.instrument == BTC)
@@ -201,7 +208,7 @@ def test_each_opening_lives_another_stretch_of_the_seed(tmp_path: Path) -> None:
         said: list[Event] = []
 
         async def main(loop: VirtualLoop) -> None:
-            connector = _connector(said.append, loop.now_ns, state_dir=state_dir)
+            connector = _connector(said.append, loop, state_dir=state_dir)
             running = asyncio.create_task(connector.run())
             await asyncio.sleep(5)
             running.cancel()
