@@ -38,6 +38,7 @@ FRAME_BYTES_MAX = 4 << 20
 _NS_PER_MS = 1_000_000
 _HEAD = 512
 _REMEMBERED_TRADES = 4096
+_REMEMBERED_LEVELS = 1 << 13
 _BOOK_CHANNEL = re.compile(rb'"channel"\s*:\s*"l2Book"')
 _COIN = re.compile(rb'"coin"\s*:\s*"([^"]+)"')
 _GREETING = b"Websocket connection established."
@@ -79,6 +80,25 @@ IGNORED_CHANNELS = frozenset(
 _OUR_CHANNELS = frozenset({"bbo", "l2Book", "trades"})
 
 
+class _Levels(dict[wire.Level, tuple[int, int]]):
+    """A memo from a level's text to (ticks, lots): one lookup instead of two for what the book before had too.
+
+    Raises GridError.
+    """
+
+    def __init__(self, instrument: Instrument) -> None:
+        super().__init__()
+        self.ticks = instrument.ticks_of()
+        self.lots = DisplayedSizes(instrument)
+
+    def __missing__(self, level: wire.Level) -> tuple[int, int]:
+        known = (self.ticks[level.price], self.lots[level.size])
+        if len(self) >= _REMEMBERED_LEVELS:
+            self.clear()
+        self[level] = known
+        return known
+
+
 class _Market:
     """One instrument's grids and how far its sequence has come, in milliseconds of block time."""
 
@@ -89,6 +109,7 @@ class _Market:
         "book_restart",
         "id",
         "invalid_cause",
+        "levels",
         "lots",
         "opened_ms",
         "ticks",
@@ -97,8 +118,9 @@ class _Market:
 
     def __init__(self, instrument: Instrument) -> None:
         self.id = instrument.id
-        self.ticks = instrument.ticks_of()
-        self.lots = DisplayedSizes(instrument)
+        self.levels = _Levels(instrument)
+        self.ticks = self.levels.ticks
+        self.lots = self.levels.lots
         self.book_ms = -1
         self.book_restart = Restart()
         self.best_ms = -1
@@ -155,15 +177,14 @@ class HyperliquidTranslator:
             if not market.book_restart.noticed(market.book_ms):
                 return self._count("out_of_order")
             restarted = self._start_again(market, ts_local_ns)
-        ticks, lots = market.ticks, market.lots
-        bid_levels, ask_levels = data.levels
+        known = market.levels.__getitem__
         try:
-            bids = tuple([(ticks[level.price], lots[level.size]) for level in bid_levels])
-            asks = tuple([(ticks[level.price], lots[level.size]) for level in ask_levels])
+            bids = tuple(map(known, data.levels[0]))
+            asks = tuple(map(known, data.levels[1]))
         except GridError as error:
             self._count("bad_number")
             return self._lose(market, InvalidCause.MALFORMED, str(error), ts_local_ns)
-        if bids and asks and max(bids)[0] >= min(asks)[0]:
+        if bids and asks and bids[0][0] >= asks[0][0]:  # best first; any other order shows in the book itself
             self._count("crossed")
             return self._lose(market, InvalidCause.CROSSED, "crossed book", ts_local_ns)
         market.book_ms = time_ms
@@ -183,8 +204,8 @@ class HyperliquidTranslator:
             return self._count("duplicate" if time_ms == market.best_ms else "out_of_order")
         bid, ask = data.bbo
         try:
-            bid_ticks, bid_lots = (NO_BID, 0) if bid is None else (market.ticks[bid.price], market.lots[bid.size])
-            ask_ticks, ask_lots = (NO_ASK, 0) if ask is None else (market.ticks[ask.price], market.lots[ask.size])
+            bid_ticks, bid_lots = (NO_BID, 0) if bid is None else market.levels[bid]
+            ask_ticks, ask_lots = (NO_ASK, 0) if ask is None else market.levels[ask]
         except GridError:
             return self._count("bad_number")
         if bid_ticks >= ask_ticks:

@@ -14,8 +14,8 @@ Id = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Millis = Annotated[int, Meta(ge=0, le=9_000_000_000_000)]
 
 
-class Level(msgspec.Struct, gc=False):
-    """One price and all that rests there."""
+class Level(msgspec.Struct, frozen=True, gc=False):
+    """One price and all that rests there; hashable, because most levels of a book are those of the book before."""
 
     price: str = field(name="px")
     size: str = field(name="sz")

@@ -5,7 +5,7 @@ never sees a command; what it says about a real account is not passed on, becaus
 is kept in a file where there is a `state_dir`: orders die with the process, positions, cash and history do not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import msgspec
@@ -98,6 +98,10 @@ class PaperConnector:
     async def cancel_all(self) -> None:
         self._venue.cancel_all(self._context.now_ns())
         self._pump.arm()
+
+    def fronts(self) -> Mapping[ClientOrderId, float]:
+        """Lots of others before each resting order of ours, for reports."""
+        return self._venue.fronts()
 
     async def close(self) -> None:
         self._pump.stop()

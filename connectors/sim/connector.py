@@ -5,7 +5,7 @@ cash and history do not: with a `state_dir` they are kept in a file, and so are 
 it was. Without one, as in backtests, every start is the first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -121,6 +121,10 @@ class SimConnector:
     async def cancel_all(self) -> None:
         self._market.cancel_all(self._context.now_ns())
         self._pump.arm()
+
+    def fronts(self) -> Mapping[ClientOrderId, float]:
+        """Lots of others before each resting order of ours, for reports."""
+        return self._market.fronts()
 
     async def close(self) -> None:
         self._pump.stop()

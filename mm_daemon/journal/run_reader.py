@@ -122,7 +122,7 @@ class RunReader:
                 yield from held
                 held.clear()
             stream.advance()
-        self.fault = self._judged(streams, expected, torn=torn, halved=bool(held))
+        self.fault = self._judged(streams, expected, torn=torn, half=held[-1].file if held else None)
 
     def close(self) -> None:
         """Nothing is held open between frames; here so that both kinds of journal are used alike."""
@@ -133,8 +133,8 @@ class RunReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _judged(self, streams: "list[_Stream]", expected: int, *, torn: bool, halved: bool) -> Fault | None:
-        """What ended the good part. The rest of the run is read for damage."""
+    def _judged(self, streams: "list[_Stream]", expected: int, *, torn: bool, half: str | None) -> Fault | None:
+        """What ended the good part; `half` is the file of a half turn's last frame. The rest is read for damage."""
         left = [stream for stream in streams if stream.head is not None]
         next_seqs = [stream.head.seq for stream in left if stream.head is not None]
         counts = [stream.drain() for stream in left]
@@ -142,9 +142,10 @@ class RunReader:
             if family.fault is not None and family.fault.kind is FaultKind.DAMAGED:
                 return family.fault
         faults = [family.fault for family in self._families if family.fault is not None]
-        if not torn and not halved:
+        if not torn and half is None:
             return faults[0] if faults else None
-        ended = [stream.family for stream in streams if stream not in left] or [self._families[-1]]
+        ended = [stream.family for stream in streams if stream not in left and stream.family.end[0] != half]
+        ended = ended or [self._families[-1]]
         file, offset = ended[0].end
         if torn and (len(left) > 1 or min(next_seqs) < expected or left[0].span_ns > _LONGEST_TEAR_NS):
             what = f"record {expected} is in no segment, the next one is {min(next_seqs)}"

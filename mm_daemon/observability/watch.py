@@ -153,11 +153,13 @@ class _Columns:
     """Widths that all markets share, so that their figures stand below each other."""
 
     def __init__(self, markets: Iterable[MarketStatus]) -> None:
+        markets = tuple(markets)
         sides = [side for market in markets for side in (market.bid, market.ask)]
-        self.price = max([5, *(len(side.price or "") for side in sides)])
-        self.size = max([4, *(len(side.size or "") for side in sides)])
-        self.queue = max([5, *(len(side.queue or "") for side in sides)])
-        self.mid = max([4, *(len(f"{side.mid_bps:.2f}") for side in sides if side.mid_bps is not None)])
+        bests = [best for market in markets for best in (market.book.bid, market.book.ask)]
+        self.price = max([5, *(len(text or "") for text in (*bests, *(side.price for side in sides)))])
+        self.size = max([4, *(len(market.max_position) for market in markets)])
+        self.queue = max([7, *(len(side.queue or "") for side in sides)])
+        self.mid = max([5, *(len(f"{side.mid_bps:.2f}") for side in sides if side.mid_bps is not None)])
 
 
 def _blocks(status: Status, width: int) -> list[list[Text]]:

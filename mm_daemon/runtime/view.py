@@ -5,6 +5,7 @@ that cannot be had (a port that is taken) is named in the log while trading goes
 """
 
 import asyncio
+import errno
 import hashlib
 import importlib
 import os
@@ -140,10 +141,8 @@ class OperatorsView:
         try:
             await http.serve(host, port, metrics=self.metrics, unready=self._unready, serving=self._serving)
         except OSError as error:
-            text = (
-                f"no metrics in this run: {host}:{port} cannot be listened at ({error.strerror or error}); "
-                "name another with http.port"
-            )
+            cause = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be had ({error.strerror or error})"
+            text = f"no metrics in this run: {host}:{port} {cause}; name another with http.port"
             self._log.warning("http", text=text)
         finally:
             self._http = None

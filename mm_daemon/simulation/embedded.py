@@ -214,6 +214,13 @@ class EmbeddedMarket:
         self._waiting.clear()
         self._outgoing.clear()
 
+    def fronts(self) -> dict[ClientOrderId, float]:
+        """Lots of others before each resting order of ours, for reports."""
+        return {
+            order.client_id: float(self._by_id[order.instrument].book.ahead_of(order.client_id))
+            for order in self._account.orders.values()
+        }
+
     def show_books(self, now_ns: int) -> None:
         """Show every book in full again: a new link knows nothing. Before the opening there is nothing to do."""
         if not self._open:

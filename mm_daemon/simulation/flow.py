@@ -59,7 +59,7 @@ class FlowSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     pull_chance: Annotated[
         float, Meta(ge=0, le=1, description="chance that makers step back from a price before they are run over")
     ] = 0.5
-    trades_per_second: Annotated[float, Meta(ge=0, le=1000, description="takers per second on average")] = 4.0
+    trades_per_second: Annotated[float, Meta(ge=0, le=1000, description="takers per second on average")] = 5.0
     trade_clustering: Annotated[
         float, Meta(ge=0, le=0.95, description="takers that each taker brings after it, on average: 0 = no bursts")
     ] = 0.7

@@ -2,18 +2,24 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
 
 from mm_daemon.backtest.replay import verify
 from mm_daemon.backtest.runner import RecordedMarket, run_backtest
+from mm_daemon.core.parameters import CoreParameters
+from mm_daemon.core.trading_core import TradingCore
+from mm_daemon.domain.checkpoint import Checkpoint
 from mm_daemon.domain.codec import Decided, Record
 from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, DecisionsChanged, PlaceOrder
 from mm_daemon.domain.errors import JournalError
-from mm_daemon.domain.events import BookDelta, DeadlineReached, RunStarted
-from mm_daemon.journal.format import FaultKind
+from mm_daemon.domain.events import BookDelta, DeadlineReached, Event, RunStarted
+from mm_daemon.journal.format import Family, FaultKind
 from mm_daemon.journal.log import JournalReader, JournalWriter
+from mm_daemon.journal.run_writer import RunWriter
+from mm_daemon.journal.segments import compress, segments_of
 from mm_daemon.testkit.builders import VENUE, core_parameters
 from tests.unit.backtest.doubles import ListFeed, ObedientVenue, tape
 
@@ -184,3 +190,118 @@ def test_no_file_is_a_journal_error(tmp_path: Path) -> None:
     """A path that leads nowhere is said plainly."""
     with pytest.raises(JournalError, match="cannot be read"):
         verify(tmp_path / "absent")
+
+
+def as_run(journal: Path, *, segment_bytes: int = 1 << 30) -> Path:
+    """The same records as a run's folder: two families, in segments."""
+    folder = journal.with_name("run")
+    writer = RunWriter(folder, segment_bytes=segment_bytes)
+    with JournalReader(journal) as reader:
+        for frame in reader:
+            writer.append(frame.records)
+            writer.flush()
+    writer.close()
+    return folder
+
+
+def test_a_runs_folder_is_compared_like_one_file(journal: Path) -> None:
+    """Over rotated and compressed segments of both families the same answers are met again."""
+    folder = as_run(journal, segment_bytes=2000)
+    segments = segments_of(folder)
+    assert len(segments) > 6
+    for segment in segments[::2]:
+        compress(segment.path)
+    report, single = verify(folder), verify(journal)
+    assert report.ok, report.to_text()
+    assert report.compared == single.compared
+    assert (report.records, report.ended) == (single.records, single.ended)
+    assert report.good_bytes == report.size_bytes
+
+
+def test_a_half_written_turn_is_a_torn_tail(journal: Path) -> None:
+    """Wherever the trade family was cut by a sudden death, the turns before are compared and the verdict is ok."""
+    folder = as_run(journal)
+    trade = segments_of(folder, Family.TRADE)[0].path
+    whole = trade.read_bytes()
+    for size in range(len(whole) // 2, len(whole), len(whole) // 23):
+        trade.write_bytes(whole[:size])
+        report = verify(folder)
+        assert report.ok, report.to_text()
+        assert report.fault is not None
+        assert trade.name in report.to_text()
+        assert report.compared.commands > 3
+
+
+def test_a_flipped_byte_names_the_segment(journal: Path) -> None:
+    """In either family, packed or plain."""
+    folder = as_run(journal, segment_bytes=2000)
+    compress(segments_of(folder)[1].path)
+    for segment in segments_of(folder):
+        data = bytearray(segment.path.read_bytes())
+        data[len(data) // 2] ^= 0x04
+        whole = segment.path.read_bytes()
+        segment.path.write_bytes(data)
+        report = verify(folder)
+        assert not report.ok
+        assert report.fault is not None
+        assert (report.fault.kind, report.fault.file) == (FaultKind.DAMAGED, segment.path.name)
+        assert f"{segment.path.name}: damaged at byte" in report.to_text()
+        segment.path.write_bytes(whole)
+
+
+def test_a_difference_names_the_segment(journal: Path) -> None:
+    """Where journal and replay part, the file is told with the number."""
+    folder = as_run(rewritten(journal, lambda record: [] if isinstance(record, DecisionsChanged) else [record]))
+    report = verify(folder)
+    assert report.difference is not None
+    assert report.difference.file == "trade-000001.mmj"
+    assert "of trade-000001.mmj" in report.to_text()
+
+
+def test_what_cannot_be_compared_is_said(journal: Path) -> None:
+    """Where market data were deleted, or one segment is named, bytes are checked and the rest is not claimed."""
+    folder = as_run(journal, segment_bytes=2000)
+    one = segments_of(folder, Family.TRADE)[0].path
+    assert "name the run's folder" in verify(one).to_text()
+    market = segments_of(folder, Family.MARKET)
+    market[0].path.unlink()
+    report = verify(folder)
+    assert report.ok
+    assert report.compared.decisions == 0
+    assert "NOT COMPARED: segments before record" in report.to_text()
+    data = bytearray(market[-1].path.read_bytes())
+    data[-1] ^= 1
+    market[-1].path.write_bytes(data)
+    assert not verify(folder).ok
+    for segment in market[1:]:
+        segment.path.unlink()
+    report = verify(folder)
+    assert report.ok
+    assert "market segments were deleted" in report.to_text()
+
+
+def test_checkpoints_are_compared(journal: Path) -> None:
+    """What a core would remember is what was written down, to the last field."""
+    with JournalReader(journal) as reader:
+        records = [record for frame in reader for record in frame.records]
+    started = records[0]
+    assert isinstance(started, RunStarted)
+    core = TradingCore(CoreParameters.from_json(started.parameters))
+    for record in records:
+        if isinstance(record, Decided):
+            core.decide(record.now_ns)
+        elif isinstance(record, get_args(Event)):
+            core.apply(record)
+    checkpoint = core.checkpoint()
+
+    def with_end(last: Checkpoint) -> Callable[[Record], Iterable[Record]]:
+        return lambda record: [record, last] if record is not started and record == records[-1] else [record]
+
+    report = verify(rewritten(journal, with_end(checkpoint)))
+    assert report.ok, report.to_text()
+    assert report.compared.checkpoints >= 1
+    other = msgspec.structs.replace(checkpoint, next_client_id=checkpoint.next_client_id + 1)
+    journal.with_name("rewritten").unlink()
+    report = verify(rewritten(journal, with_end(other)))
+    assert report.difference is not None
+    assert "Checkpoint differs" in report.difference.what

@@ -197,6 +197,13 @@ def test_live_needs_a_limit_on_loss() -> None:
     assert problems(GOOD + "mode: live\nrisk: {max_loss: 100}\n") == []
 
 
+def test_market_data_are_not_kept_longer_than_the_orders() -> None:
+    """Without the orders they led to they are of no use."""
+    (problem,) = problems(GOOD + "journal: {trade_keep_days: 0.5, market_keep_hours: 24}\n")
+    assert problem.startswith("c.yaml:6:1: journal.market_keep_hours: market_keep_hours 24 must not be more than")
+    assert read(GOOD + "journal: {segment_mb: 8}\n").journal.segment_mb == 8
+
+
 def test_variables_are_expanded_in_text_and_paths() -> None:
     """`${NAME}` must be set, `${NAME:-default}` need not be, `$$` is a dollar sign."""
     text = GOOD.replace("fake}", "fake, path: '${DATA:-../shared}/x$$.gz'}")

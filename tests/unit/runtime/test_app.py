@@ -31,6 +31,7 @@ TEXT = """
 version: 1
 state_dir: {state_dir}
 log: {{format: console}}
+http: {{port: null}}
 runtime: {{summary_interval_s: 5, stop_timeout_s: 4}}
 venues:
   sim: {{connector: sim}}

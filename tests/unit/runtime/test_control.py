@@ -1,0 +1,118 @@
+"""The control socket on the real loop: who may speak, what is understood, what is answered."""
+
+import asyncio
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mm_daemon.core.trading_core import TradingCore
+from mm_daemon.domain.errors import UsageError
+from mm_daemon.domain.events import Event, OperatorAction, OperatorRequest
+from mm_daemon.domain.instrument import InstrumentId
+from mm_daemon.observability.status import Status, Surroundings, status_of
+from mm_daemon.observability.summary import Tally
+from mm_daemon.runtime.control import SOCKET_NAME, ControlClient, ControlSocket, find_instrument
+from mm_daemon.testkit import builders as b
+
+MARKETS = (InstrumentId("a:BTC-USDT"), InstrumentId("b:BTC-USDT"), InstrumentId("a:ETH-USDT"))
+
+
+class Served:
+    """A control socket over a core that takes whatever it is sent, one turn later."""
+
+    def __init__(self, folder: Path, *, deaf: bool = False) -> None:
+        self.core = TradingCore(b.core_parameters())
+        self.taken: list[Event] = []
+        self._deaf = deaf
+        self.control = ControlSocket(
+            folder, instruments=tuple(self.core.markets), status=self._status, emit=self._emit, now_ns=lambda: 5
+        )
+
+    def _status(self) -> Status:
+        around = Surroundings(version="1", mode="paper", pid=1, config="c", journal="j", started_ns=0)
+        return status_of(self.core, {instrument: Tally() for instrument in self.core.markets}, around, 5)
+
+    def _emit(self, event: Event) -> None:
+        self.taken.append(event)
+        if not self._deaf:
+            asyncio.get_running_loop().call_soon(self.control.observe, [event])
+
+
+async def with_client(served: Served, folder: Path, use: Callable[[ControlClient], None]) -> None:
+    """Serve, and let `use` talk to it from a thread."""
+
+    def talk() -> None:
+        with ControlClient(folder) as client:
+            use(client)
+
+    serving = asyncio.create_task(served.control.run())
+    try:
+        await served.control.listening.wait()
+        await asyncio.to_thread(talk)
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+async def test_status_pause_and_kill_are_answered_when_taken(tmp_path: Path) -> None:
+    """One connection asks and tells; each request carries the uid of who asked; the socket is its owner's alone."""
+    served = Served(tmp_path)
+    mode = []
+
+    def use(client: ControlClient) -> None:
+        mode.append(stat.S_IMODE((tmp_path / SOCKET_NAME).stat().st_mode))
+        assert client.status().markets[0].symbol == "BTC-USDT"
+        assert client.ask("pause", "BTC-USDT").text == "test:BTC-USDT paused"
+        assert client.ask("resume").text == "resumed"
+        assert client.ask("kill").ok
+        assert client.ask("clear_kill").ok
+
+    await with_client(served, tmp_path, use)
+    requests = [event for event in served.taken if isinstance(event, OperatorRequest)]
+    assert [(request.action, request.instrument) for request in requests] == [
+        (OperatorAction.PAUSE, b.SYMBOL),
+        (OperatorAction.RESUME, None),
+        (OperatorAction.KILL, None),
+        (OperatorAction.CLEAR_KILL, None),
+    ]
+    assert all(request.who.startswith("uid ") for request in requests)
+    assert mode == [0o600]
+    assert not (tmp_path / SOCKET_NAME).exists()
+
+
+async def test_what_is_not_understood_is_said_and_changes_nothing(tmp_path: Path) -> None:
+    """Unknown verbs, unknown markets, a market for the kill switch, and lines without end."""
+    served = Served(tmp_path)
+
+    def use(client: ControlClient) -> None:
+        assert "no market 'DOGE'" in client.ask("pause", "DOGE").text
+        assert "for all markets" in client.ask("kill", "BTC-USDT").text
+        assert not client.ask("sell everything").ok  # type: ignore[arg-type]
+        assert "one line" in client.ask("pause", "x" * 10_000).text
+
+    await with_client(served, tmp_path, use)
+    assert served.taken == []
+
+
+async def test_deep_state_dir_has_a_socket_too(tmp_path: Path) -> None:
+    """The kernel's limit on socket names is not a limit on folders; a socket left by a sudden death is replaced."""
+    folder = tmp_path / ("deep" * 20) / ("deeper" * 10)
+    folder.mkdir(parents=True)
+    (folder / SOCKET_NAME).touch()
+    await with_client(Served(folder), folder, lambda client: None)
+
+
+def test_nobody_there_is_said_with_a_hint(tmp_path: Path) -> None:
+    """Without a daemon the verbs say where they looked."""
+    with pytest.raises(UsageError, match="no daemon answers in"):
+        ControlClient(tmp_path)
+
+
+def test_market_is_found_with_or_without_its_venue() -> None:
+    """A symbol on two venues needs its venue."""
+    assert find_instrument("ETH-USDT", MARKETS) == "a:ETH-USDT"
+    assert find_instrument("b:BTC-USDT", MARKETS) == "b:BTC-USDT"
+    with pytest.raises(UsageError, match="several venues"):
+        find_instrument("BTC-USDT", MARKETS)
