@@ -266,6 +266,10 @@ class DecisionsChanged(msgspec.Struct, frozen=True, array_like=True, gc=False, t
     decisions: tuple[Decision, ...]
     inputs: DecisionInputs
 
+    def compact(self) -> str:
+        """For people: `bid quote (new_quote) | ask hold (fill_lockout)`."""
+        return " | ".join(decision.compact() for decision in self.decisions)
+
 
 class Turn(msgspec.Struct, frozen=True, array_like=True):
     """The core's answer to one `decide`: what it decided anew, what was refused or dropped, which positions were

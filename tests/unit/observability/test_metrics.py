@@ -154,7 +154,7 @@ def test_a_fill_told_twice_is_one_fill_and_one_duplicate(tmp_path: Path) -> None
     assert counted.value("mm_volume_quote_total", side="bid", **COUNTED) == pytest.approx(0.004 * 59988.0)
     assert counted.value("mm_position_base", **COUNTED) == 0.004
     parts = [counted.value("mm_pnl_quote", part=part, **COUNTED) for part in ("spread", "inventory", "fees", "funding")]
-    assert sum(parts) == pytest.approx(float(counted.core.market(BTC).position.total_atto) / 1e18)
+    assert sum(parts) == pytest.approx(float(counted.core.markets[BTC].position.total_atto) / 1e18)
 
 
 def test_lockouts_have_a_state_and_a_time(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_answers_are_timed_from_release(tmp_path: Path) -> None:
 def test_quotes_and_uptime_follow_the_working_orders(tmp_path: Path) -> None:
     """Prices of the working quotes, and the time they have been out, read at any instant."""
     counted = Counted(tmp_path).quoting()
-    order = counted.core.market(BTC).working(Side.BUY)
+    order = counted.core.markets[BTC].working(Side.BUY)
     assert order is not None
     assert counted.value("mm_quote_price", side="bid", **COUNTED) == pytest.approx(order.ticks * 0.1)
     counted.now_ns = 1_002 * b.MS

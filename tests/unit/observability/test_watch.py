@@ -56,7 +56,7 @@ def lines(now: Status, width: int, height: int) -> list[str]:
 def test_status_says_where_our_quotes_stand() -> None:
     """Distances are positive away from the market; the queue is in base units; reasons have words."""
     core = quoting_core()
-    bid = core.market(BTC).working(Side.BUY)
+    bid = core.markets[BTC].working(Side.BUY)
     assert bid is not None
     market = status(core, fronts={Venue("test"): {bid.client_id: 1500.0}}).markets[0]
     assert market.bid.price == f"{bid.ticks / 10:.1f}"

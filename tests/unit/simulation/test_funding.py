@@ -65,7 +65,7 @@ def test_payment_reaches_the_profit_and_loss() -> None:
     for event in hand.said:
         core.apply(event)
     (paid,) = hand.of(FundingPaid)
-    assert core.market(SYMBOL).position.funding_atto == from_pair(paid.amount) != 0
+    assert core.markets[SYMBOL].position.funding_atto == from_pair(paid.amount) != 0
 
 
 def test_no_position_no_payment() -> None:
