@@ -64,7 +64,9 @@ def left_by(records: Iterable[Record]) -> tuple[Checkpoint, int, bool] | None:
     parameters: str | None = None
     base: Checkpoint | None = None
     tail: list[Record] = []
+    ended = False
     for record in records:
+        ended = ended or isinstance(record, RunEnded)
         if isinstance(record, RunStarted):
             parameters, base, tail = record.parameters, record.resumed, [record]
         elif isinstance(record, Checkpoint):
@@ -76,5 +78,4 @@ def left_by(records: Iterable[Record]) -> tuple[Checkpoint, int, bool] | None:
     core = TradingCore(CoreParameters.from_json(parameters), base)
     for record in tail:
         core.relive(record)
-    ended = any(isinstance(record, RunEnded) for record in tail)
     return core.checkpoint(), len(tail), ended
