@@ -204,7 +204,7 @@ class Daemon:
             carry=self._gateway.carry,
             observe=self._after_turn,
         )
-        self._view = OperatorsView(
+        self.view = OperatorsView(
             self._config,
             self._core,
             self._loop,
@@ -289,7 +289,7 @@ class Daemon:
         supervisor.add("summary", Kind.RESTARTABLE, self._summarise)
         supervisor.add("reconcile", Kind.RESTARTABLE, self._reconcile)
         supervisor.add("lateness", Kind.RESTARTABLE, self._watch_lateness)
-        for name, start in self._view.children():
+        for name, start in self.view.children():
             supervisor.add(name, Kind.RESTARTABLE, start)
         supervisor.add("stop", Kind.FINITE, self._stop_when_asked)
         if self._duration_s is not None:
@@ -364,12 +364,12 @@ class Daemon:
         self._narrator.observe(turn, urgent)
         if turn.reconciled:
             self._tell_reconciled(turn)
-        self._view.observe(turn, urgent)
+        self.view.observe(turn, urgent)
 
     # What the parts report
 
     def _child_restarts(self, name: str, error: Exception, pause_s: float) -> None:
-        self._view.restarted(name)
+        self.view.restarted(name)
         text = f"{name} failed and starts again in {pause_s:.1f} s: {type(error).__name__}: {error}"
         self.log.warning("restart", task=name, pause_s=round(pause_s, 3), text=text, error=_trace(error))
 
