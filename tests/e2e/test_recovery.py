@@ -113,7 +113,9 @@ class Desk:
         self.state_dir = state_dir
         self.symbols = symbols
         self._account = account_path(state_dir, Venue(venue))
+        self._runs: list[Path] = []
         self.compared = 0
+        """Lives that began with the venue's figures, to the last unit."""
         self.recovered_fills = 0
         self.quoted_after_s: list[float] = []
 
@@ -158,6 +160,10 @@ class Desk:
 
     def check(self, truth: AccountHistory | None) -> bool:
         """The run that has just ended knew what the venue knew, as soon as it had asked. False: it died before."""
+        runs = runs_in(self.state_dir / "journal")
+        if runs == self._runs:
+            return False
+        self._runs = runs
         records = self._records()
         came_of_it = [record for record in first_answer(records) if isinstance(record, Reconciled)]
         if truth is None or not came_of_it:
