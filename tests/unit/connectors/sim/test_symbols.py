@@ -63,13 +63,11 @@ def test_funding_is_what_was_written() -> None:
 
 
 def test_example_shows_every_key_with_its_default() -> None:
-    """The example of a harder market names each key of a symbol, in bounds, and its comment ends with the default."""
+    """The example of a harder market names each key of a symbol, and its comment ends with the default."""
     text = (ROOT / "deploy" / "examples" / "embedded-dangerous.yaml").read_text("utf-8")
     shown = yaml.safe_load(text)["venues"]["sim"]["symbols"]["BTC-USDT"]
     assert shown.keys() == set(SymbolSettings.__struct_fields__)
-    settings = msgspec.convert(shown, SymbolSettings, strict=False)
     for field in msgspec.structs.fields(SymbolSettings):
         if isinstance(field.default, int | float):
             line = next(line for line in text.splitlines() if line.lstrip().startswith(f"{field.name}:"))
             assert float(line.rpartition("; ")[2]) == field.default
-    assert build_symbol(SIM, "BTC-USDT", settings).start_price == Decimal(60000)
