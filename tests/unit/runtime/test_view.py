@@ -100,7 +100,7 @@ def test_status_metrics_and_journal_say_the_same(tmp_path: Path) -> None:
         daemon = Daemon(config, paper=True, duration_s=60.0, clock=clock, log_to=io.StringIO())
         code = await daemon.run()
         status = msgspec.json.decode(msgspec.json.encode(daemon.view.status()), type=Status)
-        seen.append((status, daemon.view.metrics.expose()[0].decode()))
+        seen.append((status, daemon.view.metrics.take().text()[0].decode()))
         return code
 
     assert run_virtual(main) == 0
@@ -174,7 +174,7 @@ async def test_http_serves_metrics_health_and_readiness(tmp_path: Path) -> None:
 
     code, content_type, body = await asyncio.to_thread(fetch, "/metrics")
     assert (code, content_type.partition(";")[0]) == (200, "text/plain")
-    assert 'mm_quoting{venue="sim",symbol="BTC-USDT"}' in body
+    assert 'mm_quoting{symbol="BTC-USDT",venue="sim"}' in body
     assert (await asyncio.to_thread(fetch, "/healthz"))[0] == 200
     code, _, body = await asyncio.to_thread(fetch, "/readyz")
     assert (code, body) == (200, '{"ready": true, "reasons": []}')
