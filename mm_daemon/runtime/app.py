@@ -46,6 +46,7 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.rng import Rng
 from mm_daemon.journal import client_ids
+from mm_daemon.journal.format import FaultKind
 from mm_daemon.journal.keeping import Keeper, Kept, Retention
 from mm_daemon.journal.recovery import Recovered, recover
 from mm_daemon.journal.run_writer import RunWriter
@@ -256,7 +257,9 @@ class Daemon:
         )
         self.log.info("continuing", run=left.run.name, ended=left.ended, unknown_orders=unknown, text=text)
         for fault in left.cut:
-            self.log.warning("journal_cut", text=f"what {left.run.name} left half written was cut: {fault}")
+            torn = fault.kind is FaultKind.TORN
+            done = "left half written was cut" if torn else "wrote of the market is left as it is"
+            self.log.warning("journal_cut", text=f"what {left.run.name} {done}: {fault}")
 
     # Living
 
