@@ -158,6 +158,11 @@ class Desk:
         assert not history.open
         assert_equal(positions(self._records(), to_the_end=True), history)
 
+    @property
+    def payments(self) -> int:
+        """Funding payments the venue has made so far."""
+        return len(read_account(self._account).payments)
+
     def check(self, truth: AccountHistory | None) -> bool:
         """The run that has just ended knew what the venue knew, as soon as it had asked. False: it died before."""
         runs = runs_in(self.state_dir / "journal")
@@ -242,6 +247,7 @@ def substituted(text: str, **values: object) -> str:
 @pytest.fixture
 def embedded(tmp_path: Path) -> Desk:
     """The configuration of `make run`, with a slow answer so that much is between the venue and us when we die."""
+    busy = "trades_per_second: 20, funding_period_s: 10"
     text = substituted(
         (ROOT / "config.yaml").read_text("utf-8"),
         state_dir=tmp_path / "state",
@@ -251,7 +257,7 @@ def embedded(tmp_path: Path) -> Desk:
         fees_in_model="false",
         k=5,
         port=0,
-        symbols="{BTC-USDT: {trades_per_second: 20}, ETH-USDT: {trades_per_second: 20}}",
+        symbols=f"{{BTC-USDT: {{{busy}}}, ETH-USDT: {{{busy}}}}}",
     )
     config = tmp_path / "config.yaml"
     config.write_text(text, "utf-8")
@@ -316,6 +322,7 @@ def test_embedded_market_is_survived_a_hundred_times(embedded: Desk) -> None:
     embedded.live_and_stop()
     assert embedded.compared >= 60
     assert embedded.recovered_fills >= 10
+    assert embedded.payments > 0
     assert max(embedded.quoted_after_s) < QUOTE_WITHIN_S
 
 
