@@ -58,6 +58,8 @@ class Notes:
         """When somebody took, counted once however many orders were hit."""
         self.spreads_bps: list[float] = []
         self.fills: list[OrderFilled] = []
+        self.fill_mids: list[float] = []
+        """What the mid was known to be when each of them was made."""
         self.opened_ns = 0
 
     def hear(self, event: Event) -> None:
@@ -74,6 +76,7 @@ class Notes:
                 self.takers_ns.append(event.ts_venue_ns)
         elif isinstance(event, OrderFilled):
             self.fills.append(event)
+            self.fill_mids.append(self.book.half_ticks / 2)
 
     def _seconds(self, now_ns: int) -> None:
         while self.opened_ns + (len(self.mids) + 1) * _NS_PER_S < now_ns:
@@ -99,10 +102,8 @@ class Notes:
     def adverse(self, horizon_s: int) -> list[float]:
         """How far the mid has gone against each fill after `horizon_s`, as a fraction of the price (MODELS 7.6)."""
         return [
-            fill.side
-            * (self.mid_at(fill.ts_venue_ns) - self.mid_at(fill.ts_venue_ns + horizon_s * _NS_PER_S))
-            / fill.ticks
-            for fill in self.fills
+            fill.side * (mid - self.mid_at(fill.ts_venue_ns + horizon_s * _NS_PER_S)) / fill.ticks
+            for fill, mid in zip(self.fills, self.fill_mids, strict=True)
         ]
 
 

@@ -18,7 +18,7 @@ from mm_daemon.domain.errors import JournalError
 from mm_daemon.domain.instrument import Venue
 
 _VERSION = 1
-_REWRITE_BYTES = 16 << 20
+_REWRITE_BYTES = 4 << 20
 """Growth after which a running daemon writes its file anew."""
 
 

@@ -146,10 +146,17 @@ class LedgerOrder:
         order.exposure = 0
         return order
 
-    def state(self, final_ns: int | None) -> OrderState:
-        """As a next life may take it up: a queued amend or cancel never left, a sent one is unknown."""
+    def state(self, final_ns: int | None, now_ns: int) -> OrderState:
+        """As a next life may take it up: a queued amend or cancel never left, a sent one is unknown. An order that
+        only its queued amend kept alive has ended at `now_ns`.
+        """
         amending = self.amend is not InFlight.NONE and self.amend is not InFlight.QUEUED
         cancelling = self.cancel is not InFlight.NONE and self.cancel is not InFlight.QUEUED
+        phase: Phase = Phase.UNKNOWN if self.phase is Phase.SENT else self.phase
+        if final_ns is None and not self.exposure_with(self.pend_lots if amending else 0):
+            full = self.current_alive and self.filled_lots >= self.lots
+            phase = Phase.FILLED if full else self.final_word
+            cancelling, final_ns = False, now_ns
         return OrderState(
             self.client_id,
             self.instrument,
@@ -163,7 +170,7 @@ class LedgerOrder:
             self.filled_lots,
             self.cum_lots,
             self.current_alive,
-            Phase.UNKNOWN if self.phase is Phase.SENT else self.phase,
+            phase,
             self.final_word,
             InFlight.UNKNOWN if amending else InFlight.NONE,
             InFlight.UNKNOWN if cancelling else InFlight.NONE,

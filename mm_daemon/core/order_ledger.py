@@ -177,7 +177,7 @@ class OrderLedger:
             if final_ns is not None and final_ns <= now_ns - CHECKPOINT_FINAL_NS:
                 forgotten_id = max(forgotten_id, client_id)
             elif order.phase is not Phase.QUEUED:
-                orders.append(order.state(final_ns))
+                orders.append(order.state(final_ns, now_ns))
         fills = tuple(
             key
             for key in self._key_log

@@ -285,6 +285,10 @@ class TradingCore:
             self._now_ns = max(self._now_ns, record.now_ns)
         elif isinstance(record, Decided):
             self._now_ns = max(self._now_ns, record.now_ns)
+        elif isinstance(record, Refusal | DroppedCommand):
+            refused = record.intent if isinstance(record, Refusal) else record.command
+            if isinstance(refused, PlaceOrder):
+                self.last_client_id = max(self.last_client_id, refused.client_id)
         elif type(record) in _RELIVED:
             event = cast("Event", record)
             self._now_ns = max(self._now_ns, event.ts_local_ns)

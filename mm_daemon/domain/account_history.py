@@ -17,8 +17,8 @@ from mm_daemon.domain.money import MoneyPair, from_pair, to_pair
 from mm_daemon.domain.orders import ClientOrderId, Side
 
 TRADES_KEPT = 4096
-ENDED_KEPT = 4096
-"""Fills and ended orders that are remembered one by one. What they add up to is remembered for ever."""
+ENDED_KEPT = 1024
+"""Fills (and payments) and ended orders that are remembered one by one. Their sum is remembered for ever."""
 
 
 class _Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):

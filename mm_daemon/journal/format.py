@@ -20,6 +20,7 @@ _HEADER = struct.Struct("<8sHHB3xQ")
 _CRC = struct.Struct("<I")
 _WORD = struct.Struct("<I")
 _FRAME = struct.Struct("<II")
+_PART = struct.Struct("<III")
 
 HEADER_BYTES = _HEADER.size + _CRC.size
 FRAME_BYTES = _FRAME.size
@@ -108,8 +109,7 @@ def encode_part_head(payload: bytes, rest: int) -> bytes:
     """Word, crc and `rest`, in front of a payload of at most `MAX_PAYLOAD_BYTES - REST_BYTES`."""
     length = len(payload) + REST_BYTES
     word = length | (_CHECK_OF_ZERO ^ (length ^ length >> 8 ^ length >> 16) & 0xFF) << 24
-    follows = _WORD.pack(rest)
-    return _FRAME.pack(word, crc32(payload, crc32(follows, crc32(_WORD.pack(word))))) + follows
+    return _PART.pack(word, crc32(payload, crc32(_FRAME.pack(word, rest))), rest)
 
 
 def rest_of(payload: bytes) -> int:

@@ -42,11 +42,10 @@ def recover(journals: Path) -> Recovered | None:
     """
     for run in reversed(runs_in(journals)):
         faults = repair_run(run) if run.is_dir() else [fault for fault in [repair(run)] if fault is not None]
-        reader = FamilyReader(run, Family.TRADE) if run.is_dir() else JournalReader(run)
-        left = left_by(record for frame in reader for record in frame.records)
-        if reader.fault is not None and reader.fault.kind is FaultKind.DAMAGED:
+        left, fault = _read(run)
+        if fault is not None and fault.kind is FaultKind.DAMAGED:
             raise JournalError(
-                f"journal {run} is {reader.fault}; what was traded behind that place is not known. Look at it with "
+                f"journal {run} is {fault}; what was traded behind that place is not known. Look at it with "
                 "`mm-daemon journal show`, then move it away: the venue's own account is compared at the start"
             )
         if left is not None:
@@ -55,16 +54,29 @@ def recover(journals: Path) -> Recovered | None:
     return None
 
 
-def left_by(records: Iterable[Record]) -> tuple[Checkpoint, int, bool] | None:
-    """(state at the end, records relived behind the last checkpoint, whether the run wrote its end) of one run's
-    records in order; None when they do not even begin.
+Left = tuple[Checkpoint, int, bool]
+"""State at the end, records relived behind the last checkpoint, whether the run wrote its end."""
+
+
+def _read(run: Path) -> tuple[Left | None, Fault | None]:
+    if run.is_dir():
+        family = FamilyReader(run, Family.TRADE)
+        return left_by(record for frame in family for record in frame.records), family.fault
+    with JournalReader(run) as reader:
+        return left_by(record for frame in reader for record in frame.records), reader.fault
+
+
+def left_by(records: Iterable[Record]) -> Left | None:
+    """What one run's records, in order, come to; None when they do not even begin.
 
     Market data and decide markers may be among them or not: nothing rests on them.
     """
     parameters: str | None = None
     base: Checkpoint | None = None
     tail: list[Record] = []
+    ended = False
     for record in records:
+        ended = ended or isinstance(record, RunEnded)
         if isinstance(record, RunStarted):
             parameters, base, tail = record.parameters, record.resumed, [record]
         elif isinstance(record, Checkpoint):
@@ -76,5 +88,4 @@ def left_by(records: Iterable[Record]) -> tuple[Checkpoint, int, bool] | None:
     core = TradingCore(CoreParameters.from_json(parameters), base)
     for record in tail:
         core.relive(record)
-    ended = any(isinstance(record, RunEnded) for record in tail)
     return core.checkpoint(), len(tail), ended

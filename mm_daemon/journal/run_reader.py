@@ -191,7 +191,8 @@ def open_journal(path: Path) -> JournalReader | RunReader:
 def repair_run(folder: Path) -> list[Fault]:
     """Cut what a sudden death left half written at the end of each family, and say what was cut.
 
-    Damage is not cut; JournalError names it. A whole frame whose other half is missing stays: it says what happened.
+    Damage is not cut: in the trade family JournalError names it; in the market family, which no restart needs, it is
+    among what is said. A whole frame whose other half is missing stays: it says what happened.
     """
     cut = []
     for family in (Family.MARKET, Family.TRADE):
@@ -199,10 +200,17 @@ def repair_run(folder: Path) -> list[Fault]:
         if not segments or segments[-1].compressed:
             continue
         path = segments[-1].path
-        fault = repair(path)
+        fault = (_damage(path) if family is Family.MARKET else None) or repair(path)
         if fault is not None:
             cut.append(msgspec.structs.replace(fault, file=path.name))
     return cut
+
+
+def _damage(path: Path) -> Fault | None:
+    with JournalReader(path) as reader:
+        for _ in reader.intact_payloads():
+            pass
+    return reader.fault if reader.fault is not None and reader.fault.kind is FaultKind.DAMAGED else None
 
 
 def _behind_hole(segments: list[Segment]) -> int | None:

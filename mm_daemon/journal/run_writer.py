@@ -93,16 +93,17 @@ class RunWriter:
         market, trade = self._market.buffer, self._trade.buffer
         before = len(market), len(trade)
         count = len(records)
-        start = 0
+        seq = self.seq
+        start = end = 0
+        is_market = records[0].__class__ in MARKET_RECORDS if records else False
         try:
-            while start < count:
-                is_market = type(records[start]) in MARKET_RECORDS
-                end = start + 1
-                while end < count and (type(records[end]) in MARKET_RECORDS) is is_market:
-                    end += 1
-                part = records if end - start == count else records[start:end]
-                _put(market if is_market else trade, self.seq + start, part, count - end)
-                start = end
+            for record in records:
+                if (record.__class__ in MARKET_RECORDS) is not is_market:
+                    _put(market if is_market else trade, seq + start, records[start:end], count - end)
+                    start, is_market = end, not is_market
+                end += 1
+            if start < count:
+                _put(market if is_market else trade, seq + start, records[start:] if start else records, 0)
         except JournalError:
             del market[before[0] :], trade[before[1] :]
             raise

@@ -204,7 +204,7 @@ def quote_works(market: MarketState, side: Side) -> bool:
     return order is not None and not order.final
 
 
-class Metrics(Collector):
+class Metrics:
     def __init__(
         self,
         core: TradingCore,
@@ -231,9 +231,7 @@ class Metrics(Collector):
         """Restarts by task; add the names at the start, so that they are shown at zero."""
         self.loop_lag = Histogram(FAST_S)
         self.flushes = Histogram(FAST_S)
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
-        ProcessCollector(registry=self._registry)
+        self._process = ProcessCollector(registry=None)
 
     # Every turn
 
@@ -310,10 +308,10 @@ class Metrics(Collector):
 
     # When somebody asks
 
-    def expose(self, accept: str = "") -> tuple[bytes, str]:
-        """The text of `/metrics` in the form asked for, and its content type."""
-        encode, content_type = choose_encoder(accept)
-        return encode(self._registry), content_type
+    def take(self) -> "Taken":
+        """Everything as of now. A few milliseconds on the event loop; making text of it is longer, and may be done in
+        a thread."""
+        return Taken(list(self.collect()), self._process)
 
     def collect(self) -> Iterator[Metric]:
         """Everything as of now, in the order of `DEFINITIONS`."""
@@ -353,6 +351,25 @@ class Metrics(Collector):
         for venue, kinds in self._bad_messages().items():
             for kind, count in kinds.items():
                 page.add("mm_ws_bad_messages_total", count, venue, "market", kind)
+
+
+class Taken(Collector):
+    """What the metrics were at one instant, and the process's own."""
+
+    def __init__(self, families: list[Metric], process: Collector) -> None:
+        self._families = families
+        self._process = process
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._families
+        yield from self._process.collect()
+
+    def text(self, accept: str = "") -> tuple[bytes, str]:
+        """The text of `/metrics` in the form asked for, and its content type."""
+        registry = CollectorRegistry()
+        registry.register(self)
+        encode, content_type = choose_encoder(accept)
+        return encode(registry), content_type
 
 
 def free_bytes(folder: Path) -> int:

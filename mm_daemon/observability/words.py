@@ -63,5 +63,5 @@ def in_words(decision: Decision, left_ms: dict[Reason, int]) -> str:
     said = []
     for reason in decision.reasons:
         left = left_ms.get(reason)
-        said.append(WORDS[reason] if left is None else f"{WORDS[reason]}, {left / 1000:.1f} s")
+        said.append(WORDS[reason] if left is None else f"{WORDS[reason]}, {-(-left // 100) / 10:.1f} s")
     return f"{_ACTIONS[decision.action]}: {'; '.join(said)}"

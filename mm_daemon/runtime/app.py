@@ -48,6 +48,7 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.rng import Rng
 from mm_daemon.journal import client_ids
+from mm_daemon.journal.format import FaultKind
 from mm_daemon.journal.keeping import Keeper, Kept, Retention
 from mm_daemon.journal.recovery import Recovered, recover
 from mm_daemon.journal.run_writer import RunWriter
@@ -207,7 +208,7 @@ class Daemon:
             carry=self._gateway.carry,
             observe=self._after_turn,
         )
-        self._view = OperatorsView(
+        self.view = OperatorsView(
             self._config,
             self._core,
             self._loop,
@@ -259,7 +260,9 @@ class Daemon:
         )
         self.log.info("continuing", run=left.run.name, ended=left.ended, unknown_orders=unknown, text=text)
         for fault in left.cut:
-            self.log.warning("journal_cut", text=f"what {left.run.name} left half written was cut: {fault}")
+            torn = fault.kind is FaultKind.TORN
+            done = "left half written was cut" if torn else "wrote of the market is left as it is"
+            self.log.warning("journal_cut", text=f"what {left.run.name} {done}: {fault}")
 
     # Living
 
@@ -292,7 +295,7 @@ class Daemon:
         supervisor.add("summary", Kind.RESTARTABLE, self._summarise)
         supervisor.add("reconcile", Kind.RESTARTABLE, self._reconcile)
         supervisor.add("lateness", Kind.RESTARTABLE, self._watch_lateness)
-        for name, start in self._view.children():
+        for name, start in self.view.children():
             supervisor.add(name, Kind.RESTARTABLE, start)
         supervisor.add("stop", Kind.FINITE, self._stop_when_asked)
         if self._duration_s is not None:
@@ -381,12 +384,12 @@ class Daemon:
         self._narrator.observe(turn, urgent)
         if turn.reconciled:
             self._tell_reconciled(turn)
-        self._view.observe(turn, urgent)
+        self.view.observe(turn, urgent)
 
     # What the parts report
 
     def _child_restarts(self, name: str, error: Exception, pause_s: float) -> None:
-        self._view.restarted(name)
+        self.view.restarted(name)
         text = f"{name} failed and starts again in {pause_s:.1f} s: {type(error).__name__}: {error}"
         self.log.warning("restart", task=name, pause_s=round(pause_s, 3), text=text, error=_trace(error))
 

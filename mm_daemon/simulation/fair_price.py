@@ -53,7 +53,7 @@ class FairPrice:
         self._memory = math.exp(-_STEPS_PER_VOLATILITY * step_s / memory_s)
         self._noise = log_deviation * math.sqrt(1.0 - self._memory * self._memory)
         self._lag_share = 1.0 - math.exp(-step_s / lag_s)
-        self._log_volatility = log_deviation * rng.normal()
+        self._log_volatility = log_deviation * log_deviation  # the opening is neither dead nor wild
         self._steps = 0
         self._stepped_ns = 0
         self.fair_ticks = self.public_ticks = ticks

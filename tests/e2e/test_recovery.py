@@ -113,7 +113,9 @@ class Desk:
         self.state_dir = state_dir
         self.symbols = symbols
         self._account = account_path(state_dir, Venue(venue))
+        self._runs: list[Path] = []
         self.compared = 0
+        """Lives that began with the venue's figures, to the last unit."""
         self.recovered_fills = 0
         self.quoted_after_s: list[float] = []
 
@@ -156,8 +158,17 @@ class Desk:
         assert not history.open
         assert_equal(positions(self._records(), to_the_end=True), history)
 
+    @property
+    def payments(self) -> int:
+        """Funding payments the venue has made so far."""
+        return len(read_account(self._account).payments)
+
     def check(self, truth: AccountHistory | None) -> bool:
         """The run that has just ended knew what the venue knew, as soon as it had asked. False: it died before."""
+        runs = runs_in(self.state_dir / "journal")
+        if runs == self._runs:
+            return False
+        self._runs = runs
         records = self._records()
         came_of_it = [record for record in first_answer(records) if isinstance(record, Reconciled)]
         if truth is None or not came_of_it:
@@ -236,6 +247,7 @@ def substituted(text: str, **values: object) -> str:
 @pytest.fixture
 def embedded(tmp_path: Path) -> Desk:
     """The configuration of `make run`, with a slow answer so that much is between the venue and us when we die."""
+    busy = "trades_per_second: 20, funding_period_s: 10"
     text = substituted(
         (ROOT / "config.yaml").read_text("utf-8"),
         state_dir=tmp_path / "state",
@@ -245,7 +257,7 @@ def embedded(tmp_path: Path) -> Desk:
         fees_in_model="false",
         k=5,
         port=0,
-        symbols="{BTC-USDT: {trades_per_second: 20}, ETH-USDT: {trades_per_second: 20}}",
+        symbols=f"{{BTC-USDT: {{{busy}}}, ETH-USDT: {{{busy}}}}}",
     )
     config = tmp_path / "config.yaml"
     config.write_text(text, "utf-8")
@@ -310,6 +322,7 @@ def test_embedded_market_is_survived_a_hundred_times(embedded: Desk) -> None:
     embedded.live_and_stop()
     assert embedded.compared >= 60
     assert embedded.recovered_fills >= 10
+    assert embedded.payments > 0
     assert max(embedded.quoted_after_s) < QUOTE_WITHIN_S
 
 

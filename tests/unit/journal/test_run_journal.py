@@ -115,6 +115,23 @@ def test_repair_cuts_half_written_frames_of_both_families(tmp_path: Path) -> Non
     assert FamilyReader(tmp_path / "run", Family.TRADE).fault is None
 
 
+def test_damaged_market_data_do_not_keep_a_run_from_being_mended(tmp_path: Path) -> None:
+    """A restart needs the trade family alone: damage there stops it, in market data it is told and left as it is."""
+    write(tmp_path / "run", turns(30)).close()
+    market, trade = (segments_of(tmp_path / "run", family)[0].path for family in (Family.MARKET, Family.TRADE))
+    changed = bytearray(market.read_bytes())
+    changed[200] ^= 1
+    market.write_bytes(changed)
+    (fault,) = repair_run(tmp_path / "run")
+    assert (fault.kind, fault.file) == (FaultKind.DAMAGED, market.name)
+    assert market.read_bytes() == changed
+    changed = bytearray(trade.read_bytes())
+    changed[200] ^= 1
+    trade.write_bytes(changed)
+    with pytest.raises(JournalError, match="damaged"):
+        repair_run(tmp_path / "run")
+
+
 def test_a_lost_segment_in_the_middle_is_damage(tmp_path: Path) -> None:
     """Only retention deletes, and only from the front: any other hole is named by the segment behind it."""
     writer = write(tmp_path / "run", turns(60), segment_bytes=500)

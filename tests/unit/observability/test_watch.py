@@ -1,12 +1,14 @@
 """What a person sees: the status of a core that was told things, and the screen it makes at any size."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from rich.console import Console
 
 from mm_daemon.core.trading_core import TradingCore
-from mm_daemon.domain.decisions import Reason
-from mm_daemon.domain.events import OperatorAction, OperatorRequest, OrderAccepted, OrderFilled
+from mm_daemon.domain.decisions import PlaceOrder, Reason
+from mm_daemon.domain.events import Event, OperatorAction, OperatorRequest, OrderAccepted, OrderFilled
 from mm_daemon.domain.instrument import Venue
 from mm_daemon.domain.money import to_pair
 from mm_daemon.domain.orders import ClientOrderId, Side
@@ -20,7 +22,7 @@ from mm_daemon.testkit import builders as b
 BTC = b.SYMBOL
 
 
-def around(**told: object) -> Surroundings:
+def around(**told: Any) -> Surroundings:
     return Surroundings(
         version="1.2.3", mode="paper", pid=7, config="c.yaml", journal="j", started_ns=0, http="127.0.0.1:9464", **told
     )
@@ -30,18 +32,19 @@ def quoting_core(symbols: int = 1) -> TradingCore:
     """Connected, reconciled, with books, every quote accepted."""
     names = ["BTC-USDT", *(f"S{n:02d}-USDT" for n in range(1, symbols))]
     core = TradingCore(b.core_parameters(*(b.market(b.instrument(name)) for name in names)))
-    events = [b.connected(1), b.account(1)]
+    events: list[Event] = [b.connected(1), b.account(1)]
     events += [b.snapshot(2, 600_000, 600_010, symbol=instrument) for instrument in core.markets]
     for event in events:
         core.apply(event)
     for approved in core.decide(2 * b.MS).released:
         command = approved.command
+        assert isinstance(command, PlaceOrder)
         core.apply(OrderAccepted(command.instrument, 0, 3 * b.MS, command.client_id, f"v{command.client_id}"))
     core.decide(3 * b.MS)
     return core
 
 
-def status(core: TradingCore, now_ms: int = 4, **told: object) -> Status:
+def status(core: TradingCore, now_ms: int = 4, **told: Any) -> Status:
     tallies = {instrument: Tally() for instrument in core.markets}
     return status_of(core, tallies, around(**told), now_ms * b.MS)
 

@@ -2,11 +2,14 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
+import yaml
 
 from connectors.sim.symbols import SymbolSettings, build_symbol
 from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.instrument import Venue
+from tests.shared import ROOT
 
 SIM = Venue("sim")
 
@@ -49,3 +52,22 @@ def test_price_below_its_tick_is_refused() -> None:
     """There would be no price to trade at."""
     with pytest.raises(ConfigError, match="below its tick"):
         build_symbol(SIM, "BTC-USDT", SymbolSettings(start_price=Decimal("0.05"), tick=Decimal("0.1")))
+
+
+def test_funding_is_what_was_written() -> None:
+    """A perpetual by default; null makes it a spot market."""
+    terms = build_symbol(SIM, "BTC-USDT", SymbolSettings(funding_period_s=60, funding_mean_bps=-1.0)).funding
+    assert terms is not None
+    assert (terms.period_s, terms.mean_bps) == (60, -1.0)
+    assert build_symbol(SIM, "BTC-USDT", SymbolSettings(funding_period_s=None)).funding is None
+
+
+def test_example_shows_every_key_with_its_default() -> None:
+    """The example of a harder market names each key of a symbol, and its comment ends with the default."""
+    text = (ROOT / "deploy" / "examples" / "embedded-dangerous.yaml").read_text("utf-8")
+    shown = yaml.safe_load(text)["venues"]["sim"]["symbols"]["BTC-USDT"]
+    assert shown.keys() == set(SymbolSettings.__struct_fields__)
+    for field in msgspec.structs.fields(SymbolSettings):
+        if isinstance(field.default, int | float):
+            line = next(line for line in text.splitlines() if line.lstrip().startswith(f"{field.name}:"))
+            assert float(line.rpartition("; ")[2]) == field.default
