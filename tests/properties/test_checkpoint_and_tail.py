@@ -91,9 +91,9 @@ def comparable(checkpoint: Checkpoint, lived: TradingCore) -> object:
     """
     markets = []
     for state in checkpoint.markets:
-        position = type(lived.market(state.instrument).position)(lived.market(state.instrument).instrument)
+        position = type(lived.markets[state.instrument].position)(lived.markets[state.instrument].instrument)
         position.restore(state.position)
-        now = lived.market(state.instrument).position.half_ticks
+        now = lived.markets[state.instrument].position.half_ticks
         if now is not None:
             position.mark(now)
         markets.append((state.instrument, state.grid, position.state(), state.lockouts, state.paused))
@@ -150,7 +150,7 @@ def test_a_core_taken_up_has_the_state_it_was_left_with(data: st.DataObject) -> 
     resumed = TradingCore(lived.parameters, left)
     assert codec.encode(0, [resumed.checkpoint()]) == codec.encode(0, [left])
     for instrument, market in lived.markets.items():
-        taken_up = resumed.market(instrument)
+        taken_up = resumed.markets[instrument]
         assert taken_up.position.total_atto == market.position.total_atto
         for side in (1, -1):
             assert resumed.ledger.exposure(instrument, side) <= lived.ledger.exposure(instrument, side)  # type: ignore[arg-type]

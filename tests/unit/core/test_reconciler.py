@@ -42,7 +42,7 @@ def test_fill_that_only_the_venue_knows_is_booked_at_the_start() -> None:
     again = resumed(desk, 2000)
     told = fill(bid.client_id, 4, "f1", 1500)
     turn = again.feed(builders.account(2001, lots=4, fills=(told,)))
-    market = again.core.market(SYMBOL)
+    market = again.core.markets[SYMBOL]
     assert market.position.lots == 4
     assert market.position.fees_atto == -5
     assert [booked.state.lots for booked in turn.booked] == [4]
@@ -62,7 +62,7 @@ def test_known_fill_is_not_booked_again() -> None:
     desk.feed(told)
     again = resumed(desk, 2000)
     again.feed(builders.account(2001, lots=4, fills=(told,)))
-    assert again.core.market(SYMBOL).position.lots == 4
+    assert again.core.markets[SYMBOL].position.lots == 4
     assert again.core.reconciled
 
 
@@ -73,17 +73,17 @@ def test_payment_that_only_the_venue_knows_is_booked_once() -> None:
     paid = FundingPaid(SYMBOL, 1500 * MS, 1500 * MS, (-1, ATTO // 2), "pay-1")
     again.feed(builders.account(2001, payments=(paid,)))
     again.feed(paid)
-    assert again.core.market(SYMBOL).position.funding_atto == -ATTO // 2
+    assert again.core.markets[SYMBOL].position.funding_atto == -ATTO // 2
     third = resumed(again, 3000)
     third.feed(builders.account(3001, payments=(paid,)))
-    assert third.core.market(SYMBOL).position.funding_atto == -ATTO // 2
+    assert third.core.markets[SYMBOL].position.funding_atto == -ATTO // 2
 
 
 def test_history_of_a_venue_never_met_is_none_of_ours() -> None:
     """Fills that are older than our first snapshot are not booked; a position they left is a difference."""
     desk = Desk()
     turn = desk.feed(builders.connected(), builders.account(100, lots=7, fills=(fill(3, 7, "old", 50),)))
-    assert desk.core.market(SYMBOL).position.lots == 0
+    assert desk.core.markets[SYMBOL].position.lots == 0
     (came_of_it,) = turn.reconciled
     assert [(diff.kind, diff.subject) for diff in came_of_it.diffs] == [(DiffKind.POSITION, 7)]
     assert not came_of_it.clean
@@ -200,6 +200,6 @@ def test_lockouts_keep_the_time_they_had_left_when_the_clock_begins_again() -> N
     desk = working()
     desk.fill(Side.BUY, 4, 300_000)
     again = resumed(desk, 1000)
-    market = again.core.market(SYMBOL)
+    market = again.core.markets[SYMBOL]
     assert market.lockouts.until_ns(Side.BUY, Reason.FILL_LOCKOUT) == 2000 * MS
     assert market.position.lots == 4

@@ -56,7 +56,7 @@ def test_released_commands_without_an_answer_are_unknown(tmp_path: Path) -> None
     core = TradingCore(run.desk.core.parameters, left.checkpoint)
     assert core.ledger.open_orders() == 2
     for side in Side:
-        order = core.market(SYMBOL).working(side)
+        order = core.markets[SYMBOL].working(side)
         assert order is not None
         assert order.phase == "UNKNOWN"
         assert core.ledger.exposure(SYMBOL, side) == 10
@@ -111,7 +111,7 @@ def test_position_on_another_grid_is_not_taken_over(tmp_path: Path) -> None:
     other = builders.core_parameters(builders.market(builders.instrument(lot="0.01")))
     left = recover(tmp_path)
     assert left is not None
-    assert TradingCore(other, left.checkpoint).market(SYMBOL).position.lots == 0
+    assert TradingCore(other, left.checkpoint).markets[SYMBOL].position.lots == 0
     run.desk.acknowledge(run.desk.turns[-1], 10)
     run.desk.fill(Side.BUY, 4, 2000)
     with pytest.raises(ReconciliationFailed, match=r"4 lots counted in tick/lot/multiplier 0\.1/0\.001/1"):

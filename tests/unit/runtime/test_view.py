@@ -118,9 +118,9 @@ def test_status_metrics_and_journal_say_the_same(tmp_path: Path) -> None:
     for market in status.markets:
         instrument = InstrumentId(f"{market.venue}:{market.symbol}")
         told = {"venue": market.venue, "symbol": market.symbol}
-        lived = journaled.core.market(instrument).position
+        lived = journaled.core.markets[instrument].position
         assert market.fills == len(journaled.fill_keys[instrument]) == metric("mm_fills_total", **told) > 0
-        assert market.position == f"{journaled.core.market(instrument).instrument.size(lived.lots):f}"
+        assert market.position == f"{journaled.core.markets[instrument].instrument.size(lived.lots):f}"
         assert float(market.position) == metric("mm_position_base", **told)
         booked = journaled.positions[instrument]
         assert market.pnl.spread == to_text(from_pair(booked.spread)) == to_text(lived.spread_atto)
