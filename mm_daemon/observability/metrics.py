@@ -58,6 +58,7 @@ _ALWAYS_SHOWN = (
     Reason.SHUTDOWN,
     Reason.OPERATOR_PAUSED,
     Reason.STARTING,
+    Reason.LOOP_STALL,
     Reason.VENUE_DOWN,
     Reason.RECONCILING,
     Reason.MARKET_HALTED,
