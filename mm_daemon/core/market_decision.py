@@ -17,14 +17,21 @@ from mm_daemon.domain.decisions import (
 )
 from mm_daemon.domain.orders import Side
 from mm_daemon.engine.decision_table import decide_row
-from mm_daemon.engine.quote_engine import Pricing
+from mm_daemon.engine.quote_engine import Pricing, SideQuote
 from mm_daemon.engine.tolerance import price_verdict, size_within, tolerance_ticks, validity
 
 _BOOK_INVALID = Reason.BOOK_INVALID.bit
 _BOOK_STALE = Reason.BOOK_STALE.bit
 _NO_REFERENCE = Reason.NO_REFERENCE.bit
 _SIZE_CHANGED = Reason.SIZE_CHANGED.bit
-_SIDES = (Side.BUY, Side.SELL)
+
+# Members of an enumeration are slow to look up, and these are looked at in every decision.
+_BUY, _SELL = _SIDES = (Side.BUY, Side.SELL)
+_QUOTE = Action.QUOTE
+_WITHIN = Reason.WITHIN_TOLERANCE
+
+Level = tuple[Side, float, int, int]
+"""A quote that stands: side, unrounded target, working tick, tolerance, all in ticks."""
 
 
 def decide_market(
@@ -35,15 +42,18 @@ def decide_market(
     `slots`: the order working on each side, bid first; `pacing`: the venue's hold reasons as a mask.
     """
     pricing, conditions = _price(market, now_ns)
-    decided = tuple(
-        _decide_side(market, side, order, pricing, conditions | pacing, now_ns)
-        for side, order in zip(_SIDES, slots, strict=True)
+    conditions |= pacing
+    market.bid_clamped_at = market.ask_clamped_at = None
+    levels: list[Level] = []
+    decided = (
+        _decide_side(market, _BUY, slots[0], pricing, conditions, levels, now_ns),
+        _decide_side(market, _SELL, slots[1], pricing, conditions, levels, now_ns),
     )
+    market.fair_low, market.fair_high = validity(0.0 if pricing is None else pricing.fair_ticks, levels)
     market.full = False
     market.decided_ns = now_ns
     market.decided_trusted = market.book.trusted
     market.pricing = pricing
-    _stand(market, pricing, decided, slots)
     market.refresh_deadline(now_ns)
     if decided == market.decisions:
         return None
@@ -93,59 +103,57 @@ def _decide_side(
     order: LedgerOrder | None,
     pricing: Pricing | None,
     conditions: int,
+    levels: list[Level],
     now_ns: int,
 ) -> Decision:
+    """One side's row of the table. A quote that stands by it is added to `levels`, which bound how long it stands."""
     quoting = market.parameters.quoting
     conditions |= market.lockouts.mask(side, now_ns)
     if order is not None:
         conditions |= order.pending_bits
-    working = order is not None
     lockouts_withdraw = quoting.lockout_action == "withdraw"
     if pricing is None:
-        action, reasons = decide_row(conditions, working, None, lockouts_withdraw)
-        return Decision(side, 0, action, None, reasons)
-    quote = pricing.bid if side is Side.BUY else pricing.ask
+        action, reasons = decide_row(conditions, order is not None, None, lockouts_withdraw)
+        return _decision(market, side, action, reasons)
+    quote = pricing.bid if side is _BUY else pricing.ask
     conditions |= quote.obstacles
+    allowed = tolerance_ticks(pricing.half_spread_ticks, quote.ticks, quoting.tolerance_frac)
     verdict: Reason | None = None
     if order is not None:
-        allowed = tolerance_ticks(pricing.half_spread_ticks, quote.ticks, quoting.tolerance_frac)
         verdict = price_verdict(side, order.ticks, quote.ticks, allowed)
         # A target that a limit has trimmed forces a larger order down, whatever the tolerance.
         trimmed = quote.lots if quote.lots < market.parameters.order_lots else None
         if not size_within(order.remaining_lots, quote.lots, quoting.size_tolerance, trimmed):
             conditions |= _SIZE_CHANGED
-    action, reasons = decide_row(conditions, working, verdict, lockouts_withdraw)
-    target = QuoteTarget(quote.ticks, quote.lots, quote.raw_ticks) if action is Action.QUOTE else None
-    return Decision(side, 0, action, target, reasons)
+    action, reasons = decide_row(conditions, order is not None, verdict, lockouts_withdraw)
+    if action is _QUOTE:
+        _stand(market, side, quote, quote.ticks, allowed, levels)
+        return Decision(side, 0, action, QuoteTarget(quote.ticks, quote.lots, quote.raw_ticks), reasons)
+    if order is not None and reasons[0] is _WITHIN:
+        _stand(market, side, quote, order.ticks, allowed, levels)
+    return _decision(market, side, action, reasons)
+
+
+def _decision(market: MarketState, side: Side, action: Action, reasons: tuple[Reason, ...]) -> Decision:
+    """A decision that aims at nothing: mostly the standing one over again."""
+    for standing in market.decisions:
+        if standing.side is side and standing.reasons is reasons and standing.target is None:
+            return standing
+    return Decision(side, 0, action, None, reasons)
 
 
 def _stand(
-    market: MarketState,
-    pricing: Pricing | None,
-    decided: tuple[Decision, ...],
-    slots: list[LedgerOrder | None],
+    market: MarketState, side: Side, quote: SideQuote, working_ticks: int, allowed: int, levels: list[Level]
 ) -> None:
-    """Write down how far the fair price may move before this decision has to be made again (EXECUTION 3.1)."""
-    market.bid_clamped_at = market.ask_clamped_at = None
-    levels: list[tuple[Side, float, int, int]] = []
-    if pricing is not None:
-        frac = market.parameters.quoting.tolerance_frac
-        for decision, order in zip(decided, slots, strict=True):
-            is_bid = decision.side is Side.BUY
-            quote = pricing.bid if is_bid else pricing.ask
-            if decision.action is Action.QUOTE:
-                working = quote.ticks
-            elif order is not None and decision.reasons[0] is Reason.WITHIN_TOLERANCE:
-                working = order.ticks
-            else:
-                continue  # withdrawn, or held until its deadline or answer comes
-            allowed = tolerance_ticks(pricing.half_spread_ticks, quote.ticks, frac)
-            levels.append((decision.side, quote.raw_ticks, working, allowed))
-            if quote.clamped and is_bid:
-                market.bid_clamped_at = market.book.ask_ticks
-            elif quote.clamped:
-                market.ask_clamped_at = market.book.bid_ticks
-    market.fair_low, market.fair_high = validity(0.0 if pricing is None else pricing.fair_ticks, levels)
+    """A quote at `working_ticks` bounds how far the fair price may move before the next decision (EXECUTION 3.1).
+
+    A side that is withdrawn, or held until its deadline or answer comes, bounds nothing.
+    """
+    levels.append((side, quote.raw_ticks, working_ticks, allowed))
+    if quote.clamped and side is _BUY:
+        market.bid_clamped_at = market.book.ask_ticks
+    elif quote.clamped:
+        market.ask_clamped_at = market.book.bid_ticks
 
 
 def _inputs(market: MarketState, pricing: Pricing | None) -> DecisionInputs:
