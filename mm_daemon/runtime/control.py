@@ -27,7 +27,11 @@ _LONGEST_NAME = 100
 """Bytes; the kernel takes 107."""
 _LONGEST_LINE = 4096
 _MOST_CLIENTS = 16
+"""The next one takes the place of the one that has been silent longest."""
+_BREATH_S = 0.01
+"""Between two answers to one client: requests sent in bulk are answered one by one while the core does its work."""
 _TAKEN_S = 2.0
+_END_S = 1.0
 _CREDENTIALS = struct.Struct("3i")
 
 Verb = Literal["status", "pause", "resume", "kill", "clear_kill"]
@@ -76,7 +80,8 @@ class ControlSocket:
         self._now_ns = now_ns
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(Request)
-        self._clients: set[asyncio.StreamWriter] = set()
+        self._clients: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
+        """Who is connected and by whom it is served; whoever asked last is last."""
         self._waiting: list[tuple[OperatorRequest, asyncio.Future[None]]] = []
         self.listening = asyncio.Event()
 
@@ -89,8 +94,11 @@ class ControlSocket:
         finally:
             self.listening.clear()
             server.close()
+            served = [task for task in self._clients.values() if task is not None]
             for client in self._clients:
-                client.close()
+                client.transport.abort()
+            if served:
+                await asyncio.wait(served, timeout=_END_S)
             with suppress(FileNotFoundError):
                 self._path.unlink()
 
@@ -120,20 +128,29 @@ class ControlSocket:
         try:
             if uid not in (os.getuid(), 0):
                 writer.write(self._line(Reply(False, "this daemon belongs to somebody else")))
-            elif len(self._clients) >= _MOST_CLIENTS:
-                writer.write(self._line(Reply(False, "too many are connected already")))
             else:
-                self._clients.add(writer)
+                self._seen(writer)
                 while line := await reader.readline():
+                    self._seen(writer)
                     writer.write(self._line(await self._answer(line, f"uid {uid}")))
                     await writer.drain()
+                    await asyncio.sleep(_BREATH_S)
         except ConnectionError:
             pass  # whoever asked has left
         except ValueError:  # more than the limit without an end of line
             writer.write(self._line(Reply(False, f"a request is one line of at most {_LONGEST_LINE} bytes")))
         finally:
-            self._clients.discard(writer)
+            self._clients.pop(writer, None)
             writer.close()
+
+    def _seen(self, writer: asyncio.StreamWriter) -> None:
+        """This client is the last that was heard of; a place is made for it."""
+        self._clients.pop(writer, None)
+        if len(self._clients) >= _MOST_CLIENTS:
+            silent = next(iter(self._clients))
+            self._clients.pop(silent)
+            silent.transport.abort()
+        self._clients[writer] = asyncio.current_task()
 
     def _line(self, reply: Reply) -> bytes:
         return self._encoder.encode(reply) + b"\n"

@@ -96,6 +96,52 @@ async def test_what_is_not_understood_is_said_and_changes_nothing(tmp_path: Path
     assert served.taken == []
 
 
+async def test_requests_in_bulk_do_not_hold_up_the_loop(tmp_path: Path) -> None:
+    """Whoever sends hundreds of requests at once is answered one by one, and the loop turns in between."""
+    served = Served(tmp_path)
+    serving = asyncio.create_task(served.control.run())
+    await served.control.listening.wait()
+    reader, writer = await asyncio.open_unix_connection(str(tmp_path / SOCKET_NAME))
+    writer.write(b"nonsense\n" * 500)
+    await reader.readline()
+    answered_at_once = reader._buffer.count(b"\n")  # type: ignore[attr-defined]
+    assert answered_at_once < 10
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+    writer.close()
+
+
+async def test_silent_clients_do_not_keep_others_out(tmp_path: Path) -> None:
+    """The kill switch is heard however many are connected: the one that was silent longest has to go."""
+    served = Served(tmp_path)
+    serving = asyncio.create_task(served.control.run())
+    await served.control.listening.wait()
+    silent = [await asyncio.open_unix_connection(str(tmp_path / SOCKET_NAME)) for _ in range(20)]
+    reader, writer = await asyncio.open_unix_connection(str(tmp_path / SOCKET_NAME))
+    writer.write(b'{"verb":"kill"}\n')
+    assert b'"ok":true' in await reader.readline()
+    assert await silent[0][0].read() == b""
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+    for _, each in (*silent, (reader, writer)):
+        each.close()
+
+
+async def test_stop_with_clients_connected_is_quiet(tmp_path: Path) -> None:
+    """Each of them is told by the end of its connection, also one that does not read; no task is left behind."""
+    served = Served(tmp_path)
+    serving = asyncio.create_task(served.control.run())
+    await served.control.listening.wait()
+    clients = [await asyncio.open_unix_connection(str(tmp_path / SOCKET_NAME)) for _ in range(3)]
+    clients[0][1].write(b'{"verb":"status"}\n')
+    await clients[0][0].readline()
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    for _, writer in clients:
+        writer.close()
+
+
 async def test_deep_state_dir_has_a_socket_too(tmp_path: Path) -> None:
     """The kernel's limit on socket names is not a limit on folders; a socket left by a sudden death is replaced."""
     folder = tmp_path / ("deep" * 20) / ("deeper" * 10)
