@@ -74,6 +74,10 @@ class Reconciler:
         """From what venue time on the next snapshot should tell fills; None: nothing is known of this venue yet."""
         return None if self.cursor is None else max(self.cursor.complete_ns - OVERLAP_NS, 0)
 
+    def kept_cursor(self) -> FillCursor | None:
+        """The cursor as another life needs it."""
+        return None if self.cursor is None else msgspec.structs.replace(self.cursor, history_ns=self.history_ns())
+
     def history_ns(self) -> int:
         """Fills and payments up to this venue time are not news, whatever their key."""
         forgotten_ns = self._ledger.history_ns.get(self.venue, 0)

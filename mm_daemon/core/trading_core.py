@@ -1,18 +1,17 @@
 """The heart: facts in by `apply`, commands out by `decide`. Live, paper, backtest and replay run this very class.
 
 It reads no clock, draws no chance, logs nothing and touches no file. An event changes state; a decision turns state
-into quotes with reasons, reasons into intents, intents through the risk gate into commands, and commands through the
-outbox to whoever drives it. The driver (`runtime/core_loop.py`, `backtest/runner.py`, `backtest/replay.py`) applies a
-batch of events in order, then calls `decide` once with the last event's local time, and answers `next_deadline_ns`
-with `DeadlineReached`.
+into quotes with reasons (`core/market_decision.py`), reasons into intents, intents through the risk gate into commands,
+and commands through the outbox to whoever drives it (`core/dispatch.py`). The driver (`runtime/core_loop.py`,
+`backtest/runner.py`, `backtest/replay.py`) applies a batch of events in order, then calls `decide` once with the last
+event's local time, and answers `next_deadline_ns` with `DeadlineReached`.
 """
 
 from collections.abc import Callable, Mapping
-from typing import cast, get_args
-
-import msgspec
+from typing import get_args
 
 from mm_daemon.core.checkpoint import market_checkpoint, take_up
+from mm_daemon.core.dispatch import Dispatch
 from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.market import MarketState
 from mm_daemon.core.market_decision import decide_market, working_slots
@@ -20,33 +19,16 @@ from mm_daemon.core.order_ledger import OrderLedger
 from mm_daemon.core.order_table import LedgerChange
 from mm_daemon.core.outbox import Outbox
 from mm_daemon.core.parameters import CoreParameters
-from mm_daemon.core.planner import Slot, plan
+from mm_daemon.core.payments import Payments
 from mm_daemon.core.reconciler import OVERLAP_NS, Actions, Reconciler
-from mm_daemon.domain.checkpoint import Checkpoint, MarketCheckpoint, PositionBooked, SeenKey
-from mm_daemon.domain.codec import Decided, Record
-from mm_daemon.domain.decisions import (
-    Action,
-    AmendOrder,
-    ApprovedCommand,
-    CancelAll,
-    Command,
-    DecisionsChanged,
-    DroppedCommand,
-    Intent,
-    PlaceOrder,
-    Reason,
-    Refusal,
-    RefusalCode,
-    Turn,
-)
+from mm_daemon.domain.checkpoint import Checkpoint, MarketCheckpoint, PositionBooked
+from mm_daemon.domain.decisions import Action, DecisionsChanged, Reason, Turn
 from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import (
     BalanceUpdate,
     BookDelta,
     BookInvalidated,
     BookSnapshot,
-    CommandOutcomeUnknown,
-    CommandSent,
     DeadlineReached,
     Event,
     FundingPaid,
@@ -54,19 +36,11 @@ from mm_daemon.domain.events import (
     InstrumentUpdated,
     InvalidCause,
     LoopLagged,
-    MarketEvent,
     MarkPriceUpdate,
     OperatorAction,
     OperatorRequest,
-    OrderAccepted,
-    OrderAmended,
-    OrderAmendRejected,
-    OrderCanceled,
-    OrderCancelRejected,
     OrderEvent,
-    OrderExpired,
     OrderFilled,
-    OrderRejected,
     PositionUpdate,
     PublicTrade,
     RateLimited,
@@ -92,13 +66,11 @@ _SHUTDOWN = Reason.SHUTDOWN.bit
 _KILLED = Reason.KILL_LATCHED.bit
 _VENUE_DOWN = Reason.VENUE_DOWN.bit
 _MARKET_HALTED = Reason.MARKET_HALTED.bit
-_VENUE_BACKOFF = Reason.VENUE_BACKOFF.bit
 _LOOP_STALL = Reason.LOOP_STALL.bit
-_BUDGET_HOLD = Reason.BUDGET_HOLD.bit
-_PAYMENTS_KEPT = 1024
-_MS = 1_000_000
-_RELIVED = frozenset(get_args(Event)) - frozenset(get_args(MarketEvent)) - {DeadlineReached}
-"""What changes state that outlives a process."""
+LOSS_LIMIT = "loss limit"
+"""Why the gate latches when money was lost."""
+_FACTS = (FundingUpdate, BalanceUpdate, PositionUpdate, VenueTime, RunEnded)
+"""Kept in the journal for reports; nothing here depends on them."""
 
 
 class TradingCore:
@@ -112,22 +84,17 @@ class TradingCore:
         self._markets = {market.instrument.id: MarketState(market) for market in parameters.markets}
         self.ledger = OrderLedger(parameters.venues)
         self.gate = RiskGate(parameters.account)
-        ttl_ns = parameters.queue_ttl_ms * _MS
-        self._outboxes = {
-            venue: Outbox(capabilities, ttl_ns, self._merge) for venue, capabilities in parameters.venues.items()
-        }
-        self.last_client_id = ClientOrderId(parameters.first_client_id - 1)
+        self.dispatch = Dispatch(parameters, self._markets, self.ledger, self.gate, self._reconsider)
         self.full_decisions = 0
-        self._now_ns = 0
+        self.now_ns = 0
+        """The latest instant that was lived; never steps back."""
         self._deadline_ns: int | None = None
         self._touched: list[MarketState] = []
         self._decided: list[DecisionsChanged] = []
-        self._refusals: list[Refusal] = []
-        self._dropped: list[DroppedCommand] = []
         self._booked: dict[InstrumentId, MarketState] = {}
         self._reconciled: list[Reconciled] = []
-        self._payments: dict[tuple[InstrumentId, str], SeenKey] = {}
-        actions = Actions(self._book_recovered, self._on_funding, self._paid, self._submit)
+        self._payments = Payments(self.ledger.history_ns)
+        actions = Actions(self._on_order, self._on_funding, self._payments.seen, self.dispatch.submit)
         self._reconcilers = {
             venue: Reconciler(
                 venue,
@@ -145,14 +112,7 @@ class TradingCore:
         if resumed is not None:
             self._resume(resumed)
         for market in self._markets.values():
-            market.halts = _STARTING | _VENUE_DOWN
-            paused = market.operator_paused
-            if paused or (paused is None and not market.parameters.quoting.enabled):
-                market.halts |= _PAUSED
-            if not market.instrument.tradable:
-                market.halts |= _MARKET_HALTED
-            if self.gate.latched is not None:
-                market.halts |= _KILLED
+            market.halts = self._opening_halts(market)
         self._handlers: dict[type, Callable[..., None]] = {
             BookDelta: self._on_delta,
             TopOfBook: self._on_top,
@@ -160,24 +120,11 @@ class TradingCore:
             BookInvalidated: self._on_invalidated,
             PublicTrade: self._on_trade,
             MarkPriceUpdate: self._on_mark,
-            FundingUpdate: self._on_fact,
             InstrumentUpdated: self._on_instrument,
             StreamStale: self._on_stale,
-            OrderAccepted: self._on_order,
-            OrderRejected: self._on_order,
-            OrderAmended: self._on_order,
-            OrderAmendRejected: self._on_order,
-            OrderFilled: self._on_order,
-            OrderCanceled: self._on_order,
-            OrderCancelRejected: self._on_order,
-            OrderExpired: self._on_order,
-            CommandSent: self._on_order,
-            CommandOutcomeUnknown: self._on_order,
+            **dict.fromkeys(get_args(OrderEvent), self._on_order),
             FundingPaid: self._on_funding,
-            BalanceUpdate: self._on_fact,
-            PositionUpdate: self._on_fact,
             VenueSnapshotReceived: self._on_venue_snapshot,
-            VenueTime: self._on_fact,
             VenueConnected: self._on_connected,
             VenueDisconnected: self._on_disconnected,
             RateLimited: self._on_rate_limited,
@@ -186,7 +133,7 @@ class TradingCore:
             OperatorRequest: self._on_operator,
             ShutdownRequested: self._on_shutdown,
             RunStarted: self._on_run_started,
-            RunEnded: self._on_fact,
+            **dict.fromkeys(_FACTS, self._on_fact),
         }
 
     # What others may ask.
@@ -198,7 +145,11 @@ class TradingCore:
     @property
     def outboxes(self) -> Mapping[Venue, Outbox]:
         """What waits to leave, by venue; for reading."""
-        return self._outboxes
+        return self.dispatch.outboxes
+
+    @property
+    def last_client_id(self) -> ClientOrderId:
+        return self.dispatch.last_client_id
 
     @property
     def stopped(self) -> bool:
@@ -222,27 +173,23 @@ class TradingCore:
 
     def checkpoint(self) -> Checkpoint:
         """Everything that must outlive this process."""
-        cursors = [(venue, each.cursor, each.history_ns()) for venue, each in self._reconcilers.items()]
-        kept = tuple(msgspec.structs.replace(cursor, history_ns=past) for _, cursor, past in cursors if cursor)
-        since_ns = {cursor.venue: cursor.complete_ns - OVERLAP_NS for cursor in kept}
-        payments = [
-            key for key in self._payments.values() if key.ts_venue_ns >= since_ns.get(venue_of(key.instrument), 0)
-        ]
+        cursors = tuple(cursor for each in self._reconcilers.values() if (cursor := each.kept_cursor()) is not None)
+        since_ns = {cursor.venue: cursor.complete_ns - OVERLAP_NS for cursor in cursors}
         return Checkpoint(
-            self._now_ns or self._resumed_ns,
+            self.now_ns or self._resumed_ns,
             ClientOrderId(self.last_client_id + 1),
-            self.ledger.state(self._now_ns, since_ns),
-            tuple(payments),
+            self.ledger.state(self.now_ns, since_ns),
+            self._payments.state(since_ns),
             (*(market_checkpoint(market) for market in self._markets.values()), *self._absent),
-            kept,
+            cursors,
             self.gate.state(),
         )
 
     def _resume(self, resumed: Checkpoint) -> None:
         self._resumed_ns = resumed.now_ns
-        self.last_client_id = max(self.last_client_id, ClientOrderId(resumed.next_client_id - 1))
+        self.dispatch.skip_ids(ClientOrderId(resumed.next_client_id - 1))
         self.gate.restore(resumed.gate)
-        self._payments = {(key.instrument, key.key): key for key in resumed.payments}
+        self._payments.restore(resumed.payments)
         for cursor in resumed.cursors:
             if cursor.venue in self._reconcilers:
                 self._reconcilers[cursor.venue].cursor = cursor
@@ -250,13 +197,19 @@ class TradingCore:
             if state.instrument in self._markets:
                 take_up(self._markets[state.instrument], state)
         self._absent = tuple(state for state in resumed.markets if state.instrument not in self._markets)
-        for order in self.ledger.restore(resumed.ledger):
-            self._enter_slot(order)
+        self.dispatch.take_up(self.ledger.restore(resumed.ledger))
 
-    def _enter_slot(self, order: LedgerOrder) -> None:
-        market = self._markets.get(order.instrument)
-        if market is not None and order.level is not None:
-            market.quotes[order.side].append(order)
+    def _opening_halts(self, market: MarketState) -> int:
+        """What keeps a market out at the start of a life, as a mask."""
+        halts = _STARTING | _VENUE_DOWN
+        paused = market.operator_paused
+        if paused or (paused is None and not market.parameters.quoting.enabled):
+            halts |= _PAUSED
+        if not market.instrument.tradable:
+            halts |= _MARKET_HALTED
+        if self.gate.latched is not None:
+            halts |= _KILLED
+        return halts
 
     def _on_run_started(self, event: RunStarted) -> None:
         """A life that begins before the last one ended, as recordings do when they are played again, has another clock:
@@ -267,52 +220,6 @@ class TradingCore:
             for market in self._markets.values():
                 market.lockouts.shift(-back_ns)
                 market.engine.volatility.lose_clock()
-
-    def relive(self, record: Record) -> None:
-        """Take in what an earlier life wrote down behind its last checkpoint: its events, what it released, what it
-        booked. Nothing is decided anew. Books stay void and deadlines are not lived.
-        """
-        if isinstance(record, ApprovedCommand):
-            self._relive_release(record.command, max(self._now_ns, record.approved_ns))
-        elif isinstance(record, PositionBooked):
-            market = self._markets.get(record.instrument)
-            if market is not None:
-                market.position.restore(record.state)
-                market.facts.position_lots = record.state.lots
-        elif isinstance(record, DecisionsChanged):
-            if any(Reason.KILL_LATCHED in decision.reasons for decision in record.decisions):
-                self.gate.latch("loss limit")
-            self._now_ns = max(self._now_ns, record.now_ns)
-        elif isinstance(record, Decided):
-            self._now_ns = max(self._now_ns, record.now_ns)
-        elif isinstance(record, Refusal | DroppedCommand):
-            refused = record.intent if isinstance(record, Refusal) else record.command
-            if isinstance(refused, PlaceOrder):
-                self.last_client_id = max(self.last_client_id, refused.client_id)
-        elif type(record) in _RELIVED:
-            event = cast("Event", record)
-            self._now_ns = max(self._now_ns, event.ts_local_ns)
-            self.apply(event)
-
-    def _relive_release(self, command: Command, now_ns: int) -> None:
-        if isinstance(command, CancelAll):
-            if Reason.KILL_LATCHED in command.reasons:
-                self.gate.latch("loss limit")
-            self.ledger.queue(command, now_ns)
-        else:
-            order = self.ledger.get(command.client_id)
-            if isinstance(command, PlaceOrder):
-                if order is None:
-                    self.ledger.queue(command, now_ns)
-                    order = self.ledger.get(command.client_id)
-                    if order is not None:
-                        self._enter_slot(order)
-                self.last_client_id = max(self.last_client_id, command.client_id)
-            elif order is not None and order.may_be_alive:
-                self.ledger.queue(command, now_ns)
-        self.ledger.released(command, now_ns)
-        if isinstance(command, PlaceOrder | AmendOrder):
-            self._start_order_lockout(command, now_ns)
 
     # Facts in.
 
@@ -344,7 +251,7 @@ class TradingCore:
     def _on_invalidated(self, event: BookInvalidated) -> None:
         market = self._markets[event.instrument]
         market.book.invalidate(event.cause)
-        self._touch(market, full=True)
+        self._reconsider(market)
 
     def _book_moved(self, market: MarketState, ts_local_ns: int) -> None:
         book = market.book
@@ -364,7 +271,7 @@ class TradingCore:
         self._touch(market)
 
     def _on_fact(self, event: Event) -> None:
-        """Kept in the journal for reports and reconciliation; nothing here depends on it."""
+        """Nothing changes by it."""
 
     def _on_instrument(self, event: InstrumentUpdated) -> None:
         """The contract changed under us: its orders are pulled and it stays out until a run is started with the new
@@ -373,18 +280,18 @@ class TradingCore:
         market = self._markets[event.instrument]
         market.halts |= Reason.GRID_CHANGED.bit if event.definition.tradable else _MARKET_HALTED
         market.facts.tradable = event.definition.tradable
-        self._touch(market, full=True)
+        self._reconsider(market)
 
     def _on_stale(self, event: StreamStale) -> None:
         market = self._markets[event.instrument]
         market.book.invalidate(InvalidCause.UNSYNCHRONISED)
-        self._touch(market, full=True)
+        self._reconsider(market)
 
     def _on_order(self, event: OrderEvent, age_ns: int = 0) -> None:
         """`age_ns`: how long ago the venue says it happened, for a fill that a snapshot told of."""
         market = self._markets[event.instrument]
         change = self.ledger.apply(event)
-        self._outboxes[venue_of(event.instrument)].apply(event)
+        self.dispatch.outboxes[venue_of(event.instrument)].apply(event)
         order = change.order
         if change.fill_lots:
             self._book_fill(market, event, order, change, age_ns)
@@ -396,7 +303,7 @@ class TradingCore:
         if change.reconcile:
             market.lockouts.hold(Reason.RECONCILING, ", ".join(change.flags))
             market.facts.reconciling = True
-        self._touch(market, full=True)
+        self._reconsider(market)
 
     def _book_fill(
         self, market: MarketState, event: OrderEvent, order: LedgerOrder | None, change: LedgerChange, age_ns: int
@@ -417,67 +324,53 @@ class TradingCore:
         if order is not None and order.purpose is Purpose.QUOTE:
             market.lockouts.after_fill(order.side, event.ts_local_ns, age_ns)
 
-    def _book_recovered(self, event: OrderFilled, age_ns: int) -> None:
-        """A fill that only a snapshot told us of."""
-        self._on_order(event, age_ns)
-
     def _on_funding(self, event: FundingPaid) -> None:
         """Each payment once, by the venue's key."""
         market = self._markets[event.instrument]
-        if self._paid(event):
+        if self._payments.seen(event):
             return
-        self._payments[event.instrument, event.payment_key] = SeenKey(
-            event.instrument, event.payment_key, event.ts_venue_ns, event.ts_local_ns
-        )
-        if len(self._payments) > _PAYMENTS_KEPT:
-            oldest = self._payments.pop(next(iter(self._payments)))
-            history_ns = self.ledger.history_ns
-            venue = venue_of(oldest.instrument)
-            history_ns[venue] = max(history_ns.get(venue, 0), oldest.ts_venue_ns)
+        self._payments.note(event)
         market.position.funding_paid(from_pair(event.amount))
         self._booked[market.id] = market
         self._touch(market)
-
-    def _paid(self, event: FundingPaid) -> bool:
-        return (event.instrument, event.payment_key) in self._payments
 
     def _on_venue_snapshot(self, event: VenueSnapshotReceived) -> None:
         came_of_it = self._reconcilers[event.venue].take(event.snapshot, event.ts_local_ns)
         if came_of_it is not None:
             self._reconciled.append(came_of_it)
             for market in self._of_venue(event.venue):
-                self._touch(market, full=True)
+                self._reconsider(market)
 
     def _on_connected(self, event: VenueConnected) -> None:
         for market in self._of_venue(event.venue):
             market.halts &= ~_VENUE_DOWN
-            self._touch(market, full=True)
+            self._reconsider(market)
 
     def _on_disconnected(self, event: VenueDisconnected) -> None:
         for market in self._of_venue(event.venue):
             market.halts |= _VENUE_DOWN
             market.book.invalidate(InvalidCause.DISCONNECTED)
-            self._touch(market, full=True)
+            self._reconsider(market)
 
     def _on_rate_limited(self, event: RateLimited) -> None:
-        self._outboxes[event.venue].apply(event)
+        self.dispatch.outboxes[event.venue].apply(event)
         for market in self._of_venue(event.venue):
-            self._touch(market, full=True)
+            self._reconsider(market)
 
     def _on_deadline(self, event: DeadlineReached) -> None:
         now_ns = event.ts_local_ns
         for order in self.ledger.expire(now_ns):
-            self._touch(self._markets[order.instrument], full=True)
+            self._reconsider(self._markets[order.instrument])
         for market in self._markets.values():
             if market.deadline_ns is not None and market.deadline_ns <= now_ns:
-                self._touch(market, full=True)
+                self._reconsider(market)
         self._deadline_ns = None
 
     def _on_loop_lagged(self, event: LoopLagged) -> None:
         """We were late, so what we know may be old: everything is pulled until we have kept time for a while (R14)."""
         for market in self._markets.values():
             market.halts = market.halts | _LOOP_STALL if event.late_ms else market.halts & ~_LOOP_STALL
-            self._touch(market, full=True)
+            self._reconsider(market)
 
     def _on_operator(self, event: OperatorRequest) -> None:
         markets = self._markets.values() if event.instrument is None else (self._markets[event.instrument],)
@@ -494,34 +387,42 @@ class TradingCore:
                 market.operator_paused = False
             elif event.action is OperatorAction.CLEAR_KILL:
                 market.halts &= ~_KILLED
-            self._touch(market, full=True)
+            self._reconsider(market)
 
     def _on_shutdown(self, event: ShutdownRequested) -> None:
         self.gate.cancels_only = True
         for market in self._markets.values():
             market.halts |= _SHUTDOWN
-            self._touch(market, full=True)
-        self._cancel_everything(Reason.SHUTDOWN, event.ts_local_ns)
+            self._reconsider(market)
+        self.dispatch.cancel_everything(Reason.SHUTDOWN, event.ts_local_ns)
 
     def _of_venue(self, venue: Venue) -> list[MarketState]:
-        if venue not in self._outboxes:
+        if venue not in self._reconcilers:
             raise KeyError(venue)
         return [market for market in self._markets.values() if market.instrument.venue == venue]
 
-    def _touch(self, market: MarketState, *, full: bool = False) -> None:
-        if full:
-            market.full = True
+    def _touch(self, market: MarketState) -> None:
+        """Something changed here: `decide` looks whether that calls for a decision."""
         if not market.touched:
             market.touched = True
             self._touched.append(market)
 
+    def _reconsider(self, market: MarketState) -> None:
+        """Something changed here that calls for a full decision."""
+        market.full = True
+        self._touch(market)
+
     # Commands out.
+
+    def reach(self, now_ns: int) -> int:
+        """Time has come this far; the core's now."""
+        if now_ns > self.now_ns:
+            self.now_ns = now_ns
+        return self.now_ns
 
     def decide(self, now_ns: int) -> Turn:
         """Decide for every instrument that changed, and release what may leave. `now_ns` never steps back."""
-        if now_ns > self._now_ns:
-            self._now_ns = now_ns
-        now_ns = self._now_ns
+        now_ns = self.reach(now_ns)
         touched, self._touched = self._touched, []
         acted = self._deadline_ns is None
         for market in touched:
@@ -529,21 +430,21 @@ class TradingCore:
             if market.decision_due(now_ns):
                 self._decide_market(market, now_ns)
                 acted = True
-        released = self._release(now_ns)
+        released = self.dispatch.release(now_ns)
         if acted or released:
             self._deadline_ns = self._earliest_deadline_ns(now_ns)
-        if not (released or self._decided or self._refusals or self._dropped or self._booked or self._reconciled):
+        refused, dropped = self.dispatch.refusals, self.dispatch.dropped
+        if not (released or self._decided or refused or dropped or self._booked or self._reconciled):
             return Turn(now_ns)
         turn = Turn(
             now_ns,
             tuple(self._decided),
-            tuple(self._refusals),
-            tuple(self._dropped),
+            *self.dispatch.take_unsent(),
             tuple(released),
             tuple(PositionBooked(market.id, market.position.state()) for market in self._booked.values()),
             tuple(self._reconciled),
         )
-        self._decided, self._refusals, self._dropped, self._reconciled = [], [], [], []
+        self._decided, self._reconciled = [], []
         self._booked.clear()
         return turn
 
@@ -552,98 +453,31 @@ class TradingCore:
         self.full_decisions += 1
         if self.gate.limits_equity:
             self._check_equity(now_ns)
-        pacing = _VENUE_BACKOFF if self._outboxes[market.instrument.venue].closed_until(now_ns) is not None else 0
-        if self.gate.budget_low(market.id, market.facts.limits.actions_per_minute, now_ns):
-            pacing |= _BUDGET_HOLD
         slots, surplus = working_slots(market)
-        changed = decide_market(market, slots, pacing, now_ns)
+        changed = decide_market(market, slots, self.dispatch.pacing(market, now_ns), now_ns)
         if changed is not None:
             self._decided.append(changed)
         if surplus or any(decision.action is not Action.HOLD for decision in market.decisions):
-            self._pursue(market, list(zip(market.decisions, slots, strict=True)), surplus, now_ns)
-
-    def _pursue(self, market: MarketState, slots: list[Slot], surplus: list[LedgerOrder], now_ns: int) -> None:
-        """Plan, ask the gate, and put what it approves into the outbox."""
-        capabilities = self.parameters.venues[market.instrument.venue]
-        for intent in plan(market.id, slots, surplus, capabilities, self._next_client_id):
-            self._submit(intent, market, now_ns)
-
-    def _submit(self, intent: Intent, market: MarketState | None, now_ns: int) -> None:
-        facts = None if market is None else market.facts
-        outbox = self._outboxes[intent.venue if isinstance(intent, CancelAll) else venue_of(intent.instrument)]
-        if outbox.full and isinstance(intent, PlaceOrder):
-            self._refusals.append(Refusal(intent, RefusalCode.OUTBOX_FULL, outbox.waiting))
-            return
-        reviewed = self.gate.review(intent, facts, self.ledger, now_ns)
-        if isinstance(reviewed, Refusal):
-            self._refusals.append(reviewed)
-            return
-        self.ledger.queue(intent, now_ns)
-        if market is not None and isinstance(intent, PlaceOrder):
-            order = self.ledger.get(intent.client_id)
-            if order is not None:
-                market.quotes[intent.side].append(order)
-        self._drop(outbox.offer(reviewed, now_ns), now_ns)
-
-    def _release(self, now_ns: int) -> list[ApprovedCommand]:
-        released: list[ApprovedCommand] = []
-        for venue, outbox in self._outboxes.items():
-            if not outbox.waiting:
-                continue
-            leaving, dropped = outbox.release(now_ns, self.ledger.open_orders(venue))
-            self._drop(dropped, now_ns)
-            for approved in leaving:
-                command = approved.command
-                self.ledger.released(command, now_ns)
-                if isinstance(command, PlaceOrder | AmendOrder):
-                    self._start_order_lockout(command, now_ns)
-            released += leaving
-        return released
-
-    def _start_order_lockout(self, command: PlaceOrder | AmendOrder, now_ns: int) -> None:
-        order = self.ledger.get(command.client_id)
-        if order is not None and order.purpose is Purpose.QUOTE:
-            market = self._markets[command.instrument]
-            market.lockouts.after_order(order.side, now_ns)
-            market.refresh_deadline(now_ns)
-
-    def _drop(self, dropped: list[DroppedCommand], now_ns: int) -> None:
-        for drop in dropped:
-            self.ledger.dropped(drop.command, drop.code, now_ns)
-            if not isinstance(drop.command, CancelAll):
-                self._touch(self._markets[drop.command.instrument], full=True)
-        self._dropped += dropped
-
-    def _merge(self, place: PlaceOrder, amend: AmendOrder, now_ns: int) -> ApprovedCommand | Refusal:
-        """A queued place takes over its amend's price and size: one command, reviewed like any other."""
-        return self.gate.merge(place, amend, self._markets[place.instrument].facts, self.ledger, now_ns)
-
-    def _next_client_id(self) -> ClientOrderId:
-        self.last_client_id = ClientOrderId(self.last_client_id + 1)
-        return self.last_client_id
+            self.dispatch.pursue(market, list(zip(market.decisions, slots, strict=True)), surplus, now_ns)
 
     def _check_equity(self, now_ns: int) -> None:
         equity = sum(market.position.total_atto for market in self._markets.values())
         if self.gate.set_equity(equity, now_ns):
-            self._latch("loss limit")
+            self._latch(LOSS_LIMIT)
 
     def _latch(self, cause: str) -> None:
         """Stop quoting everywhere until an operator clears it."""
         self.gate.latch(cause)
         for market in self._markets.values():
             market.halts |= _KILLED
-            self._touch(market, full=True)
-        self._cancel_everything(Reason.KILL_LATCHED, self._now_ns)
-
-    def _cancel_everything(self, reason: Reason, now_ns: int) -> None:
-        for venue in self._outboxes:
-            self._submit(CancelAll(venue, (reason,)), None, now_ns)
+            self._reconsider(market)
+        self.dispatch.cancel_everything(Reason.KILL_LATCHED, self.now_ns)
 
     def _earliest_deadline_ns(self, now_ns: int) -> int | None:
         if self._touched:
             return now_ns  # something changed while deciding: come back at once
         earliest: int | None = self.ledger.next_deadline_ns()
-        for outbox in self._outboxes.values():
+        for outbox in self.dispatch.outboxes.values():
             earliest = _sooner(earliest, outbox.next_deadline_ns())
         for market in self._markets.values():
             earliest = _sooner(earliest, market.deadline_ns)

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from mm_daemon.core.parameters import CoreParameters
+from mm_daemon.core.reliving import relive
 from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.checkpoint import Checkpoint
 from mm_daemon.domain.codec import Record
@@ -87,5 +88,5 @@ def left_by(records: Iterable[Record]) -> Left | None:
         return None
     core = TradingCore(CoreParameters.from_json(parameters), base)
     for record in tail:
-        core.relive(record)
+        relive(core, record)
     return core.checkpoint(), len(tail), ended

@@ -1,0 +1,175 @@
+"""The way out: from what is wanted to what leaves for the venue.
+
+Intents of the planner, of reconciliation and of a stop all pass here: the risk gate approves or refuses each, the
+ledger counts it from then on, and the outbox of its venue lets it go when pacing allows. Owned by `TradingCore`, which
+tells in its `Turn` what was released, refused and dropped.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from mm_daemon.core.ledger_order import LedgerOrder
+from mm_daemon.core.market import MarketState
+from mm_daemon.core.order_ledger import OrderLedger
+from mm_daemon.core.outbox import Outbox
+from mm_daemon.core.parameters import CoreParameters
+from mm_daemon.core.planner import Slot, plan
+from mm_daemon.domain.decisions import (
+    AmendOrder,
+    ApprovedCommand,
+    CancelAll,
+    Command,
+    DroppedCommand,
+    Intent,
+    PlaceOrder,
+    Reason,
+    Refusal,
+    RefusalCode,
+)
+from mm_daemon.domain.instrument import InstrumentId, venue_of
+from mm_daemon.domain.orders import ClientOrderId, Purpose
+from mm_daemon.risk.gate import RiskGate
+
+_VENUE_BACKOFF = Reason.VENUE_BACKOFF.bit
+_BUDGET_HOLD = Reason.BUDGET_HOLD.bit
+_NS_PER_MS = 1_000_000
+
+
+class Dispatch:
+    """Owner of the outboxes and of the counter of client order ids."""
+
+    def __init__(
+        self,
+        parameters: CoreParameters,
+        markets: Mapping[InstrumentId, MarketState],
+        ledger: OrderLedger,
+        gate: RiskGate,
+        touch: Callable[[MarketState], None],
+    ) -> None:
+        """`touch` hears of a market whose command was dropped: it must be decided again."""
+        self._markets = markets
+        self._ledger = ledger
+        self._gate = gate
+        self._touch = touch
+        self._capabilities = parameters.venues
+        ttl_ns = parameters.queue_ttl_ms * _NS_PER_MS
+        self.outboxes = {
+            venue: Outbox(capabilities, ttl_ns, self._merge) for venue, capabilities in parameters.venues.items()
+        }
+        self.last_client_id = ClientOrderId(parameters.first_client_id - 1)
+        self.refusals: list[Refusal] = []
+        self.dropped: list[DroppedCommand] = []
+
+    # In
+
+    def pacing(self, market: MarketState, now_ns: int) -> int:
+        """What keeps new commands of this market back for now, as a mask of hold reasons."""
+        closed = self.outboxes[market.instrument.venue].closed_until(now_ns) is not None
+        mask = _VENUE_BACKOFF if closed else 0
+        if self._gate.budget_low(market.id, market.facts.limits.actions_per_minute, now_ns):
+            mask |= _BUDGET_HOLD
+        return mask
+
+    def pursue(self, market: MarketState, slots: list[Slot], surplus: list[LedgerOrder], now_ns: int) -> None:
+        """The fewest commands from what is working to what was decided."""
+        capabilities = self._capabilities[market.instrument.venue]
+        for intent in plan(market.id, slots, surplus, capabilities, self._next_client_id):
+            self.submit(intent, market, now_ns)
+
+    def submit(self, intent: Intent, market: MarketState | None, now_ns: int) -> None:
+        """Ask the gate, and put what it approves into the outbox."""
+        facts = None if market is None else market.facts
+        outbox = self.outboxes[intent.venue if isinstance(intent, CancelAll) else venue_of(intent.instrument)]
+        if outbox.full and isinstance(intent, PlaceOrder):
+            self.refusals.append(Refusal(intent, RefusalCode.OUTBOX_FULL, outbox.waiting))
+            return
+        reviewed = self._gate.review(intent, facts, self._ledger, now_ns)
+        if isinstance(reviewed, Refusal):
+            self.refusals.append(reviewed)
+            return
+        self._ledger.queue(intent, now_ns)
+        if isinstance(intent, PlaceOrder):
+            self._enter_slot(intent.client_id)
+        self._drop(outbox.offer(reviewed, now_ns), now_ns)
+
+    def cancel_everything(self, reason: Reason, now_ns: int) -> None:
+        for venue in self.outboxes:
+            self.submit(CancelAll(venue, (reason,)), None, now_ns)
+
+    # Out
+
+    def release(self, now_ns: int) -> list[ApprovedCommand]:
+        """What leaves now, venue by venue."""
+        released: list[ApprovedCommand] = []
+        for venue, outbox in self.outboxes.items():
+            if not outbox.waiting:
+                continue
+            leaving, dropped = outbox.release(now_ns, self._ledger.open_orders(venue))
+            self._drop(dropped, now_ns)
+            for approved in leaving:
+                self._left(approved.command, now_ns)
+            released += leaving
+        return released
+
+    def take_unsent(self) -> tuple[tuple[Refusal, ...], tuple[DroppedCommand, ...]]:
+        """What was refused and dropped since this was last asked."""
+        unsent = tuple(self.refusals), tuple(self.dropped)
+        self.refusals, self.dropped = [], []
+        return unsent
+
+    # Another life
+
+    def relive(self, command: Command, now_ns: int) -> None:
+        """A command that an earlier life released: it is on its way, and nobody asks the gate again."""
+        if isinstance(command, CancelAll):
+            self._ledger.queue(command, now_ns)
+        else:
+            order = self._ledger.get(command.client_id)
+            if isinstance(command, PlaceOrder):
+                if order is None:
+                    self._ledger.queue(command, now_ns)
+                    self._enter_slot(command.client_id)
+                self.skip_ids(command.client_id)
+            elif order is not None and order.may_be_alive:
+                self._ledger.queue(command, now_ns)
+        self._left(command, now_ns)
+
+    def take_up(self, orders: Sequence[LedgerOrder]) -> None:
+        """Orders of an earlier life that may be alive go back into their slots."""
+        for order in orders:
+            if order.level is not None and order.instrument in self._markets:
+                self._markets[order.instrument].quotes[order.side].append(order)
+
+    def skip_ids(self, last: ClientOrderId) -> None:
+        """Ids up to this one have been used."""
+        self.last_client_id = max(self.last_client_id, last)
+
+    # Inside
+
+    def _left(self, command: Command, now_ns: int) -> None:
+        self._ledger.released(command, now_ns)
+        if isinstance(command, PlaceOrder | AmendOrder):
+            order = self._ledger.get(command.client_id)
+            if order is not None and order.purpose is Purpose.QUOTE:
+                market = self._markets[command.instrument]
+                market.lockouts.after_order(order.side, now_ns)
+                market.refresh_deadline(now_ns)
+
+    def _drop(self, dropped: list[DroppedCommand], now_ns: int) -> None:
+        for drop in dropped:
+            self._ledger.dropped(drop.command, drop.code, now_ns)
+            if not isinstance(drop.command, CancelAll):
+                self._touch(self._markets[drop.command.instrument])
+        self.dropped += dropped
+
+    def _merge(self, place: PlaceOrder, amend: AmendOrder, now_ns: int) -> ApprovedCommand | Refusal:
+        """A queued place takes over its amend's price and size: one command, reviewed like any other."""
+        return self._gate.merge(place, amend, self._markets[place.instrument].facts, self._ledger, now_ns)
+
+    def _enter_slot(self, client_id: ClientOrderId) -> None:
+        order = self._ledger.get(client_id)
+        if order is not None:
+            self.take_up((order,))
+
+    def _next_client_id(self) -> ClientOrderId:
+        self.last_client_id = ClientOrderId(self.last_client_id + 1)
+        return self.last_client_id

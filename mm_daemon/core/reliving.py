@@ -1,0 +1,52 @@
+"""Taking in what an earlier life wrote down behind its last checkpoint: its events, what it released, what it booked.
+
+Nothing is decided anew. Books stay void and deadlines are not lived: they follow from the events of the next life.
+Called by `journal/recovery.py` with a core that was built from that checkpoint.
+"""
+
+from typing import cast, get_args
+
+from mm_daemon.core.trading_core import LOSS_LIMIT, TradingCore
+from mm_daemon.domain.checkpoint import PositionBooked
+from mm_daemon.domain.codec import Decided, Record
+from mm_daemon.domain.decisions import (
+    ApprovedCommand,
+    CancelAll,
+    DecisionsChanged,
+    DroppedCommand,
+    PlaceOrder,
+    Reason,
+    Refusal,
+)
+from mm_daemon.domain.events import DeadlineReached, Event, MarketEvent
+
+_OUTLIVING = frozenset(get_args(Event)) - frozenset(get_args(MarketEvent)) - {DeadlineReached}
+"""Events that change state which outlives a process."""
+
+
+def relive(core: TradingCore, record: Record) -> None:
+    """Let one record of the journal change the core as it changed the one that wrote it."""
+    if isinstance(record, ApprovedCommand):
+        command = record.command
+        if isinstance(command, CancelAll) and Reason.KILL_LATCHED in command.reasons:
+            core.gate.latch(LOSS_LIMIT)
+        core.dispatch.relive(command, max(core.now_ns, record.approved_ns))
+    elif isinstance(record, PositionBooked):
+        market = core.markets.get(record.instrument)
+        if market is not None:
+            market.position.restore(record.state)
+            market.facts.position_lots = record.state.lots
+    elif isinstance(record, DecisionsChanged):
+        if any(Reason.KILL_LATCHED in decision.reasons for decision in record.decisions):
+            core.gate.latch(LOSS_LIMIT)
+        core.reach(record.now_ns)
+    elif isinstance(record, Decided):
+        core.reach(record.now_ns)
+    elif isinstance(record, Refusal | DroppedCommand):
+        refused = record.intent if isinstance(record, Refusal) else record.command
+        if isinstance(refused, PlaceOrder):
+            core.dispatch.skip_ids(refused.client_id)
+    elif type(record) in _OUTLIVING:
+        event = cast("Event", record)
+        core.reach(event.ts_local_ns)
+        core.apply(event)
