@@ -248,8 +248,9 @@ class Daemon:
 
     def _say_what_was_left(self, left: Recovered) -> None:
         held = [
-            f"{market.instrument.symbol} {market.position.lots} lots"
-            for market in self._core.markets.values()
+            f"{market.instrument.partition(':')[2]} {market.position.lots} lots"
+            f"{'' if market.instrument in self._core.markets else ' (no longer a market of ours: nobody reduces it)'}"
+            for market in left.checkpoint.markets
             if market.position.lots
         ]
         unknown = self._core.ledger.open_orders()
@@ -291,7 +292,7 @@ class Daemon:
         for venue in self._gateway.real_venues:
             supervisor.add(f"gateway {venue}", Kind.ESSENTIAL, partial(self._gateway.serve, venue))
         for venue, connector in self._connectors.items():
-            supervisor.add(f"{_VENUE}{venue}", Kind.RESTARTABLE, connector.run)
+            supervisor.add(f"{_VENUE}{venue}", Kind.RESTARTABLE, partial(self._run_venue, connector))
         supervisor.add("summary", Kind.RESTARTABLE, self._summarise)
         supervisor.add("reconcile", Kind.RESTARTABLE, self._reconcile)
         supervisor.add("lateness", Kind.RESTARTABLE, self._watch_lateness)
@@ -325,6 +326,14 @@ class Daemon:
                 f"{file} is valid; no key can change while running, so the configuration in use stays until a restart"
             )
             self.log.info("config_kept", text=text)
+
+    async def _run_venue(self, connector: Connector) -> None:
+        """A venue's link comes and goes; a disk that cannot keep its account ends the run (R14)."""
+        try:
+            await connector.run()
+        except JournalError as error:
+            self._supervisor.fail(error)
+            await asyncio.Event().wait()
 
     async def _keep_durable(self) -> None:
         while True:

@@ -19,7 +19,9 @@ class StateDir:
         self.journals = path / "journal"
         self.client_ids = path / "client_ids"
         try:
-            self.journals.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=0o700, exist_ok=True)
+            self.journals.mkdir(mode=0o700, exist_ok=True)
             self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise JournalError(f"state_dir {path} cannot be used: {error.strerror}") from error

@@ -67,6 +67,12 @@ class Supervisor:
         """Ask `run` to cancel what still lives and return."""
         self._over.set()
 
+    def fail(self, error: Exception) -> None:
+        """End the run with this error: starting a child again would not mend it. The first error counts."""
+        if self._failure is None:
+            self._failure = error
+        self._over.set()
+
     async def run(self) -> None:
         """Run all children until `end`. Raises what felled an essential or finite child, once the others are gone."""
         async with asyncio.TaskGroup() as group:
@@ -86,7 +92,7 @@ class Supervisor:
                 await child.start()
             except Exception as error:  # the edge of a task: the policy decides what happens next
                 if child.kind is not Kind.RESTARTABLE:
-                    self._fail(error)
+                    self.fail(error)
                     return
                 pause_s = self._next_pause(restarts)
                 if pause_s is None:
@@ -97,11 +103,6 @@ class Supervisor:
             else:
                 self._on_finished(child.name)
                 return
-
-    def _fail(self, error: Exception) -> None:
-        if self._failure is None:
-            self._failure = error
-        self._over.set()
 
     def _next_pause(self, restarts: deque[float]) -> float | None:
         """Seconds to wait before the next restart; None when the budget is spent."""

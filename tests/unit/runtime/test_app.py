@@ -17,7 +17,7 @@ from mm_daemon.backtest.replay import verify
 from mm_daemon.config.load import loads
 from mm_daemon.config.schema import Config
 from mm_daemon.domain.decisions import ApprovedCommand
-from mm_daemon.domain.errors import ConfigError, CredentialsRefused
+from mm_daemon.domain.errors import ConfigError, CredentialsRefused, JournalError
 from mm_daemon.domain.events import PublicTrade, VenueSnapshot
 from mm_daemon.domain.instrument import Instrument, InstrumentId
 from mm_daemon.domain.orders import ClientOrderId, Side
@@ -228,6 +228,20 @@ def test_full_disk_stops_with_74(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     assert day.run(20.0, around=Watching) == 74
     assert day.lines("No space left on device")
+
+
+def test_account_that_cannot_be_kept_stops_with_74(tmp_path: Path) -> None:
+    """A disk on which a venue's account finds no room is not weather: the run ends at once, nothing is tried again."""
+
+    class Full(Around):
+        async def run(self) -> None:
+            await asyncio.sleep(3.0)
+            raise JournalError("account file cannot be written: No space left on device")
+
+    day = Day(tmp_path)
+    assert day.run(20.0, around=Full) == 74
+    assert day.lines("stopping at once: account file cannot be written")
+    assert not day.lines("starts again")
 
 
 def test_ended_feed_ends_the_run(tmp_path: Path) -> None:

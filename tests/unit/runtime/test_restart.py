@@ -27,11 +27,16 @@ BTC = InstrumentId("sim:BTC-USDT")
 
 
 def live(
-    state_dir: Path, start_s: int, duration_s: float, *, copies: dict[float, Path] | None = None
+    state_dir: Path,
+    start_s: int,
+    duration_s: float,
+    *,
+    copies: dict[float, Path] | None = None,
+    text: str = TEXT,
 ) -> tuple[int, str]:
     """One life from `start_s` on: exit code and log. `copies`: instants at which the disk is copied as a death would
     leave it."""
-    text = TEXT.format(state_dir=state_dir)
+    text = text.format(state_dir=state_dir)
     config = loads(text, "c.yaml", settings_of=registry.settings_of, environ=os.environ)
     log = io.StringIO()
 
@@ -97,6 +102,17 @@ def test_a_clean_end_is_continued_without_anything_unknown(tmp_path: Path) -> No
     live(tmp_path / "state", 0, 30.0)
     _, log = live(tmp_path / "state", 100, 3.0)
     assert re.search(r"continuing .* which stopped: .*, 0 orders without an end", log)
+
+
+def test_position_in_a_market_that_was_removed_is_told(tmp_path: Path) -> None:
+    """A market taken out of the configuration leaves its position with the venue, and the next start says so."""
+    state_dir = tmp_path / "state"
+    live(state_dir, 0, 60.0)
+    account = read_account(account_path(state_dir, VENUE))
+    assert account.holdings[InstrumentId("sim:ETH-USDT")].lots, "this history has to end with a position"
+    only_btc = "".join(line for line in TEXT.splitlines(keepends=True) if "ETH-USDT" not in line)
+    _, log = live(state_dir, 100, 3.0, text=only_btc)
+    assert re.search(r"continuing .*ETH-USDT -?\d+ lots \(no longer a market of ours", log)
 
 
 def test_account_that_does_not_agree_ends_with_82(tmp_path: Path) -> None:

@@ -27,5 +27,6 @@ def test_folder_that_cannot_be_made_is_a_disk_error(tmp_path: Path) -> None:
 def test_journals_are_private(tmp_path: Path) -> None:
     """Nobody else reads what we traded."""
     state = StateDir(tmp_path / "state")
+    assert state.path.stat().st_mode & 0o077 == 0
     assert state.journals.stat().st_mode & 0o077 == 0
     state.close()
