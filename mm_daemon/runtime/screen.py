@@ -10,6 +10,7 @@ import io
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -20,10 +21,12 @@ _END_S = 1.0
 
 
 class RunLog(io.TextIOBase):
-    """A terminal and a file, written as one. The file is moved to `run.log.1` when it has grown large."""
+    """A terminal and a file, written as one. The file is moved to `run.log.1` when it has grown large, and goes on
+    when the terminal has gone."""
 
     def __init__(self, terminal: TextIO) -> None:
         self._terminal = terminal
+        self._terminal_gone = False
         self._path: Path | None = None
         self._file: TextIO | None = None
         self._written = 0
@@ -50,20 +53,30 @@ class RunLog(io.TextIOBase):
                 self._path.replace(self._path.with_name(f"{LOG_NAME}.1"))
                 self._open()
         if not self.screen_up:
-            self._terminal.write(text)
+            self._on_terminal(partial(self._terminal.write, text))
         return len(text)
 
     def flush(self) -> None:
         if self._file is not None:
             self._file.flush()
         if not self.screen_up:
-            self._terminal.flush()
+            self._on_terminal(self._terminal.flush)
 
     def close(self) -> None:
         """The file; the terminal is not ours."""
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def _on_terminal(self, do: Callable[[], object]) -> None:
+        if self._terminal_gone:
+            return
+        try:
+            do()
+        except (OSError, ValueError):
+            if self._file is None:
+                raise
+            self._terminal_gone = True
 
     def _open(self) -> None:
         assert self._path is not None
