@@ -220,9 +220,9 @@ def _market_report(name: str, tally: MarketTally, span_ns: int) -> MarketReport:
         volume_base=_shown(instrument.size(tally.volume_lots)),
         position=_shown(instrument.size(position.lots)),
         max_abs_position=_shown(instrument.size(tally.max_abs_lots)),
-        quote_uptime=round(tally.both_ns / span_ns, 6),
-        bid_uptime=round(tally.bid_ns / span_ns, 6),
-        ask_uptime=round(tally.ask_ns / span_ns, 6),
+        quote_uptime=round(tally.quoted.both_ns / span_ns, 6),
+        bid_uptime=round(tally.quoted.bid_ns / span_ns, 6),
+        ask_uptime=round(tally.quoted.ask_ns / span_ns, 6),
         pnl=Pnl(
             total=_money(position.total_atto),
             spread=_money(position.spread_atto),

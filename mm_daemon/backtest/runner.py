@@ -47,7 +47,7 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import Venue, venue_of
 from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.journal.log import JournalWriter
-from mm_daemon.ports.connector import VirtualVenue
+from mm_daemon.ports.connector import CountsProblems, NotesDamage, VirtualVenue
 
 FIRST_CLIENT_ID = ClientOrderId(1)
 """Backtests number their orders from here, so that equal runs write equal journals."""
@@ -67,8 +67,7 @@ _MARKET_EVENTS = frozenset(get_args(MarketEvent))
 class MarketData(Protocol):
     """What a backtest reads of a recorded feed (`ports.RecordedFeed`).
 
-    Read where the feed has them: `frames`, raw frames consumed so far; `problems`, unusable frames by kind; `notes`,
-    sentences for people.
+    Read where the feed has them: `frames`, raw frames consumed so far; `CountsProblems`; `NotesDamage`.
     """
 
     def events(self) -> Iterator[MarketEvent]: ...
@@ -350,10 +349,10 @@ class BacktestRunner:
     def _problems(self) -> dict[str, int]:
         crossings = sum(market.book.crossings for market in self.core.markets.values())
         books = {"crossed_book": crossings} if crossings else {}
-        return _summed([*(getattr(feed, "problems", {}) for feed in self._feeds), books])
+        return _summed([*(feed.problems for feed in self._feeds if isinstance(feed, CountsProblems)), books])
 
     def _notes(self) -> tuple[str, ...]:
-        notes = [note for feed in self._feeds for note in getattr(feed, "notes", ())]
+        notes = [note for feed in self._feeds if isinstance(feed, NotesDamage) for note in feed.notes]
         for name, venue in self._venues.items():
             large = getattr(venue, "large_orders", 0)
             if large:

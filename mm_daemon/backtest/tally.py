@@ -18,18 +18,13 @@ from mm_daemon.domain.events import (
     OrderRejected,
 )
 from mm_daemon.domain.instrument import InstrumentId
-from mm_daemon.domain.orders import Side
+from mm_daemon.observability.quoted_time import QuotedTime
 
 
 class MarketTally:
     """Counts of one market. Times in nanoseconds, sizes in lots, money in atto of the settlement currency."""
 
     __slots__ = (
-        "ask_ns",
-        "ask_quoted",
-        "bid_ns",
-        "bid_quoted",
-        "both_ns",
         "decisions",
         "maker_fills",
         "market",
@@ -38,7 +33,7 @@ class MarketTally:
         "orders_canceled",
         "orders_placed",
         "orders_rejected",
-        "since_ns",
+        "quoted",
         "start_half_ticks",
         "start_lots",
         "taker_fills",
@@ -48,9 +43,8 @@ class MarketTally:
 
     def __init__(self, market: MarketState, start_ns: int) -> None:
         self.market = market
-        self.since_ns = start_ns
-        self.bid_quoted = self.ask_quoted = False
-        self.bid_ns = self.ask_ns = self.both_ns = 0
+        self.quoted = QuotedTime()
+        self.quoted.advance(start_ns)
         self.decisions = 0
         self.orders_placed = self.orders_amended = self.orders_canceled = self.orders_rejected = 0
         self.maker_fills = self.taker_fills = 0
@@ -69,26 +63,6 @@ class MarketTally:
         self.volume_lots += event.lots
         self.volume_atto += event.lots * abs(position.value(2 * event.ticks))
         self.max_abs_lots = max(self.max_abs_lots, abs(position.lots))
-
-    def observe_quotes(self, now_ns: int) -> None:
-        """Our quotes may have changed at `now_ns`: book the time until now to what was quoted so far."""
-        self.advance(now_ns)
-        self.bid_quoted = self._quoted(Side.BUY)
-        self.ask_quoted = self._quoted(Side.SELL)
-
-    def advance(self, now_ns: int) -> None:
-        passed = now_ns - self.since_ns
-        self.since_ns = now_ns
-        if self.bid_quoted:
-            self.bid_ns += passed
-            if self.ask_quoted:
-                self.both_ns += passed
-        if self.ask_quoted:
-            self.ask_ns += passed
-
-    def _quoted(self, side: Side) -> bool:
-        """Whether the venue is known to hold a quote of ours on this side."""
-        return any(order.resting for order in self.market.quotes[side])
 
 
 class Tally:
@@ -144,10 +118,9 @@ class Tally:
 
     def observe_quotes(self, now_ns: int) -> None:
         for tally in self.markets.values():
-            tally.observe_quotes(now_ns)
+            tally.quoted.see(tally.market, now_ns)
 
     def stop(self, now_ns: int) -> None:
         """The data ends here: what follows is the stop, and counts towards no share of time."""
         for tally in self.markets.values():
-            tally.advance(now_ns)
-            tally.bid_quoted = tally.ask_quoted = False
+            tally.quoted.stop(now_ns)

@@ -6,7 +6,7 @@ tuples of reasons are remembered.
 
 from functools import lru_cache
 
-from mm_daemon.domain.decisions import HOLD_MASK, WITHDRAW_MASK, Action, Reason, mask
+from mm_daemon.domain.decisions import HOLD_MASK, WITHDRAW_MASK, Action, Reason, mask, reasons_in
 
 MAX_REASONS = 4
 """A decision names at most this many reasons; the first is decisive."""
@@ -65,4 +65,4 @@ def decide_row(conditions: int, working: bool, verdict: Reason | None, lockouts_
 @lru_cache(maxsize=4096)
 def first_reasons(bits: int) -> tuple[Reason, ...]:
     """The reasons of a mask in list order, four at most."""
-    return tuple(reason for reason in Reason if bits & reason.bit)[:MAX_REASONS]
+    return reasons_in(bits)[:MAX_REASONS]

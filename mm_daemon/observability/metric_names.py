@@ -54,7 +54,7 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition("mm_quote_price", "gauge", _market("side"), "Price of the quote that works."),
     Definition("mm_reservation_price", "gauge", _MARKET, "Price the quotes are centred on."),
     Definition("mm_spread_quoted_ratio", "gauge", _MARKET, "Distance between our quotes over the mid."),
-    Definition("mm_quote_uptime_seconds_total", "counter", _market("side"), "Time with a quote out."),
+    Definition("mm_quote_uptime_seconds_total", "counter", _market("side"), "Time with a quote at the venue."),
     # A market: times
     Definition(
         "mm_tick_to_decision_seconds",

@@ -48,6 +48,7 @@ from mm_daemon.domain.money import ATTO
 from mm_daemon.domain.orders import ClientOrderId, InFlight, Operation, Phase, Side
 from mm_daemon.observability.histogram import FAST_S, SLOW_S, Histogram
 from mm_daemon.observability.metric_names import DEFINITIONS, Definition
+from mm_daemon.observability.quoted_time import QuotedTime
 from mm_daemon.observability.readiness import unready_reasons
 
 _NS_PER_S = 1e9
@@ -117,8 +118,7 @@ class _MarketCounts:
         "locked_ns",
         "locked_since_ns",
         "market",
-        "quoted_ns",
-        "quoted_since_ns",
+        "quoted",
         "refusals",
         "rejects",
         "sent",
@@ -143,8 +143,7 @@ class _MarketCounts:
         self.locked_since_ns = 0
         self.locked_ns: Counter[int] = Counter()
         """Nanoseconds by the mask of reasons that held together."""
-        self.quoted_since_ns: dict[Side, int | None] = dict.fromkeys(_SIDES)
-        self.quoted_ns = dict.fromkeys(_SIDES, 0)
+        self.quoted = QuotedTime()
 
     def decided(self, changed: DecisionsChanged) -> None:
         bits = 0
@@ -156,18 +155,6 @@ class _MarketCounts:
         if bits != self.locked_bits:
             self.locked_ns[self.locked_bits] += changed.now_ns - self.locked_since_ns
             self.locked_bits, self.locked_since_ns = bits, changed.now_ns
-
-    def see_quotes(self, now_ns: int) -> None:
-        """Note which sides have a quote out from `now_ns` on."""
-        for side in _SIDES:
-            quoted = quote_works(self.market, side)
-            since_ns = self.quoted_since_ns[side]
-            if quoted:
-                if since_ns is None:
-                    self.quoted_since_ns[side] = now_ns
-            elif since_ns is not None:
-                self.quoted_ns[side] += now_ns - since_ns
-                self.quoted_since_ns[side] = None
 
     def answered(self, event: Event, client_id: ClientOrderId) -> None:
         """Time the answer, and forget what this order will not be answered any more."""
@@ -193,10 +180,6 @@ class _MarketCounts:
             for reason in reasons_in(bits):
                 seconds[reason] = seconds.get(reason, 0.0) + span_ns / _NS_PER_S
         return seconds
-
-    def quoted_s(self, side: Side, now_ns: int) -> float:
-        since_ns = self.quoted_since_ns[side]
-        return (self.quoted_ns[side] + (0 if since_ns is None else max(0, now_ns - since_ns))) / _NS_PER_S
 
 
 def quote_works(market: MarketState, side: Side) -> bool:
@@ -262,7 +245,7 @@ class Metrics:
         if turn.released:
             self._released(turn, times.send_s)
         for counts in touched.values():
-            counts.see_quotes(now_ns)
+            counts.quoted.see(counts.market, now_ns)
 
     def _released(self, turn: Turn, send_s: float) -> None:
         sending: dict[InstrumentId, _MarketCounts] = {}
@@ -283,7 +266,7 @@ class Metrics:
             counts.sent[operation][command.client_id] = turn.now_ns
         for counts in sending.values():
             counts.decision_to_send.observe(send_s)
-            counts.see_quotes(turn.now_ns)
+            counts.quoted.see(counts.market, turn.now_ns)
 
     def _released_cancel_all(self, command: CancelAll) -> None:
         """It counts for each order that it cancels."""
@@ -429,7 +412,7 @@ def _state(page: _Page, counts: _MarketCounts, now_ns: int) -> None:
     for side, order in working.items():
         if order is not None:
             page.add("mm_quote_price", float(contract.price(order.ticks)), *labels, side.word)
-        page.add("mm_quote_uptime_seconds_total", counts.quoted_s(side, now_ns), *labels, side.word)
+        page.add("mm_quote_uptime_seconds_total", counts.quoted.side_ns(side, now_ns) / _NS_PER_S, *labels, side.word)
     if market.pricing is not None:
         page.add("mm_reservation_price", market.pricing.reservation_ticks * float(contract.tick), *labels)
     if bid is not None and ask is not None and book.trusted:

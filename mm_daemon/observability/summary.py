@@ -9,12 +9,13 @@ from mm_daemon.core.market import MarketState
 from mm_daemon.domain.events import OrderFilled
 from mm_daemon.domain.money import to_decimal
 from mm_daemon.domain.orders import Side
+from mm_daemon.observability.quoted_time import QuotedTime
 
 
 class Tally:
-    """Counts of one market. Uptime is the share of time in which an order of ours may rest on both sides."""
+    """Counts of one market. Uptime is the share of time with quotes on both sides."""
 
-    __slots__ = ("_first_ns", "_seen_ns", "_two_sided", "_two_sided_ns", "decisions", "fills", "maker_fills")
+    __slots__ = ("_first_ns", "_quoted", "_seen_ns", "decisions", "fills", "maker_fills")
 
     def __init__(self) -> None:
         self.fills = 0
@@ -22,8 +23,7 @@ class Tally:
         self.decisions = 0
         self._first_ns: int | None = None
         self._seen_ns = 0
-        self._two_sided = False
-        self._two_sided_ns = 0
+        self._quoted = QuotedTime()
 
     def fill(self, event: OrderFilled) -> None:
         self.fills += 1
@@ -33,17 +33,15 @@ class Tally:
         """Note whether both sides are quoted from `now_ns` on."""
         if self._first_ns is None:
             self._first_ns = self._seen_ns = now_ns
-        if self._two_sided and now_ns > self._seen_ns:
-            self._two_sided_ns += now_ns - self._seen_ns
         self._seen_ns = max(self._seen_ns, now_ns)
-        self._two_sided = all(any(order.resting for order in market.quotes[side]) for side in Side)
+        self._quoted.see(market, now_ns)
 
     @property
     def uptime(self) -> float:
         """0..1 of the time since the first look."""
         if self._first_ns is None or self._seen_ns == self._first_ns:
             return 0.0
-        return self._two_sided_ns / (self._seen_ns - self._first_ns)
+        return self._quoted.both_ns / (self._seen_ns - self._first_ns)
 
 
 def quoted_ticks(market: MarketState, side: Side) -> int | None:

@@ -127,3 +127,50 @@ class EmbeddedVenue(Protocol):
     def instruments(self) -> Sequence[Instrument]: ...
 
     def virtual(self) -> VirtualVenue: ...
+
+
+# What a connector may offer besides; asked for by `isinstance`.
+
+
+@runtime_checkable
+class CountsProblems(Protocol):
+    """A feed that counts the frames it could not use."""
+
+    @property
+    def problems(self) -> Mapping[str, int]:
+        """How many so far, by kind."""
+        ...
+
+
+@runtime_checkable
+class NotesDamage(Protocol):
+    """A feed that can name the places it could not use."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Sentences for people."""
+        ...
+
+
+@runtime_checkable
+class RecordedTime(Protocol):
+    """A feed that plays on a clock of its own."""
+
+    @property
+    def starts_at_ns(self) -> int:
+        """Where a clock that plays it begins. Raises ConfigError."""
+        ...
+
+    @property
+    def speed(self) -> float:
+        """Seconds of the recording in one of the wall's."""
+        ...
+
+
+@runtime_checkable
+class SeesQueue(Protocol):
+    """A venue that knows what stands before our orders."""
+
+    def fronts(self) -> Mapping[ClientOrderId, float]:
+        """Lots of others before each resting order of ours."""
+        ...

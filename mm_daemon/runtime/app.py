@@ -12,7 +12,6 @@ import gc
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -45,12 +44,11 @@ from mm_daemon.domain.events import (
     RunStarted,
     VenueDisconnected,
 )
-from mm_daemon.domain.instrument import InstrumentId, Venue
+from mm_daemon.domain.instrument import Venue
 from mm_daemon.domain.rng import Rng
 from mm_daemon.journal import client_ids
-from mm_daemon.journal.format import FaultKind
-from mm_daemon.journal.keeping import Keeper, Kept, Retention
-from mm_daemon.journal.recovery import Recovered, recover
+from mm_daemon.journal.keeping import Keeper, Retention
+from mm_daemon.journal.recovery import recover
 from mm_daemon.journal.run_writer import RunWriter
 from mm_daemon.journal.segments import OPENING
 from mm_daemon.observability.logs import catch_third_parties, open_log, utc_text
@@ -70,10 +68,11 @@ from mm_daemon.runtime.lifecycle import (
     load_instruments,
     stop_cleanly,
 )
+from mm_daemon.runtime.reports import Reports, trace
 from mm_daemon.runtime.screen import RunLog
 from mm_daemon.runtime.state_dir import StateDir
 from mm_daemon.runtime.supervisor import Kind, Supervisor
-from mm_daemon.runtime.venues import build_connectors, feed_of, move_to_feed_time
+from mm_daemon.runtime.venues import build_connectors, move_to_feed_time
 from mm_daemon.runtime.view import OperatorsView
 
 EXIT_CLEAN = 0
@@ -126,7 +125,7 @@ class Daemon:
     ) -> None:
         """`clock`, `connector_named` and `log_to` are what a simulated day replaces."""
         self._config = config
-        self._paper = paper or config.mode == "paper"
+        self._mode = "paper" if paper else config.mode
         self._duration_s = duration_s
         self._clock = clock or Clock()
         self._connector_named = connector_named
@@ -136,9 +135,6 @@ class Daemon:
         self._inbox = Inbox()
         self._stop = StopRequest(config.runtime.stop_timeout_s)
         self._clean = False
-        self._problems: dict[Venue, dict[str, int]] = {}
-        self._keeping_problems: tuple[str, ...] = ()
-        self._places_told: set[str] = set()
         self._weather: MmError | None = None
         """Why we stop although nobody asked: its exit code is the run's."""
 
@@ -154,7 +150,7 @@ class Daemon:
             self._run_log.keep_in(state.path)
         self._connectors = build_connectors(
             self._config,
-            paper=self._paper,
+            paper=self._mode == "paper",
             emit=self._inbox.put,
             clock=self._clock,
             state_dir=state.path,
@@ -196,8 +192,9 @@ class Daemon:
                 free_bytes=settings.disk_keep_free_mb * _MIB,
             ),
         )
+        self._reports = Reports(self.log, self._core, self._connectors)
         self._gateway = OrderGateway(
-            self._connectors, emit=self._inbox.put, now_ns=self._clock.now_ns, report=self._venue_trouble
+            self._connectors, emit=self._inbox.put, now_ns=self._clock.now_ns, report=self._reports.venue_trouble
         )
         self._narrator = Narrator(self._core.markets, self.log)
         self._loop = CoreLoop(
@@ -212,7 +209,7 @@ class Daemon:
             self._config,
             self._core,
             self._loop,
-            mode="paper" if self._paper else "live",
+            mode=self._mode,
             clock=self._clock,
             inbox=self._inbox,
             connectors=self._connectors,
@@ -224,46 +221,16 @@ class Daemon:
             log=self.log,
             run_log=self._run_log,
         )
-        self._inbox.on_lost_market = self._market_lost
+        self._inbox.on_lost_market = self._reports.market_lost
         self._inbox.on_lost_orders = self._orders_lost
         self._loop.begin(RunStarted(self._clock.now_ns(), mm_daemon.__version__, parameters.to_json(), resumed))
         # Only now is it a journal: whenever we may be killed, what bears this name can be replayed.
         self._journal.rename(state.journals / name)
-        self._say_hello()
-        if left is not None:
-            self._say_what_was_left(left)
-        await clear_leftovers(self._core, self._connectors, self._inbox.put, self._clock.now_ns)
-
-    def _say_hello(self) -> None:
-        mode = "paper" if self._paper else "live"
-        self.log.info(
-            "starting",
-            version=mm_daemon.__version__,
-            mode=mode,
-            config=self._config.file,
-            journal=str(self._journal.path),
-            text=f"mm-daemon {mm_daemon.__version__}, {mode}, {self._config.file}, journal {self._journal.path}",
-        )
+        self._reports.starting(self._mode, self._config.file, str(self._journal.path))
         self._narrator.opening(self._clock.now_ns())
-
-    def _say_what_was_left(self, left: Recovered) -> None:
-        held = [
-            f"{market.instrument.partition(':')[2]} {market.position.lots} lots"
-            f"{'' if market.instrument in self._core.markets else ' (no longer a market of ours: nobody reduces it)'}"
-            for market in left.checkpoint.markets
-            if market.position.lots
-        ]
-        unknown = self._core.ledger.open_orders()
-        how = "which stopped" if left.ended else "which died"
-        text = (
-            f"continuing {left.run.name}, {how}: {', '.join(held) or 'no position'}, {unknown} orders without an end; "
-            f"{left.relived} records behind its last checkpoint"
-        )
-        self.log.info("continuing", run=left.run.name, ended=left.ended, unknown_orders=unknown, text=text)
-        for fault in left.cut:
-            torn = fault.kind is FaultKind.TORN
-            done = "left half written was cut" if torn else "wrote of the market is left as it is"
-            self.log.warning("journal_cut", text=f"what {left.run.name} {done}: {fault}")
+        if left is not None:
+            self._reports.continuing(left)
+        await clear_leftovers(self._core, self._connectors, self._inbox.put, self._clock.now_ns)
 
     # Living
 
@@ -343,14 +310,14 @@ class Daemon:
     async def _keep_journals(self) -> None:
         while True:
             kept = await asyncio.to_thread(self._keeper.keep, self._journal.open_segments)
-            self._tell_kept(kept)
+            self._reports.kept(kept)
             await asyncio.sleep(_KEEP_S)
 
     async def _summarise(self) -> None:
         while True:
             await asyncio.sleep(self._config.runtime.summary_interval_s)
             self._narrator.summary(self._loop.now_ns)
-            self._tell_problems()
+            self._reports.bad_frames()
 
     async def _reconcile(self) -> None:
         await keep_reconciled(
@@ -368,7 +335,8 @@ class Daemon:
             limit_s=self._config.runtime.loop_stall_ms / 1000,
             emit=self._inbox.put,
             now_ns=self._clock.now_ns,
-            report=self._was_late,
+            observe=self.view.metrics.loop_lag.observe,
+            report=self._reports.late,
         )
 
     async def _stop_after(self, seconds: float) -> None:
@@ -391,19 +359,17 @@ class Daemon:
         if self._core.last_client_id + _SPARE_IDS > self._ids_end:
             _, self._ids_end = client_ids.reserve(self._ids_file, self._clock.wall_ns() // _NS_PER_MS)
         self._narrator.observe(turn, urgent)
-        if turn.reconciled:
-            self._tell_reconciled(turn)
+        self._reports.reconciled(turn)
         self.view.observe(turn, urgent)
 
-    # What the parts report
+    # What the parts report, and what is done about it
 
     def _child_restarts(self, name: str, error: Exception, pause_s: float) -> None:
         self.view.restarted(name)
-        text = f"{name} failed and starts again in {pause_s:.1f} s: {type(error).__name__}: {error}"
-        self.log.warning("restart", task=name, pause_s=round(pause_s, 3), text=text, error=_trace(error))
+        self._reports.restart(name, error, pause_s)
 
     def _child_given_up(self, name: str, error: Exception) -> None:
-        self.log.error("given_up", task=name, text=f"{name} is given up: {error}", error=_trace(error))
+        self._reports.given_up(name, error)
         if name.startswith(_VENUE):
             self._weather = error if isinstance(error, MmError) else VenueUnreachable(f"{name} is lost: {error}")
             self._venue_gone(name, str(error))
@@ -423,47 +389,6 @@ class Daemon:
         else:
             self._stop.ask(cause)
 
-    def _tell_problems(self) -> None:
-        """What a feed could not use, where it counts it: by kind, when the counts have changed, and each place once."""
-        for venue, connector in self._connectors.items():
-            problems = dict(getattr(feed_of(connector), "problems", {}))
-            markets = self._core.markets.values()
-            crossings = sum(market.book.crossings for market in markets if market.instrument.venue == venue)
-            if crossings:
-                problems["crossed_book"] = crossings
-            if problems and problems != self._problems.get(venue):
-                self._problems[venue] = problems
-                counts = ", ".join(f"{count} {kind}" for kind, count in sorted(problems.items()))
-                places = [note for note in getattr(feed_of(connector), "notes", ()) if note not in self._places_told]
-                self._places_told.update(places)
-                text = "\n".join([f"frames that could not be used so far: {counts}", *places])
-                self.log.warning("bad_frames", venue=venue, text=text)
-
-    def _tell_kept(self, kept: Kept) -> None:
-        """Deleted segments are told each time, what cannot be done when it has changed."""
-        if kept.deleted:
-            early = f", {kept.deleted_early} of them early for want of space" if kept.deleted_early else ""
-            text = f"{len(kept.deleted)} old journal segments deleted{early}"
-            level = self.log.warning if kept.deleted_early else self.log.info
-            level("journal_deleted", segments=list(kept.deleted), early=kept.deleted_early, text=text)
-        if kept.problems != self._keeping_problems:
-            self._keeping_problems = kept.problems
-            for text in kept.problems:
-                self.log.warning("journal_keeping", text=text)
-
-    def _venue_trouble(self, venue: Venue, text: str) -> None:
-        self.log.warning("venue_trouble", venue=venue, text=text)
-
-    def _was_late(self, late_s: float) -> None:
-        text = f"this process did not get to run for {late_s:.2f} s: all quotes are pulled until it keeps time again"
-        self.log.error("loop_stall", late_s=round(late_s, 3), text=text)
-
-    def _tell_reconciled(self, turn: Turn) -> None:
-        for result in turn.reconciled:
-            if result.diffs or result.payments:
-                text = f"the venue's account differs: {result.compact()}" + (": settled" if result.clean else "")
-                self.log.warning("reconcile", venue=result.venue, clean=result.clean, text=text)
-
     def _never_reconciled(self) -> None:
         open_issues = [
             f"{market.id} ({market.position.lots} lots by our journal)"
@@ -478,10 +403,6 @@ class Daemon:
         self.log.critical("not_reconciled", text=str(self._weather))
         self._stop.ask("not reconciled")
 
-    def _market_lost(self, instrument: InstrumentId) -> None:
-        text = "the core was too late for this market: no quotes until its feed sends a whole book by itself"
-        self.log.error("overflow", symbol=instrument.partition(":")[2], text=text)
-
     def _orders_lost(self, venue: Venue) -> None:
         self._weather = CoreError(f"order events of {venue} were lost: the core is too late")
         self.log.critical("overflow", venue=venue, text=str(self._weather))
@@ -493,7 +414,7 @@ class Daemon:
         """After a stop that went its way: the last words and the exit code."""
         self._keeper.stop()
         self._narrator.summary(self._loop.now_ns, final=True)
-        self._tell_problems()
+        self._reports.bad_frames()
         try:
             self._journal.close()
         except JournalError as error:
@@ -538,7 +459,7 @@ class Daemon:
             self.log.critical("failed", text=f"{what}: {error}", exit_code=error.exit_code)
             return error.exit_code
         text = f"{what}: {type(error).__name__}: {error}"
-        self.log.critical("failed", text=text, exit_code=EXIT_BUG, error=_trace(error))
+        self.log.critical("failed", text=text, exit_code=EXIT_BUG, error=trace(error))
         return EXIT_BUG
 
     async def _close_venues(self) -> None:
@@ -561,7 +482,3 @@ def _open_log(config: Config, stream: TextIO, now_ns: Callable[[], int], keep: R
         colour=terminal and "NO_COLOR" not in os.environ,
         keep=keep,
     )
-
-
-def _trace(error: Exception) -> str:
-    return "".join(traceback.format_exception(error))

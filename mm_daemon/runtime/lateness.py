@@ -15,15 +15,23 @@ CALM_S = 5.0
 
 
 async def watch_loop(
-    *, limit_s: float, emit: Callable[[Event], None], now_ns: Callable[[], int], report: Callable[[float], None]
+    *,
+    limit_s: float,
+    emit: Callable[[Event], None],
+    now_ns: Callable[[], int],
+    observe: Callable[[float], None],
+    report: Callable[[float], None],
 ) -> None:
-    """Until cancelled. `report` hears how late it was, in seconds, each time that was more than `limit_s`."""
+    """Until cancelled. `observe` hears each time how late it was, in seconds; `report` when that was more than
+    `limit_s`.
+    """
     loop = asyncio.get_running_loop()
     calm_at_s: float | None = None
     while True:
         due_s = loop.time() + PERIOD_S
         await asyncio.sleep(PERIOD_S)
-        late_s = loop.time() - due_s
+        late_s = max(0.0, loop.time() - due_s)
+        observe(late_s)
         if late_s > limit_s:
             calm_at_s = loop.time() + CALM_S
             emit(LoopLagged(now_ns(), max(1, round(late_s * 1000))))

@@ -5,9 +5,9 @@ In paper mode a connector whose orders would leave this process is never handed 
 Called by `runtime/app.py`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 import msgspec
 
@@ -16,19 +16,31 @@ from mm_daemon.config.schema import Config, VenueConfig
 from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.events import Event
 from mm_daemon.domain.instrument import Venue
-from mm_daemon.ports.connector import Connector, ConnectorContext
+from mm_daemon.ports.connector import Connector, ConnectorContext, RecordedTime
 from mm_daemon.runtime.clock import Clock
 
 
-class PaperConnector(Connector, Protocol):
-    """What a connector offers that is put around another one to execute its orders here."""
+@runtime_checkable
+class Surrounds(Protocol):
+    """A connector that is put around another one."""
 
     @property
     def inner(self) -> Connector: ...
 
+
+class PaperConnector(Connector, Surrounds, Protocol):
+    """What a connector offers that executes another one's orders here."""
+
     def receive(self, event: Event) -> None:
         """An event of the inner connector."""
         ...
+
+
+@runtime_checkable
+class PlaysTogether(Protocol):
+    """A recorded feed that can play others of its kind in one order of local time."""
+
+    def play_with(self, others: Sequence[object]) -> None: ...
 
 
 class _Relay:
@@ -92,28 +104,28 @@ def _connector(
 
 def feed_of(connector: Connector) -> Connector:
     """Where a venue's market data come from: the connector itself, or the one that paper was put around."""
-    feed: Connector = getattr(connector, "inner", connector)
-    return feed
+    return connector.inner if isinstance(connector, Surrounds) else connector
 
 
 def move_to_feed_time(clock: Clock, connectors: Mapping[Venue, Connector]) -> None:
-    """Put the clock on the time base of recorded feeds, which have a `starts_at_ns` (and a `speed`).
+    """Put the clock on the time base of recorded feeds.
 
     Recordings of the same minutes may run together, and are then played as one. Raises ConfigError when the venues do
     not share one time.
     """
-    starts = {venue: getattr(feed_of(connector), "starts_at_ns", None) for venue, connector in connectors.items()}
-    recorded = {venue: start_ns for venue, start_ns in starts.items() if start_ns is not None}
+    feeds = {venue: feed_of(connector) for venue, connector in connectors.items()}
+    recorded = {venue: feed for venue, feed in feeds.items() if isinstance(feed, RecordedTime)}
     if not recorded:
         return
     if len(recorded) < len(connectors):
         live = ", ".join(venue for venue in connectors if venue not in recorded)
         raise ConfigError(f"a recording and a live market cannot run together: {live} has no recorded time")
-    speeds = {float(getattr(feed_of(connectors[venue]), "speed", 1.0)) for venue in recorded}
+    starts_ns = [feed.starts_at_ns for feed in recorded.values()]
+    speeds = {float(feed.speed) for feed in recorded.values()}
     if len(speeds) > 1:
         raise ConfigError(f"recordings that run together need one speed, not {sorted(speeds)}")
-    first, *others = (feed_of(connectors[venue]) for venue in recorded)
-    play_with = getattr(first, "play_with", None)
-    if play_with is not None and others and all(type(other) is type(first) for other in others):
-        play_with(others)
-    clock.move_to(min(recorded.values()), speeds.pop())
+    first, *others = recorded.values()
+    of_one_kind = len({type(feed) for feed in recorded.values()}) == 1
+    if others and of_one_kind and isinstance(first, PlaysTogether):
+        first.play_with(others)
+    clock.move_to(min(starts_ns), speeds.pop())

@@ -30,7 +30,7 @@ from mm_daemon.observability.readiness import unready_reasons
 from mm_daemon.observability.recent import Recent
 from mm_daemon.observability.status import Status, Surroundings, status_of
 from mm_daemon.observability.summary import Tally
-from mm_daemon.ports.connector import Connector
+from mm_daemon.ports.connector import Connector, CountsProblems, SeesQueue
 from mm_daemon.runtime.clock import Clock
 from mm_daemon.runtime.control import ControlSocket
 from mm_daemon.runtime.core_loop import CoreLoop
@@ -39,8 +39,6 @@ from mm_daemon.runtime.screen import RunLog, Screen
 from mm_daemon.runtime.venues import feed_of
 
 Start = Callable[[], Coroutine[Any, Any, None]]
-
-_LAG_PERIOD_S = 0.25
 
 
 class OperatorsView:
@@ -94,7 +92,6 @@ class OperatorsView:
 
     def children(self) -> Iterator[tuple[str, Start]]:
         """Name and start of each part, for the supervisor."""
-        yield "loop lag", self._measure_lag
         if self._config.http.port is not None:
             yield "http", partial(self._serve_http, self._config.http.port)
         if self._control is not None:
@@ -154,30 +151,20 @@ class OperatorsView:
     def _unready(self) -> Sequence[Any]:
         return unready_reasons(self._core.markets.values(), self._clock.now_ns())
 
-    async def _measure_lag(self) -> None:
-        loop, observe = asyncio.get_running_loop(), self.metrics.loop_lag.observe
-        while True:
-            due_s = loop.time() + _LAG_PERIOD_S
-            await asyncio.sleep(_LAG_PERIOD_S)
-            observe(max(0.0, loop.time() - due_s))
-
     def _screen_gone(self, code: int) -> None:
         self._log.warning("screen", text=f"the screen has ended (exit {code}); the log goes on here; Ctrl-C stops")
 
     def _bad_messages(self) -> Mapping[Venue, Mapping[str, int]]:
         """Of the feeds that count them."""
-        return {
-            venue: dict(problems)
-            for venue, connector in self._connectors.items()
-            if (problems := getattr(feed_of(connector), "problems", None)) is not None
-        }
+        feeds = {venue: feed_of(connector) for venue, connector in self._connectors.items()}
+        return {venue: dict(feed.problems) for venue, feed in feeds.items() if isinstance(feed, CountsProblems)}
 
     def _fronts(self) -> Mapping[Venue, Mapping[ClientOrderId, float]]:
         """What stands before our orders, at the venues that can say."""
         return {
-            venue: fronts()
+            venue: connector.fronts()
             for venue, connector in self._connectors.items()
-            if (fronts := getattr(connector, "fronts", None)) is not None
+            if isinstance(connector, SeesQueue)
         }
 
 

@@ -13,7 +13,10 @@ def test_a_stall_is_told_and_its_end_after_calm() -> None:
     async def main(loop: VirtualLoop) -> None:
         told: list[Event] = []
         late: list[float] = []
-        watch = asyncio.ensure_future(watch_loop(limit_s=1.0, emit=told.append, now_ns=loop.now_ns, report=late.append))
+        lags: list[float] = []
+        watch = asyncio.ensure_future(
+            watch_loop(limit_s=1.0, emit=told.append, now_ns=loop.now_ns, observe=lags.append, report=late.append)
+        )
         await asyncio.sleep(3.0)
         assert told == []
         loop.elapsed_ns += 2_000_000_000  # the process stands still
@@ -22,6 +25,7 @@ def test_a_stall_is_told_and_its_end_after_calm() -> None:
         assert isinstance(stalled, LoopLagged)
         assert 1800 <= stalled.late_ms <= 2000
         assert len(late) == 1
+        assert max(lags) == late[0]
         await asyncio.sleep(CALM_S)
         assert [event.late_ms for event in told if isinstance(event, LoopLagged)] == [stalled.late_ms, 0]
         watch.cancel()
