@@ -63,8 +63,9 @@ class JournalSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 6.0
     trade_keep_days: Annotated[
-        float, Meta(gt=0, le=36500, description="how long orders, fills and decisions are kept, days")
+        float, Meta(ge=0.01, le=36500, description="how long orders, fills and decisions are kept, days")
     ] = 90.0
+    """At least some minutes: a restart needs the last checkpoint, which is at most one old, and all that follows it."""
     disk_keep_free_mb: Annotated[
         int, Meta(ge=0, le=1 << 30, description="space left free on the disk; below it market data go sooner, MiB")
     ] = 1024

@@ -222,7 +222,7 @@ def _position(market: MarketStatus, width: int) -> Text:
     said.append(market.min_position, "dim")
     said.append_text(_bar(float(held), float(least), float(most)))
     said.append(market.max_position, "dim")
-    said.append(f"   {market.fills} fill{'' if market.fills == 1 else 's'}")
+    said.append(f"   {market.fills} fill{'' if market.fills == 1 else 's'} since the start")
     if width >= _WIDE:
         said.append(f"   with all orders filled {market.worst_short} … {market.worst_long}", "dim")
         if market.average_price is not None:

@@ -108,8 +108,9 @@ class Reports:
         if kept.deleted:
             early = f", {kept.deleted_early} of them early for want of space" if kept.deleted_early else ""
             text = f"{len(kept.deleted)} old journal segments deleted{early}"
-            level = self._log.warning if kept.deleted_early else self._log.info
-            level("journal_deleted", segments=list(kept.deleted), early=kept.deleted_early, text=text)
+            (self._log.warning if kept.deleted_early else self._log.info)(
+                "journal_deleted", segments=list(kept.deleted), early=kept.deleted_early, text=text
+            )
         if kept.problems != self._keeping_problems:
             self._keeping_problems = kept.problems
             for text in kept.problems:

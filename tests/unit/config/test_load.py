@@ -204,6 +204,12 @@ def test_market_data_are_not_kept_longer_than_the_orders() -> None:
     assert read(GOOD + "journal: {segment_mb: 8}\n").journal.segment_mb == 8
 
 
+def test_orders_are_kept_until_a_checkpoint_is_behind_them() -> None:
+    """A restart reads the last checkpoint, at most a minute old, and what follows: less may not be kept."""
+    (problem,) = problems(GOOD + "journal: {trade_keep_days: 0.0001, market_keep_hours: 0.001}\n")
+    assert "must be a number from 0.01 to 36500" in problem
+
+
 def test_variables_are_expanded_in_text_and_paths() -> None:
     """`${NAME}` must be set, `${NAME:-default}` need not be, `$$` is a dollar sign."""
     text = GOOD.replace("fake}", "fake, path: '${DATA:-../shared}/x$$.gz'}")

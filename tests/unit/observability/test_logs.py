@@ -126,7 +126,7 @@ def test_closed_terminal_does_not_stop_the_daemon() -> None:
 def test_every_field_the_daemon_writes_is_allowed() -> None:
     """No line of ours shows its own figures as redacted."""
     used = {field for part in ("mm_daemon", "connectors") for field in _fields_written(part)}
-    assert {"exit_code", "unknown_orders", "late_s"} <= used
+    assert {"exit_code", "unknown_orders", "late_s", "segments"} <= used
     assert used - FIELDS == {"ts_ns"}, "the time of a turn becomes `ts`; any other field has to be in FIELDS"
 
 
