@@ -1,15 +1,16 @@
 """The order ledger: every order of ours by client id, its exposure, and each fill exactly once (EXECUTION 1 and 2).
 
 The core tells it what was approved (`queue`), what left (`released`), what the outbox let go (`dropped`) and every
-order event (`apply`). What an event means is decided by the table in `core/order_table.py`; this file finds the order,
-drops fills it has seen, watches acknowledgement deadlines, and forgets final orders after `keep_final_s` of core time.
+order event (`apply`). Which row of the order table an event is about says `core/order_reports.py`, what that row does
+says `core/order_table.py`; this file finds the order, drops fills it has seen, watches acknowledgement deadlines, and
+forgets final orders after `keep_final_s` of core time.
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
 
 from mm_daemon.core.ledger_order import LedgerOrder
+from mm_daemon.core.order_reports import UNKNOWN_ROWS, orphan, reports_of
 from mm_daemon.core.order_table import CONTRADICTION, FOREIGN_FILL, ORPHAN, LedgerChange, Report, Row, step
 from mm_daemon.domain.capabilities import AmendQuantity, Capabilities
 from mm_daemon.domain.checkpoint import LedgerState, OrderState, SeenKey
@@ -19,18 +20,11 @@ from mm_daemon.domain.events import (
     CommandOutcomeUnknown,
     CommandSent,
     OpenOrder,
-    OrderAccepted,
-    OrderAmended,
-    OrderAmendRejected,
-    OrderCanceled,
-    OrderCancelRejected,
     OrderEvent,
-    OrderExpired,
     OrderFilled,
-    OrderRejected,
 )
 from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
-from mm_daemon.domain.orders import ClientOrderId, InFlight, Operation, Phase, Purpose, RejectKind, Side
+from mm_daemon.domain.orders import ClientOrderId, InFlight, Operation, Phase, Side
 
 KEEP_FINAL_S = 3600
 CHECKPOINT_FINAL_NS = 120_000_000_000
@@ -39,18 +33,6 @@ reconciles."""
 _NS_PER_S = 1_000_000_000
 _NS_PER_MS = 1_000_000
 _NO_VENUE = Capabilities()
-
-_UNKNOWN_ROWS = {
-    Operation.PLACE: Row.PLACE_UNKNOWN,
-    Operation.AMEND: Row.AMEND_UNKNOWN,
-    Operation.CANCEL: Row.CANCEL_UNKNOWN,
-}
-_AMEND_REJECT_ROWS = {
-    RejectKind.GONE: Row.AMEND_GONE,
-    RejectKind.FILLED: Row.AMEND_GONE,
-    RejectKind.PLACE_LEG_FAILED: Row.AMEND_PLACE_LEG_FAILED,
-}
-_GONE = (RejectKind.GONE, RejectKind.FILLED)
 
 
 class _Market:
@@ -93,7 +75,6 @@ class OrderLedger:
         "_markets",
         "_next_ack_ns",
         "_orders",
-        "_report",
         "duplicates",
         "history_ns",
         "ignored",
@@ -113,16 +94,6 @@ class OrderLedger:
         self._forgotten_id = -1
         self.duplicates = 0
         self.ignored = 0
-        self._report: dict[type, Callable[[LedgerOrder, Any], Report]] = {
-            OrderAccepted: _accepted_report,
-            OrderRejected: _rejected_report,
-            OrderAmended: _amended_report,
-            OrderAmendRejected: _amend_rejected_report,
-            OrderCanceled: self._canceled_report,
-            OrderCancelRejected: _cancel_rejected_report,
-            OrderExpired: _expired_report,
-            CommandOutcomeUnknown: _unknown_report,
-        }
 
     # Reading
 
@@ -202,34 +173,7 @@ class OrderLedger:
 
     def adopt(self, shown: OpenOrder, client_id: ClientOrderId, now_ns: int) -> LedgerOrder:
         """An open order of ours that we have no record of (EXECUTION 1, orphan): it is live, and belongs to no slot."""
-        order = self._take_up(
-            OrderState(
-                client_id,
-                shown.instrument,
-                shown.side,
-                None,
-                Purpose.QUOTE,
-                True,
-                False,
-                shown.ticks,
-                shown.remaining_lots,
-                0,
-                None,
-                True,
-                Phase.LIVE,
-                Phase.CANCELED,
-                InFlight.NONE,
-                InFlight.NONE,
-                0,
-                0,
-                shown.venue_order_id,
-                (),
-                (),
-                True,
-                False,
-                None,
-            )
-        )
+        order = self._take_up(orphan(shown, client_id))
         order.touched_ns = now_ns
         return order
 
@@ -325,7 +269,10 @@ class OrderLedger:
             if order.may_be_alive:
                 self._mark_sent(order, event.operation, event.ts_local_ns)
             return change
-        self._step(order, self._report[type(event)](order, event), change, event.ts_local_ns)
+        *early, report = reports_of(order, event)
+        for each in early:
+            self._step(order, each, LedgerChange(order), event.ts_local_ns)
+        self._step(order, report, change, event.ts_local_ns)
         return change
 
     def prove_dead(self, client_id: ClientOrderId, now_ns: int) -> LedgerChange:
@@ -365,7 +312,7 @@ class OrderLedger:
         overdue: list[LedgerOrder] = []
         for client_id, operation in [key for key, due_ns in self._acks.items() if due_ns <= now_ns]:
             order = self._orders[client_id]
-            self._step(order, Report(_UNKNOWN_ROWS[operation]), LedgerChange(order), now_ns)
+            self._step(order, Report(UNKNOWN_ROWS[operation]), LedgerChange(order), now_ns)
             if order not in overdue:
                 overdue.append(order)
         return overdue
@@ -441,30 +388,6 @@ class OrderLedger:
         self._step(order, report, change, event.ts_local_ns)
         return change
 
-    def _canceled_report(self, order: LedgerOrder, event: OrderCanceled) -> Report:
-        """Which version a cancel report is about decides its row."""
-        name = event.venue_order_id
-        row = Row.CANCELED
-        if event.replaced and not order.new_ids and (order.pend_lots or order.amended):
-            row = Row.NO_DEATH
-        elif order.tail(name) is not None:
-            row = Row.CANCELED_VERSION
-        elif name in order.settled_ids:
-            row = Row.NO_DEATH
-        elif order.fresh and order.venue_order_id is not None and order.names_pend(name):
-            # The amend's own version came and went before its acknowledgement.
-            self._step(
-                order,
-                Report(Row.AMENDED, name, order.pend_ticks, order.pend_lots),
-                LedgerChange(order),
-                event.ts_local_ns,
-            )
-        elif order.fresh and order.pend_lots:
-            row = Row.CANCELED_VERSION
-        elif not order.is_current(name):
-            row = Row.NO_DEATH
-        return Report(row, name, cum_lots=event.filled_lots, final=event.final)
-
     def _step(self, order: LedgerOrder, report: Report, change: LedgerChange, now_ns: int) -> None:
         step(order, report, change)
         if change.ignored:
@@ -514,32 +437,3 @@ class OrderLedger:
             venue = venue_of(key.instrument)
             self._markets[key.instrument].fill_keys.discard(key.key)
             self.history_ns[venue] = max(self.history_ns.get(venue, 0), key.ts_venue_ns)
-
-
-def _accepted_report(order: LedgerOrder, event: OrderAccepted) -> Report:
-    return Report(Row.ACCEPTED, event.venue_order_id)
-
-
-def _rejected_report(order: LedgerOrder, event: OrderRejected) -> Report:
-    return Report(Row.REJECTED, kind=event.kind)
-
-
-def _amended_report(order: LedgerOrder, event: OrderAmended) -> Report:
-    return Report(Row.AMENDED, event.venue_order_id, event.ticks, event.lots)
-
-
-def _amend_rejected_report(order: LedgerOrder, event: OrderAmendRejected) -> Report:
-    return Report(_AMEND_REJECT_ROWS.get(event.kind, Row.AMEND_REFUSED), kind=event.kind)
-
-
-def _cancel_rejected_report(order: LedgerOrder, event: OrderCancelRejected) -> Report:
-    return Report(Row.CANCEL_GONE if event.kind in _GONE else Row.CANCEL_REFUSED, kind=event.kind)
-
-
-def _expired_report(order: LedgerOrder, event: OrderExpired) -> Report:
-    row = Row.CANCELED_VERSION if order.fresh and order.pend_lots else Row.CANCELED
-    return Report(row, cum_lots=event.filled_lots, word=Phase.EXPIRED)
-
-
-def _unknown_report(order: LedgerOrder, event: CommandOutcomeUnknown) -> Report:
-    return Report(_UNKNOWN_ROWS[event.operation])
