@@ -132,7 +132,10 @@ class ControlSocket:
                 self._seen(writer)
                 while line := await reader.readline():
                     self._seen(writer)
-                    writer.write(self._line(await self._answer(line, f"uid {uid}")))
+                    answer = self._line(await self._answer(line, f"uid {uid}"))
+                    if writer.is_closing():
+                        break  # we have closed it meanwhile
+                    writer.write(answer)
                     await writer.drain()
                     await asyncio.sleep(_BREATH_S)
         except ConnectionError:

@@ -133,11 +133,14 @@ async def test_stop_with_clients_connected_is_quiet(tmp_path: Path) -> None:
     serving = asyncio.create_task(served.control.run())
     await served.control.listening.wait()
     clients = [await asyncio.open_unix_connection(str(tmp_path / SOCKET_NAME)) for _ in range(3)]
-    clients[0][1].write(b'{"verb":"status"}\n')
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+    clients[0][1].write(b'{"verb":"status"}\n' * 100)
     await clients[0][0].readline()
     serving.cancel()
     await asyncio.gather(serving, return_exceptions=True)
     assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert complaints == []
     for _, writer in clients:
         writer.close()
 
