@@ -17,7 +17,6 @@ from mm_daemon.domain.events import (
     StreamStale,
     TopOfBook,
 )
-from mm_daemon.journal.format import Family
 
 MARKET_RECORDS: frozenset[type] = frozenset(
     {
@@ -33,8 +32,3 @@ MARKET_RECORDS: frozenset[type] = frozenset(
         Decided,
     }
 )
-
-
-def family_of(kind: type) -> Family:
-    """The family that records of this type are written to."""
-    return Family.MARKET if kind in MARKET_RECORDS else Family.TRADE

@@ -111,7 +111,24 @@ def run(config: Config, *, paper: bool, duration_s: float | None, screen: bool =
 
 
 class Daemon:
-    """One run: everything it is made of, wired in `run`."""
+    """One run: everything it is made of, wired in `_start` and `_children`."""
+
+    log: FilteringBoundLogger
+    view: OperatorsView
+    _connectors: dict[Venue, Connector]
+    _venues_left: set[Venue]
+    """Venues whose market data have not ended."""
+    _ids_file: Path
+    _ids_end: int
+    """Client ids below this one are promised to this run."""
+    _core: TradingCore
+    _journal: RunWriter
+    _keeper: Keeper
+    _gateway: OrderGateway
+    _narrator: Narrator
+    _reports: Reports
+    _loop: CoreLoop
+    _supervisor: Supervisor
 
     def __init__(
         self,
