@@ -29,7 +29,9 @@ class VenuePump:
         self._error: Exception | None = None
 
     def turn(self, now_ns: int) -> None:
-        """Hand on everything known by `now_ns`, and see to the next deadline."""
+        """Hand on everything known by `now_ns`, and see to the next deadline. Says nothing after `stop`."""
+        if self._stopped:
+            return
         if self._error is not None:
             raise self._error
         events = self._venue.advance(now_ns)

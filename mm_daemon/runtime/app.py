@@ -152,6 +152,7 @@ class Daemon:
         self._inbox = Inbox()
         self._stop = StopRequest(config.runtime.stop_timeout_s)
         self._clean = False
+        self._closed: list[Venue] = []
         self._weather: MmError | None = None
         """Why we stop although nobody asked: its exit code is the run's."""
 
@@ -370,6 +371,7 @@ class Daemon:
             now_ns=self._clock.now_ns,
             log=self.log,
         )
+        await self._close_venues()  # nothing a venue does after this is part of the run
         self._inbox.put(RunEnded(self._clock.now_ns(), self._stop.reason, self._clean))
 
     def _after_turn(self, turn: Turn, urgent: Sequence[Event]) -> None:
@@ -480,7 +482,11 @@ class Daemon:
         return EXIT_BUG
 
     async def _close_venues(self) -> None:
+        """Each once: at the end of a stop, or wherever else the run came to its end."""
         for venue, connector in self._connectors.items():
+            if venue in self._closed:
+                continue
+            self._closed.append(venue)
             try:
                 async with asyncio.timeout(_CLOSE_S):
                     await connector.close()
