@@ -226,7 +226,7 @@ def _position(market: MarketStatus, width: int) -> Text:
     if width >= _WIDE:
         said.append(f"   with all orders filled {market.worst_short} … {market.worst_long}", "dim")
         if market.average_price is not None:
-            said.append(f"   bought or sold at {market.average_price:.8g} on average", "dim")
+            said.append(f"   held at {market.average_price:.8g} on average", "dim")
     return said
 
 
