@@ -39,7 +39,7 @@ test: lint types ## everything the pipeline runs: lint, types, contracts, tests
 	$(BIN)/pytest -q -m "not slow and not bench"
 
 check: lint types ## everything, the slow proofs too
-	$(BIN)/pytest -q -m "not bench"
+	$(BIN)/pytest -q -m "not bench" -o faulthandler_timeout=600
 
 bench: setup ## measurements, printed
 	$(BIN)/pytest -q -s -m bench -o addopts="--strict-markers" tests/bench
