@@ -107,7 +107,7 @@ class AccountFile:
                 os.fsync(fd)
                 fresh.replace(self.path)
                 _sync_folder(self.path.parent)
-            except BaseException:
+            except BaseException:  # whatever it was goes on its way; only the descriptor must not stay open
                 os.close(fd)
                 raise
         except OSError as error:
