@@ -4,6 +4,7 @@ Called by the `journal` verbs. Nothing here judges a journal: that is `backtest/
 """
 
 import csv
+from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,17 +83,21 @@ def _run(path: Path) -> Run:
 
 
 def _last_of(path: Path) -> tuple[int, tuple[Record, ...], Fault | None]:
-    """Number behind the last whole frame of a file, that frame's records, and what is wrong with the file's bytes."""
+    """Number behind the last whole frame of a file, the records of its last turn, and what is wrong with its bytes.
+
+    A turn has two frames in a family where records of the other stand between them: `RunEnded` and, behind the decide
+    marker, the checkpoint.
+    """
     with JournalReader(path) as reader:
-        payload = None
-        for _, intact in reader.intact_payloads():
-            payload = intact
+        payloads = deque((intact for _, intact in reader.intact_payloads()), maxlen=2)
         header = reader.header
-    if header is None or payload is None:
+    if header is None or not payloads:
         return 0 if header is None else header.first_seq, (), reader.fault
+    read = codec.reader_for(header.schema)
     skipped = 0 if header.family is Family.ALL else REST_BYTES
-    seq, records = codec.reader_for(header.schema)(payload[skipped:])
-    return seq + len(records), records, reader.fault
+    frames = [read(payload[skipped:]) for payload in payloads]
+    seq, records = frames[-1]
+    return seq + len(records), tuple(record for _, kept in frames for record in kept), reader.fault
 
 
 def _ended(records: tuple[Record, ...]) -> str | None:

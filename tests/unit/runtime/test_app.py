@@ -21,6 +21,7 @@ from mm_daemon.domain.errors import ConfigError, CredentialsRefused, JournalErro
 from mm_daemon.domain.events import PublicTrade, VenueSnapshot
 from mm_daemon.domain.instrument import Instrument, InstrumentId
 from mm_daemon.domain.orders import ClientOrderId, Side
+from mm_daemon.journal.view import runs
 from mm_daemon.ports.connector import Connector, ConnectorContext
 from mm_daemon.runtime.app import Daemon
 from mm_daemon.runtime.clock import Clock
@@ -133,6 +134,8 @@ def test_run_quotes_both_markets_and_stops_clean(tmp_path: Path) -> None:
     assert report.ok, report.to_text()
     assert report.ended == "ran for 20 s"
     assert report.compared.commands > 10
+    (kept,) = runs(day.journal.parent)
+    assert (kept.ended, kept.problem) == ("ran for 20 s", None)
 
 
 def test_equal_runs_write_equal_journals(tmp_path: Path) -> None:
