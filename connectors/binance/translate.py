@@ -20,7 +20,7 @@ import msgspec
 
 from connectors.binance import wire
 from connectors.shared.book_sync import BookSync, Chaining, Restart, Verdict
-from connectors.shared.displayed_sizes import DisplayedSizes
+from connectors.shared.displayed import Displayed
 from mm_daemon.domain.errors import GridError
 from mm_daemon.domain.events import (
     BookDelta,
@@ -44,6 +44,8 @@ _DIFF_STREAM = re.compile(r"@depth(@\d+ms)?$")
 _DEPTH_IN_STREAM = re.compile(rb'"stream"\s*:\s*"([^"@]+)@depth(?:@\d+ms)?"')
 _DEPTH_IN_EVENT = re.compile(rb'"e"\s*:\s*"depthUpdate"')
 _SYMBOL_IN_EVENT = re.compile(rb'"s"\s*:\s*"([^"]+)"')
+_FOLLOWS = Verdict.FOLLOWS  # members of an enumeration are slow to look up
+_BUY, _SELL = Side.BUY, Side.SELL
 _UNDECODABLE = (msgspec.DecodeError, ValueError, RecursionError)
 
 IGNORED_KINDS = frozenset(
@@ -78,11 +80,10 @@ class _Market:
 
     __slots__ = (
         "diff_stream",
+        "displayed",
         "id",
         "invalid_cause",
-        "lots",
         "sync",
-        "ticks",
         "top_id",
         "top_restart",
         "trade_id",
@@ -93,8 +94,7 @@ class _Market:
 
     def __init__(self, instrument: Instrument, chaining: Chaining) -> None:
         self.id = instrument.id
-        self.ticks = instrument.ticks_of()
-        self.lots = DisplayedSizes(instrument)
+        self.displayed = Displayed(instrument)
         self.sync = BookSync(chaining)
         self.invalid_cause: InvalidCause | None = InvalidCause.UNSYNCHRONISED
         self.diff_stream = ""
@@ -104,11 +104,6 @@ class _Market:
         self.trade_kind: type[wire.Payload] | None = None
         self.trade_restart = Restart()
         self.venue_ns = 0
-
-    def levels(self, texts: list[wire.Level]) -> Levels:
-        """Raises GridError."""
-        ticks, lots = self.ticks, self.lots
-        return tuple([(ticks[price], lots[size]) for price, size in texts])
 
 
 class _BinanceTranslator:
@@ -134,7 +129,7 @@ class _BinanceTranslator:
     @property
     def problems(self) -> Mapping[str, int]:
         """Frames that could not be used, by kind; `off_grid_size` counts sizes that were floored to whole lots."""
-        off_grid = sum(market.lots.off_grid for market in self._markets.values())
+        off_grid = sum(market.displayed.off_grid for market in self._markets.values())
         return {**self._problems, "off_grid_size": off_grid} if off_grid else self._problems
 
     @property
@@ -167,8 +162,9 @@ class _BinanceTranslator:
                 return self._count("duplicate" if update_id == market.top_id else "out_of_order")
             restarted = self._restarted(market, ts_local_ns)
         try:
-            bid, bid_lots = market.ticks[data.bid], market.lots[data.bid_size]
-            ask, ask_lots = market.ticks[data.ask], market.lots[data.ask_size]
+            ticks, lots = market.displayed.ticks, market.displayed.lots
+            bid, bid_lots = ticks(data.bid), lots(data.bid_size)
+            ask, ask_lots = ticks(data.ask), lots(data.ask_size)
         except GridError:
             self._count("bad_number")
             return restarted
@@ -203,14 +199,14 @@ class _BinanceTranslator:
         if trade_id <= market.trade_id and not market.trade_restart.noticed(market.trade_id):
             return self._count("duplicate" if trade_id == market.trade_id else "out_of_order")
         try:
-            ticks, lots = market.ticks[data.price], market.lots[data.quantity]
+            ticks, lots = market.displayed.ticks(data.price), market.displayed.lots(data.quantity)
         except GridError:
             return self._count("bad_number")
         if not lots:
             return self._count("zero_size_trade")
         market.trade_id = trade_id
         market.venue_ns = ts_venue_ns = data.matched_ms * _NS_PER_MS
-        aggressor = Side.SELL if data.buyer_is_maker else Side.BUY
+        aggressor = _SELL if data.buyer_is_maker else _BUY
         return (PublicTrade(market.id, ts_venue_ns, ts_local_ns, aggressor, ticks, lots, trade_id),)
 
     def _on_depth(self, data: wire.Depth, stream: str, ts_local_ns: int) -> Sequence[MarketEvent]:
@@ -222,17 +218,16 @@ class _BinanceTranslator:
         if data.first_id > data.last_id:
             self._count("malformed")
             return self._lose(market, f"update ids {data.first_id}..{data.last_id} run backwards", ts_local_ns)
-        ticks, lots = market.ticks, market.lots
+        levels = market.displayed.levels
         try:
-            bids = tuple([(ticks[price], lots[size]) for price, size in data.bids])
-            asks = tuple([(ticks[price], lots[size]) for price, size in data.asks])
+            bids, asks = levels(data.bids), levels(data.asks)
         except GridError as error:
             self._count("bad_number")
             return self._lose(market, str(error), ts_local_ns)
         market.venue_ns = ts_venue_ns = (data.matched_ms or data.pushed_ms) * _NS_PER_MS
         delta = BookDelta(market.id, ts_venue_ns, ts_local_ns, bids, asks, data.last_id)
         verdict = market.sync.offer(data.first_id, data.previous_id, delta)
-        if verdict is Verdict.FOLLOWS:
+        if verdict is _FOLLOWS:
             return (delta,)
         return self._out_of_step(market, verdict, data.first_id, delta)
 
@@ -281,7 +276,7 @@ class _BinanceTranslator:
 
     def _on_snapshot(self, body: dict[str, Any], ts_local_ns: int) -> Sequence[MarketEvent]:
         try:
-            data = msgspec.convert(body, wire.DepthSnapshot)
+            data = msgspec.convert(body, wire.DepthSnapshot, strict=False)
         except _UNDECODABLE:
             return self._count("malformed")
         found = self._fitting(data)
@@ -315,7 +310,7 @@ class _BinanceTranslator:
             if not alone and not market.sync.could_start(data.last_id):
                 continue
             try:
-                bids, asks = market.levels(data.bids), market.levels(data.asks)
+                bids, asks = market.displayed.levels(data.bids), market.displayed.levels(data.asks)
             except GridError:
                 if alone:
                     self._count("bad_number")

@@ -2,8 +2,9 @@
 
 The envelope is decoded together with its payload, as a union tagged by the event type `e`. On the recordings that costs
 no more than a decoder that knows the payload beforehand; peeking at the stream name first nearly doubles a small frame,
-and decoding envelope and payload apart costs a quarter more on depth. Unknown fields are skipped; ids and times are
-bounded, so that everything made from them fits 64 bits. Only `translate.py` uses these.
+and decoding envelope and payload apart costs a quarter more on depth. Prices and sizes, which the venue writes
+as text, are read straight as floats (`connectors/shared/displayed.py` makes ticks and lots of them). Unknown fields are
+skipped; ids and times are bounded, so that everything made from them fits 64 bits. Only `translate.py` uses these.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,8 @@ from msgspec import Meta, field
 
 Id = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Millis = Annotated[int, Meta(ge=0, le=9_000_000_000_000)]
-Level = tuple[str, str]
+Level = tuple[float, float]
+"""Price and size."""
 
 _EVENT_TYPE_WITHIN = 96
 
@@ -37,8 +39,8 @@ class Trade(msgspec.Struct, tag_field="e", tag="trade", gc=False):
 
     symbol: str = field(name="s")
     trade_id: Id = field(name="t")
-    price: str = field(name="p")
-    quantity: str = field(name="q")
+    price: float = field(name="p")
+    quantity: float = field(name="q")
     buyer_is_maker: bool = field(name="m")
     matched_ms: Millis = field(name="T")
     type_: str = field(name="X", default="MARKET")
@@ -49,8 +51,8 @@ class AggregateTrade(msgspec.Struct, tag_field="e", tag="aggTrade", gc=False):
 
     symbol: str = field(name="s")
     trade_id: Id = field(name="a")
-    price: str = field(name="p")
-    quantity: str = field(name="q")
+    price: float = field(name="p")
+    quantity: float = field(name="q")
     buyer_is_maker: bool = field(name="m")
     matched_ms: Millis = field(name="T")
     type_: str = field(name="X", default="MARKET")
@@ -61,10 +63,10 @@ class BookTicker(msgspec.Struct, gc=False):
 
     symbol: str = field(name="s")
     update_id: Id = field(name="u")
-    bid: str = field(name="b")
-    bid_size: str = field(name="B")
-    ask: str = field(name="a")
-    ask_size: str = field(name="A")
+    bid: float = field(name="b")
+    bid_size: float = field(name="B")
+    ask: float = field(name="a")
+    ask_size: float = field(name="A")
     matched_ms: Millis = field(name="T", default=0)
 
 
@@ -115,6 +117,11 @@ class Wire(msgspec.Struct, frozen=True):
     """A payload that was already decoded without types: for frames in an unusual order."""
 
 
+def _decode(kind: Any) -> Callable[[bytes], Any]:
+    """Not strict, so that text becomes the number it spells."""
+    return msgspec.json.Decoder(kind, strict=False).decode
+
+
 def _has_event_type(frame: bytes) -> bool:
     """Of spot's streams only bookTicker carries none; where present it stands right behind the stream name."""
     return frame.find(b'"e":', 0, _EVENT_TYPE_WITHIN) >= 0
@@ -129,17 +136,17 @@ def _spot_bare(frame: bytes) -> Payload:
 
 
 def _spot_converted(body: dict[str, Any]) -> Payload:
-    return msgspec.convert(body, SpotEvent if "e" in body else BookTicker)
+    return msgspec.convert(body, SpotEvent if "e" in body else BookTicker, strict=False)
 
 
-_spot_envelope = msgspec.json.Decoder(SpotEnvelope).decode
-_spot_ticker_envelope = msgspec.json.Decoder(SpotTickerEnvelope).decode
-_spot_event = msgspec.json.Decoder(SpotEvent).decode
-_ticker = msgspec.json.Decoder(BookTicker).decode
+_spot_envelope = _decode(SpotEnvelope)
+_spot_ticker_envelope = _decode(SpotTickerEnvelope)
+_spot_event = _decode(SpotEvent)
+_ticker = _decode(BookTicker)
 
 FUTURES = Wire(
-    wrapped=msgspec.json.Decoder(FuturesEnvelope).decode,
-    bare=msgspec.json.Decoder(FuturesPayload).decode,
-    converted=lambda body: msgspec.convert(body, FuturesPayload),
+    wrapped=_decode(FuturesEnvelope),
+    bare=_decode(FuturesPayload),
+    converted=lambda body: msgspec.convert(body, FuturesPayload, strict=False),
 )
 SPOT = Wire(wrapped=_spot_wrapped, bare=_spot_bare, converted=_spot_converted)

@@ -19,7 +19,7 @@ import msgspec
 
 from connectors.hyperliquid import wire
 from connectors.shared.book_sync import Restart
-from connectors.shared.displayed_sizes import DisplayedSizes
+from connectors.shared.displayed import Displayed
 from mm_daemon.domain.book import NO_ASK, NO_BID
 from mm_daemon.domain.errors import GridError
 from mm_daemon.domain.events import (
@@ -81,18 +81,16 @@ _OUR_CHANNELS = frozenset({"bbo", "l2Book", "trades"})
 
 
 class _Levels(dict[wire.Level, tuple[int, int]]):
-    """A memo from a level's text to (ticks, lots): one lookup instead of two for what the book before had too.
-
-    Raises GridError.
+    """A memo from a level to (ticks, lots), because most levels of a book are those of the book before. Raises
+    GridError.
     """
 
-    def __init__(self, instrument: Instrument) -> None:
+    def __init__(self, displayed: Displayed) -> None:
         super().__init__()
-        self.ticks = instrument.ticks_of()
-        self.lots = DisplayedSizes(instrument)
+        self._displayed = displayed
 
     def __missing__(self, level: wire.Level) -> tuple[int, int]:
-        known = (self.ticks[level.price], self.lots[level.size])
+        known = (self._displayed.ticks(level.price), self._displayed.lots(level.size))
         if len(self) >= _REMEMBERED_LEVELS:
             self.clear()
         self[level] = known
@@ -107,20 +105,18 @@ class _Market:
         "best_restart",
         "book_ms",
         "book_restart",
+        "displayed",
         "id",
         "invalid_cause",
         "levels",
-        "lots",
         "opened_ms",
-        "ticks",
         "trades",
     )
 
     def __init__(self, instrument: Instrument) -> None:
         self.id = instrument.id
-        self.levels = _Levels(instrument)
-        self.ticks = self.levels.ticks
-        self.lots = self.levels.lots
+        self.displayed = Displayed(instrument)
+        self.levels = _Levels(self.displayed)
         self.book_ms = -1
         self.book_restart = Restart()
         self.best_ms = -1
@@ -147,7 +143,7 @@ class HyperliquidTranslator:
     @property
     def problems(self) -> Mapping[str, int]:
         """What could not be used, by kind; `off_grid_size` counts sizes that were floored to whole lots."""
-        off_grid = sum(market.lots.off_grid for market in self._markets.values())
+        off_grid = sum(market.displayed.off_grid for market in self._markets.values())
         return {**self._problems, "off_grid_size": off_grid} if off_grid else self._problems
 
     @property
@@ -235,7 +231,7 @@ class HyperliquidTranslator:
             self._count("malformed_trade")
             return None
         try:
-            ticks, lots = market.ticks[data.price], market.lots[data.size]
+            ticks, lots = market.displayed.ticks(data.price), market.displayed.lots(data.size)
         except GridError:
             self._count("bad_number")
             return None

@@ -1,8 +1,9 @@
 """Hyperliquid market-data frames as typed structs, decoded in one pass straight from the bytes.
 
 Every frame of the venue is `{"channel": ..., "data": ...}`; the channels we use are one union tagged by that name.
-Unknown fields are skipped; times and ids are bounded, so that everything made from them fits 64 bits. Only
-`translate.py` uses these.
+Prices and sizes, which the venue writes as text, are read straight as floats (`connectors/shared/displayed.py` makes
+ticks and lots of them). Unknown fields are skipped; times and ids are bounded, so that everything made from them fits
+64 bits. Only `translate.py` uses these.
 """
 
 from typing import Annotated
@@ -17,8 +18,8 @@ Millis = Annotated[int, Meta(ge=0, le=9_000_000_000_000)]
 class Level(msgspec.Struct, frozen=True, gc=False):
     """One price and all that rests there; hashable, because most levels of a book are those of the book before."""
 
-    price: str = field(name="px")
-    size: str = field(name="sz")
+    price: float = field(name="px")
+    size: float = field(name="sz")
 
 
 class Book(msgspec.Struct, gc=False):
@@ -43,8 +44,8 @@ class Trade(msgspec.Struct, gc=False):
 
     coin: str
     side: str
-    price: str = field(name="px")
-    size: str = field(name="sz")
+    price: float = field(name="px")
+    size: float = field(name="sz")
     time_ms: Millis = field(name="time")
     trade_id: Id = field(name="tid")
 
@@ -63,5 +64,5 @@ class TradesFrame(msgspec.Struct, tag_field="channel", tag="trades", gc=False):
 
 Frame = BookFrame | BestFrame | TradesFrame
 
-decode = msgspec.json.Decoder(Frame).decode
-"""Raises msgspec.DecodeError on any other frame."""
+decode = msgspec.json.Decoder(Frame, strict=False).decode
+"""Not strict, so that text becomes the number it spells. Raises msgspec.DecodeError on any other frame."""

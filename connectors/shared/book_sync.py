@@ -45,6 +45,9 @@ class Verdict(Enum):
     """The sequence ran backwards or across itself. There is no book until the next snapshot."""
 
 
+_FOLLOWS = Verdict.FOLLOWS  # members of an enumeration are slow to look up
+
+
 class Restart:
     """Tells a sequence that has started again from one that repeats itself: 64 old ids in a row with none new between.
 
@@ -106,7 +109,7 @@ class BookSync:
             return self._hold(first_id, follows, delta)
         if follows == self.last_id:
             self.last_id = delta.update_id
-            return Verdict.FOLLOWS
+            return _FOLLOWS
         last_id = self.last_id
         if delta.update_id <= last_id and not self._restart.noticed(last_id):
             return Verdict.OLD

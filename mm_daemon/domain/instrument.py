@@ -21,8 +21,6 @@ InstrumentId = NewType("InstrumentId", str)
 _ROUNDING_SLACK = 1e-12
 _MAX_UNITS = 1 << 53
 _MAX_TEXT = 64
-_MAX_PLAIN = 15
-_TENS: tuple[int, ...] = tuple(10**power for power in range(_MAX_PLAIN * 2))
 
 
 def instrument_id(venue: str, symbol: str) -> InstrumentId:
@@ -91,56 +89,6 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
         if self.min_notional <= 0 or unit <= 0:
             return self.min_lots
         return max(self.min_lots, math.ceil(self.min_notional / unit))
-
-    def ticks_of(self) -> "GridText":
-        """A memo from price text to ticks; raises GridError for text that is not a positive price on the grid."""
-        return GridText(self.tick, minimum=1, what=f"price of {self.id}")
-
-    def lots_of(self) -> "GridText":
-        """A memo from size text to lots; zero is a size (a removed level), negative is not."""
-        return GridText(self.lot, minimum=0, what=f"size of {self.id}")
-
-
-class GridText(dict[str, int]):
-    """Venue text to integer grid units, exact, and remembered because a book repeats the same few thousand texts."""
-
-    _CAPACITY = 1 << 16
-
-    def __init__(self, step: Decimal, *, minimum: int, what: str) -> None:
-        super().__init__()
-        self._step = step
-        self._minimum = minimum
-        self._what = what
-        decimals = -step.adjusted()
-        is_power_of_ten = abs(decimals) < _MAX_PLAIN and step == Decimal(10) ** -decimals
-        self._decimals = decimals if is_power_of_ten else None
-
-    def __missing__(self, text: str) -> int:
-        units = None if self._decimals is None else _plain_units(text, self._decimals)
-        if units is None or units > _MAX_UNITS:
-            units = to_units(text, self._step, self._what)
-        if units < self._minimum:
-            raise GridError(f"{self._what}: {text!r} is below {self._minimum} units of {self._step}")
-        if len(self) >= self._CAPACITY:
-            self.clear()
-        self[text] = units
-        return units
-
-
-def _plain_units(text: str, decimals: int) -> int | None:
-    """Units of 10**-decimals in plain digits with at most one point, as venues write them; None: ask `to_units`.
-
-    A third quicker than going through Decimal, and every new price of a book passes here.
-    """
-    whole, _, part = text.partition(".")
-    digits = whole + part
-    if not digits.isdecimal() or len(digits) > _MAX_PLAIN:
-        return None
-    excess = len(part) - decimals
-    if excess <= 0:
-        return int(digits) * _TENS[-excess]
-    units, rest = divmod(int(digits), _TENS[excess])
-    return None if rest else units
 
 
 def to_units(text: str, step: Decimal, what: str = "number") -> int:

@@ -244,14 +244,25 @@ def test_duplicated_and_late_depth_frames_change_nothing() -> None:
     assert translator.problems == {"duplicate": 1, "out_of_order": 1}
 
 
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-1.0", "", "1e999999", "0x10", "9" * 70])
+@pytest.mark.parametrize(
+    ("number", "problem"),
+    [
+        ("NaN", "bad_number"),
+        ("Infinity", "bad_number"),
+        ("-1.0", "bad_number"),
+        ("9" * 70, "bad_number"),
+        ("1e999999", "malformed"),
+        ("0x10", "malformed"),
+        ("", "malformed"),
+    ],
+)
 @pytest.mark.parametrize("where", ["price", "size"])
-def test_bad_number_in_depth_voids_the_book(number: str, where: str) -> None:
+def test_bad_number_in_depth_voids_the_book(number: str, problem: str, where: str) -> None:
     """Its levels are lost, so the whole book is."""
     translator = running()
     level = [number, "1.000"] if where == "price" else ["99.9", number]
     assert cause_of(translator.translate(depth(30, 40, 20, bids=[level]), NOW)) is InvalidCause.MALFORMED
-    assert translator.problems == {"bad_number": 1}
+    assert translator.problems == {problem: 1}
 
 
 def test_price_between_two_ticks_voids_the_book() -> None:
