@@ -139,10 +139,10 @@ def _spot_converted(body: dict[str, Any]) -> Payload:
     return msgspec.convert(body, SpotEvent if "e" in body else BookTicker, strict=False)
 
 
-_spot_envelope = _decode(SpotEnvelope)
-_spot_ticker_envelope = _decode(SpotTickerEnvelope)
-_spot_event = _decode(SpotEvent)
-_ticker = _decode(BookTicker)
+_spot_envelope: Callable[[bytes], SpotEnvelope] = _decode(SpotEnvelope)
+_spot_ticker_envelope: Callable[[bytes], SpotTickerEnvelope] = _decode(SpotTickerEnvelope)
+_spot_event: Callable[[bytes], SpotEvent] = _decode(SpotEvent)
+_ticker: Callable[[bytes], BookTicker] = _decode(BookTicker)
 
 FUTURES = Wire(
     wrapped=_decode(FuturesEnvelope),

@@ -1,9 +1,9 @@
 """What a venue displays, prices and sizes read as floats, turned into ticks and lots without losing exactness.
 
-The float nearest to `n` ticks is the float that the venue's text was read as, or the text was no whole number of ticks:
-so one division and one comparison tell exactly (to the sixteen digits of a float) whether a number lies on the grid, and
-nothing need be remembered. A memo of texts is slower, because its tens of thousands of entries do not stay in the
-processor's cache between two frames.
+The float nearest to `n` ticks is the float that the venue's text was read as, or the text was no whole number of
+ticks: so one division and one comparison tell exactly (to the sixteen digits of a float) whether a number lies on the
+grid, and nothing need be remembered. A memo of texts is slower, because its tens of thousands of entries do not stay in
+the processor's cache between two frames.
 
 A size between two lots is the lots that fit: orders older than a change of the lot size keep their odd remainder, so
 real books show sizes off today's grid (three frames of the recorded spot feed do), and refusing them would void such a
@@ -48,7 +48,7 @@ class Displayed:
                     ticks, lots = self._unusual_ticks(price), self._unusual_lots(size)
                 exact.append((ticks, lots))
         except (ValueError, OverflowError):  # not a number, or infinite
-            raise self._refused("level", f"{price} x {size}") from None
+            raise GridError(f"level of {self._instrument.id}: a number is not finite") from None
         return tuple(exact)
 
     def ticks(self, price: float) -> int:
@@ -89,5 +89,5 @@ class Displayed:
         self.off_grid += 1
         return max(1, lots)
 
-    def _refused(self, what: str, number: float | str) -> GridError:
-        return GridError(f"{what} of {self._instrument.id}: {number} is none")
+    def _refused(self, what: str, number: float) -> GridError:
+        return GridError(f"{what} of {self._instrument.id}: {number} is no {what}")

@@ -55,6 +55,7 @@ class Dispatch:
         self.outboxes = {
             venue: Outbox(capabilities, ttl_ns, self._merge) for venue, capabilities in parameters.venues.items()
         }
+        self._outbox_of = {market.id: self.outboxes[market.instrument.venue] for market in markets.values()}
         self.last_client_id = ClientOrderId(parameters.first_client_id - 1)
         self.refusals: list[Refusal] = []
         self.dropped: list[DroppedCommand] = []
@@ -63,9 +64,9 @@ class Dispatch:
 
     def pacing(self, market: MarketState, now_ns: int) -> int:
         """What keeps new commands of this market back for now, as a mask of hold reasons."""
-        closed = self.outboxes[market.instrument.venue].closed_until(now_ns) is not None
-        mask = _VENUE_BACKOFF if closed else 0
-        if self._gate.budget_low(market.id, market.facts.limits.actions_per_minute, now_ns):
+        mask = 0 if self._outbox_of[market.id].closed_until(now_ns) is None else _VENUE_BACKOFF
+        budget = market.facts.limits.actions_per_minute
+        if budget is not None and self._gate.budget_low(market.id, budget, now_ns):
             mask |= _BUDGET_HOLD
         return mask
 

@@ -36,16 +36,21 @@ class MarketState:
         "fair_low",
         "full",
         "halts",
+        "holding",
         "id",
         "instrument",
         "lockouts",
+        "lockouts_withdraw",
         "max_book_age_ns",
         "operator_paused",
+        "order_lots",
         "parameters",
         "position",
         "pricing",
         "quotes",
+        "size_tolerance",
         "touched",
+        "worth_atto",
     )
 
     def __init__(self, parameters: MarketParameters) -> None:
@@ -69,6 +74,8 @@ class MarketState:
             parameters.quoting.reject_lockout_ms,
         )
         self.facts = MarketFacts(parameters.instrument, limits, self.book)
+        self.worth_atto = 0
+        """Its part of the account's equity, as last counted."""
         self.quotes: dict[Side, list[LedgerOrder]] = {Side.BUY: [], Side.SELL: []}
         """Our quotes that may be alive, oldest first."""
         self.halts = 0
@@ -76,9 +83,14 @@ class MarketState:
         self.operator_paused: bool | None = None
         """What an operator last said about quoting here; None: nothing, and the configuration holds."""
         self.decide_interval_ns = parameters.quoting.decide_interval_ms * _MS
+        self.order_lots = parameters.order_lots
+        self.size_tolerance = parameters.quoting.size_tolerance
+        self.lockouts_withdraw = parameters.quoting.lockout_action == "withdraw"
         self.max_book_age_ns = parameters.quoting.max_book_age_ms * _MS
         # The standing decision: what it was, when it was made, and how far the fair price may move before the next.
         self.decisions: tuple[Decision, ...] = ()
+        self.holding = True
+        """No side wants anything changed."""
         self.pricing: Pricing | None = None
         self.decided_ns = -(1 << 62)
         self.decided_trusted = False
@@ -94,6 +106,11 @@ class MarketState:
         """The quote of ours that works on a side, if any may be alive."""
         orders = self.quotes[side]
         return orders[0] if orders else None
+
+    def reassess(self) -> int:
+        """Set `worth_atto` to what this market is worth now; returns by how much that changed it."""
+        before, self.worth_atto = self.worth_atto, self.position.total_atto
+        return self.worth_atto - before
 
     def refresh_deadline(self, now_ns: int) -> None:
         """When this instrument must be decided again even if nothing happens: a lockout ends, or the book turns

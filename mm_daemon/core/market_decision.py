@@ -18,7 +18,7 @@ from mm_daemon.domain.decisions import (
 from mm_daemon.domain.orders import Side
 from mm_daemon.engine.decision_table import decide_row
 from mm_daemon.engine.quote_engine import Pricing, SideQuote
-from mm_daemon.engine.tolerance import price_verdict, size_within, tolerance_ticks, validity
+from mm_daemon.engine.tolerance import price_verdict, size_within, validity
 
 _BOOK_INVALID = Reason.BOOK_INVALID.bit
 _BOOK_STALE = Reason.BOOK_STALE.bit
@@ -27,7 +27,7 @@ _SIZE_CHANGED = Reason.SIZE_CHANGED.bit
 
 # Members of an enumeration are slow to look up, and these are looked at in every decision.
 _BUY, _SELL = _SIDES = (Side.BUY, Side.SELL)
-_QUOTE = Action.QUOTE
+_QUOTE, _HOLD = Action.QUOTE, Action.HOLD
 _WITHIN = Reason.WITHIN_TOLERANCE
 
 Level = tuple[Side, float, int, int]
@@ -44,17 +44,25 @@ def decide_market(
     pricing, conditions = _price(market, now_ns)
     conditions |= pacing
     market.bid_clamped_at = market.ask_clamped_at = None
+    standing = market.decisions or (None, None)
     levels: list[Level] = []
-    decided = (
-        _decide_side(market, _BUY, slots[0], pricing, conditions, levels, now_ns),
-        _decide_side(market, _SELL, slots[1], pricing, conditions, levels, now_ns),
-    )
-    market.fair_low, market.fair_high = validity(0.0 if pricing is None else pricing.fair_ticks, levels)
+    if pricing is None:
+        bid = _decide_unpriced(market, _BUY, slots[0], standing[0], conditions, now_ns)
+        ask = _decide_unpriced(market, _SELL, slots[1], standing[1], conditions, now_ns)
+        market.fair_low, market.fair_high = validity(0.0, levels)
+    else:
+        bid = _decide_side(market, _BUY, slots[0], standing[0], pricing.bid, conditions, levels, now_ns)
+        ask = _decide_side(market, _SELL, slots[1], standing[1], pricing.ask, conditions, levels, now_ns)
+        market.fair_low, market.fair_high = validity(pricing.fair_ticks, levels)
+    decided = bid, ask
     market.full = False
     market.decided_ns = now_ns
     market.decided_trusted = market.book.trusted
     market.pricing = pricing
+    market.holding = bid.action is _HOLD and ask.action is _HOLD
     market.refresh_deadline(now_ns)
+    if bid is standing[0] and ask is standing[1]:
+        return None
     if decided == market.decisions:
         return None
     market.decisions = decided
@@ -84,76 +92,92 @@ def working_slots(market: MarketState) -> tuple[list[LedgerOrder | None], list[L
     surplus: list[LedgerOrder] = []
     for side in _SIDES:
         orders = market.quotes[side]
-        if (orders and orders[0].final) or len(orders) > 1:
-            orders = market.quotes[side] = [order for order in orders if not order.final]
-        if len(orders) > 1:
-            touch = market.book.bid_ticks if side is Side.BUY else market.book.ask_ticks
-            pairs, left_over, _ = pair_levels(side, [(o.client_id, o.ticks) for o in orders], [(0, touch)])
-            by_id = {order.client_id: order for order in orders}
-            surplus += [by_id[client_id] for client_id in left_over]
-            slots.append(by_id[pairs[0][0]])
+        if not orders:
+            slots.append(None)
+        elif len(orders) == 1 and not orders[0].final:
+            slots.append(orders[0])
         else:
-            slots.append(orders[0] if orders else None)
+            orders = market.quotes[side] = [order for order in orders if not order.final]
+            slots.append(_nearest(market, side, orders, surplus))
     return slots, surplus
+
+
+def _nearest(
+    market: MarketState, side: Side, orders: list[LedgerOrder], surplus: list[LedgerOrder]
+) -> LedgerOrder | None:
+    """The one of several orders that keeps the slot; the others are added to `surplus`."""
+    if len(orders) < 2:
+        return orders[0] if orders else None
+    touch = market.book.bid_ticks if side is _BUY else market.book.ask_ticks
+    pairs, left_over, _ = pair_levels(side, [(o.client_id, o.ticks) for o in orders], [(0, touch)])
+    by_id = {order.client_id: order for order in orders}
+    surplus += [by_id[client_id] for client_id in left_over]
+    return by_id[pairs[0][0]]
+
+
+def _decide_unpriced(
+    market: MarketState,
+    side: Side,
+    order: LedgerOrder | None,
+    standing: Decision | None,
+    conditions: int,
+    now_ns: int,
+) -> Decision:
+    """One side's row of the table where there is no target to compare with."""
+    conditions |= market.lockouts.mask(side, now_ns)
+    if order is not None:
+        conditions |= order.pending_bits
+    action, reasons = decide_row(conditions, order is not None, None, market.lockouts_withdraw)
+    return _aimless(side, action, reasons, standing)
 
 
 def _decide_side(
     market: MarketState,
     side: Side,
     order: LedgerOrder | None,
-    pricing: Pricing | None,
+    standing: Decision | None,
+    quote: SideQuote,
     conditions: int,
     levels: list[Level],
     now_ns: int,
 ) -> Decision:
     """One side's row of the table. A quote that stands by it is added to `levels`, which bound how long it stands."""
-    quoting = market.parameters.quoting
-    conditions |= market.lockouts.mask(side, now_ns)
-    if order is not None:
-        conditions |= order.pending_bits
-    lockouts_withdraw = quoting.lockout_action == "withdraw"
-    if pricing is None:
-        action, reasons = decide_row(conditions, order is not None, None, lockouts_withdraw)
-        return _decision(market, side, action, reasons)
-    quote = pricing.bid if side is _BUY else pricing.ask
-    conditions |= quote.obstacles
-    allowed = tolerance_ticks(pricing.half_spread_ticks, quote.ticks, quoting.tolerance_frac)
+    conditions |= market.lockouts.mask(side, now_ns) | quote.obstacles
     verdict: Reason | None = None
     if order is not None:
-        verdict = price_verdict(side, order.ticks, quote.ticks, allowed)
+        conditions |= order.pending_bits
+        verdict = price_verdict(side, order.ticks, quote.ticks, quote.tolerance_ticks)
         # A target that a limit has trimmed forces a larger order down, whatever the tolerance.
-        trimmed = quote.lots if quote.lots < market.parameters.order_lots else None
-        if not size_within(order.remaining_lots, quote.lots, quoting.size_tolerance, trimmed):
+        trimmed = quote.lots if quote.lots < market.order_lots else None
+        if not size_within(order.remaining_lots, quote.lots, market.size_tolerance, trimmed):
             conditions |= _SIZE_CHANGED
-    action, reasons = decide_row(conditions, order is not None, verdict, lockouts_withdraw)
+    action, reasons = decide_row(conditions, order is not None, verdict, market.lockouts_withdraw)
     if action is _QUOTE:
-        _stand(market, side, quote, quote.ticks, allowed, levels)
+        _stand(market, side, quote, quote.ticks, levels)
         return Decision(side, 0, action, QuoteTarget(quote.ticks, quote.lots, quote.raw_ticks), reasons)
     if order is not None and reasons[0] is _WITHIN:
-        _stand(market, side, quote, order.ticks, allowed, levels)
-    return _decision(market, side, action, reasons)
+        _stand(market, side, quote, order.ticks, levels)
+    return _aimless(side, action, reasons, standing)
 
 
-def _decision(market: MarketState, side: Side, action: Action, reasons: tuple[Reason, ...]) -> Decision:
+def _aimless(side: Side, action: Action, reasons: tuple[Reason, ...], standing: Decision | None) -> Decision:
     """A decision that aims at nothing: mostly the standing one over again."""
-    for standing in market.decisions:
-        if standing.side is side and standing.reasons is reasons and standing.target is None:
-            return standing
+    if standing is not None and standing.reasons is reasons and standing.target is None:
+        return standing
     return Decision(side, 0, action, None, reasons)
 
 
-def _stand(
-    market: MarketState, side: Side, quote: SideQuote, working_ticks: int, allowed: int, levels: list[Level]
-) -> None:
+def _stand(market: MarketState, side: Side, quote: SideQuote, working_ticks: int, levels: list[Level]) -> None:
     """A quote at `working_ticks` bounds how far the fair price may move before the next decision (EXECUTION 3.1).
 
     A side that is withdrawn, or held until its deadline or answer comes, bounds nothing.
     """
-    levels.append((side, quote.raw_ticks, working_ticks, allowed))
-    if quote.clamped and side is _BUY:
-        market.bid_clamped_at = market.book.ask_ticks
-    elif quote.clamped:
-        market.ask_clamped_at = market.book.bid_ticks
+    levels.append((side, quote.raw_ticks, working_ticks, quote.tolerance_ticks))
+    if quote.clamped:
+        if side is _BUY:
+            market.bid_clamped_at = market.book.ask_ticks
+        else:
+            market.ask_clamped_at = market.book.bid_ticks
 
 
 def _inputs(market: MarketState, pricing: Pricing | None) -> DecisionInputs:
@@ -172,5 +196,5 @@ def _inputs(market: MarketState, pricing: Pricing | None) -> DecisionInputs:
         spread.half_bps,
         spread.skew_bps,
         spread.tau_s,
-        tolerance_ticks(pricing.half_spread_ticks, pricing.bid.ticks, market.parameters.quoting.tolerance_frac),
+        pricing.bid.tolerance_ticks,
     )

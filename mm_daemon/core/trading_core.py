@@ -22,7 +22,7 @@ from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.payments import Payments
 from mm_daemon.core.reconciler import OVERLAP_NS, Actions, Reconciler
 from mm_daemon.domain.checkpoint import Checkpoint, MarketCheckpoint, PositionBooked
-from mm_daemon.domain.decisions import Action, DecisionsChanged, Reason, Turn
+from mm_daemon.domain.decisions import DecisionsChanged, Reason, Turn
 from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import (
     BalanceUpdate,
@@ -89,6 +89,10 @@ class TradingCore:
         self.now_ns = 0
         """The latest instant that was lived; never steps back."""
         self._deadline_ns: int | None = None
+        self._deadline_known = False
+        """Whether `_deadline_ns` is early enough but for the markets decided since."""
+        self._equity_atto: int | None = None
+        """What the account is worth as far as it was counted; None: not counted in this life."""
         self._touched: list[MarketState] = []
         self._decided: list[DecisionsChanged] = []
         self._booked: dict[InstrumentId, MarketState] = {}
@@ -215,6 +219,7 @@ class TradingCore:
         """A life that begins before the last one ended, as recordings do when they are played again, has another clock:
         what runs keeps the time it had left.
         """
+        self._equity_atto = None
         back_ns = self._resumed_ns - event.ts_local_ns
         if back_ns > 0:
             for market in self._markets.values():
@@ -364,7 +369,7 @@ class TradingCore:
         for market in self._markets.values():
             if market.deadline_ns is not None and market.deadline_ns <= now_ns:
                 self._reconsider(market)
-        self._deadline_ns = None
+        self._deadline_known = False
 
     def _on_loop_lagged(self, event: LoopLagged) -> None:
         """We were late, so what we know may be old: everything is pulled until we have kept time for a while (R14)."""
@@ -410,6 +415,7 @@ class TradingCore:
     def _reconsider(self, market: MarketState) -> None:
         """Something changed here that calls for a full decision."""
         market.full = True
+        self._deadline_known = False
         self._touch(market)
 
     # Commands out.
@@ -424,15 +430,16 @@ class TradingCore:
         """Decide for every instrument that changed, and release what may leave. `now_ns` never steps back."""
         now_ns = self.reach(now_ns)
         touched, self._touched = self._touched, []
-        acted = self._deadline_ns is None
         for market in touched:
             market.touched = False
             if market.decision_due(now_ns):
                 self._decide_market(market, now_ns)
-                acted = True
+                if self._deadline_known:
+                    self._deadline_ns = _sooner(self._deadline_ns, market.deadline_ns)
         released = self.dispatch.release(now_ns)
-        if acted or released:
+        if released or not self._deadline_known:
             self._deadline_ns = self._earliest_deadline_ns(now_ns)
+            self._deadline_known = not self._touched
         refused, dropped = self.dispatch.refusals, self.dispatch.dropped
         if not (released or self._decided or refused or dropped or self._booked or self._reconciled):
             return Turn(now_ns)
@@ -452,17 +459,26 @@ class TradingCore:
         """One full decision: price it, decide each side, and pursue what was decided."""
         self.full_decisions += 1
         if self.gate.limits_equity:
-            self._check_equity(now_ns)
+            self._check_equity(market, now_ns)
         slots, surplus = working_slots(market)
         changed = decide_market(market, slots, self.dispatch.pacing(market, now_ns), now_ns)
         if changed is not None:
             self._decided.append(changed)
-        if surplus or any(decision.action is not Action.HOLD for decision in market.decisions):
+        if surplus or not market.holding:
             self.dispatch.pursue(market, list(zip(market.decisions, slots, strict=True)), surplus, now_ns)
 
-    def _check_equity(self, now_ns: int) -> None:
-        equity = sum(market.position.total_atto for market in self._markets.values())
-        if self.gate.set_equity(equity, now_ns):
+    def _check_equity(self, market: MarketState, now_ns: int) -> None:
+        """What the account is worth: `market` now, each other one when it was last decided, which is at most its
+        `decide_interval_ms` ago while its book moves.
+        """
+        if self._equity_atto is None:
+            self._equity_atto = 0
+            for each in self._markets.values():
+                each.worth_atto = 0
+                self._equity_atto += each.reassess()
+        else:
+            self._equity_atto += market.reassess()
+        if self.gate.set_equity(self._equity_atto, now_ns):
             self._latch(LOSS_LIMIT)
 
     def _latch(self, cause: str) -> None:

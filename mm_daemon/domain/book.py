@@ -9,6 +9,7 @@ from mm_daemon.domain.events import (
     BookInvalidated,
     BookSnapshot,
     InvalidCause,
+    Levels,
     MarketEvent,
     TopOfBook,
 )
@@ -39,6 +40,7 @@ class OrderBook:
         "crossings",
         "invalid_cause",
         "invalidated",
+        "trusted",
         "ts_local_ns",
         "update_id",
     )
@@ -47,22 +49,14 @@ class OrderBook:
         self._bid_depth: dict[int, int] = {}
         self._ask_depth: dict[int, int] = {}
         self.ts_local_ns = 0
+        self.trusted = False
+        """Synchronised, both sides present, not crossed: the only book quotes may rest on (R9)."""
         self.crossings = 0
         """Depth updates that left the book crossed: the venue never has such a book, so its feed was wrong."""
         self.invalid_cause: InvalidCause | None = InvalidCause.UNSYNCHRONISED
         self.invalidated: dict[InvalidCause, int] = {}
         """How often a synchronised book was lost, by cause."""
         self.invalidate(InvalidCause.UNSYNCHRONISED)
-
-    @property
-    def trusted(self) -> bool:
-        """Synchronised, both sides present, not crossed: the only book quotes may rest on (R9)."""
-        return (
-            self.invalid_cause is None
-            and NO_BID < self.bid_ticks < self.ask_ticks < NO_ASK
-            and self.bid_lots > 0
-            and self.ask_lots > 0
-        )
 
     @property
     def crossed(self) -> bool:
@@ -116,20 +110,19 @@ class OrderBook:
         self._depth_bid = self.bid_ticks = NO_BID
         self._depth_ask = self.ask_ticks = NO_ASK
         self.bid_lots = self.ask_lots = 0
+        self.trusted = False
         self.update_id = -1
         self._overlay: TopOfBook | None = None
 
     def apply_snapshot(self, event: BookSnapshot) -> None:
-        self._bid_depth = {ticks: lots for ticks, lots in event.bids if lots}
-        self._ask_depth = {ticks: lots for ticks, lots in event.asks if lots}
+        self._bid_depth = _depth_of(event.bids)
+        self._ask_depth = _depth_of(event.asks)
         self._depth_bid = max(self._bid_depth, default=NO_BID)
         self._depth_ask = min(self._ask_depth, default=NO_ASK)
         self.invalid_cause = None
         self._settle(event.update_id, event.ts_local_ns)
-        overlay = self._overlay
-        if overlay is not None:  # newer than this book, and heard perhaps while there was none
-            self.bid_ticks, self.bid_lots = overlay.bid_ticks, overlay.bid_lots
-            self.ask_ticks, self.ask_lots = overlay.ask_ticks, overlay.ask_lots
+        if self._overlay is not None:  # newer than this book, and heard perhaps while there was none
+            self._show(self._overlay)
 
     def apply_delta(self, event: BookDelta) -> None:
         if self.invalid_cause is not None:
@@ -164,9 +157,16 @@ class OrderBook:
         self._overlay = event
         if self.invalid_cause is not None:
             return
-        self.bid_ticks, self.bid_lots = event.bid_ticks, event.bid_lots
-        self.ask_ticks, self.ask_lots = event.ask_ticks, event.ask_lots
+        self._show(event)
         self.ts_local_ns = event.ts_local_ns
+
+    def _show(self, best: TopOfBook) -> None:
+        """Best prices of the faster stream."""
+        self.bid_ticks = bid = best.bid_ticks
+        self.bid_lots = bid_lots = best.bid_lots
+        self.ask_ticks = ask = best.ask_ticks
+        self.ask_lots = ask_lots = best.ask_lots
+        self.trusted = NO_BID < bid < ask < NO_ASK and bid_lots > 0 < ask_lots
 
     def _settle(self, update_id: int, ts_local_ns: int) -> None:
         """Best prices after a depth update: the depth's own, unless the overlay is still the newer one."""
@@ -177,12 +177,18 @@ class OrderBook:
             if overlay.update_id > update_id:
                 return
             self._overlay = None
-        self.bid_ticks = best = self._depth_bid
-        self.bid_lots = self._bid_depth.get(best, 0)
-        self.ask_ticks = best = self._depth_ask
-        self.ask_lots = self._ask_depth.get(best, 0)
-        if best <= self.bid_ticks:
+        self.bid_ticks = bid = self._depth_bid
+        self.bid_lots = bid_lots = self._bid_depth.get(bid, 0)
+        self.ask_ticks = ask = self._depth_ask
+        self.ask_lots = ask_lots = self._ask_depth.get(ask, 0)
+        self.trusted = bid < ask and bid_lots > 0 < ask_lots  # an empty side has no lots
+        if ask <= bid:
             self.crossings += 1
+
+
+def _depth_of(levels: Levels) -> dict[int, int]:
+    depth = dict(levels)
+    return {ticks: lots for ticks, lots in levels if lots} if 0 in depth.values() else depth
 
 
 def _next_below(depth: dict[int, int], ticks: int) -> int:

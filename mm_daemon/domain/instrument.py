@@ -5,9 +5,9 @@ a venue's text becomes ticks or ticks become text. Pricing models work in float 
 grid.
 """
 
-import math
 from collections.abc import Callable
 from decimal import Decimal
+from math import ceil, floor
 from typing import NewType
 
 import msgspec
@@ -88,7 +88,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
         unit = self.tick * ticks * self.lot * self.multiplier
         if self.min_notional <= 0 or unit <= 0:
             return self.min_lots
-        return max(self.min_lots, math.ceil(self.min_notional / unit))
+        return max(self.min_lots, ceil(self.min_notional / unit))
 
 
 def to_units(text: str, step: Decimal, what: str = "number") -> int:
@@ -105,34 +105,40 @@ def to_units(text: str, step: Decimal, what: str = "number") -> int:
 
 
 def floor_ticks(price_ticks: float) -> int:
-    """Largest whole tick not above `price_ticks`, with a relative slack for float noise (MODELS 0.3, step 5)."""
-    return math.floor(price_ticks + _ROUNDING_SLACK * abs(price_ticks))
+    """Largest whole tick not above `price_ticks`, with a relative slack for float noise (MODELS 0.3, step 5).
+
+    Raises ValueError or OverflowError for what is not finite.
+    """
+    return floor(price_ticks + _ROUNDING_SLACK * abs(price_ticks))
 
 
 def ceil_ticks(price_ticks: float) -> int:
     """Smallest whole tick not below `price_ticks`, with the same slack."""
-    return math.ceil(price_ticks - _ROUNDING_SLACK * abs(price_ticks))
+    return ceil(price_ticks - _ROUNDING_SLACK * abs(price_ticks))
 
 
 def _figure_step(ticks: int, grid: SignificantFigures) -> int:
-    digits = len(str(ticks))
-    return int(10 ** min(max(digits - grid.figures, 0), grid.decimals))
+    """Distance in ticks between valid prices around a positive one."""
+    step, coarsest = 1, 10**grid.decimals
+    beyond = 10**grid.figures
+    while ticks >= beyond and step < coarsest:
+        step *= 10
+        beyond *= 10
+    return step
 
 
 def grid_floor(ticks: int, grid: PriceGrid) -> int:
     """Largest valid price not above `ticks`: where a bid goes."""
     if isinstance(grid, FixedTick) or ticks <= 0:
         return ticks
-    step = _figure_step(ticks, grid)
-    return ticks - ticks % step
+    return ticks - ticks % _figure_step(ticks, grid)
 
 
 def grid_ceil(ticks: int, grid: PriceGrid) -> int:
     """Smallest valid price not below `ticks`: where an ask goes."""
     if isinstance(grid, FixedTick) or ticks <= 0:
         return ticks
-    step = _figure_step(ticks, grid)
-    return ticks + -ticks % step
+    return ticks + -ticks % _figure_step(ticks, grid)
 
 
 def grid_rounding(grid: PriceGrid) -> tuple[Callable[[float], int], Callable[[float], int]]:

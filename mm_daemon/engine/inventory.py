@@ -122,13 +122,12 @@ class Position:
     @property
     def inventory_atto(self) -> int:
         """What the mid's moves brought on the lots held meanwhile."""
-        if self.half_ticks is None:
-            return 0
-        return self._folded_inventory + self.lots * (self.value(self.half_ticks) - self._folded_value)
+        return self._folded_inventory + self._unfolded_inventory()
 
     @property
     def total_atto(self) -> int:
-        return self.spread_atto + self.inventory_atto + self.fees_atto + self.funding_atto
+        total = self.spread_atto + self.fees_atto + self.funding_atto + self._folded_inventory
+        return total + self._unfolded_inventory() if self.lots else total
 
     @property
     def average_ticks(self) -> float | None:
@@ -260,6 +259,10 @@ class Position:
         self.cash_atto -= self.lots * self._folded_value
         if self.lots:
             self._average = self._coordinate(0.5 * half_ticks)
+
+    def _unfolded_inventory(self) -> int:
+        """What the lots held have gained since the inventory part was last settled."""
+        return 0 if self.half_ticks is None else self.lots * (self.value(self.half_ticks) - self._folded_value)
 
     def _fold(self) -> int:
         """Settle the inventory part up to the mark, before the lots change; returns the value of a lot there."""

@@ -144,6 +144,8 @@ class LockoutSet:
 
     def next_expiry_ns(self, now_ns: int) -> int | None:
         """The next instant at which a lockout of either side ends, or None while none runs."""
+        if now_ns >= self._buy.last_ns and now_ns >= self._sell.last_ns:
+            return None
         soonest: int | None = None
         for locked in (self._buy, self._sell):
             if now_ns >= locked.last_ns:

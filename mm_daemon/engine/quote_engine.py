@@ -18,6 +18,7 @@ from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.engine.rounding import round_quotes
 from mm_daemon.engine.signals.microprice import microprice
 from mm_daemon.engine.signals.volatility import EwmaVolatility
+from mm_daemon.engine.tolerance import tolerance_ticks
 from mm_daemon.engine.units import annual_vol_to_bps
 
 _BPS = 1e-4
@@ -38,12 +39,15 @@ class Spread(msgspec.Struct, frozen=True, gc=False):
 
 
 class SideQuote(msgspec.Struct, frozen=True, gc=False):
-    """One side of a pricing. `obstacles` are withdraw reasons of this side as a mask; 0 means it may be quoted."""
+    """One side of a pricing. `tolerance_ticks`: how far a working quote may be too passive before it has to move;
+    `obstacles`: withdraw reasons of this side as a mask, 0 when it may be quoted.
+    """
 
     ticks: int
     lots: int
     raw_ticks: float
     clamped: bool
+    tolerance_ticks: int
     obstacles: int
 
 
@@ -62,10 +66,6 @@ class Pricing(msgspec.Struct, frozen=True, gc=False):
     def reservation_ticks(self) -> float:
         """The price around which the quotes are centred: fair shifted against the inventory."""
         return self.fair_ticks - self.q * self.spread.skew_bps * _BPS * self.mid_ticks
-
-    @property
-    def half_spread_ticks(self) -> float:
-        return self.spread.half_bps * _BPS * self.mid_ticks
 
 
 class QuoteEngine:
@@ -109,12 +109,12 @@ class QuoteEngine:
 
     def observe(self, book: OrderBook, ts_local_ns: int) -> None:
         """A trusted book changed: let the estimators see the mid."""
-        self.volatility.update(ts_local_ns, book.half_ticks * 0.5)
+        self.volatility.update(ts_local_ns, (book.bid_ticks + book.ask_ticks) * 0.5)
 
     def fair_ticks(self, book: OrderBook) -> float:
         """The reference price of a trusted book, in ticks: mid, or the size-weighted microprice."""
         if not self._use_microprice:
-            return book.half_ticks * 0.5
+            return (book.bid_ticks + book.ask_ticks) * 0.5
         return microprice(book.bid_ticks, book.bid_lots, book.ask_ticks, book.ask_lots)
 
     def sigma_bps(self, mid_ticks: float) -> float:
@@ -125,7 +125,8 @@ class QuoteEngine:
         estimate = self.volatility.sigma_bps
         if estimate is None:
             return self._prior_sigma_bps
-        return max(estimate, self._floor_tick_bps / mid_ticks)
+        least = self._floor_tick_bps / mid_ticks
+        return estimate if estimate > least else least
 
     def spread(self, sigma_bps: float, now_ns: int) -> Spread:
         """The model's half-spread and skew, remembered while volatility stands still. Raises DomainError."""
@@ -151,7 +152,7 @@ class QuoteEngine:
 
     def price(self, book: OrderBook, position_lots: int, now_ns: int) -> Pricing | int:
         """Both quotes for a trusted book, or the withdraw reasons (as a mask) that keep the instrument from quoting."""
-        mid = book.half_ticks * 0.5
+        mid = (book.bid_ticks + book.ask_ticks) * 0.5
         fair = self.fair_ticks(book)
         sigma = self.sigma_bps(mid)
         try:
@@ -159,11 +160,15 @@ class QuoteEngine:
         except DomainError:
             return _BAD_NUMBER
         q = (position_lots - self._target_lots) / self._order_lots
-        shift = q * spread.skew_bps
-        bid_bps, ask_bps = spread.half_bps + shift, spread.half_bps - shift
+        half, shift = spread.half_bps, q * spread.skew_bps
+        bid_bps, ask_bps = half + shift, half - shift
         # The side that grows the inventory must earn its edge; the one that reduces it may give some away.
-        bid_bps = max(bid_bps, self._grow_floor_bps if q >= 0 else self._reduce_floor_bps)
-        ask_bps = max(ask_bps, self._grow_floor_bps if q <= 0 else self._reduce_floor_bps)
+        least = self._grow_floor_bps if q >= 0 else self._reduce_floor_bps
+        if bid_bps < least:
+            bid_bps = least
+        least = self._grow_floor_bps if q <= 0 else self._reduce_floor_bps
+        if ask_bps < least:
+            ask_bps = least
         bp = mid * _BPS
         bid_raw, ask_raw = fair - bid_bps * bp, fair + ask_bps * bp
         try:
@@ -172,7 +177,12 @@ class QuoteEngine:
             )
         except DomainError:
             return _BAD_NUMBER
-        bid_clamped, ask_clamped = bid_raw >= book.ask_ticks, ask_raw <= max(book.bid_ticks, bid)
+        frac = self._parameters.tolerance_frac
+        bid_lag = ask_lag = tolerance_ticks(half * bp, bid, frac)
+        if frac is not None:
+            ask_lag = tolerance_ticks(half * bp, ask, frac)
+        bid_clamped = bid_raw >= book.ask_ticks
+        ask_clamped = ask_raw <= bid or ask_raw <= book.bid_ticks
         bid_room = self._max_position_lots - position_lots
         ask_room = position_lots - self._min_position_lots
         return Pricing(
@@ -181,20 +191,22 @@ class QuoteEngine:
             sigma,
             q,
             spread,
-            self._side(bid, bid_raw, bid_clamped, bid_bps, bid_room),
-            self._side(ask, ask_raw, ask_clamped, ask_bps, ask_room),
+            self._side(bid, bid_raw, bid_clamped, bid_lag, bid_bps, bid_room),
+            self._side(ask, ask_raw, ask_clamped, ask_lag, ask_bps, ask_room),
         )
 
-    def _side(self, ticks: int, raw: float, clamped: bool, depth_bps: float, room_lots: int) -> SideQuote:
-        lots = min(self._order_lots, room_lots)
+    def _side(self, ticks: int, raw: float, clamped: bool, lag: int, depth_bps: float, room_lots: int) -> SideQuote:
+        lots = self._order_lots
         obstacles = 0
+        if lots > room_lots:
+            lots = room_lots
         if lots <= 0:
             lots, obstacles = 0, _MAX_POSITION
         elif lots < self._min_lots or lots * ticks < self._min_tick_lots:
             obstacles = _SIZE_BELOW_MIN
         if depth_bps > self._collar_bps or ticks <= 0:
             obstacles |= _PRICE_COLLAR
-        return SideQuote(ticks, lots, float(ticks) if clamped else raw, clamped, obstacles)
+        return SideQuote(ticks, lots, float(ticks) if clamped else raw, clamped, lag, obstacles)
 
     def _session_left_s(self, now_ns: int) -> float:
         length = self._parameters.session_s

@@ -5,7 +5,6 @@ of the instrument's finest grid; coarser grids pass their own rounding from `dom
 side of the book is `NO_BID` or `NO_ASK` of `domain.book`. A result below one tick is no price: the caller drops it.
 """
 
-import math
 from collections.abc import Callable
 
 from mm_daemon.domain.errors import DomainError
@@ -23,18 +22,20 @@ def price_in_ticks(price: float, tick: float) -> float:
 
 def round_bid(bid: float, best_ask: int, *, post_only: bool = True, floor: Rounding = floor_ticks) -> int:
     """The bid's ticks: down, and when post-only at most one tick below `best_ask`."""
-    if not math.isfinite(bid):
-        raise DomainError(f"bid = {bid} is not a finite number")
-    ticks = floor(bid)
-    return floor(best_ask - 1) if post_only and ticks >= best_ask else ticks
+    try:
+        ticks = floor(bid)
+    except (ValueError, OverflowError):
+        raise DomainError(f"bid = {bid} is not a finite number") from None
+    return floor(best_ask - 1) if ticks >= best_ask and post_only else ticks
 
 
 def round_ask(ask: float, best_bid: int, *, post_only: bool = True, ceil: Rounding = ceil_ticks) -> int:
     """The ask's ticks: up, and when post-only at least one tick above `best_bid`."""
-    if not math.isfinite(ask):
-        raise DomainError(f"ask = {ask} is not a finite number")
-    ticks = ceil(ask)
-    return ceil(best_bid + 1) if post_only and ticks <= best_bid else ticks
+    try:
+        ticks = ceil(ask)
+    except (ValueError, OverflowError):
+        raise DomainError(f"ask = {ask} is not a finite number") from None
+    return ceil(best_bid + 1) if ticks <= best_bid and post_only else ticks
 
 
 def round_quotes(

@@ -21,12 +21,12 @@ _TOO_AGGRESSIVE, _TOO_PASSIVE, _WITHIN = Reason.TOO_AGGRESSIVE, Reason.TOO_PASSI
 def tolerance_ticks(half_spread_ticks: float, target_ticks: int, tolerance_frac: float | None = None) -> int:
     """Ticks a quote may be too passive by, at least one; `tolerance_frac` is a fraction of the price."""
     width = AUTO_SHARE * half_spread_ticks if tolerance_frac is None else tolerance_frac * target_ticks
-    return max(1, floor(width))
+    return floor(width) if width > 1.0 else 1
 
 
 def excess_ticks(side: Side, working_ticks: int, target_ticks: int) -> int:
     """How much more aggressive than its target a working quote is; negative when it is more passive."""
-    return (working_ticks - target_ticks) if side is _BUY else (target_ticks - working_ticks)
+    return working_ticks - target_ticks if side is _BUY else target_ticks - working_ticks
 
 
 def price_verdict(side: Side, working_ticks: int, target_ticks: int, tolerance: int) -> Reason:
