@@ -104,6 +104,10 @@ class QuoteEngine:
         self._session_phase_s = Rng(0).split(instrument.id).uniform() * parameters.session_s
         widest = max(abs(max_position_lots), abs(min_position_lots))
         self._max_skew_bps = parameters.max_skew_bps * order_lots / widest if widest else parameters.max_skew_bps
+        self._by_the_clock = parameters.tau == "session"
+        self._seen: tuple[float | None, ...] = ()
+        self._priced: Pricing | int = 0
+        """What `_seen` came to."""
         self._spread: Spread | None = None
         self._spread_sigma_bps = -1.0
 
@@ -131,7 +135,7 @@ class QuoteEngine:
     def spread(self, sigma_bps: float, now_ns: int) -> Spread:
         """The model's half-spread and skew, remembered while volatility stands still. Raises DomainError."""
         known = self._spread
-        if known is not None and sigma_bps == self._spread_sigma_bps and self._parameters.tau != "session":
+        if known is not None and sigma_bps == self._spread_sigma_bps and not self._by_the_clock:
             return known
         parameters = self._parameters
         gamma, k, fee_bps = parameters.gamma, parameters.k, self._fee_bps
@@ -151,7 +155,25 @@ class QuoteEngine:
         return spread
 
     def price(self, book: OrderBook, position_lots: int, now_ns: int) -> Pricing | int:
-        """Both quotes for a trusted book, or the withdraw reasons (as a mask) that keep the instrument from quoting."""
+        """Both quotes for a trusted book, or the withdraw reasons (as a mask) that keep the instrument from quoting.
+
+        Most updates of a book leave its best prices alone, and what was priced of the same numbers is the same pricing.
+        """
+        seen = (
+            book.bid_ticks,
+            book.bid_lots,
+            book.ask_ticks,
+            book.ask_lots,
+            position_lots,
+            self.volatility.sigma_bps,
+            now_ns if self._by_the_clock else None,
+        )
+        if seen != self._seen:
+            self._seen = seen
+            self._priced = self._price(book, position_lots, now_ns)
+        return self._priced
+
+    def _price(self, book: OrderBook, position_lots: int, now_ns: int) -> Pricing | int:
         mid = (book.bid_ticks + book.ask_ticks) * 0.5
         fair = self.fair_ticks(book)
         sigma = self.sigma_bps(mid)

@@ -20,24 +20,6 @@ def price_in_ticks(price: float, tick: float) -> float:
     return price / tick
 
 
-def round_bid(bid: float, best_ask: int, *, post_only: bool = True, floor: Rounding = floor_ticks) -> int:
-    """The bid's ticks: down, and when post-only at most one tick below `best_ask`."""
-    try:
-        ticks = floor(bid)
-    except (ValueError, OverflowError):
-        raise DomainError(f"bid = {bid} is not a finite number") from None
-    return floor(best_ask - 1) if ticks >= best_ask and post_only else ticks
-
-
-def round_ask(ask: float, best_bid: int, *, post_only: bool = True, ceil: Rounding = ceil_ticks) -> int:
-    """The ask's ticks: up, and when post-only at least one tick above `best_bid`."""
-    try:
-        ticks = ceil(ask)
-    except (ValueError, OverflowError):
-        raise DomainError(f"ask = {ask} is not a finite number") from None
-    return ceil(best_bid + 1) if ticks <= best_bid and post_only else ticks
-
-
 def round_quotes(
     bid: float,
     ask: float,
@@ -48,12 +30,20 @@ def round_quotes(
     floor: Rounding = floor_ticks,
     ceil: Rounding = ceil_ticks,
 ) -> tuple[int, int]:
-    """(bid_ticks, ask_ticks) of two quotes; when they would meet, the ask moves to the next price above the bid.
+    """(bid_ticks, ask_ticks): the bid down, the ask up, and when post-only each a tick or more off the opposite best.
 
-    Raises DomainError for prices that are not finite.
+    When they would meet, the ask moves to the next price above the bid. Raises DomainError for prices that are not
+    finite.
     """
-    bid_ticks = round_bid(bid, best_ask, post_only=post_only, floor=floor)
-    ask_ticks = round_ask(ask, best_bid, post_only=post_only, ceil=ceil)
+    try:
+        bid_ticks, ask_ticks = floor(bid), ceil(ask)
+    except (ValueError, OverflowError):
+        raise DomainError(f"bid = {bid} or ask = {ask} is not a finite number") from None
+    if post_only:
+        if bid_ticks >= best_ask:
+            bid_ticks = floor(best_ask - 1)
+        if ask_ticks <= best_bid:
+            ask_ticks = ceil(best_bid + 1)
     if ask_ticks <= bid_ticks:
         ask_ticks = ceil(bid_ticks + 1)
     return bid_ticks, ask_ticks

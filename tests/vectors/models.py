@@ -65,14 +65,13 @@ def _round_quotes(case: Case) -> Outputs:
     best_bid, best_ask = case.get("best_bid"), case.get("best_ask")
     bid_touch = NO_BID if best_bid is None else round(rounding.price_in_ticks(best_bid, tick))
     ask_touch = NO_ASK if best_ask is None else round(rounding.price_in_ticks(best_ask, tick))
-    bid = None if case["bid"] is None else rounding.price_in_ticks(case["bid"], tick)
-    ask = None if case["ask"] is None else rounding.price_in_ticks(case["ask"], tick)
-    if bid is not None and ask is not None:
-        bid_ticks, ask_ticks = rounding.round_quotes(bid, ask, bid_touch, ask_touch, post_only=post_only)
-        return {"bid_ticks": bid_ticks, "ask_ticks": ask_ticks}
+    # A side that is not asked for stands where it cannot meet the other.
+    bid = 0.0 if case["bid"] is None else rounding.price_in_ticks(case["bid"], tick)
+    ask = float(NO_ASK) if case["ask"] is None else rounding.price_in_ticks(case["ask"], tick)
+    bid_ticks, ask_ticks = rounding.round_quotes(bid, ask, bid_touch, ask_touch, post_only=post_only)
     return {
-        "bid_ticks": None if bid is None else rounding.round_bid(bid, ask_touch, post_only=post_only),
-        "ask_ticks": None if ask is None else rounding.round_ask(ask, bid_touch, post_only=post_only),
+        "bid_ticks": None if case["bid"] is None else bid_ticks,
+        "ask_ticks": None if case["ask"] is None else ask_ticks,
     }
 
 

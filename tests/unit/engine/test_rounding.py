@@ -7,7 +7,7 @@ import pytest
 from mm_daemon.domain.book import NO_ASK, NO_BID
 from mm_daemon.domain.errors import DomainError
 from mm_daemon.domain.instrument import SignificantFigures, grid_rounding
-from mm_daemon.engine.rounding import price_in_ticks, round_ask, round_bid, round_quotes
+from mm_daemon.engine.rounding import price_in_ticks, round_quotes
 
 
 def test_bid_rounds_down_and_ask_up() -> None:
@@ -40,21 +40,12 @@ def test_clamped_prices_stay_on_a_coarser_grid() -> None:
     assert (bid, ask) == (1_000_090, 1_000_100)
 
 
-def test_single_sides_round_like_pairs() -> None:
-    """One side alone, where the other has no quote."""
-    assert round_bid(105.0, 101) == 100
-    assert round_ask(95.2, NO_BID) == 96
-    assert round_bid(105.7, 101, post_only=False) == 105
-
-
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_prices_that_are_no_numbers_are_errors(bad: float) -> None:
     """No quote comes from a NaN."""
     with pytest.raises(DomainError):
         round_quotes(bad, 100.0, 99, 101)
     with pytest.raises(DomainError):
-        round_bid(bad, 101)
-    with pytest.raises(DomainError):
-        round_ask(bad, 99)
+        round_quotes(100.0, bad, 99, 101)
     with pytest.raises(DomainError):
         price_in_ticks(100.0, 0.0)
