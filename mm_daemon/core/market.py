@@ -23,6 +23,7 @@ class MarketState:
 
     __slots__ = (
         "ask_clamped_at",
+        "basis",
         "bid_clamped_at",
         "book",
         "deadline_ns",
@@ -88,6 +89,8 @@ class MarketState:
         self.lockouts_withdraw = parameters.quoting.lockout_action == "withdraw"
         self.max_book_age_ns = parameters.quoting.max_book_age_ms * _MS
         # The standing decision: what it was, when it was made, and how far the fair price may move before the next.
+        self.basis: tuple[object, ...] = ()
+        """All that the standing decision was made of."""
         self.decisions: tuple[Decision, ...] = ()
         self.holding = True
         """No side wants anything changed."""
@@ -116,11 +119,12 @@ class MarketState:
         """When this instrument must be decided again even if nothing happens: a lockout ends, or the book turns
         stale.
         """
-        self.deadline_ns = self.lockouts.next_expiry_ns(now_ns)
+        deadline_ns = self.lockouts.next_expiry_ns(now_ns)
         if self.pricing is not None:
             stale_ns = self.book.ts_local_ns + self.max_book_age_ns + 1
-            if self.deadline_ns is None or stale_ns < self.deadline_ns:
-                self.deadline_ns = stale_ns
+            if deadline_ns is None or stale_ns < deadline_ns:
+                deadline_ns = stale_ns
+        self.deadline_ns = deadline_ns
 
     def decision_due(self, now_ns: int) -> bool:
         """The decide rule of EXECUTION 3.1: on events and their timestamps alone, so that every run decides alike."""

@@ -30,6 +30,9 @@ _BUY, _SELL = _SIDES = (Side.BUY, Side.SELL)
 _QUOTE, _HOLD = Action.QUOTE, Action.HOLD
 _WITHIN = Reason.WITHIN_TOLERANCE
 
+Rests = tuple[int, int]
+"""Price and remaining size of an order that works in a slot, in ticks and lots."""
+
 Level = tuple[Side, float, int, int]
 """A quote that stands: side, unrounded target, working tick, tolerance, all in ticks."""
 
@@ -39,30 +42,39 @@ def decide_market(
 ) -> DecisionsChanged | None:
     """Decide both sides and let the decision stand in `market`; returned when it differs from the one before.
 
-    `slots`: the order working on each side, bid first; `pacing`: the venue's hold reasons as a mask.
+    `slots`: the order working on each side, bid first; `pacing`: the venue's hold reasons as a mask. While nothing that
+    a decision rests on has changed, there is nothing to decide anew.
     """
     pricing, conditions = _price(market, now_ns)
     conditions |= pacing
-    market.bid_clamped_at = market.ask_clamped_at = None
-    standing = market.decisions or (None, None)
-    levels: list[Level] = []
-    if pricing is None:
-        bid = _decide_unpriced(market, _BUY, slots[0], standing[0], conditions, now_ns)
-        ask = _decide_unpriced(market, _SELL, slots[1], standing[1], conditions, now_ns)
-        market.fair_low, market.fair_high = validity(0.0, levels)
-    else:
-        bid = _decide_side(market, _BUY, slots[0], standing[0], pricing.bid, conditions, levels, now_ns)
-        ask = _decide_side(market, _SELL, slots[1], standing[1], pricing.ask, conditions, levels, now_ns)
-        market.fair_low, market.fair_high = validity(pricing.fair_ticks, levels)
-    decided = bid, ask
+    bid_order, ask_order = slots
+    bid_conditions = conditions | market.lockouts.mask(_BUY, now_ns)
+    ask_conditions = conditions | market.lockouts.mask(_SELL, now_ns)
+    bid_rests = ask_rests = None
+    if bid_order is not None:
+        bid_conditions |= bid_order.pending_bits
+        bid_rests = bid_order.ticks, bid_order.remaining_lots
+    if ask_order is not None:
+        ask_conditions |= ask_order.pending_bits
+        ask_rests = ask_order.ticks, ask_order.remaining_lots
     market.full = False
     market.decided_ns = now_ns
     market.decided_trusted = market.book.trusted
     market.pricing = pricing
-    market.holding = bid.action is _HOLD and ask.action is _HOLD
     market.refresh_deadline(now_ns)
-    if bid is standing[0] and ask is standing[1]:
+    basis = pricing, bid_conditions, ask_conditions, bid_rests, ask_rests
+    if basis == market.basis:
         return None
+    market.basis = basis
+    market.bid_clamped_at = market.ask_clamped_at = None
+    levels: list[Level] = []
+    bid_stands, ask_stands = market.decisions or (None, None)
+    bid_quote, ask_quote = (None, None) if pricing is None else (pricing.bid, pricing.ask)
+    bid = _decide_side(market, _BUY, bid_rests, bid_stands, bid_quote, bid_conditions, levels)
+    ask = _decide_side(market, _SELL, ask_rests, ask_stands, ask_quote, ask_conditions, levels)
+    market.fair_low, market.fair_high = validity(0.0 if pricing is None else pricing.fair_ticks, levels)
+    market.holding = bid.action is _HOLD and ask.action is _HOLD
+    decided = bid, ask
     if decided == market.decisions:
         return None
     market.decisions = decided
@@ -115,53 +127,36 @@ def _nearest(
     return by_id[pairs[0][0]]
 
 
-def _decide_unpriced(
-    market: MarketState,
-    side: Side,
-    order: LedgerOrder | None,
-    standing: Decision | None,
-    conditions: int,
-    now_ns: int,
-) -> Decision:
-    """One side's row of the table where there is no target to compare with."""
-    conditions |= market.lockouts.mask(side, now_ns)
-    if order is not None:
-        conditions |= order.pending_bits
-    action, reasons = decide_row(conditions, order is not None, None, market.lockouts_withdraw)
-    return _aimless(side, action, reasons, standing)
-
-
 def _decide_side(
     market: MarketState,
     side: Side,
-    order: LedgerOrder | None,
+    rests: Rests | None,
     standing: Decision | None,
-    quote: SideQuote,
+    quote: SideQuote | None,
     conditions: int,
     levels: list[Level],
-    now_ns: int,
 ) -> Decision:
-    """One side's row of the table. A quote that stands by it is added to `levels`, which bound how long it stands."""
-    conditions |= market.lockouts.mask(side, now_ns) | quote.obstacles
+    """One side's row of the table. A quote that stands by it is added to `levels`, which bound how long it stands.
+
+    `quote` is None while there is no price to aim at.
+    """
     verdict: Reason | None = None
-    if order is not None:
-        conditions |= order.pending_bits
-        verdict = price_verdict(side, order.ticks, quote.ticks, quote.tolerance_ticks)
-        # A target that a limit has trimmed forces a larger order down, whatever the tolerance.
-        trimmed = quote.lots if quote.lots < market.order_lots else None
-        if not size_within(order.remaining_lots, quote.lots, market.size_tolerance, trimmed):
-            conditions |= _SIZE_CHANGED
-    action, reasons = decide_row(conditions, order is not None, verdict, market.lockouts_withdraw)
-    if action is _QUOTE:
-        _stand(market, side, quote, quote.ticks, levels)
-        return Decision(side, 0, action, QuoteTarget(quote.ticks, quote.lots, quote.raw_ticks), reasons)
-    if order is not None and reasons[0] is _WITHIN:
-        _stand(market, side, quote, order.ticks, levels)
-    return _aimless(side, action, reasons, standing)
-
-
-def _aimless(side: Side, action: Action, reasons: tuple[Reason, ...], standing: Decision | None) -> Decision:
-    """A decision that aims at nothing: mostly the standing one over again."""
+    if quote is not None:
+        conditions |= quote.obstacles
+        if rests is not None:
+            ticks, lots = rests
+            verdict = price_verdict(side, ticks, quote.ticks, quote.tolerance_ticks)
+            # A target that a limit has trimmed forces a larger order down, whatever the tolerance.
+            trimmed = quote.lots if quote.lots < market.order_lots else None
+            if lots != quote.lots and not size_within(lots, quote.lots, market.size_tolerance, trimmed):
+                conditions |= _SIZE_CHANGED
+    action, reasons = decide_row(conditions, rests is not None, verdict, market.lockouts_withdraw)
+    if quote is not None:
+        if action is _QUOTE:
+            _stand(market, side, quote, quote.ticks, levels)
+            return Decision(side, 0, action, QuoteTarget(quote.ticks, quote.lots, quote.raw_ticks), reasons)
+        if rests is not None and reasons[0] is _WITHIN:
+            _stand(market, side, quote, rests[0], levels)
     if standing is not None and standing.reasons is reasons and standing.target is None:
         return standing
     return Decision(side, 0, action, None, reasons)

@@ -261,7 +261,9 @@ class TradingCore:
     def _book_moved(self, market: MarketState, ts_local_ns: int) -> None:
         book = market.book
         if book.trusted:
-            market.position.mark(book.half_ticks)
+            half_ticks = book.bid_ticks + book.ask_ticks
+            if half_ticks != market.position.half_ticks:
+                market.position.mark(half_ticks)
             market.engine.observe(book, ts_local_ns)
         if not market.touched:
             market.touched = True
