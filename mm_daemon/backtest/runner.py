@@ -2,7 +2,8 @@
 
 A turn happens at every instant at which the core learns something, and always in the same order:
 
-1. market data received at that instant, to the simulated venue and then to the core, in the recording's order;
+1. market data received at that instant, in the recording's order: commands that reached the venue before it meet the
+   book as it was, then the core is told, then our resting orders meet the book as it is;
 2. what the venues have to say by now (acknowledgements, fills; for an embedded market its market data too);
 3. `DeadlineReached`, if the core's own deadline has come;
 4. `core.decide(now)` once, and what it releases goes to the venues, which it reaches after their entry latency.
@@ -14,7 +15,7 @@ byte.
 
 import gc
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from operator import attrgetter
 from pathlib import Path
@@ -28,6 +29,7 @@ from mm_daemon.backtest.report import BacktestReport, build_report
 from mm_daemon.backtest.tally import Tally
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.trading_core import TradingCore
+from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.decisions import ApprovedCommand, CancelAll
 from mm_daemon.domain.errors import ConfigError, CoreError, UsageError
 from mm_daemon.domain.events import (
@@ -44,7 +46,7 @@ from mm_daemon.domain.events import (
     VenueConnected,
     VenueSnapshotReceived,
 )
-from mm_daemon.domain.instrument import Venue, venue_of
+from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
 from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.journal.log import JournalWriter
 from mm_daemon.ports.connector import CountsProblems, NotesDamage, VirtualVenue
@@ -62,6 +64,7 @@ _MAX_TURNS_AT_ONCE = 10_000
 _LEVELS = frozenset({BookDelta, BookSnapshot})
 _ORDER_EVENTS = frozenset(get_args(OrderEvent))
 _MARKET_EVENTS = frozenset(get_args(MarketEvent))
+_Told = Callable[[MarketEvent], None]
 
 
 class MarketData(Protocol):
@@ -77,7 +80,17 @@ class MarketData(Protocol):
 class ReplayVenue(VirtualVenue, Protocol):
     """A virtual venue that is shown a recorded market (`simulation.SimulatedVenue`)."""
 
-    def on_market(self, event: MarketEvent) -> None: ...
+    def share(self, books: Mapping[InstrumentId, OrderBook]) -> None:
+        """Look at these books, the core's, in place of copies."""
+        ...
+
+    def before(self, event: MarketEvent) -> None:
+        """The core is about to be told this."""
+        ...
+
+    def after(self, event: MarketEvent) -> None:
+        """The core has been told this, and its book has moved."""
+        ...
 
 
 class RecordedMarket(msgspec.Struct, frozen=True):
@@ -128,11 +141,14 @@ class BacktestRunner:
             name: source.venue if isinstance(source, RecordedMarket) else source for name, source in sources.items()
         }
         self._machines = tuple(self._venues.values())
-        self._on_market = {
-            market.instrument.id: source.venue.on_market
-            for market in parameters.markets
-            if isinstance(source := sources[market.instrument.venue], RecordedMarket)
-        }
+        books = {instrument: market.book for instrument, market in self.core.markets.items()}
+        self._shown: dict[InstrumentId, tuple[_Told, _Told]] = {}
+        """Who plays the matching engine of a recorded instrument: what it does before and after the core is told."""
+        for market in parameters.markets:
+            source = sources[market.instrument.venue]
+            if isinstance(source, RecordedMarket):
+                source.venue.share(books)
+                self._shown[market.instrument.id] = source.venue.before, source.venue.after
         self._now_ns = 0
         self._tally = Tally(self.core.markets, 0)
         self._turns = 0
@@ -194,7 +210,7 @@ class BacktestRunner:
         core, tally, journal = self.core, self._tally, self._journal
         apply, decide, core_deadline_ns = core.apply, core.decide, core.next_deadline_ns
         keep = None if journal is None else journal.event
-        on_market, venue_due_ns = self._on_market, self._venue_due_ns
+        shown, venue_due_ns = self._shown, self._venue_due_ns
         now_ns = self._now_ns
         rows = seen = turns = at_once = 0
         event: MarketEvent | DeadlineReached = _NOTHING if first is None else first
@@ -228,8 +244,10 @@ class BacktestRunner:
                     seen += 1
                     if keep is not None:
                         keep(event)
-                    on_market[event.instrument](event)  # type: ignore[union-attr, arg-type]
+                    before, after = shown[event.instrument]  # type: ignore[union-attr]
+                    before(event)  # type: ignore[arg-type]
                     apply(event)
+                    after(event)  # type: ignore[arg-type]
                     event = next(feed, _NOTHING)
                 next_venue_ns = venue_due_ns()
             if next_venue_ns <= now_ns:

@@ -57,6 +57,8 @@ class Dispatch:
         }
         self._outbox_of = {market.id: self.outboxes[market.instrument.venue] for market in markets.values()}
         self.last_client_id = ClientOrderId(parameters.first_client_id - 1)
+        self.waiting = False
+        """Whether any outbox holds something."""
         self.refusals: list[Refusal] = []
         self.dropped: list[DroppedCommand] = []
 
@@ -91,6 +93,7 @@ class Dispatch:
         if isinstance(intent, PlaceOrder):
             self._enter_slot(intent.client_id)
         self._drop(outbox.offer(reviewed, now_ns), now_ns)
+        self.waiting = True
 
     def cancel_everything(self, reason: Reason, now_ns: int) -> None:
         for venue in self.outboxes:
@@ -109,6 +112,7 @@ class Dispatch:
             for approved in leaving:
                 self._left(approved.command, now_ns)
             released += leaving
+        self.waiting = any(outbox.waiting for outbox in self.outboxes.values())
         return released
 
     def take_unsent(self) -> tuple[tuple[Refusal, ...], tuple[DroppedCommand, ...]]:

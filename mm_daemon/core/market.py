@@ -26,6 +26,7 @@ class MarketState:
         "basis",
         "bid_clamped_at",
         "book",
+        "book_moved",
         "deadline_ns",
         "decide_interval_ns",
         "decided_ns",
@@ -101,8 +102,9 @@ class MarketState:
         self.bid_clamped_at: int | None = None
         self.ask_clamped_at: int | None = None
         self.deadline_ns: int | None = None
-        # What `decide` has to look at: any change, or a change that calls for a full decision.
+        # What `decide` has to look at: any change, one of the book, or one that calls for a full decision.
         self.touched = False
+        self.book_moved = False
         self.full = False
 
     def working(self, side: Side) -> LedgerOrder | None:
@@ -127,9 +129,15 @@ class MarketState:
         self.deadline_ns = deadline_ns
 
     def decision_due(self, now_ns: int) -> bool:
-        """The decide rule of EXECUTION 3.1: on events and their timestamps alone, so that every run decides alike."""
+        """The decide rule of EXECUTION 3.1: on events and their timestamps alone, so that every run decides alike.
+
+        Asked once about each change: a book that has not moved since can call for nothing.
+        """
+        moved, self.book_moved = self.book_moved, False
         if self.full or now_ns - self.decided_ns >= self.decide_interval_ns:
             return True
+        if not moved:
+            return False
         book = self.book
         if book.trusted is not self.decided_trusted:
             return True

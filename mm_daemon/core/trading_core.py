@@ -265,6 +265,7 @@ class TradingCore:
             if half_ticks != market.position.half_ticks:
                 market.position.mark(half_ticks)
             market.engine.observe(book, ts_local_ns)
+        market.book_moved = True
         if not market.touched:
             market.touched = True
             self._touched.append(market)
@@ -438,17 +439,19 @@ class TradingCore:
                 self._decide_market(market, now_ns)
                 if self._deadline_known:
                     self._deadline_ns = _sooner(self._deadline_ns, market.deadline_ns)
-        released = self.dispatch.release(now_ns)
+        dispatch = self.dispatch
+        released = dispatch.release(now_ns) if dispatch.waiting else ()
         if released or not self._deadline_known:
             self._deadline_ns = self._earliest_deadline_ns(now_ns)
             self._deadline_known = not self._touched
-        refused, dropped = self.dispatch.refusals, self.dispatch.dropped
-        if not (released or self._decided or refused or dropped or self._booked or self._reconciled):
+        if not (
+            self._decided or released or dispatch.refusals or dispatch.dropped or self._booked or self._reconciled
+        ):
             return Turn(now_ns)
         turn = Turn(
             now_ns,
             tuple(self._decided),
-            *self.dispatch.take_unsent(),
+            *dispatch.take_unsent(),
             tuple(released),
             tuple(PositionBooked(market.id, market.position.state()) for market in self._booked.values()),
             tuple(self._reconciled),

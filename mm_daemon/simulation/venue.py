@@ -1,7 +1,10 @@
 """`SimulatedVenue`: our orders against the recorded or live market data of a real venue, in paper and backtest alike.
 
-It owns a book of its own per instrument, on the venue's side of the feed latency, and our orders at the venue. Market
+It has a book per instrument, on the venue's side of the feed latency, and our orders at the venue. Market
 data come in by `on_market` in local order, commands by `submit`, and everything the core learns goes out by `advance`.
+In a backtest the core is told each event at the same instant, so that one book would be a copy of the other: there the
+venue looks at the core's books (`share`), and each event comes in two halves, `before` and `after` the core has moved
+them.
 
 Clock (EXECUTION 8, online form). The venue's clock is the running maximum of the market events' venue time, expressed
 in nanoseconds of the local clock (`FeedClock`). A command released at t arrives at a = max(last arrival, t + entry
@@ -12,7 +15,7 @@ moves first.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.decisions import ApprovedCommand, CancelAll
@@ -22,7 +25,6 @@ from mm_daemon.domain.events import (
     BookSnapshot,
     Event,
     InstrumentUpdated,
-    InvalidCause,
     MarketEvent,
     PublicTrade,
     TopOfBook,
@@ -44,6 +46,7 @@ from mm_daemon.simulation.policy import VenuePolicy
 from mm_daemon.simulation.replay_matching import match_book, match_print
 
 _WALK_TICKS = 256
+_BUY, _SELL = Side.BUY, Side.SELL  # members of an enumeration are slow to look up
 _LARGE_SHARE = 10
 
 
@@ -62,10 +65,14 @@ class _Resting:
 class _Market:
     """One instrument: the venue's book, our resting orders by priority, and what we took from displayed levels."""
 
-    __slots__ = ("book", "resting", "seen_ask_ticks", "seen_bid_ticks", "taken")
+    __slots__ = ("book", "gap", "own_book", "resting", "seen_ask_ticks", "seen_bid_ticks", "taken")
 
     def __init__(self) -> None:
         self.book = OrderBook()
+        self.own_book = True
+        """Whether the book is moved here and not by the core."""
+        self.gap = True
+        """Whether there was no book before the present event."""
         self.resting: list[_Resting] = []
         self.taken: dict[tuple[Side, int], tuple[int, int]] = {}
         """(side, ticks) to (lots we took, lots displayed when we did): void once the level displays another size."""
@@ -137,7 +144,7 @@ class SimulatedVenue:
         self._link = OrderLink(entry, self._response)
         self._waiting = self._link.waiting
         self._clock = FeedClock(round(policy.feed_floor_ms * NS_PER_MS))
-        self._venue_ns = 0
+        self._venue_ns = self._happened_ns = 0
         self._now_ns = 0
         self._emitted_ns = 0
         self._outgoing: deque[Event] = deque()
@@ -214,27 +221,48 @@ class SimulatedVenue:
 
     # Market data
 
+    def share(self, books: Mapping[InstrumentId, OrderBook]) -> None:
+        """From now on look at these books, which their owner moves between `before` and `after`."""
+        for instrument, book in books.items():
+            if instrument in self._markets:
+                market = self._markets[instrument]
+                market.book, market.own_book = book, False
+
     def on_market(self, event: MarketEvent) -> None:
-        """Take in the next market event in local order; commands that arrived before it are executed first."""
+        """Take in the next market event in local order."""
+        self.before(event)
+        self.after(event)
+
+    def before(self, event: MarketEvent) -> None:
+        """The next market event in local order is about to move the book: commands that arrived earlier meet it as it
+        is.
+        """
         local_ns = event.ts_local_ns
         if local_ns > self._now_ns:
             self._now_ns = local_ns
-        happened_ns = self._clock.observe(event.ts_venue_ns, local_ns)
+        self._happened_ns = happened_ns = self._clock.observe(event.ts_venue_ns, local_ns)
         if happened_ns > self._venue_ns:
             self._venue_ns = happened_ns
         waiting = self._waiting
         while waiting and waiting[0].arrival_ns < self._venue_ns:
             self._execute(waiting.popleft())
         market = self._markets.get(event.instrument)
+        if market is not None:
+            market.gap = market.book.invalid_cause is not None
+
+    def after(self, event: MarketEvent) -> None:
+        """The event has moved the book, but for one of our own: what it means for our resting orders."""
+        market = self._markets.get(event.instrument)
         if market is None:
             return
-        if isinstance(event, (TopOfBook, BookDelta, BookSnapshot)):
-            self._on_book(market, event)
-        elif isinstance(event, PublicTrade):
+        if market.own_book:
+            market.book.apply(event)
+        if isinstance(event, PublicTrade):
             if market.resting:
-                self._on_print(market, event, happened_ns)
+                self._on_print(market, event)
+        elif isinstance(event, (BookDelta, TopOfBook, BookSnapshot)):
+            self._on_book(market, event)
         elif isinstance(event, BookInvalidated):
-            market.book.invalidate(event.cause)
             market.taken.clear()
         elif isinstance(event, InstrumentUpdated):
             self._on_instrument(market, event)
@@ -245,10 +273,10 @@ class SimulatedVenue:
         ts_local_ns = self._emission_ns(self._venue_ns, self._response.draw())
         self._outgoing.extend(self._desk.cancel_orders(orders, self._clock.venue_ns(self._venue_ns), ts_local_ns))
         self._account.define(event.definition)
-        market.book.invalidate(InvalidCause.UNSYNCHRONISED)
+        market.book, market.own_book = OrderBook(), True
         market.taken.clear()
 
-    def _on_print(self, market: _Market, event: PublicTrade, happened_ns: int) -> None:
+    def _on_print(self, market: _Market, event: PublicTrade) -> None:
         """One print, offered to our orders by inner price, then time; its volume is used once.
 
         Prints of one aggressor come as separate events of one time and side. An order that is filled through its price
@@ -256,18 +284,21 @@ class SimulatedVenue:
         """
         if market.book.invalid_cause is not None:
             return
-        free_lots = event.lots
+        free_lots, happened_ns = event.lots, self._happened_ns
+        aggressor, ticks = event.aggressor, event.ticks
         for resting in tuple(market.resting):
             order = resting.order
-            if order.side is event.aggressor or 0 < happened_ns <= resting.since_ns:
+            if order.side is aggressor or 0 < happened_ns <= resting.since_ns:
                 continue
+            if order.ticks < ticks if aggressor is _SELL else order.ticks > ticks:
+                continue  # it did not come as far as our price
             lots = match_print(
                 order.side,
                 order.ticks,
                 order.remaining_lots,
                 resting.queue,
-                aggressor=event.aggressor,
-                print_ticks=event.ticks,
+                aggressor=aggressor,
+                print_ticks=ticks,
                 free_lots=free_lots,
                 printed_lots=event.lots,
             )
@@ -276,14 +307,8 @@ class SimulatedVenue:
                 self._fill(market, resting, lots)
 
     def _on_book(self, market: _Market, event: BookDelta | TopOfBook | BookSnapshot) -> None:
-        book = market.book
-        gap = book.invalid_cause is not None
-        if isinstance(event, TopOfBook):
-            book.apply_top(event)
-        elif isinstance(event, BookDelta):
-            book.apply_delta(event)
-        else:
-            book.apply_snapshot(event)
+        book, gap = market.book, market.gap
+        if isinstance(event, BookSnapshot):
             market.seen_bid_ticks = min((ticks for ticks, _ in event.bids), default=0)
             market.seen_ask_ticks = max((ticks for ticks, _ in event.asks), default=0)
         if not market.resting or book.invalid_cause is not None:
@@ -293,7 +318,7 @@ class SimulatedVenue:
         touch_only = isinstance(event, TopOfBook)
         for resting in market.resting:
             order = resting.order
-            if order.side is Side.BUY:
+            if order.side is _BUY:
                 if touch_only and order.ticks < bid_ticks:
                     continue  # behind the touch: this stream says nothing of our level
                 crossed = crossed or order.ticks >= ask_ticks

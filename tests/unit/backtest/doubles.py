@@ -1,8 +1,9 @@
 """Two ports as pure objects: a feed that is a list, and a venue that does what it is told after a millisecond."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 
+from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelAll, CancelOrder, PlaceOrder
 from mm_daemon.domain.events import (
     Event,
@@ -14,7 +15,7 @@ from mm_daemon.domain.events import (
     PublicTrade,
     VenueSnapshot,
 )
-from mm_daemon.domain.instrument import Instrument
+from mm_daemon.domain.instrument import Instrument, InstrumentId
 from mm_daemon.domain.orders import Side
 from mm_daemon.testkit.builders import MS, VENUE, delta, instrument, snapshot, trade
 
@@ -60,7 +61,13 @@ class ObedientVenue:
                 for order in list(self._orders.values()):
                     self._cancel(order, at_ns)
 
-    def on_market(self, event: MarketEvent) -> None:
+    def share(self, books: Mapping[InstrumentId, OrderBook]) -> None:
+        """It looks at prints alone."""
+
+    def before(self, event: MarketEvent) -> None:
+        """Commands are carried out at once, so none can be waiting."""
+
+    def after(self, event: MarketEvent) -> None:
         if not isinstance(event, PublicTrade):
             return
         at_ns = event.ts_local_ns
@@ -135,7 +142,7 @@ class EmbeddedMarket(ObedientVenue):
     def advance(self, now_ns: int) -> Sequence[Event]:
         told: list[Event] = []
         while self._next.ts_local_ns <= now_ns:
-            self.on_market(self._next)
+            self.after(self._next)
             told.append(self._next)
             self._next = next(self._tape)
         return sorted([*told, *super().advance(now_ns)], key=lambda event: event.ts_local_ns)
