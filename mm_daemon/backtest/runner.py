@@ -61,7 +61,6 @@ _FLUSH_BYTES = 1 << 18
 _NEVER_NS = 1 << 62
 _MAX_TURNS_AT_ONCE = 10_000
 """Turns at one instant after which time is taken to stand still: a deadline in the past that nobody clears."""
-_LEVELS = frozenset({BookDelta, BookSnapshot})
 _ORDER_EVENTS = frozenset(get_args(OrderEvent))
 _MARKET_EVENTS = frozenset(get_args(MarketEvent))
 _Told = Callable[[MarketEvent], None]
@@ -140,7 +139,7 @@ class BacktestRunner:
         self._venues: dict[Venue, VirtualVenue] = {
             name: source.venue if isinstance(source, RecordedMarket) else source for name, source in sources.items()
         }
-        self._machines = tuple(self._venues.values())
+        self._deadlines = tuple(venue.next_deadline_ns for venue in self._venues.values())
         books = {instrument: market.book for instrument, market in self.core.markets.items()}
         self._shown: dict[InstrumentId, tuple[_Told, _Told]] = {}
         """Who plays the matching engine of a recorded instrument: what it does before and after the core is told."""
@@ -214,16 +213,15 @@ class BacktestRunner:
         now_ns = self._now_ns
         rows = seen = turns = at_once = 0
         event: MarketEvent | DeadlineReached = _NOTHING if first is None else first
-        feed_is_all = first is not None
-        next_venue_ns = venue_due_ns()
-        due_ns = core_deadline_ns()
+        ends_with_feed = first is not None
+        venue_ns = venue_due_ns()
         while not (stopping and core.stopped):
-            next_ns = event.ts_local_ns
-            if next_venue_ns < next_ns:
-                next_ns = next_venue_ns
-            if due_ns is not None and due_ns < next_ns:
-                next_ns = due_ns
-            if next_ns >= limit_ns or (feed_is_all and event is _NOTHING):
+            core_ns = core_deadline_ns()
+            event_ns = event.ts_local_ns
+            next_ns = event_ns if event_ns < venue_ns else venue_ns
+            if core_ns is not None and core_ns < next_ns:
+                next_ns = core_ns
+            if next_ns >= limit_ns or (ends_with_feed and event is _NOTHING):
                 break
             if next_ns > now_ns:
                 now_ns = next_ns
@@ -231,30 +229,29 @@ class BacktestRunner:
             else:
                 at_once += 1
                 if at_once > _MAX_TURNS_AT_ONCE:
-                    raise CoreError(f"time stands still at {now_ns}: the core's deadline is {due_ns}")
-            told = False
-            if event.ts_local_ns <= now_ns:
-                told = True
-                while event.ts_local_ns <= now_ns:
-                    kind = event.__class__
-                    if kind in _LEVELS:
-                        rows += len(event.bids) + len(event.asks)  # type: ignore[union-attr]
-                    elif kind is PublicTrade:
-                        rows += 1
-                    seen += 1
-                    if keep is not None:
-                        keep(event)
-                    before, after = shown[event.instrument]  # type: ignore[union-attr]
-                    before(event)  # type: ignore[arg-type]
-                    apply(event)
-                    after(event)  # type: ignore[arg-type]
-                    event = next(feed, _NOTHING)
-                next_venue_ns = venue_due_ns()
-            if next_venue_ns <= now_ns:
+                    raise CoreError(f"time stands still at {now_ns}: the core's deadline is {core_ns}")
+            told = event_ns <= now_ns
+            while event_ns <= now_ns:
+                kind = event.__class__
+                if kind is BookDelta or kind is BookSnapshot:
+                    rows += len(event.bids) + len(event.asks)  # type: ignore[union-attr]
+                elif kind is PublicTrade:
+                    rows += 1
+                seen += 1
+                if keep is not None:
+                    keep(event)
+                before, after = shown[event.instrument]  # type: ignore[union-attr]
+                before(event)  # type: ignore[arg-type]
+                apply(event)
+                after(event)  # type: ignore[arg-type]
+                event = next(feed, _NOTHING)
+                event_ns = event.ts_local_ns
+            venue_ns = venue_due_ns()
+            if venue_ns <= now_ns:
                 told |= self._hear(now_ns)
-                next_venue_ns = venue_due_ns()
-            due_ns = core_deadline_ns()
-            if due_ns is not None and due_ns <= now_ns:
+                venue_ns = venue_due_ns()
+            core_ns = core_deadline_ns()
+            if core_ns is not None and core_ns <= now_ns:
                 reached = DeadlineReached(now_ns)
                 if keep is not None:
                     keep(reached)
@@ -270,10 +267,9 @@ class BacktestRunner:
             if turn.released or turn.decisions or turn.refusals or turn.dropped:
                 tally.turn(turn)
                 self._submit(turn.released, now_ns)
-                next_venue_ns = venue_due_ns()
+                venue_ns = venue_due_ns()
             if tally.unpriced:
                 tally.note_prices()
-            due_ns = core_deadline_ns()
         self._now_ns = now_ns
         self._rows += rows
         self._feed_events += seen
@@ -329,8 +325,8 @@ class BacktestRunner:
 
     def _venue_due_ns(self) -> int:
         due_ns = _NEVER_NS
-        for venue in self._machines:
-            deadline_ns = venue.next_deadline_ns()
+        for next_deadline_ns in self._deadlines:
+            deadline_ns = next_deadline_ns()
             if deadline_ns is not None and deadline_ns < due_ns:
                 due_ns = deadline_ns
         return due_ns

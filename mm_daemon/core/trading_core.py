@@ -431,7 +431,9 @@ class TradingCore:
 
     def decide(self, now_ns: int) -> Turn:
         """Decide for every instrument that changed, and release what may leave. `now_ns` never steps back."""
-        now_ns = self.reach(now_ns)
+        if now_ns < self.now_ns:
+            now_ns = self.now_ns
+        self.now_ns = now_ns
         touched, self._touched = self._touched, []
         for market in touched:
             market.touched = False

@@ -17,7 +17,7 @@ moves first.
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
-from mm_daemon.domain.book import OrderBook
+from mm_daemon.domain.book import NO_ASK, NO_BID, OrderBook
 from mm_daemon.domain.decisions import ApprovedCommand, CancelAll
 from mm_daemon.domain.events import (
     BookDelta,
@@ -65,7 +65,17 @@ class _Resting:
 class _Market:
     """One instrument: the venue's book, our resting orders by priority, and what we took from displayed levels."""
 
-    __slots__ = ("book", "gap", "own_book", "resting", "seen_ask_ticks", "seen_bid_ticks", "taken")
+    __slots__ = (
+        "book",
+        "gap",
+        "inner_ask_ticks",
+        "inner_bid_ticks",
+        "own_book",
+        "resting",
+        "seen_ask_ticks",
+        "seen_bid_ticks",
+        "taken",
+    )
 
     def __init__(self) -> None:
         self.book = OrderBook()
@@ -74,10 +84,30 @@ class _Market:
         self.gap = True
         """Whether there was no book before the present event."""
         self.resting: list[_Resting] = []
+        self.inner_bid_ticks, self.inner_ask_ticks = NO_BID, NO_ASK
+        """The best prices of `resting`: a market that stays away from them does not concern us."""
         self.taken: dict[tuple[Side, int], tuple[int, int]] = {}
         """(side, ticks) to (lots we took, lots displayed when we did): void once the level displays another size."""
         self.seen_bid_ticks = self.seen_ask_ticks = 0
         """Worst prices of the last snapshot: sizes beyond them are unknown, not zero."""
+
+    def rest(self, resting: _Resting) -> None:
+        self.resting.append(resting)
+        self.resting.sort(key=_priority)  # stable: time decides among equals
+        self._find_inner()
+
+    def lift(self, resting: _Resting) -> None:
+        self.resting.remove(resting)
+        self._find_inner()
+
+    def clear(self) -> None:
+        self.resting.clear()
+        self._find_inner()
+
+    def _find_inner(self) -> None:
+        orders = [resting.order for resting in self.resting]
+        self.inner_bid_ticks = max((order.ticks for order in orders if order.side is _BUY), default=NO_BID)
+        self.inner_ask_ticks = min((order.ticks for order in orders if order.side is _SELL), default=NO_ASK)
 
     def lots_free(self, side: Side, ticks: int) -> int:
         """Displayed lots less our own impact."""
@@ -145,6 +175,8 @@ class SimulatedVenue:
         self._waiting = self._link.waiting
         self._clock = FeedClock(round(policy.feed_floor_ms * NS_PER_MS))
         self._venue_ns = self._happened_ns = 0
+        self._moving: _Market | None = None
+        """The instrument of the present event."""
         self._now_ns = 0
         self._emitted_ns = 0
         self._outgoing: deque[Event] = deque()
@@ -213,7 +245,7 @@ class SimulatedVenue:
         self._outgoing.clear()
         self._resting.clear()
         for market in self._markets.values():
-            market.resting.clear()
+            market.clear()
 
     def fronts(self) -> dict[ClientOrderId, float]:
         """Lots of others before each resting order of ours, for reports; infinite where the level was never shown."""
@@ -246,21 +278,29 @@ class SimulatedVenue:
         waiting = self._waiting
         while waiting and waiting[0].arrival_ns < self._venue_ns:
             self._execute(waiting.popleft())
-        market = self._markets.get(event.instrument)
+        self._moving = market = self._markets.get(event.instrument)
         if market is not None:
             market.gap = market.book.invalid_cause is not None
 
     def after(self, event: MarketEvent) -> None:
         """The event has moved the book, but for one of our own: what it means for our resting orders."""
-        market = self._markets.get(event.instrument)
+        market = self._moving
         if market is None:
             return
         if market.own_book:
             market.book.apply(event)
-        if isinstance(event, PublicTrade):
-            if market.resting:
+        if isinstance(event, TopOfBook):
+            book = market.book
+            if market.inner_bid_ticks >= book.bid_ticks or market.inner_ask_ticks <= book.ask_ticks:
+                self._on_book(market, event)
+        elif isinstance(event, PublicTrade):
+            if market.inner_bid_ticks >= event.ticks or market.inner_ask_ticks <= event.ticks:
                 self._on_print(market, event)
-        elif isinstance(event, (BookDelta, TopOfBook, BookSnapshot)):
+        elif isinstance(event, BookDelta):
+            self._on_book(market, event)
+        elif isinstance(event, BookSnapshot):
+            market.seen_bid_ticks = min((ticks for ticks, _ in event.bids), default=0)
+            market.seen_ask_ticks = max((ticks for ticks, _ in event.asks), default=0)
             self._on_book(market, event)
         elif isinstance(event, BookInvalidated):
             market.taken.clear()
@@ -290,8 +330,6 @@ class SimulatedVenue:
             order = resting.order
             if order.side is aggressor or 0 < happened_ns <= resting.since_ns:
                 continue
-            if order.ticks < ticks if aggressor is _SELL else order.ticks > ticks:
-                continue  # it did not come as far as our price
             lots = match_print(
                 order.side,
                 order.ticks,
@@ -308,10 +346,7 @@ class SimulatedVenue:
 
     def _on_book(self, market: _Market, event: BookDelta | TopOfBook | BookSnapshot) -> None:
         book, gap = market.book, market.gap
-        if isinstance(event, BookSnapshot):
-            market.seen_bid_ticks = min((ticks for ticks, _ in event.bids), default=0)
-            market.seen_ask_ticks = max((ticks for ticks, _ in event.asks), default=0)
-        if not market.resting or book.invalid_cause is not None:
+        if book.invalid_cause is not None:
             return
         bid_ticks, ask_ticks = book.bid_ticks, book.ask_ticks
         crossed = False
@@ -374,7 +409,7 @@ class SimulatedVenue:
         )
         self._outgoing.append(filled)
         if not order.remaining_lots:
-            market.resting.remove(resting)
+            market.lift(resting)
             del self._resting[order.client_id]
 
     # Commands
@@ -424,8 +459,7 @@ class SimulatedVenue:
         if order.remaining_lots * _LARGE_SHARE > max(level_lots, best_lots):
             self.large_orders += 1
         self._resting[order.client_id] = resting
-        market.resting.append(resting)
-        market.resting.sort(key=_priority)  # stable: time decides among equals
+        market.rest(resting)
 
     def shrink(self, order: VenueOrder) -> None:
         """Nothing to do: the queue position does not know our own size."""
@@ -433,7 +467,7 @@ class SimulatedVenue:
     def lift(self, order: VenueOrder) -> None:
         resting = self._resting.pop(order.client_id, None)
         if resting is not None:
-            self._markets[order.instrument].resting.remove(resting)
+            self._markets[order.instrument].lift(resting)
 
 
 def _priority(resting: _Resting) -> int:
