@@ -21,7 +21,9 @@ $(VENV)/.locked: requirements.lock
 	@touch $@
 
 $(VENV)/.project: $(VENV)/.locked pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--config-settings editable_mode=compat -e .
+	$(BIN)/python -m compileall -q mm_daemon connectors
 	@touch $@
 
 run: setup ## quote on paper, on the embedded market, until Ctrl-C (CONFIG=file for another configuration)

@@ -7,12 +7,11 @@ first of them, merged, so that their events come in the order of a backtest howe
 executes those.
 """
 
-import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from heapq import merge
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -38,6 +37,9 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import FixedTick, Instrument, PriceGrid, SignificantFigures, Venue
 from mm_daemon.domain.orders import ClientOrderId, RejectKind
 from mm_daemon.ports.connector import ConnectorContext, WireTranslator
+
+if TYPE_CHECKING:
+    import asyncio  # a backtest reads recordings without a loop, and starts sooner without this
 
 Stream = Literal["depth", "trade", "bookTicker"]
 STREAMS: tuple[Stream, ...] = ("depth", "trade", "bookTicker")
@@ -215,12 +217,16 @@ class RecordedConnector:
 
         `run` of each of the others then only waits until it has. Called before any of them runs.
         """
+        import asyncio
+
         self._company = tuple(others)
         for other in others:
             other._ended = asyncio.Event()
 
     async def run(self) -> None:
         """Emit each event when the context's clock reaches its time; returns at the end of the file, or files."""
+        import asyncio
+
         if self._ended is not None:
             await self._ended.wait()
             return

@@ -5,6 +5,7 @@ journals); each imports what it needs when it is called, so that `--help` is qui
 the exit code that belongs to them (OPERATIONS 4); a traceback is a bug.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -40,7 +41,9 @@ app.command(operate.connectors)
 
 def main() -> None:
     """The console script."""
-    sys.exit(execute(sys.argv[1:]))
+    code = execute(sys.argv[1:])
+    gc.freeze()  # all that is left ends with the process: a last search for garbage would only cost time
+    sys.exit(code)
 
 
 def execute(arguments: Sequence[str]) -> int:
