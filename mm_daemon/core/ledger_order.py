@@ -72,6 +72,7 @@ class LedgerOrder:
         "post_only",
         "purpose",
         "reduce_only",
+        "remaining_lots",
         "settled_ids",
         "side",
         "tails",
@@ -115,6 +116,8 @@ class LedgerOrder:
         self.exposure = place.lots
         self.pending_bits = _PLACE_PENDING
         """Why its slot must wait: a mask of place_pending, amend_pending, cancel_pending, order_unknown."""
+        self.remaining_lots = place.lots
+        """What the current version has left to fill."""
         self._alive_ticks: tuple[int, ...] = (place.ticks,)
 
     @classmethod
@@ -197,11 +200,6 @@ class LedgerOrder:
         """The venue is known to hold it, with something left to fill: what counts as quoting."""
         return self.phase is Phase.LIVE and self.remaining_lots > 0
 
-    @property
-    def remaining_lots(self) -> int:
-        """What the current version has left to fill."""
-        return max(self.lots - self.filled_lots, 0)
-
     def alive_ticks(self) -> tuple[int, ...]:
         """Prices of all versions that may be alive, the amend in flight included."""
         return self._alive_ticks
@@ -227,9 +225,10 @@ class LedgerOrder:
     # What follows changes the order: for the ledger's table only.
 
     def refresh(self) -> int:
-        """Bring `exposure`, the alive prices and the pending mask up to date; returns the change of exposure."""
+        """Bring all that follows from the rest up to date, the exposure first of all; returns the change of that."""
         before = self.exposure
         self.exposure = self.exposure_with(self.pend_lots)
+        self.remaining_lots = max(self.lots - self.filled_lots, 0)
         self._alive_ticks = self._versions() if self.exposure else ()
         self.pending_bits = 0
         if self.phase not in FINAL_PHASES:

@@ -84,6 +84,7 @@ class TradingCore:
         self._markets = {market.instrument.id: MarketState(market) for market in parameters.markets}
         self.ledger = OrderLedger(parameters.venues)
         self.gate = RiskGate(parameters.account)
+        self._limits_equity = self.gate.limits_equity
         self.dispatch = Dispatch(parameters, self._markets, self.ledger, self.gate, self._reconsider)
         self.full_decisions = 0
         self.now_ns = 0
@@ -465,7 +466,7 @@ class TradingCore:
     def _decide_market(self, market: MarketState, now_ns: int) -> None:
         """One full decision: price it, decide each side, and pursue what was decided."""
         self.full_decisions += 1
-        if self.gate.limits_equity:
+        if self._limits_equity:
             self._check_equity(market, now_ns)
         slots, surplus = working_slots(market)
         changed = decide_market(market, slots, self.dispatch.pacing(market, now_ns), now_ns)

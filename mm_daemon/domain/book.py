@@ -188,7 +188,7 @@ class OrderBook:
 
 def _depth_of(levels: Levels) -> dict[int, int]:
     depth = dict(levels)
-    return {ticks: lots for ticks, lots in levels if lots} if 0 in depth.values() else depth
+    return depth if all(depth.values()) else {ticks: lots for ticks, lots in levels if lots}
 
 
 def _next_below(depth: dict[int, int], ticks: int) -> int:

@@ -12,6 +12,7 @@ from mm_daemon.domain.orders import RejectKind, Side
 _MS = 1_000_000
 _REJECT_CAP_NS = 60_000 * _MS
 _MAX_DOUBLINGS = 32
+_NEVER_NS = 1 << 62
 
 _BUY = Side.BUY
 _FILL = Reason.FILL_LOCKOUT.bit
@@ -32,21 +33,39 @@ def lockout_until(now: int, base: int, until: int, consecutive: int = 1, cap: in
 
 
 class _SideLockouts:
-    """When each lockout of one side ends, ns; over at that very instant."""
+    """When each lockout of one side ends, ns; over at that very instant.
 
-    __slots__ = ("fill_ns", "last_ns", "order_ns", "reject_ns", "rejects")
+    `bits` is the mask of those that run from `since_ns` until just before `until_ns`, which is the next end.
+    """
+
+    __slots__ = ("bits", "fill_ns", "order_ns", "reject_ns", "rejects", "since_ns", "until_ns")
 
     def __init__(self) -> None:
-        self.fill_ns = self.order_ns = self.reject_ns = self.last_ns = 0
+        self.fill_ns = self.order_ns = self.reject_ns = 0
         self.rejects = 0
+        self.changed()
+
+    def changed(self) -> None:
+        """An end was moved: what was known of the mask is void."""
+        self.bits = 0
+        self.since_ns = self.until_ns = _NEVER_NS
+
+    def look(self, now_ns: int) -> None:
+        """Bring the mask up to `now_ns`."""
+        bits, until_ns = 0, _NEVER_NS
+        for bit, end_ns in ((_FILL, self.fill_ns), (_ORDER, self.order_ns), (_REJECT, self.reject_ns)):
+            if now_ns < end_ns:
+                bits |= bit
+                until_ns = min(until_ns, end_ns)
+        self.bits, self.since_ns, self.until_ns = bits, now_ns, until_ns
 
     def state(self) -> SideLockoutState:
         return SideLockoutState(self.fill_ns, self.order_ns, self.reject_ns, self.rejects)
 
     def restore(self, state: SideLockoutState) -> None:
         self.fill_ns, self.order_ns, self.reject_ns = state.fill_ns, state.order_ns, state.reject_ns
-        self.last_ns = max(self.fill_ns, self.order_ns, self.reject_ns)
         self.rejects = state.rejects
+        self.changed()
 
     def shift(self, by_ns: int) -> None:
         self.restore(
@@ -74,13 +93,13 @@ class LockoutSet:
             return
         locked = self._of(side)
         locked.fill_ns = lockout_until(now_ns, self._fill_ns, locked.fill_ns)
-        locked.last_ns = max(locked.last_ns, locked.fill_ns)
+        locked.changed()
 
     def after_order(self, side: Side, now_ns: int) -> None:
         """A place or an amend was released to the venue."""
         locked = self._of(side)
         locked.order_ns = lockout_until(now_ns, self._order_ns, locked.order_ns)
-        locked.last_ns = max(locked.last_ns, locked.order_ns)
+        locked.changed()
 
     def after_reject(self, side: Side, now_ns: int, kind: RejectKind) -> None:
         """The venue rejected a place or an amend. Doubles with each in a row, but never for a post-only order that
@@ -92,7 +111,7 @@ class LockoutSet:
         else:
             locked.rejects += 1
             locked.reject_ns = lockout_until(now_ns, self._reject_ns, locked.reject_ns, locked.rejects, _REJECT_CAP_NS)
-        locked.last_ns = max(locked.last_ns, locked.reject_ns)
+        locked.changed()
 
     def after_accept(self, side: Side) -> None:
         """The venue accepted a place or amend: the next reject counts as the first. A running lockout stays."""
@@ -120,16 +139,9 @@ class LockoutSet:
     def mask(self, side: Side, now_ns: int) -> int:
         """Bits of the reasons that lock this side now, the instrument's own included."""
         locked = self._buy if side is _BUY else self._sell
-        bits = self._held_mask
-        if now_ns >= locked.last_ns:
-            return bits
-        if now_ns < locked.fill_ns:
-            bits |= _FILL
-        if now_ns < locked.order_ns:
-            bits |= _ORDER
-        if now_ns < locked.reject_ns:
-            bits |= _REJECT
-        return bits
+        if not locked.since_ns <= now_ns < locked.until_ns:
+            locked.look(now_ns)
+        return self._held_mask | locked.bits
 
     def until_ns(self, side: Side, reason: Reason) -> int:
         """When a side's fill, order or reject lockout ends (or ended; 0: never set): what `fill_lockout 640 ms` is made
@@ -144,16 +156,13 @@ class LockoutSet:
 
     def next_expiry_ns(self, now_ns: int) -> int | None:
         """The next instant at which a lockout of either side ends, or None while none runs."""
-        if now_ns >= self._buy.last_ns and now_ns >= self._sell.last_ns:
-            return None
-        soonest: int | None = None
+        soonest_ns = _NEVER_NS
         for locked in (self._buy, self._sell):
-            if now_ns >= locked.last_ns:
-                continue
-            for end_ns in (locked.fill_ns, locked.order_ns, locked.reject_ns):
-                if end_ns > now_ns and (soonest is None or end_ns < soonest):
-                    soonest = end_ns
-        return soonest
+            if not locked.since_ns <= now_ns < locked.until_ns:
+                locked.look(now_ns)
+            if locked.until_ns < soonest_ns:
+                soonest_ns = locked.until_ns
+        return None if soonest_ns == _NEVER_NS else soonest_ns
 
     def state(self) -> LockoutState:
         held = tuple((str(reason), source) for reason, source in self._held)
