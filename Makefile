@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CONFIG ?= config.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench fmt lint types lock clean
+.PHONY: help setup run test check bench peers fmt lint types lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-6s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ check: lint types ## everything, the slow proofs too
 
 bench: setup ## measurements, printed
 	$(BIN)/pytest -q -s -m bench -o addopts="--strict-markers" tests/bench
+
+peers: setup ## other engines on the same recording; they are installed in build/peers (PEERS=options)
+	$(BIN)/python -m tests.bench.peers.run $(PEERS)
 
 fmt: setup ## write the format
 	$(BIN)/ruff format .

@@ -1,0 +1,80 @@
+"""Our own engine on the recording, in the project's environment: `python -m tests.bench.peers.ours CONFIG`.
+
+What stands in the configuration, played from decoded events in memory, without bookTicker because no peer is fed it.
+The CPU time of a run is `run_backtest`: the core, gate, planner, outbox, the simulated venue, P&L, the report.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from mm_daemon.backtest.report import BacktestReport
+from mm_daemon.backtest.runner import RecordedMarket, Source, run_backtest
+from mm_daemon.backtest.venues import compose
+from mm_daemon.cli.options import read_config
+from mm_daemon.config.schema import Config
+from mm_daemon.domain.events import MarketEvent, TopOfBook
+from mm_daemon.domain.instrument import Venue
+from tests.bench.peers.outcome import Outcome, cpu_of
+
+Decoded = dict[Venue, list[MarketEvent]]
+
+
+class InMemory:
+    """Decoded events, played as a feed."""
+
+    def __init__(self, events: list[MarketEvent]) -> None:
+        self._events = events
+
+    def events(self) -> Iterator[MarketEvent]:
+        return iter(self._events)
+
+
+def decoded(config: Config) -> Decoded:
+    """Depth and trades of every recording, in the order of receipt."""
+    return {
+        venue: [event for event in source.feed.events() if not isinstance(event, TopOfBook)]
+        for venue, source in compose(config)[1].items()
+        if isinstance(source, RecordedMarket)
+    }
+
+
+def backtest(config: Config, events: Decoded, journal: Path | None) -> tuple[float, BacktestReport]:
+    """(seconds of CPU time, report) of one run on venues that remember nothing."""
+    parameters, composed = compose(config)
+    sources: dict[Venue, Source] = {
+        venue: RecordedMarket(InMemory(events[venue]), source.venue)
+        for venue, source in composed.items()
+        if isinstance(source, RecordedMarket)
+    }
+    return cpu_of(lambda: run_backtest(parameters, sources, journal=journal))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--journal", action="store_true", help="write the journal too, as the verb does by default")
+    parser.add_argument("--runs", type=int, default=1)
+    chosen = parser.parse_args()
+    config = read_config(chosen.config)
+    decode_s, events = cpu_of(lambda: decoded(config))
+    with tempfile.TemporaryDirectory() as folder:
+        runs = [
+            backtest(config, events, Path(folder, f"{run}.journal") if chosen.journal else None)
+            for run in range(chosen.runs)
+        ]
+    report = runs[0][1]
+    Outcome(
+        rows=report.rows,
+        placed=report.orders_placed,
+        moved=report.orders_amended,
+        fills=report.fills,
+        position=float(report.position or 0),
+        cpu_s=[took for took, _ in runs],
+        parts_s={"decode": decode_s},
+    ).print()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""What an engine's script tells `run.py`: one JSON object on its last line of output."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from time import process_time
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass
+class Outcome:
+    """One run on the recording, and the CPU time of the runs after it."""
+
+    rows: int
+    """Level changes and trades that the engine was fed."""
+    placed: int
+    moved: int
+    fills: int
+    position: float
+    """At the end, base units."""
+    cpu_s: list[float] = field(default_factory=list)
+    """Of each repeated run over data in memory, everything compiled."""
+    parts_s: dict[str, float] = field(default_factory=dict)
+    """CPU time of what comes before the first result."""
+
+    def print(self) -> None:
+        print(json.dumps(asdict(self)), flush=True)
+
+
+def cpu_of(work: Callable[[], T]) -> tuple[float, T]:
+    """(seconds of CPU time of this process, result)."""
+    began = process_time()
+    result = work()
+    return process_time() - began, result
