@@ -18,11 +18,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--keep", action="store_true", help="keep the results under tests/bench/results")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
     if not _figures.all:
         return
     terminalreporter.write_line("")
     for line in table.lines(_figures):
         terminalreporter.write_line(line)
-    if config.getoption("--keep"):
+    if config.getoption("--keep") and exitstatus == 0:
         terminalreporter.write_line(f"kept: {results.keep(results.result_of(_figures))}")

@@ -7,7 +7,7 @@ import msgspec
 from tests.bench.timing import Spread
 
 TIMES = frozenset({"us", "ms", "s"})
-RATES = frozenset({"M rows/s", "M records/s"})
+RATES = frozenset({"M rows/s", "M records/s", "symbols"})
 """Units whose figures depend on how fast the machine is; the others (MiB, instructions, counts) do not."""
 
 

@@ -60,6 +60,7 @@ GATED = (
     Row("backtest.rows", "backtest, depth and trades, no journal", 1.7, 4, floor=True),
     Row("cold.wall", "raw recording to report, new process", 0.8, 0.35),
     Row("cold.peak", "its peak memory", 100, 40, fixed=True),
+    Row("hour.peak", "peak memory over an hour of looped recording", 100, 40, fixed=True),
     Row("help.wall", "mm-daemon --help", 0.3, 0.15),
     Row("first_quote.wall", "start to first quote, embedded market", 2, 0.7),
 )  # fmt: skip

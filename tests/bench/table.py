@@ -33,7 +33,9 @@ def lines(figures: Figures) -> Iterator[str]:
     shown = {row.figure for row in (*GATED, *UNGATED)}
     shown |= {peer.figure for row in (*GATED, *UNGATED) for peer in (row.ccxt, row.msgspec) if peer is not None}
     rest = [
-        (name, _number(figure), figure.unit, *_change(name, now, then)) for name, figure in figures if name not in shown
+        (name, _number(figure), figure.unit, *_change(name, now, then))
+        for name, figure in sorted(figures)
+        if name not in shown
     ]
     if rest:
         yield ""
