@@ -6,7 +6,6 @@ snapshot comes; then `fetch_order_book_snapshot` asks for it, gets that very rep
 the cache. Nobody awaits the results, so the cost of waking a `watch_...` call is not in the figures, to ccxt's good.
 """
 
-from collections.abc import Callable
 from importlib.metadata import version
 from time import perf_counter_ns
 from typing import Any
@@ -39,20 +38,20 @@ def _parser_version() -> str:
     return "of Python" if name == "json" else version(name)
 
 
-def bare(kind: str) -> Callable[[], Step]:
+def bare(kind: str) -> Step:
     """msgspec decoding a wrapped Binance frame of one known kind, and nothing else."""
     envelope = msgspec.defstruct("Envelope", [("stream", str), ("data", _SHAPES[kind])], gc=False)
     return _decoding(envelope)
 
 
-def bare_hyperliquid() -> Callable[[], Step]:
+def bare_hyperliquid() -> Step:
     """msgspec decoding an l2Book frame, and nothing else."""
     return _decoding(hyperliquid_wire.BookFrame)
 
 
-def _decoding(shape: Any) -> Callable[[], Step]:
+def _decoding(shape: Any) -> Step:
     decode = msgspec.json.Decoder(shape).decode
-    return lambda: lambda _ts_local_ns, frame: decode(frame)
+    return lambda _ts_local_ns, frame: decode(frame)
 
 
 class _Binance(ccxt.pro.binanceusdm):  # type: ignore[misc]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from tests.bench.figures import Figure, Figures
-from tests.bench.gates import GATED, UNGATED, Row
+from tests.bench.gates import ROWS, Row
 from tests.bench.results import Result, last_of_another_commit, moved, result_of
 from tests.bench.verdicts import Ratio, judge, speed_factor, speeds
 
@@ -14,10 +14,9 @@ def lines(figures: Figures) -> Iterator[str]:
     now = result_of(figures)
     then = last_of_another_commit(now.commit)
     head = _HEAD if then is None else (*_HEAD, f"to {then.commit[:7]}")
-    measured = [row for row in (*GATED, *UNGATED) if row.figure in figures.all]
-    if any(row in GATED for row in measured):
-        measured += [row for row in GATED if row not in measured]
-    rows = [_cells(row, figures, now, then) for row in sorted(measured, key=(*GATED, *UNGATED).index)]
+    whole = any(row.gate and row.figure in figures.all for row in ROWS)  # then a gate without a figure is told
+    shown = [row for row in ROWS if row.figure in figures.all or (whole and row.gate)]
+    rows = [_cells(row, figures, now, then) for row in shown]
     if rows:
         yield from _aligned([head, *rows])
         yield ""
@@ -30,12 +29,12 @@ def lines(figures: Figures) -> Iterator[str]:
     if then is not None:
         yield f"to {then.commit[:7]}: as a ratio to the run kept on {then.date[:10]}, at one machine speed"
     yield from figures.remarks
-    shown = {row.figure for row in (*GATED, *UNGATED)}
-    shown |= {peer.figure for row in (*GATED, *UNGATED) for peer in (row.ccxt, row.msgspec) if peer is not None}
+    told = {row.figure for row in ROWS}
+    told |= {peer.figure for row in ROWS for peer in (row.ccxt, row.msgspec) if peer is not None}
     rest = [
         (name, _number(figure), figure.unit, *_change(name, now, then))
         for name, figure in sorted(figures)
-        if name not in shown
+        if name not in told
     ]
     if rest:
         yield ""

@@ -57,9 +57,3 @@ def timed(step: Step, frames: Frames) -> list[int]:
         step(ts_local_ns, frame)
         taken.append(perf_counter_ns() - began)
     return taken
-
-
-def best_pass(make: Callable[[], Step], frames: Frames) -> list[int]:
-    """Each frame's best of `PASSES`, every pass with a step of its own."""
-    with settled():
-        return best([timed(make(), frames) for _ in range(PASSES)])
