@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parent / "results"
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """One kept run. `dirty`: the tree was not the commit's alone."""
+    """One kept run. `dirty`: the tree was not the commit's alone, kept results aside."""
 
     commit: str
     dirty: bool
@@ -36,7 +36,7 @@ def result_of(figures: Figures) -> Result:
     factor = speed_factor(figures)
     return Result(
         commit=_git("rev-parse", "--short=10", "HEAD"),
-        dirty=bool(_git("status", "--porcelain")),
+        dirty=bool(_git("status", "--porcelain", "--", ".", f":!{FOLDER.relative_to(ROOT)}")),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         python=f"{platform.python_implementation()} {platform.python_version()}",
         cpu=_cpu(),
