@@ -4,12 +4,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= config.yaml
+BENCH := $(BIN)/pytest -q -m bench -o addopts="--strict-markers --benchmark-quiet"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench peers fmt lint types lock clean
+.PHONY: help setup run test check bench instructions peers fmt lint types lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-6s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.project ## make .venv from requirements.lock, where it is missing or outdated
 
@@ -43,8 +44,11 @@ test: lint types ## everything the pipeline runs: lint, types, contracts, tests
 check: lint types ## everything, the slow proofs too
 	$(BIN)/pytest -q -m "not bench" -o faulthandler_timeout=600
 
-bench: setup ## measurements, printed
-	$(BIN)/pytest -q -s -m bench -o addopts="--strict-markers" tests/bench
+bench: setup ## measure ours beside the peers, 3 minutes; prints a table (KEEP=1 keeps it under tests/bench/results)
+	$(BENCH) tests/bench $(if $(KEEP),--keep)
+
+instructions: setup ## of the bench only the instructions a frame, under valgrind: no neighbour disturbs them
+	$(BENCH) tests/bench/bench_instructions.py
 
 peers: setup ## other engines on the same recording; they are installed in build/peers (PEERS=options)
 	$(BIN)/python -m tests.bench.peers.run $(PEERS)

@@ -1,8 +1,12 @@
-"""What a turn costs in the journal, quiet and with decisions and a command: in one file and in two families."""
+"""What a turn costs in the journal, quiet and with decisions and a command: in one file and in two families.
 
+Encoding and write(2), as the core loop pays them before anything leaves; CPU time, the best of three runs. What the
+journal costs a whole backtest is measured with the backtests.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
-from time import perf_counter
-from typing import Any
+from time import process_time
 
 import pytest
 
@@ -23,6 +27,7 @@ from mm_daemon.journal.log import JournalWriter
 from mm_daemon.journal.run_reader import RunReader
 from mm_daemon.journal.run_writer import RunWriter
 from tests.approval import approved
+from tests.bench.figures import Figures
 
 pytestmark = pytest.mark.bench
 
@@ -41,25 +46,28 @@ BUSY: list[Record] = [
     approved(AmendOrder(SYMBOL, ClientOrderId(1_723_161_000_001), 600_000, 100, (Reason.TOO_PASSIVE,))),
 ]
 TURNS = 20_000
+RUNS = 3
 
 
-def us_per_turn(writer: JournalWriter | RunWriter, records: list[Record]) -> float:
-    began = perf_counter()
+def us_per_turn(make: Callable[[Path], JournalWriter | RunWriter], records: list[Record], path: Path) -> float:
+    writer = make(path)
+    began = process_time()
     for _ in range(TURNS):
         writer.append(records)
         writer.flush()
-    took = perf_counter() - began
+    took = process_time() - began
     writer.close()
     return took / TURNS * 1e6
 
 
-@pytest.mark.parametrize("records", [QUIET, BUSY], ids=["quiet", "busy"])
-def test_turn(records: list[Record], tmp_path: Path, benchmark: Any) -> None:
-    """Encoding and write(2), as the core loop pays them before anything leaves."""
-    one = min(us_per_turn(JournalWriter(tmp_path / f"file-{run}"), records) for run in range(3))
-    two = min(us_per_turn(RunWriter(tmp_path / f"run-{run}"), records) for run in range(3))
-    began = perf_counter()
+@pytest.mark.parametrize(("name", "records"), [("quiet", QUIET), ("busy", BUSY)], ids=["quiet", "busy"])
+def test_turn(name: str, records: list[Record], tmp_path: Path, figures: Figures) -> None:
+    """A backtest's one file, and the two families of a run."""
+    one = [us_per_turn(JournalWriter, records, tmp_path / f"file-{run}") for run in range(RUNS)]
+    two = [us_per_turn(RunWriter, records, tmp_path / f"run-{run}") for run in range(RUNS)]
+    figures.add(f"journal.turn.{name}.one_file", min(one), "us")
+    figures.add(f"journal.turn.{name}", min(two), "us")
+    began = process_time()
     count = sum(len(frame.records) for frame in RunReader(tmp_path / "run-0"))
-    rate = count / (perf_counter() - began)
-    print(f"\none file {one:.2f} us a turn, two families {two:.2f} us a turn; read back {rate / 1e6:.2f} M records/s")
-    benchmark.pedantic(us_per_turn, args=(RunWriter(tmp_path / "again"), records), rounds=1)
+    figures.add(f"journal.read.{name}", count / (process_time() - began) / 1e6, "M records/s")
+    assert count == TURNS * len(records)

@@ -1,4 +1,7 @@
-"""What the operator's view costs the core loop, turn by turn, and what an answer to `status` or `/metrics` costs."""
+"""What the operator's view costs the core loop, turn by turn, and what an answer to `status` or `/metrics` costs.
+
+Medians of the rounds of pytest-benchmark.
+"""
 
 import itertools
 from pathlib import Path
@@ -14,6 +17,7 @@ from mm_daemon.observability.summary import Tally
 from mm_daemon.runtime.core_loop import TurnTimes
 from mm_daemon.runtime.inbox import Inbox
 from mm_daemon.testkit import builders as b
+from tests.bench.figures import Figures
 
 pytestmark = pytest.mark.bench
 
@@ -41,12 +45,7 @@ def metrics_of(core: TradingCore) -> Metrics:
     return Metrics(core, now_ns=lambda: 500 * b.MS, build=("", ""), queues=Inbox(), folder=Path("/"), bad_messages=dict)
 
 
-def report(name: str, us: float, limit_us: float) -> None:
-    print(f"{name:<44} {us:8.2f} us")
-    assert us < limit_us, f"{name}: {us:.2f} us, at most {limit_us:g} expected"
-
-
-def test_turns_are_observed_in_a_few_microseconds(benchmark) -> None:
+def test_turns_with_news(benchmark, figures: Figures) -> None:
     """The mean over turns that changed a decision or released a command, ten markets."""
     core, turns = lived()
     busy = [turn for turn in turns if turn.decisions or turn.released]
@@ -57,10 +56,11 @@ def test_turns_are_observed_in_a_few_microseconds(benchmark) -> None:
             metrics.observe(turn, (), times)
 
     benchmark.pedantic(observe, rounds=20, warmup_rounds=2)
-    report(f"observe, {len(busy)} turns with news", benchmark.stats["median"] / len(busy) * 1e6, 20.0)
+    figures.add("observe.turn.busy", benchmark.stats["median"] / len(busy) * 1e6, "us")
+    assert busy
 
 
-def test_quiet_turns_are_nearly_free(benchmark) -> None:
+def test_quiet_turns(benchmark, figures: Figures) -> None:
     """A turn that changed nothing costs one observation of the journal's time."""
     core, _ = lived(1)
     metrics, times, quiet = metrics_of(core), TurnTimes(), Turn(5 * b.MS)
@@ -70,10 +70,10 @@ def test_quiet_turns_are_nearly_free(benchmark) -> None:
             metrics.observe(quiet, (), times)
 
     benchmark.pedantic(observe, rounds=20, warmup_rounds=2)
-    report("observe, a quiet turn", benchmark.stats["median"] * 1e3, 3.0)
+    figures.add("observe.turn.quiet", benchmark.stats["median"] * 1e3, "us")
 
 
-def test_answers_hold_the_loop_for_milliseconds_at_most(benchmark) -> None:
+def test_answers(benchmark, figures: Figures) -> None:
     """`status` and `/metrics` for ten markets, built on the event loop."""
     core, _ = lived()
     metrics = metrics_of(core)
@@ -85,4 +85,4 @@ def test_answers_hold_the_loop_for_milliseconds_at_most(benchmark) -> None:
         metrics.take()
 
     benchmark.pedantic(both, rounds=20, warmup_rounds=2)
-    report("status and /metrics, ten markets", benchmark.stats["median"] * 1e6, 20_000.0)
+    figures.add("observe.status_and_metrics", benchmark.stats["median"] * 1e3, "ms")
