@@ -17,7 +17,7 @@ from connectors.binance.translate import BinanceUsdmTranslator
 from connectors.recorded.reader import WireLog
 from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.events import BookDelta, BookSnapshot
-from tests.bench import peers
+from tests.bench import frame_peers
 from tests.bench.figures import Figures
 from tests.bench.frames import KINDS, kind_of
 from tests.bench.recordings import FRAMES, USDM, decoded, of_kind, usdm
@@ -35,7 +35,7 @@ class Pass(NamedTuple):
     bare: dict[str, list[int]]
     decode: dict[str, list[int]]
     ccxt: dict[str, list[int]]
-    ccxt_best: peers.Best
+    ccxt_best: frame_peers.Best
     decision: list[Taken]
     engine: list[Taken]
     full_decisions: int
@@ -59,9 +59,9 @@ def measured() -> Pass:
 def one_pass() -> Pass:
     every_frame = binance(EVERY_FRAME_MS)
     decision = every_frame.take(usdm())
-    ccxt, ccxt_best = asyncio.run(peers.binance_pass(usdm()))
+    ccxt, ccxt_best = asyncio.run(frame_peers.binance_pass(usdm()))
     return Pass(
-        bare={kind: timed(peers.bare(kind), of_kind(kind)) for kind in KINDS},
+        bare={kind: timed(frame_peers.bare(kind), of_kind(kind)) for kind in KINDS},
         decode={kind: timed(translating(), of_kind(kind, snapshot=True)) for kind in KINDS},
         ccxt=ccxt,
         ccxt_best=ccxt_best,
@@ -80,7 +80,7 @@ def of_the_kind(kind: str, taken: list[Taken]) -> list[Taken]:
     return [each for (_, frame), each in zip(usdm(), taken, strict=True) if kind_of(frame) == kind]
 
 
-def best_prices_of_depth() -> peers.Best:
+def best_prices_of_depth() -> frame_peers.Best:
     """Best bid and ask after all depth events, without the best-price stream."""
     book = OrderBook()
     for event in decoded():
@@ -103,7 +103,7 @@ def test_ccxt(figures: Figures) -> None:
     """Its book must be ours at the end, or its figures would say nothing."""
     for kind in KINDS:
         figures.add_spread(f"ccxt.{kind}", spread(measured().ccxt[kind]))
-    figures.remark(f"peer: {peers.ccxt_words()}, as it installs itself; parsing and its book, no decision")
+    figures.remark(f"peer: {frame_peers.ccxt_words()}, as it installs itself; parsing and its book, no decision")
     assert measured().ccxt_best == pytest.approx(best_prices_of_depth(), rel=1e-12)
 
 

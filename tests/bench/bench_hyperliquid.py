@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pytest
 
-from tests.bench import peers
+from tests.bench import frame_peers
 from tests.bench.figures import Figures
 from tests.bench.frames import Frames, block_times_later
 from tests.bench.recordings import hyperliquid_books
@@ -37,16 +37,16 @@ def test_book_to_decision(figures: Figures) -> None:
     ours: list[list[Taken]] = []
     theirs: list[list[int]] = []
     bare: list[list[int]] = []
-    prices: peers.Best | None = None
+    prices: frame_peers.Best | None = None
     with settled():
         for turn in range(TURNS):
             frames: Frames = []
             for loop in range(turn * LOOPS, (turn + 1) * LOOPS):
                 frames += block_times_later(books, loop)
             ours += by_loop(way.take(frames), count)
-            taken, prices = asyncio.run(peers.hyperliquid_pass(frames))
+            taken, prices = asyncio.run(frame_peers.hyperliquid_pass(frames))
             theirs += by_loop(taken, count)
-            bare += by_loop(timed(peers.bare_hyperliquid(), frames), count)
+            bare += by_loop(timed(frame_peers.bare_hyperliquid(), frames), count)
     chosen = best_taken(ours)
     figures.add("hyperliquid.book.decision.p50", spread(map(sum, chosen)).p50, "us")
     for step, times in zip(Taken._fields, zip(*chosen, strict=True), strict=True):
