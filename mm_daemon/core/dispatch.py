@@ -12,7 +12,7 @@ from mm_daemon.core.market import MarketState
 from mm_daemon.core.order_ledger import OrderLedger
 from mm_daemon.core.outbox import Outbox
 from mm_daemon.core.parameters import CoreParameters
-from mm_daemon.core.planner import Slot, plan
+from mm_daemon.core.planner import plan
 from mm_daemon.domain.decisions import (
     AmendOrder,
     ApprovedCommand,
@@ -72,10 +72,11 @@ class Dispatch:
             mask |= _BUDGET_HOLD
         return mask
 
-    def pursue(self, market: MarketState, slots: list[Slot], surplus: list[LedgerOrder], now_ns: int) -> None:
+    def pursue(self, market: MarketState, now_ns: int) -> None:
         """The fewest commands from what is working to what was decided."""
         capabilities = self._capabilities[market.instrument.venue]
-        for intent in plan(market.id, slots, surplus, capabilities, self._next_client_id):
+        slots = list(zip(market.decisions, market.slots, strict=True))
+        for intent in plan(market.id, slots, market.surplus, capabilities, self._next_client_id):
             self.submit(intent, market, now_ns)
 
     def submit(self, intent: Intent, market: MarketState | None, now_ns: int) -> None:
@@ -142,7 +143,9 @@ class Dispatch:
         """Orders of an earlier life that may be alive go back into their slots."""
         for order in orders:
             if order.level is not None and order.instrument in self._markets:
-                self._markets[order.instrument].quotes[order.side].append(order)
+                market = self._markets[order.instrument]
+                market.quotes[order.side].append(order)
+                market.slots = []
 
     def skip_ids(self, last: ClientOrderId) -> None:
         """Ids up to this one have been used."""

@@ -51,6 +51,8 @@ class MarketState:
         "pricing",
         "quotes",
         "size_tolerance",
+        "slots",
+        "surplus",
         "touched",
         "worth_atto",
     )
@@ -80,6 +82,10 @@ class MarketState:
         """Its part of the account's equity, as last counted."""
         self.quotes: dict[Side, list[LedgerOrder]] = {Side.BUY: [], Side.SELL: []}
         """Our quotes that may be alive, oldest first."""
+        self.slots: list[LedgerOrder | None] = []
+        """The order working on each side, bid first; empty: to be looked up in `quotes`."""
+        self.surplus: list[LedgerOrder] = []
+        """Quotes of ours that have no slot."""
         self.halts = 0
         """Withdraw reasons that stand until an event clears them, as a mask."""
         self.operator_paused: bool | None = None

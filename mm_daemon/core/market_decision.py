@@ -37,17 +37,15 @@ Level = tuple[Side, float, int, int]
 """A quote that stands: side, unrounded target, working tick, tolerance, all in ticks."""
 
 
-def decide_market(
-    market: MarketState, slots: list[LedgerOrder | None], pacing: int, now_ns: int
-) -> DecisionsChanged | None:
+def decide_market(market: MarketState, pacing: int, now_ns: int) -> DecisionsChanged | None:
     """Decide both sides and let the decision stand in `market`; returned when it differs from the one before.
 
-    `slots`: the order working on each side, bid first; `pacing`: the venue's hold reasons as a mask. While nothing that
-    a decision rests on has changed, there is nothing to decide anew.
+    `pacing`: the venue's hold reasons as a mask. While nothing that a decision rests on has changed, there is nothing
+    to decide anew.
     """
     pricing, conditions = _price(market, now_ns)
     conditions |= pacing
-    bid_order, ask_order = slots
+    bid_order, ask_order = market.slots
     bid_conditions = conditions | market.lockouts.mask(_BUY, now_ns)
     ask_conditions = conditions | market.lockouts.mask(_SELL, now_ns)
     bid_rests = ask_rests = None
@@ -85,8 +83,7 @@ def _price(market: MarketState, now_ns: int) -> tuple[Pricing | None, int]:
     """What the engine would quote, and the withdraw reasons that hold for the whole instrument, as a mask."""
     book = market.book
     conditions = market.halts
-    fresh = now_ns - book.ts_local_ns <= market.max_book_age_ns
-    market.facts.book_fresh = fresh
+    market.facts.book_fresh = fresh = now_ns - book.ts_local_ns <= market.max_book_age_ns
     if not book.trusted:
         empty_side = book.invalid_cause is None and not book.crossed
         return None, conditions | (_NO_REFERENCE if empty_side else _BOOK_INVALID)

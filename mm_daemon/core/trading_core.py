@@ -466,12 +466,13 @@ class TradingCore:
         self.full_decisions += 1
         if self._limits_equity:
             self._check_equity(market, now_ns)
-        slots, surplus = working_slots(market)
-        changed = decide_market(market, slots, self.dispatch.pacing(market, now_ns), now_ns)
+        if market.full or market.surplus or not market.slots:
+            market.slots, market.surplus = working_slots(market)
+        changed = decide_market(market, self.dispatch.pacing(market, now_ns), now_ns)
         if changed is not None:
             self._decided.append(changed)
-        if surplus or not market.holding:
-            self.dispatch.pursue(market, list(zip(market.decisions, slots, strict=True)), surplus, now_ns)
+        if market.surplus or not market.holding:
+            self.dispatch.pursue(market, now_ns)
 
     def _check_equity(self, market: MarketState, now_ns: int) -> None:
         """What the account is worth: `market` now, each other one when it was last decided, which is at most its
