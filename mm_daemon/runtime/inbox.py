@@ -1,8 +1,8 @@
 """Where every event waits for the core: two bounded lanes, orders and control before market.
 
 Connectors call `put` (through `ConnectorContext.emit`) from the event loop's thread; it never blocks. Only the core
-loop takes. Nothing is lost in silence: an overflowing market lane gives up the instrument with the longest backlog and
-says so with `BookInvalidated`; an overflowing order lane takes the venue down and tells the run to stop, because an
+loop takes. Nothing is lost in silence: an overflowing market lane gives up the instruments with the longest backlogs
+and says so with `BookInvalidated`; an overflowing order lane takes the venue down and tells the run to stop, because an
 unseen order event means that we no longer know our orders.
 """
 
@@ -73,7 +73,7 @@ class Inbox:
         if type(event) in _MARKET:
             market_event = cast("MarketEvent", event)
             if len(self._market) >= self._market_limit:
-                self._give_up_longest(market_event)
+                self._make_room(market_event)
             else:
                 self._market.append(market_event)
         elif len(self._orders) >= self._order_limit and (venue := _venue_of(event)) is not None:
@@ -103,20 +103,30 @@ class Inbox:
             batch.extend([market.popleft() for _ in range(room)])
         return batch, urgent
 
-    def _give_up_longest(self, event: MarketEvent) -> None:
-        backlog = Counter(waiting.instrument for waiting in self._market)
-        instrument, waiting_events = backlog.most_common(1)[0]
-        self.dropped_market += waiting_events
-        self._market = deque(waiting for waiting in self._market if waiting.instrument != instrument)
-        detail = f"{waiting_events} events dropped: the core was too late"
-        self._market.append(
-            BookInvalidated(instrument, event.ts_venue_ns, event.ts_local_ns, InvalidCause.OVERFLOW, detail)
-        )
-        if event.instrument == instrument:
-            self.dropped_market += 1
-        else:
+    def _make_room(self, event: MarketEvent) -> None:
+        """Give up the longest backlogs until a quarter of the lane is free: looking through the lane is dear, so that a
+        core which cannot follow must not be made to wait for it again a few events later.
+        """
+        enough = self._market_limit - self._market_limit // 4
+        left = len(self._market)
+        given_up: dict[InstrumentId, int] = {}
+        for instrument, waiting in Counter(each.instrument for each in self._market).most_common():
+            if given_up and left <= enough:
+                break
+            given_up[instrument] = waiting
+            left -= waiting
+        self._market = deque(each for each in self._market if each.instrument not in given_up)
+        if event.instrument in given_up:
+            given_up[event.instrument] += 1
+        for instrument, dropped in given_up.items():
+            self.dropped_market += dropped
+            detail = f"{dropped} events dropped: the core was too late"
+            self._market.append(
+                BookInvalidated(instrument, event.ts_venue_ns, event.ts_local_ns, InvalidCause.OVERFLOW, detail)
+            )
+            self.on_lost_market(instrument)
+        if event.instrument not in given_up:
             self._market.append(event)
-        self.on_lost_market(instrument)
 
     def _lose_order_event(self, event: Event, venue: Venue) -> None:
         self.dropped_orders += 1

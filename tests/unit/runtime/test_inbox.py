@@ -74,6 +74,22 @@ def test_market_overflow_gives_up_the_longest_backlog_and_says_so() -> None:
     assert lost == [BTC]
 
 
+def test_an_overflow_of_many_instruments_makes_room_for_a_while() -> None:
+    """With short backlogs everywhere several are given up at once: the next events do not overflow the lane again."""
+    lost: list[InstrumentId] = []
+    inbox = Inbox(market_limit=400)
+    inbox.on_lost_market = lost.append
+    names = [InstrumentId(f"sim:S{number:02d}") for number in range(40)]
+    for number in range(400):
+        inbox.put(trade(names[number % 40], number))
+    inbox.put(trade(names[0], 400))
+    assert len(lost) == len(set(lost)) == 10
+    assert len(inbox) == 400 - 10 * 10 + 10 + (names[0] not in lost)
+    for number in range(80):
+        inbox.put(trade(names[number % 40], number))
+    assert len(lost) == 10
+
+
 def test_market_lane_never_exceeds_its_bound() -> None:
     """However much comes in, the lane stays within its limit."""
     inbox = Inbox(market_limit=8)
