@@ -218,9 +218,8 @@ class _BinanceTranslator:
         if data.first_id > data.last_id:
             self._count("malformed")
             return self._lose(market, f"update ids {data.first_id}..{data.last_id} run backwards", ts_local_ns)
-        levels = market.displayed.levels
         try:
-            bids, asks = levels(data.bids), levels(data.asks)
+            bids, asks = market.displayed.levels(data.bids), market.displayed.levels(data.asks)
         except GridError as error:
             self._count("bad_number")
             return self._lose(market, str(error), ts_local_ns)

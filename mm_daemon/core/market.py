@@ -139,11 +139,12 @@ class MarketState:
 
         Asked once about each change: a book that has not moved since can call for nothing.
         """
-        moved, self.book_moved = self.book_moved, False
         if self.full or now_ns - self.decided_ns >= self.decide_interval_ns:
+            self.book_moved = False
             return True
-        if not moved:
+        if not self.book_moved:
             return False
+        self.book_moved = False
         book = self.book
         if book.trusted is not self.decided_trusted:
             return True
