@@ -156,12 +156,12 @@ class LockoutSet:
 
     def next_expiry_ns(self, now_ns: int) -> int | None:
         """The next instant at which a lockout of either side ends, or None while none runs."""
-        soonest_ns = _NEVER_NS
-        for locked in (self._buy, self._sell):
-            if not locked.since_ns <= now_ns < locked.until_ns:
-                locked.look(now_ns)
-            if locked.until_ns < soonest_ns:
-                soonest_ns = locked.until_ns
+        buy, sell = self._buy, self._sell
+        if not buy.since_ns <= now_ns < buy.until_ns:
+            buy.look(now_ns)
+        if not sell.since_ns <= now_ns < sell.until_ns:
+            sell.look(now_ns)
+        soonest_ns = buy.until_ns if buy.until_ns < sell.until_ns else sell.until_ns
         return None if soonest_ns == _NEVER_NS else soonest_ns
 
     def state(self) -> LockoutState:

@@ -72,13 +72,16 @@ def test_rows_per_second(tmp_path: Path, figures: Figures) -> None:
 
 
 def test_cold_process_from_recording_to_report(tmp_path: Path, figures: Figures) -> None:
-    """A new process, from the gzip file to the JSON result, every frame; and its peak memory."""
+    """A new process, from the gzip file to the JSON result, every frame, and its peak memory: without a journal, as the
+    peers keep none, and with it, as the verb does unless it is told not to.
+    """
     config = ROOT / "deploy/examples/recorded-binance-usdm.yaml"
     command = [*MM_DAEMON, "backtest", "--config", str(config), "--json"]
     environment = {**os.environ, "MM_SHARED": str(SHARED)}
-    runs = [finished(command, cwd=tmp_path, environment=environment) for _ in range(COLD_RUNS)]
-    for run in runs:
-        assert msgspec.json.decode(run.output)["messages"] == FRAMES
-    figures.add("cold.wall", min(run.wall_s for run in runs), "s")
-    figures.add("cold.cpu", min(run.cpu_s for run in runs), "s")
-    figures.add("cold.peak", max(run.peak_mib for run in runs), "MiB")
+    for name, options in (("cold", ["--no-journal"]), ("cold.journal", [])):
+        runs = [finished([*command, *options], cwd=tmp_path, environment=environment) for _ in range(COLD_RUNS)]
+        for run in runs:
+            assert msgspec.json.decode(run.output)["messages"] == FRAMES
+        figures.add(f"{name}.wall", min(run.wall_s for run in runs), "s")
+        figures.add(f"{name}.cpu", min(run.cpu_s for run in runs), "s")
+        figures.add(f"{name}.peak", max(run.peak_mib for run in runs), "MiB")
