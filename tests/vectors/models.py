@@ -9,7 +9,15 @@ from typing import Any
 
 from mm_daemon.domain.book import NO_ASK, NO_BID
 from mm_daemon.engine import costs, pnl_identity, rounding, units
-from mm_daemon.engine.models import avellaneda_stoikov, glft
+from mm_daemon.engine.models import (
+    avellaneda_stoikov,
+    cartea_jaimungal,
+    fixed_spread,
+    glft,
+    glft_exact,
+    ho_stoll,
+    short_term_alpha,
+)
 from mm_daemon.engine.signals import microprice as micro
 from mm_daemon.engine.signals.robust_volatility import BipowerVolatility, TwoScaleVolatility
 from mm_daemon.engine.signals.volatility import EwmaVolatility
@@ -91,6 +99,30 @@ def _fee_adjusted(case: Case) -> Outputs:
     return {"A": glft.fee_adjusted_A(**case)}
 
 
+def _glft_exact(case: Case) -> Outputs:
+    return _fields(glft_exact.quotes(**case), "delta_bid", "delta_ask", "certainty_equivalent", "ce_rate")
+
+
+def _cj(case: Case) -> Outputs:
+    return _fields(cartea_jaimungal.quotes(**case), "delta_bid", "delta_ask", "h", "h_rate")
+
+
+def _alpha_shift(case: Case) -> Outputs:
+    return {"shift": short_term_alpha.alpha_shift(**case)}
+
+
+def _alpha_shift_glft(case: Case) -> Outputs:
+    return {"shift": short_term_alpha.alpha_shift_glft(**case)}
+
+
+def _ho_stoll(case: Case) -> Outputs:
+    return _fields(ho_stoll.quotes(**case), "delta_bid", "delta_ask", "spread", "bid", "ask")
+
+
+def _fixed_spread(case: Case) -> Outputs:
+    return _fields(fixed_spread.quotes(**case), "center", "bid", "ask", "spread_bps")
+
+
 def _ewma_vol(case: Case) -> Outputs:
     estimator = EwmaVolatility(case["half_life"], step_ms=0, floor_bps=case.get("sigma_min", 0.0))
     path: list[float | None] = []
@@ -146,6 +178,12 @@ ADAPTERS: dict[str, Callable[[Case], Outputs]] = {
     "glft_coeffs": _glft_coeffs,
     "glft_quotes": _glft_quotes,
     "fee_adjusted_A": _fee_adjusted,
+    "glft_exact": _glft_exact,
+    "cj": _cj,
+    "alpha_shift": _alpha_shift,
+    "alpha_shift_glft": _alpha_shift_glft,
+    "ho_stoll": _ho_stoll,
+    "fixed_spread": _fixed_spread,
     "ewma_vol": _ewma_vol,
     "tsrv_ewma": _tsrv,
     "bipower_ewma": _bipower,
