@@ -26,20 +26,20 @@ guess of a right one, so that such numbers go the long way too."""
 class Displayed:
     """Grids of one instrument. `off_grid` counts the sizes that had to be floored."""
 
-    __slots__ = ("_instrument", "_lots", "_lots_guess", "_ticks", "_ticks_guess", "off_grid")
+    __slots__ = ("_instrument", "_lots_guess", "_lots_in_one", "_ticks_guess", "_ticks_in_one", "off_grid")
 
     def __init__(self, instrument: Instrument) -> None:
         self._instrument = instrument
-        self._ticks = float(1 / instrument.tick)
-        self._lots = float(1 / instrument.lot)
-        self._ticks_guess = self._ticks * _UP
-        self._lots_guess = self._lots * _UP
+        self._ticks_in_one = float(1 / instrument.tick)
+        self._lots_in_one = float(1 / instrument.lot)
+        self._ticks_guess = self._ticks_in_one * _UP
+        self._lots_guess = self._lots_in_one * _UP
         self.off_grid = 0
 
     def levels(self, levels: Iterable[tuple[float, float]]) -> Levels:
         """(ticks, lots) of (price, size) pairs. Raises GridError."""
-        ticks_in_one, ticks_guess = self._ticks, self._ticks_guess
-        lots_in_one, lots_guess = self._lots, self._lots_guess
+        ticks_in_one, ticks_guess = self._ticks_in_one, self._ticks_guess
+        lots_in_one, lots_guess = self._lots_in_one, self._lots_guess
         exact: list[tuple[int, int]] = []
         try:
             for price, size in levels:
@@ -57,7 +57,7 @@ class Displayed:
             ticks = floor(price * self._ticks_guess)
         except (ValueError, OverflowError):
             raise self._refused("price", price) from None
-        return ticks if ticks / self._ticks == price and ticks else self._unusual_ticks(price)
+        return ticks if ticks / self._ticks_in_one == price and ticks else self._unusual_ticks(price)
 
     def lots(self, size: float) -> int:
         """Zero is a size, anything above it at least one lot. Raises GridError for what is no size."""
@@ -65,7 +65,7 @@ class Displayed:
             lots = floor(size * self._lots_guess)
         except (ValueError, OverflowError):
             raise self._refused("size", size) from None
-        return lots if lots / self._lots == size else self._unusual_lots(size)
+        return lots if lots / self._lots_in_one == size else self._unusual_lots(size)
 
     def _unusual_ticks(self, price: float) -> int:
         """By decimal arithmetic, for steps and numbers that floats do not settle."""

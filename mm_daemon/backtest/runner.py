@@ -43,6 +43,7 @@ from mm_daemon.domain.events import (
     RunEnded,
     RunStarted,
     ShutdownRequested,
+    StreamStale,
     VenueConnected,
     VenueSnapshotReceived,
 )
@@ -212,7 +213,7 @@ class BacktestRunner:
         shown, venue_due_ns = self._shown, self._venue_due_ns
         now_ns = self._now_ns
         rows = seen = turns = at_once = 0
-        event: MarketEvent | DeadlineReached = _NOTHING if first is None else first
+        event = _NOTHING if first is None else first
         ends_with_feed = first is not None
         venue_ns = venue_due_ns()
         while not (stopping and core.stopped):
@@ -232,18 +233,17 @@ class BacktestRunner:
                     raise CoreError(f"time stands still at {now_ns}: the core's deadline is {core_ns}")
             told = event_ns <= now_ns
             while event_ns <= now_ns:
-                kind = event.__class__
-                if kind is BookDelta or kind is BookSnapshot:
-                    rows += len(event.bids) + len(event.asks)  # type: ignore[union-attr]
-                elif kind is PublicTrade:
+                if event.__class__ is BookDelta or event.__class__ is BookSnapshot:
+                    rows += len(event.bids) + len(event.asks)
+                elif event.__class__ is PublicTrade:
                     rows += 1
                 seen += 1
                 if keep is not None:
                     keep(event)
-                before, after = shown[event.instrument]  # type: ignore[union-attr]
-                before(event)  # type: ignore[arg-type]
+                before, after = shown[event.instrument]
+                before(event)
                 apply(event)
-                after(event)  # type: ignore[arg-type]
+                after(event)
                 event = next(feed, _NOTHING)
                 event_ns = event.ts_local_ns
             venue_ns = venue_due_ns()
@@ -378,8 +378,8 @@ class BacktestRunner:
 
 
 _END_REASON = "the data ends here"
-_NOTHING = DeadlineReached(_NEVER_NS)
-"""Stands behind a feed's last event, so that the loop need not ask whether there is one."""
+_NOTHING: MarketEvent = StreamStale(InstrumentId(""), _NEVER_NS, _NEVER_NS, "")
+"""Stands behind a feed's last event and never comes, so that the loop need not ask whether there is one."""
 
 
 def _rows_of(event: Event) -> int:

@@ -225,7 +225,7 @@ class LedgerOrder:
     # What follows changes the order: for the ledger's table only.
 
     def refresh(self) -> int:
-        """Bring all that follows from the rest up to date, the exposure first of all; returns the change of that."""
+        """Bring what follows from the other fields up to date; returns the change of exposure."""
         before = self.exposure
         self.exposure = self.exposure_with(self.pend_lots)
         self.remaining_lots = max(self.lots - self.filled_lots, 0)

@@ -108,7 +108,7 @@ class MarketState:
         self.bid_clamped_at: int | None = None
         self.ask_clamped_at: int | None = None
         self.deadline_ns: int | None = None
-        # What `decide` has to look at: any change, one of the book, or one that calls for a full decision.
+        # What has changed since `decide` last looked: anything, the book, something that calls for a full decision.
         self.touched = False
         self.book_moved = False
         self.full = False
@@ -135,16 +135,11 @@ class MarketState:
         self.deadline_ns = deadline_ns
 
     def decision_due(self, now_ns: int) -> bool:
-        """The decide rule of EXECUTION 3.1: on events and their timestamps alone, so that every run decides alike.
-
-        Asked once about each change: a book that has not moved since can call for nothing.
-        """
+        """The decide rule of EXECUTION 3.1: on events and their timestamps alone, so that every run decides alike."""
         if self.full or now_ns - self.decided_ns >= self.decide_interval_ns:
-            self.book_moved = False
             return True
         if not self.book_moved:
             return False
-        self.book_moved = False
         book = self.book
         if book.trusted is not self.decided_trusted:
             return True

@@ -84,14 +84,13 @@ class TradingCore:
         self._markets = {market.instrument.id: MarketState(market) for market in parameters.markets}
         self.ledger = OrderLedger(parameters.venues)
         self.gate = RiskGate(parameters.account)
-        self._limits_equity = self.gate.limits_equity
         self.dispatch = Dispatch(parameters, self._markets, self.ledger, self.gate, self._reconsider)
         self.full_decisions = 0
         self.now_ns = 0
         """The latest instant that was lived; never steps back."""
         self._deadline_ns: int | None = None
         self._deadline_known = False
-        """Whether `_deadline_ns` is early enough but for the markets decided since."""
+        """Whether `_deadline_ns` is early enough, so that a decision can only bring it forward; else all are asked."""
         self._equity_atto: int | None = None
         """What the account is worth as far as it was counted; None: not counted in this life."""
         self._touched: list[MarketState] = []
@@ -262,9 +261,8 @@ class TradingCore:
     def _book_moved(self, market: MarketState, ts_local_ns: int) -> None:
         book = market.book
         if book.trusted:
-            half_ticks = book.bid_ticks + book.ask_ticks
-            if half_ticks != market.position.half_ticks:
-                market.position.mark(half_ticks)
+            if book.half_ticks != market.position.half_ticks:
+                market.position.mark(book.half_ticks)
             market.engine.observe(book, ts_local_ns)
         market.book_moved = True
         if not market.touched:
@@ -438,7 +436,9 @@ class TradingCore:
         touched, self._touched = self._touched, []
         for market in touched:
             market.touched = False
-            if market.decision_due(now_ns):
+            due = market.decision_due(now_ns)
+            market.book_moved = False
+            if due:
                 self._decide_market(market, now_ns)
                 if self._deadline_known:
                     self._deadline_ns = _sooner(self._deadline_ns, market.deadline_ns)
@@ -464,7 +464,7 @@ class TradingCore:
     def _decide_market(self, market: MarketState, now_ns: int) -> None:
         """One full decision: price it, decide each side, and pursue what was decided."""
         self.full_decisions += 1
-        if self._limits_equity:
+        if self.gate.limits_equity:
             self._check_equity(market, now_ns)
         if market.full or market.surplus or not market.slots:
             market.slots, market.surplus = working_slots(market)
@@ -479,10 +479,9 @@ class TradingCore:
         `decide_interval_ms` ago while its book moves.
         """
         if self._equity_atto is None:
-            self._equity_atto = 0
             for each in self._markets.values():
-                each.worth_atto = 0
-                self._equity_atto += each.reassess()
+                each.reassess()
+            self._equity_atto = sum(each.worth_atto for each in self._markets.values())
         else:
             self._equity_atto += market.reassess()
         if self.gate.set_equity(self._equity_atto, now_ns):

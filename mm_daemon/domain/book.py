@@ -38,6 +38,7 @@ class OrderBook:
         "bid_lots",
         "bid_ticks",
         "crossings",
+        "half_ticks",
         "invalid_cause",
         "invalidated",
         "trusted",
@@ -51,6 +52,8 @@ class OrderBook:
         self.ts_local_ns = 0
         self.trusted = False
         """Synchronised, both sides present, not crossed: the only book quotes may rest on (R9)."""
+        self.half_ticks = 0
+        """Twice the mid, in ticks: exact. Only meaningful while `trusted`."""
         self.crossings = 0
         """Depth updates that left the book crossed: the venue never has such a book, so its feed was wrong."""
         self.invalid_cause: InvalidCause | None = InvalidCause.UNSYNCHRONISED
@@ -61,11 +64,6 @@ class OrderBook:
     @property
     def crossed(self) -> bool:
         return self.bid_ticks >= self.ask_ticks
-
-    @property
-    def half_ticks(self) -> int:
-        """Twice the mid, in ticks: exact. Only meaningful while `trusted`."""
-        return self.bid_ticks + self.ask_ticks
 
     def lots_at(self, side: Side, ticks: int) -> int:
         """Displayed size at a price; levels better than the overlay's best are not there."""
@@ -107,10 +105,9 @@ class OrderBook:
         self.invalid_cause = cause
         self._bid_depth.clear()
         self._ask_depth.clear()
-        self._depth_bid = self.bid_ticks = NO_BID
-        self._depth_ask = self.ask_ticks = NO_ASK
-        self.bid_lots = self.ask_lots = 0
-        self.trusted = False
+        self._depth_bid = NO_BID
+        self._depth_ask = NO_ASK
+        self._show(NO_BID, 0, NO_ASK, 0)
         self.update_id = -1
         self._overlay: TopOfBook | None = None
 
@@ -121,8 +118,9 @@ class OrderBook:
         self._depth_ask = min(self._ask_depth, default=NO_ASK)
         self.invalid_cause = None
         self._settle(event.update_id, event.ts_local_ns)
-        if self._overlay is not None:  # newer than this book, and heard perhaps while there was none
-            self._show(self._overlay)
+        best = self._overlay
+        if best is not None:  # newer than this book, and heard perhaps while there was none
+            self._show(best.bid_ticks, best.bid_lots, best.ask_ticks, best.ask_lots)
 
     def apply_delta(self, event: BookDelta) -> None:
         if self.invalid_cause is not None:
@@ -157,16 +155,8 @@ class OrderBook:
         self._overlay = event
         if self.invalid_cause is not None:
             return
-        self._show(event)
+        self._show(event.bid_ticks, event.bid_lots, event.ask_ticks, event.ask_lots)
         self.ts_local_ns = event.ts_local_ns
-
-    def _show(self, best: TopOfBook) -> None:
-        """Best prices of the faster stream."""
-        self.bid_ticks = bid = best.bid_ticks
-        self.bid_lots = bid_lots = best.bid_lots
-        self.ask_ticks = ask = best.ask_ticks
-        self.ask_lots = ask_lots = best.ask_lots
-        self.trusted = bid < ask and bid_lots > 0 < ask_lots  # an empty side has no lots
 
     def _settle(self, update_id: int, ts_local_ns: int) -> None:
         """Best prices after a depth update: the depth's own, unless the overlay is still the newer one."""
@@ -177,13 +167,17 @@ class OrderBook:
             if overlay.update_id > update_id:
                 return
             self._overlay = None
-        self.bid_ticks = bid = self._depth_bid
-        self.bid_lots = bid_lots = self._bid_depth.get(bid, 0)
-        self.ask_ticks = ask = self._depth_ask
-        self.ask_lots = ask_lots = self._ask_depth.get(ask, 0)
-        self.trusted = bid < ask and bid_lots > 0 < ask_lots
+        bid, ask = self._depth_bid, self._depth_ask
+        self._show(bid, self._bid_depth.get(bid, 0), ask, self._ask_depth.get(ask, 0))
         if ask <= bid:
             self.crossings += 1
+
+    def _show(self, bid: int, bid_lots: int, ask: int, ask_lots: int) -> None:
+        """Let these be the best prices, and bring up to date what follows from them."""
+        self.bid_ticks, self.bid_lots = bid, bid_lots
+        self.ask_ticks, self.ask_lots = ask, ask_lots
+        self.half_ticks = bid + ask
+        self.trusted = bid < ask and bid_lots > 0 < ask_lots  # an empty side has no lots
 
 
 def _depth_of(levels: Levels) -> dict[int, int]:

@@ -113,12 +113,12 @@ class QuoteEngine:
 
     def observe(self, book: OrderBook, ts_local_ns: int) -> None:
         """A trusted book changed: let the estimators see the mid."""
-        self.volatility.update(ts_local_ns, (book.bid_ticks + book.ask_ticks) * 0.5)
+        self.volatility.update(ts_local_ns, book.half_ticks * 0.5)
 
     def fair_ticks(self, book: OrderBook) -> float:
         """The reference price of a trusted book, in ticks: mid, or the size-weighted microprice."""
         if not self._use_microprice:
-            return (book.bid_ticks + book.ask_ticks) * 0.5
+            return book.half_ticks * 0.5
         return microprice(book.bid_ticks, book.bid_lots, book.ask_ticks, book.ask_lots)
 
     def sigma_bps(self, mid_ticks: float) -> float:
@@ -174,7 +174,7 @@ class QuoteEngine:
         return self._priced
 
     def _price(self, book: OrderBook, position_lots: int, now_ns: int) -> Pricing | int:
-        mid = (book.bid_ticks + book.ask_ticks) * 0.5
+        mid = book.half_ticks * 0.5
         fair = self.fair_ticks(book)
         sigma = self.sigma_bps(mid)
         try:
@@ -200,9 +200,8 @@ class QuoteEngine:
         except DomainError:
             return _BAD_NUMBER
         frac = self._parameters.tolerance_frac
-        bid_lag = ask_lag = tolerance_ticks(half * bp, bid, frac)
-        if frac is not None:
-            ask_lag = tolerance_ticks(half * bp, ask, frac)
+        bid_tolerance = tolerance_ticks(half * bp, bid, frac)
+        ask_tolerance = bid_tolerance if frac is None else tolerance_ticks(half * bp, ask, frac)
         bid_clamped = bid_raw >= book.ask_ticks
         ask_clamped = ask_raw <= bid or ask_raw <= book.bid_ticks
         bid_room = self._max_position_lots - position_lots
@@ -213,11 +212,13 @@ class QuoteEngine:
             sigma,
             q,
             spread,
-            self._side(bid, bid_raw, bid_clamped, bid_lag, bid_bps, bid_room),
-            self._side(ask, ask_raw, ask_clamped, ask_lag, ask_bps, ask_room),
+            self._side(bid, bid_raw, bid_clamped, bid_tolerance, bid_bps, bid_room),
+            self._side(ask, ask_raw, ask_clamped, ask_tolerance, ask_bps, ask_room),
         )
 
-    def _side(self, ticks: int, raw: float, clamped: bool, lag: int, depth_bps: float, room_lots: int) -> SideQuote:
+    def _side(
+        self, ticks: int, raw: float, clamped: bool, tolerance: int, depth_bps: float, room_lots: int
+    ) -> SideQuote:
         lots = self._order_lots
         obstacles = 0
         if lots > room_lots:
@@ -228,7 +229,7 @@ class QuoteEngine:
             obstacles = _SIZE_BELOW_MIN
         if depth_bps > self._collar_bps or ticks <= 0:
             obstacles |= _PRICE_COLLAR
-        return SideQuote(ticks, lots, float(ticks) if clamped else raw, clamped, lag, obstacles)
+        return SideQuote(ticks, lots, float(ticks) if clamped else raw, clamped, tolerance, obstacles)
 
     def _session_left_s(self, now_ns: int) -> float:
         length = self._parameters.session_s

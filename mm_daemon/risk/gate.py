@@ -53,10 +53,13 @@ class RiskGate:
         "account",
         "cancels_only",
         "latched",
+        "limits_equity",
     )
 
     def __init__(self, account: AccountLimits) -> None:
         self.account = account
+        self.limits_equity = account.max_drawdown_atto is not None or account.max_loss_atto is not None
+        """Whether `set_equity` can ever matter."""
         self.cancels_only = False
         self.latched: str | None = None
         self._actions: dict[InstrumentId, deque[int]] = {}
@@ -66,11 +69,6 @@ class RiskGate:
         self._day: int | None = None
 
     # Account
-
-    @property
-    def limits_equity(self) -> bool:
-        """Whether `set_equity` can ever matter."""
-        return self.account.max_drawdown_atto is not None or self.account.max_loss_atto is not None
 
     @property
     def drawdown_atto(self) -> int | None:

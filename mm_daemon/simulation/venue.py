@@ -283,7 +283,7 @@ class SimulatedVenue:
             market.gap = market.book.invalid_cause is not None
 
     def after(self, event: MarketEvent) -> None:
-        """The event has moved the book, but for one of our own: what it means for our resting orders."""
+        """The event has moved a shared book, and moves one of our own now: what it means for our resting orders."""
         market = self._moving
         if market is None:
             return

@@ -6,9 +6,8 @@ model and latency, one level a side; the best of eight. The cold figure is a new
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from time import process_time
 
 import msgspec
 import pytest
@@ -17,6 +16,8 @@ from mm_daemon.backtest.runner import RecordedMarket, run_backtest
 from mm_daemon.domain.events import MarketEvent, TopOfBook
 from mm_daemon.simulation.venue import SimulatedVenue
 from mm_daemon.testkit import builders
+from tests.bench.cpu_time import cpu_of
+from tests.bench.feeds import InMemory
 from tests.bench.figures import Figures
 from tests.bench.processes import MM_DAEMON, finished
 from tests.bench.recordings import FRAMES, ROWS, decoded
@@ -29,23 +30,11 @@ RUNS = 8
 COLD_RUNS = 8
 
 
-class InMemory:
-    """Decoded events, played as a feed."""
-
-    def __init__(self, events: Sequence[MarketEvent]) -> None:
-        self._events = events
-
-    def events(self) -> Iterator[MarketEvent]:
-        return iter(self._events)
-
-
 def cpu_seconds(events: Sequence[MarketEvent], journal: Path | None) -> float:
     """CPU time of one backtest, which must have seen every row and quoted."""
     parameters = builders.core_parameters(builders.market(BTC, order_lots=10, max_position_lots=50))
     source = RecordedMarket(InMemory(events), SimulatedVenue(BTC.venue, [BTC]))
-    began = process_time()
-    report = run_backtest(parameters, {BTC.venue: source}, journal=journal)
-    took = process_time() - began
+    took, report = cpu_of(lambda: run_backtest(parameters, {BTC.venue: source}, journal=journal))
     assert report.rows == ROWS
     assert report.orders_amended > 0
     return took
@@ -68,7 +57,7 @@ def test_rows_per_second(tmp_path: Path, figures: Figures) -> None:
         figures.add(f"backtest.rows{suffix}.journal", ROWS / on / 1e6, "M rows/s")
         figures.add(f"backtest.event{suffix}", off / len(events) * 1e6, "us")
         figures.add(f"journal.event{suffix}", (on - off) / len(events) * 1e6, "us")
-    figures.remark("backtest peers are not run here; on the reference machine NautilusTrader has 0.56 M rows/s")
+    figures.remark("peers of backtests: `make peers`; on the reference machine NautilusTrader has 0.56 M rows/s")
 
 
 def test_cold_process_from_recording_to_report(tmp_path: Path, figures: Figures) -> None:

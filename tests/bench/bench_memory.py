@@ -23,7 +23,6 @@ class Told(msgspec.Struct):
 
     events: int
     samples: list[tuple[int, float]]
-    rows: int
     amended: int
 
 

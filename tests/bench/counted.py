@@ -10,14 +10,10 @@ import gc
 import sys
 from pathlib import Path
 
-from connectors.binance.translate import BinanceUsdmTranslator
 from connectors.recorded.reader import WireLog
-from mm_daemon.core.trading_core import TradingCore
-from mm_daemon.engine.parameters import QuoteParameters
-from mm_daemon.testkit import builders
-from tests.bench.frames import Frames, kind_of
+from tests.bench.frames import KINDS, Frames, kind_of
 from tests.bench.venue import replies
-from tests.unit.connectors.binance.frames import BTC
+from tests.bench.ways import EVERY_FRAME_MS, binance
 
 STAGES = ("nothing", "bookTicker", "trade", "decode", "apply", "decide")
 WARM_DEPTH_FRAMES = 100
@@ -39,12 +35,8 @@ def parted(recording: Path, depth_frames: int) -> tuple[Frames, Frames]:
 def main(stage: str, recording: str, depth_frames: str) -> None:
     level = STAGES.index(stage)
     warm, counted = parted(Path(recording), int(depth_frames))
-    quoting = QuoteParameters(decide_interval_ms=0, volatility=0.5, gamma=0.05)
-    market = builders.market(BTC, order_lots=10, max_position_lots=100, quoting=quoting)
-    core = TradingCore(builders.core_parameters(market))
-    translate = BinanceUsdmTranslator([BTC]).translate
-    core.apply(builders.connected(0, venue=BTC.venue))
-    core.apply(builders.account(0, symbol=BTC.id))
+    way = binance(EVERY_FRAME_MS)
+    core, translate = way.core, way.translate
 
     def take(ts_local_ns: int, frame: bytes, decide: bool) -> None:
         for event in translate(frame, ts_local_ns):
@@ -67,7 +59,7 @@ def main(stage: str, recording: str, depth_frames: str) -> None:
                 take(ts_local_ns, frame, decide=level == STAGES.index("decide"))
         elif level >= STAGES.index(kind):
             take(ts_local_ns, frame, decide=False)
-    counts = {kind: sum(each == kind for _, _, each in wanted) for kind in ("depth", "trade", "bookTicker")}
+    counts = {kind: sum(each == kind for _, _, each in wanted) for kind in KINDS}
     sys.stdout.write(f"{counts['bookTicker']} {counts['trade']} {counts['depth']}\n")
 
 

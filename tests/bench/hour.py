@@ -1,7 +1,7 @@
 """A process that plays the USD-M recording, looped, through a whole backtest and tells how much memory it has.
 
 `python -m tests.bench.hour RECORDING HOURS`, alone and without pytest, so that the memory is the engine's own. Prints
-`{"events", "samples": [[minutes of market, MiB resident], ...], "fills"}`. Linux only: reads /proc/self/statm.
+`{"events", "samples": [[minutes of market, MiB resident], ...], "amended"}`. Linux only: reads /proc/self/statm.
 """
 
 import json
@@ -14,14 +14,14 @@ from mm_daemon.backtest.runner import RecordedMarket, run_backtest
 from mm_daemon.domain.events import MarketEvent
 from mm_daemon.simulation.venue import SimulatedVenue
 from mm_daemon.testkit import builders
-from tests.bench.frames import looped
+from tests.bench.feeds import looped
 from tests.unit.connectors.binance.frames import BTC
 
 SAMPLE_NS = 60_000_000_000
 _STATM = Path("/proc/self/statm")
 
 
-class Feed:
+class WatchedFeed:
     """The looped recording, which looks at the process's memory each minute of market."""
 
     def __init__(self, recording: Path, hours: float) -> None:
@@ -45,10 +45,10 @@ def resident_mib() -> float:
 
 
 def main(recording: str, hours: str) -> None:
-    feed = Feed(Path(recording), float(hours))
+    feed = WatchedFeed(Path(recording), float(hours))
     parameters = builders.core_parameters(builders.market(BTC, order_lots=10, max_position_lots=50))
     report = run_backtest(parameters, {BTC.venue: RecordedMarket(feed, SimulatedVenue(BTC.venue, [BTC]))})
-    told = {"events": feed.count, "samples": feed.samples, "rows": report.rows, "amended": report.orders_amended}
+    told = {"events": feed.count, "samples": feed.samples, "amended": report.orders_amended}
     sys.stdout.write(json.dumps(told))
 
 

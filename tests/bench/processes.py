@@ -23,6 +23,10 @@ sys.stdout.buffer.write(done.stdout)
 """
 
 
+class FailedError(Exception):
+    """The process ended with another code than 0; the text is the last line of what it said."""
+
+
 class Finished(NamedTuple):
     """A process that has ended well."""
 
@@ -35,11 +39,12 @@ class Finished(NamedTuple):
 def finished(
     command: Sequence[str], *, cwd: Path | None = None, environment: Mapping[str, str] | None = None
 ) -> Finished:
-    """Run it to its end. Raises AssertionError when it fails."""
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", _STOPWATCH, *command], cwd=cwd, env=environment, stdout=subprocess.PIPE, check=True
-    )
+    """Run it to its end. Raises FailedError."""
+    stopwatch = [sys.executable, "-I", "-S", "-c", _STOPWATCH]
+    done = subprocess.run([*stopwatch, *command], cwd=cwd, env=environment, capture_output=True, check=True)
     told, _, output = done.stdout.partition(b"\n")
     code, wall_s, cpu_s, peak_mib = msgspec.json.decode(told, type=tuple[int, float, float, float])
-    assert code == 0, f"{command} ended with {code}"
+    if code:
+        said = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {code}"]
+        raise FailedError(f"{' '.join(command[:4])} ...: {said[-1]}")
     return Finished(wall_s, cpu_s, peak_mib, output)

@@ -38,11 +38,11 @@ class Way:
         self.core = TradingCore(builders.core_parameters(market))
         self.core.apply(builders.connected(0, venue=instrument.venue))
         self.core.apply(builders.account(0, symbol=instrument.id))
-        self._translate = translator.translate
+        self.translate = translator.translate
 
     def take(self, frames: Frames) -> list[Taken]:
         """Each frame in turn; a venue accepts what comes of it, which is not counted."""
-        core, translate = self.core, self._translate
+        core, translate = self.core, self.translate
         taken = []
         for ts_local_ns, frame in frames:
             began = perf_counter_ns()

@@ -28,8 +28,9 @@ from hftbacktest import (
 from hftbacktest.data.utils.binancefutures import convert
 from numba import njit
 
+from tests.bench.cpu_time import cpu_of
 from tests.bench.peers import strategy
-from tests.bench.peers.outcome import Outcome, cpu_of
+from tests.bench.peers.outcome import Outcome
 from tests.bench.peers.strategy import LATENCY_NS, LOT, ORDER_SIZE, STEP_NS, TICK
 
 DEPTHS = {"roi": ROIVectorMarketDepthBacktest, "hashmap": HashMapMarketDepthBacktest}

@@ -40,8 +40,9 @@ from nautilus_trader.model.instruments import CryptoPerpetual
 from nautilus_trader.model.objects import FIXED_PRECISION, Money, Price, Quantity
 from nautilus_trader.trading.strategy import Strategy
 
+from tests.bench.cpu_time import cpu_of
 from tests.bench.peers import strategy
-from tests.bench.peers.outcome import Outcome, cpu_of
+from tests.bench.peers.outcome import Outcome
 from tests.bench.peers.strategy import LATENCY_NS, ORDER_SIZE, STEP_NS, TICK
 
 FILL_CHANCE = 0.0

@@ -6,7 +6,6 @@ The CPU time of a run is `run_backtest`: the core, gate, planner, outbox, the si
 
 import argparse
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from mm_daemon.backtest.report import BacktestReport
@@ -16,19 +15,11 @@ from mm_daemon.cli.options import read_config
 from mm_daemon.config.schema import Config
 from mm_daemon.domain.events import MarketEvent, TopOfBook
 from mm_daemon.domain.instrument import Venue
-from tests.bench.peers.outcome import Outcome, cpu_of
+from tests.bench.cpu_time import cpu_of
+from tests.bench.feeds import InMemory
+from tests.bench.peers.outcome import Outcome
 
 Decoded = dict[Venue, list[MarketEvent]]
-
-
-class InMemory:
-    """Decoded events, played as a feed."""
-
-    def __init__(self, events: list[MarketEvent]) -> None:
-        self._events = events
-
-    def events(self) -> Iterator[MarketEvent]:
-        return iter(self._events)
 
 
 def decoded(config: Config) -> Decoded:

@@ -1,12 +1,7 @@
 """What an engine's script tells `run.py`: one JSON object on its last line of output."""
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from time import process_time
-from typing import TypeVar
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -27,10 +22,3 @@ class Outcome:
 
     def print(self) -> None:
         print(json.dumps(asdict(self)), flush=True)
-
-
-def cpu_of(work: Callable[[], T]) -> tuple[float, T]:
-    """(seconds of CPU time of this process, result)."""
-    began = process_time()
-    result = work()
-    return process_time() - began, result

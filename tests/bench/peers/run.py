@@ -18,17 +18,18 @@ from pathlib import Path
 
 from tests.bench.peers.environments import NoEnvironmentError, python_of
 from tests.bench.peers.outcome import Outcome
-from tests.bench.peers.process import FailedError, measured
+from tests.bench.processes import MM_DAEMON, FailedError, finished
+from tests.bench.recordings import USDM
 from tests.shared import ROOT, SHARED
 
-RECORDING = SHARED / "data/binance-usdm-btcusdt-20240808.gz"
+RECORDING = SHARED / USDM
 CONFIG = ROOT / "deploy/examples/recorded-binance-usdm.yaml"
 ENVIRON = {**os.environ, "MM_SHARED": str(SHARED), "PYTHONPATH": str(ROOT)}
 
 
 @dataclass(frozen=True)
 class Entrant:
-    """A line of the table: what to run for its rate and, in a new process each time, for its cold figures."""
+    """An engine set up in one way: what to run for its rate and, in a new process each time, for its cold figures."""
 
     name: str
     rate: list[str]
@@ -36,7 +37,9 @@ class Entrant:
 
 
 @dataclass(frozen=True)
-class Figures:
+class Line:
+    """What was measured of an entrant."""
+
     name: str
     rows_per_s: float
     cold_s: float
@@ -46,7 +49,7 @@ class Figures:
 
 def ours() -> list[Entrant]:
     rate = [sys.executable, "-m", "tests.bench.peers.ours", str(CONFIG)]
-    cold = [str(Path(sys.executable).parent / "mm-daemon"), "backtest", "--config", str(CONFIG), "--json"]
+    cold = [*MM_DAEMON, "backtest", "--config", str(CONFIG), "--json"]
     return [
         Entrant("mm-daemon", rate, [*cold, "--no-journal"]),
         Entrant("mm-daemon, journal on", [*rate, "--journal"], cold),
@@ -71,18 +74,18 @@ def nautilus() -> list[Entrant]:
 ENTRANTS: dict[str, Callable[[], list[Entrant]]] = {"ours": ours, "hftbacktest": hftbacktest, "nautilus": nautilus}
 
 
-def figures(entrant: Entrant, runs: int) -> Figures:
+def line_of(entrant: Entrant, runs: int) -> Line:
     """Measure one line: the rate in one process that runs several times, then cold processes. Raises FailedError."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        rated = measured([*entrant.rate, "--runs", str(runs)], folder, ENVIRON)
-        colds = [measured(entrant.cold, folder, ENVIRON) for _ in range(runs)]
+        rated = finished([*entrant.rate, "--runs", str(runs)], cwd=folder, environment=ENVIRON)
+        colds = [finished(entrant.cold, cwd=folder, environment=ENVIRON) for _ in range(runs)]
     outcome = Outcome(**json.loads(rated.output.splitlines()[-1]))
     best_s, peak_mib = min(cold.wall_s for cold in colds), max(cold.peak_mib for cold in colds)
-    return Figures(entrant.name, outcome.rows / min(outcome.cpu_s), best_s, peak_mib, outcome)
+    return Line(entrant.name, outcome.rows / min(outcome.cpu_s), best_s, peak_mib, outcome)
 
 
-def table(lines: list[Figures]) -> str:
+def table(lines: list[Line]) -> str:
     width = max(len(line.name) for line in lines)
     head = f"{'':{width}}  {'M rows/s':>8}  {'cold s':>6}  {'peak MiB':>8}  {'placed':>6}  {'moved':>5}  {'fills':>5}"
     text = [f"{head}  {'position':>8}  before the first result, CPU s"]
@@ -96,7 +99,7 @@ def table(lines: list[Figures]) -> str:
     return "\n".join(text)
 
 
-def ratios(lines: list[Figures]) -> list[dict[str, str | float]]:
+def ratios(lines: list[Line]) -> list[dict[str, str | float]]:
     """Ours over the peer's: of rows/s more is better, of the others less."""
     own = [line for line in lines if line.name.startswith("mm-daemon")]
     return [
@@ -122,13 +125,13 @@ def main() -> int:
     if not RECORDING.exists():
         print(f"ABSENT: {RECORDING}; say with MM_SHARED where the shared files are", file=sys.stderr)
         return 1
-    lines: list[Figures] = []
+    lines: list[Line] = []
     absent: dict[str, str] = {}
     for name in chosen.only or ENTRANTS:
         try:
             for entrant in ENTRANTS[name]():
                 print(f"{entrant.name} ...", file=sys.stderr, flush=True)
-                lines.append(figures(entrant, chosen.runs))
+                lines.append(line_of(entrant, chosen.runs))
         except (NoEnvironmentError, FailedError) as error:
             kind = "NO ENVIRONMENT" if isinstance(error, NoEnvironmentError) else "FAILED"
             absent[name] = f"{kind}: {error}"
