@@ -22,7 +22,7 @@ from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.payments import Payments
 from mm_daemon.core.reconciler import OVERLAP_NS, Actions, Reconciler
 from mm_daemon.domain.checkpoint import Checkpoint, MarketCheckpoint, PositionBooked
-from mm_daemon.domain.decisions import DecisionsChanged, Reason, Turn
+from mm_daemon.domain.decisions import ApprovedCommand, DecisionsChanged, Reason, Turn
 from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import (
     BalanceUpdate,
@@ -443,8 +443,11 @@ class TradingCore:
                 if self._deadline_known:
                     self._deadline_ns = _sooner(self._deadline_ns, market.deadline_ns)
         dispatch = self.dispatch
-        released = dispatch.release(now_ns) if dispatch.waiting else ()
-        if released or not self._deadline_known:
+        released: list[ApprovedCommand] = []
+        if dispatch.waiting:
+            released = dispatch.release(now_ns)
+            self._deadline_known = False  # what left awaits its answer, and what still waits may leave later
+        if not self._deadline_known:
             self._deadline_ns = self._earliest_deadline_ns(now_ns)
             self._deadline_known = not self._touched
         if not (self._decided or released or dispatch.refusals or dispatch.dropped or self._booked or self._reconciled):

@@ -13,6 +13,7 @@ from mm_daemon.domain.events import (
     OperatorRequest,
     OrderCanceled,
     OrderRejected,
+    RateLimited,
     ShutdownRequested,
     VenueDisconnected,
 )
@@ -326,3 +327,15 @@ def test_a_quote_that_the_action_budget_cannot_move_is_pulled():
     assert desk.says() == "bid withdraw (budget_pull) | ask hold (budget_hold)"
     assert kinds(turn) == ["CancelOrder"]
     assert not turn.refusals
+
+
+def test_a_cancel_that_must_wait_for_the_venue_leaves_by_deadline():
+    """Pulled by news of the book while the venue takes nothing: gone the moment it does, without another event."""
+    desk = Desk()
+    desk.acknowledge(desk.open_market(), 10)
+    desk.wait(1000)
+    desk.feed(RateLimited(builders.VENUE, 1100 * MS, 1100 * MS, retry_after_ms=300))
+    turn = desk.feed(builders.delta(1200, bids=((600_005, 3),)))
+    assert desk.says() == "bid withdraw (book_invalid) | ask withdraw (book_invalid)"
+    assert not turn.released
+    assert kinds(desk.wait(1400)) == ["CancelOrder", "CancelOrder"]
