@@ -93,7 +93,9 @@ class TradingCore:
         self._deadline_known = False
         """Whether `_deadline_ns` is early enough but for the markets decided since."""
         self._equity_atto: int | None = None
-        """What the account is worth as far as it was counted; None: not counted in this life."""
+        """What the account was worth when it was last counted; None: not counted in this life."""
+        self._revalued: dict[InstrumentId, MarketState] = {}
+        """Markets whose worth may have changed since."""
         self._touched: list[MarketState] = []
         self._decided: list[DecisionsChanged] = []
         self._booked: dict[InstrumentId, MarketState] = {}
@@ -265,6 +267,7 @@ class TradingCore:
             half_ticks = book.bid_ticks + book.ask_ticks
             if half_ticks != market.position.half_ticks:
                 market.position.mark(half_ticks)
+                self._revalued[market.id] = market
             market.engine.observe(book, ts_local_ns)
         market.book_moved = True
         if not market.touched:
@@ -330,6 +333,7 @@ class TradingCore:
         )
         market.facts.position_lots = market.position.lots
         self._booked[market.id] = market
+        self._revalued[market.id] = market
         if order is not None and order.purpose is Purpose.QUOTE:
             market.lockouts.after_fill(order.side, event.ts_local_ns, age_ns)
 
@@ -341,6 +345,7 @@ class TradingCore:
         self._payments.note(event)
         market.position.funding_paid(from_pair(event.amount))
         self._booked[market.id] = market
+        self._revalued[market.id] = market
         self._touch(market)
 
     def _on_venue_snapshot(self, event: VenueSnapshotReceived) -> None:
@@ -468,7 +473,7 @@ class TradingCore:
         """One full decision: price it, decide each side, and pursue what was decided."""
         self.full_decisions += 1
         if self._limits_equity:
-            self._check_equity(market, now_ns)
+            self._check_equity(now_ns)
         if market.full or market.surplus or not market.slots:
             market.slots, market.surplus = working_slots(market)
         changed = decide_market(market, self.dispatch.pacing(market, now_ns), now_ns)
@@ -477,17 +482,16 @@ class TradingCore:
         if market.surplus or not market.holding:
             self.dispatch.pursue(market, now_ns)
 
-    def _check_equity(self, market: MarketState, now_ns: int) -> None:
-        """What the account is worth: `market` now, each other one when it was last decided, which is at most its
-        `decide_interval_ms` ago while its book moves.
-        """
+    def _check_equity(self, now_ns: int) -> None:
+        """What the account is worth now, all of it at once: what one market lost another may have won."""
         if self._equity_atto is None:
             self._equity_atto = 0
-            for each in self._markets.values():
-                each.worth_atto = 0
-                self._equity_atto += each.reassess()
-        else:
+            for market in self._markets.values():
+                market.worth_atto = 0
+            self._revalued.update(self._markets)
+        for market in self._revalued.values():
             self._equity_atto += market.reassess()
+        self._revalued.clear()
         if self.gate.set_equity(self._equity_atto, now_ns):
             self._latch(LOSS_LIMIT)
 

@@ -12,6 +12,7 @@ from mm_daemon.domain.events import (
     OperatorAction,
     OperatorRequest,
     OrderCanceled,
+    OrderFilled,
     OrderRejected,
     RateLimited,
     ShutdownRequested,
@@ -339,3 +340,21 @@ def test_a_cancel_that_must_wait_for_the_venue_leaves_by_deadline():
     assert desk.says() == "bid withdraw (book_invalid) | ask withdraw (book_invalid)"
     assert not turn.released
     assert kinds(desk.wait(1400)) == ["CancelOrder", "CancelOrder"]
+
+
+def test_what_one_market_wins_covers_what_another_loses_in_the_same_moment():
+    """Long here and as much short there: when both fall, nothing was lost and no limit is broken."""
+    symbols = (SYMBOL, InstrumentId("test:ETH-USDT"))
+    markets = [builders.market(builders.instrument(symbol.partition(":")[2])) for symbol in symbols]
+    desk = Desk(builders.core_parameters(*markets, account=AccountLimits(max_drawdown_atto=5 * ATTO)))
+    for symbol in symbols:
+        desk.feed(builders.snapshot(0, 600_000, 600_001, symbol=symbol))
+    desk.acknowledge(desk.feed(builders.connected(), builders.account()), 10)
+    desk.wait(1000)
+    for symbol, side in zip(symbols, (Side.BUY, Side.SELL), strict=True):
+        order = desk.core.markets[symbol].working(side)
+        assert order is not None
+        at, name = 2000 * MS, f"v{order.client_id}"
+        desk.feed(OrderFilled(symbol, at, at, order.client_id, name, name, side, order.ticks, 10, True))
+    desk.feed(*(builders.snapshot(2200, 590_000, 590_001, symbol=symbol) for symbol in symbols))
+    assert desk.core.gate.latched is None
