@@ -166,7 +166,7 @@ class OrderBook:
         self.bid_lots = bid_lots = best.bid_lots
         self.ask_ticks = ask = best.ask_ticks
         self.ask_lots = ask_lots = best.ask_lots
-        self.trusted = bid < ask and bid_lots > 0 < ask_lots  # an empty side has no lots
+        self.trusted = NO_BID < bid < ask and bid_lots > 0 < ask_lots  # an empty side has no lots
 
     def _settle(self, update_id: int, ts_local_ns: int) -> None:
         """Best prices after a depth update: the depth's own, unless the overlay is still the newer one."""
@@ -181,7 +181,7 @@ class OrderBook:
         self.bid_lots = bid_lots = self._bid_depth.get(bid, 0)
         self.ask_ticks = ask = self._depth_ask
         self.ask_lots = ask_lots = self._ask_depth.get(ask, 0)
-        self.trusted = bid < ask and bid_lots > 0 < ask_lots
+        self.trusted = NO_BID < bid < ask and bid_lots > 0 < ask_lots
         if ask <= bid:
             self.crossings += 1
 
