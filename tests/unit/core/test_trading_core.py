@@ -16,9 +16,10 @@ from mm_daemon.domain.events import (
     OrderRejected,
     RateLimited,
     ShutdownRequested,
+    TopOfBook,
     VenueDisconnected,
 )
-from mm_daemon.domain.instrument import InstrumentId, Venue
+from mm_daemon.domain.instrument import InstrumentId, SignificantFigures, Venue
 from mm_daemon.domain.money import ATTO
 from mm_daemon.domain.orders import RejectKind, Side
 from mm_daemon.engine.parameters import QuoteParameters
@@ -358,3 +359,19 @@ def test_what_one_market_wins_covers_what_another_loses_in_the_same_moment():
         desk.feed(OrderFilled(symbol, at, at, order.client_id, name, name, side, order.ticks, 10, True))
     desk.feed(*(builders.snapshot(2200, 590_000, 590_001, symbol=symbol) for symbol in symbols))
     assert desk.core.gate.latched is None
+
+
+def test_a_quote_held_off_the_touch_knows_which_best_price_holds_it():
+    """On a coarse grid 103.7 and 103.5 both hold the bid at 103.0: the standing decision goes by the present one."""
+    contract = msgspec.structs.replace(builders.instrument(), grid=SignificantFigures(figures=3, decimals=1))
+    quoting = QuoteParameters(
+        fair_price="mid", gamma=1.0, k=5.0, max_give_bps=900.0, target_position=0.2, volatility=50
+    )
+    desk = Desk(builders.core_parameters(builders.market(contract, quoting=quoting)))
+    desk.acknowledge(desk.open_market(0, 1031, 1037), 10)
+    desk.wait(1000)
+    for number, (bid, ask) in enumerate(((1031, 1037), (1033, 1035), (1032, 1036)), start=2):
+        at = 1000 * number * MS
+        desk.feed(TopOfBook(SYMBOL, at, at, bid, 1000, ask, 1000, number))
+        assert desk.quote(Side.BUY).ticks == 1030
+        assert desk.core.markets[SYMBOL].bid_clamped_at == ask
