@@ -47,6 +47,8 @@ class Displayed:
                 if ticks / ticks_in_one != price or lots / lots_in_one != size or not ticks:
                     ticks, lots = self._unusual_ticks(price), self._unusual_lots(size)
                 exact.append((ticks, lots))
+        except GridError:  # is a ValueError, and says itself what is wrong
+            raise
         except (ValueError, OverflowError):  # not a number, or infinite
             raise GridError(f"level of {self._instrument.id}: a number is not finite") from None
         return tuple(exact)

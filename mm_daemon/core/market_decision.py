@@ -62,6 +62,11 @@ def decide_market(market: MarketState, pacing: int, now_ns: int) -> DecisionsCha
     market.refresh_deadline(now_ns)
     basis = pricing, bid_conditions, ask_conditions, bid_rests, ask_rests
     if basis == market.basis:
+        # On a coarse grid another best price can come to the same target.
+        if market.bid_clamped_at is not None:
+            market.bid_clamped_at = market.book.ask_ticks
+        if market.ask_clamped_at is not None:
+            market.ask_clamped_at = market.book.bid_ticks
         return None
     market.basis = basis
     market.bid_clamped_at = market.ask_clamped_at = None

@@ -22,7 +22,7 @@ from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.payments import Payments
 from mm_daemon.core.reconciler import OVERLAP_NS, Actions, Reconciler
 from mm_daemon.domain.checkpoint import Checkpoint, MarketCheckpoint, PositionBooked
-from mm_daemon.domain.decisions import DecisionsChanged, Reason, Turn
+from mm_daemon.domain.decisions import ApprovedCommand, DecisionsChanged, Reason, Turn
 from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import (
     BalanceUpdate,
@@ -92,7 +92,9 @@ class TradingCore:
         self._deadline_known = False
         """Whether `_deadline_ns` is early enough, so that a decision can only bring it forward; else all are asked."""
         self._equity_atto: int | None = None
-        """What the account is worth as far as it was counted; None: not counted in this life."""
+        """What the account was worth when it was last counted; None: not counted in this life."""
+        self._revalued: dict[InstrumentId, MarketState] = {}
+        """Markets whose worth may have changed since."""
         self._touched: list[MarketState] = []
         self._decided: list[DecisionsChanged] = []
         self._booked: dict[InstrumentId, MarketState] = {}
@@ -263,6 +265,7 @@ class TradingCore:
         if book.trusted:
             if book.half_ticks != market.position.half_ticks:
                 market.position.mark(book.half_ticks)
+                self._revalued[market.id] = market
             market.engine.observe(book, ts_local_ns)
         market.book_moved = True
         if not market.touched:
@@ -328,6 +331,7 @@ class TradingCore:
         )
         market.facts.position_lots = market.position.lots
         self._booked[market.id] = market
+        self._revalued[market.id] = market
         if order is not None and order.purpose is Purpose.QUOTE:
             market.lockouts.after_fill(order.side, event.ts_local_ns, age_ns)
 
@@ -339,6 +343,7 @@ class TradingCore:
         self._payments.note(event)
         market.position.funding_paid(from_pair(event.amount))
         self._booked[market.id] = market
+        self._revalued[market.id] = market
         self._touch(market)
 
     def _on_venue_snapshot(self, event: VenueSnapshotReceived) -> None:
@@ -443,8 +448,11 @@ class TradingCore:
                 if self._deadline_known:
                     self._deadline_ns = _sooner(self._deadline_ns, market.deadline_ns)
         dispatch = self.dispatch
-        released = dispatch.release(now_ns) if dispatch.waiting else ()
-        if released or not self._deadline_known:
+        released: list[ApprovedCommand] = []
+        if dispatch.waiting:
+            released = dispatch.release(now_ns)
+            self._deadline_known = False  # what left awaits its answer, and what still waits may leave later
+        if not self._deadline_known:
             self._deadline_ns = self._earliest_deadline_ns(now_ns)
             self._deadline_known = not self._touched
         if not (self._decided or released or dispatch.refusals or dispatch.dropped or self._booked or self._reconciled):
@@ -465,7 +473,7 @@ class TradingCore:
         """One full decision: price it, decide each side, and pursue what was decided."""
         self.full_decisions += 1
         if self.gate.limits_equity:
-            self._check_equity(market, now_ns)
+            self._check_equity(now_ns)
         if market.full or market.surplus or not market.slots:
             market.slots, market.surplus = working_slots(market)
         changed = decide_market(market, self.dispatch.pacing(market, now_ns), now_ns)
@@ -474,16 +482,16 @@ class TradingCore:
         if market.surplus or not market.holding:
             self.dispatch.pursue(market, now_ns)
 
-    def _check_equity(self, market: MarketState, now_ns: int) -> None:
-        """What the account is worth: `market` now, each other one when it was last decided, which is at most its
-        `decide_interval_ms` ago while its book moves.
-        """
+    def _check_equity(self, now_ns: int) -> None:
+        """What the account is worth now, all of it at once: what one market lost another may have won."""
         if self._equity_atto is None:
-            for each in self._markets.values():
-                each.reassess()
-            self._equity_atto = sum(each.worth_atto for each in self._markets.values())
-        else:
+            self._equity_atto = 0
+            for market in self._markets.values():
+                market.worth_atto = 0
+            self._revalued.update(self._markets)
+        for market in self._revalued.values():
             self._equity_atto += market.reassess()
+        self._revalued.clear()
         if self.gate.set_equity(self._equity_atto, now_ns):
             self._latch(LOSS_LIMIT)
 

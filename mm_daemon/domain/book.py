@@ -177,7 +177,7 @@ class OrderBook:
         self.bid_ticks, self.bid_lots = bid, bid_lots
         self.ask_ticks, self.ask_lots = ask, ask_lots
         self.half_ticks = bid + ask
-        self.trusted = bid < ask and bid_lots > 0 < ask_lots  # an empty side has no lots
+        self.trusted = NO_BID < bid < ask and bid_lots > 0 < ask_lots  # an empty side has no lots
 
 
 def _depth_of(levels: Levels) -> dict[int, int]:

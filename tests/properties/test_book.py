@@ -109,3 +109,36 @@ def test_one_sided_and_crossed_books_are_not_trusted():
     assert not book.trusted
     book.apply(BookDelta(SYMBOL, 0, 0, ((99, 0), (98, 1)), (), 3))
     assert book.trusted
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(("top", "delta", "snapshot", "gap")),
+            st.integers(-2, 3),
+            st.integers(0, 2),
+            st.integers(-1, 4),
+            st.integers(0, 2),
+        ),
+        max_size=20,
+    )
+)
+@settings(max_examples=300, deadline=None)
+def test_only_a_book_with_two_sides_of_real_prices_is_trusted(steps):
+    """At every step: synchronised, both sides there with lots, prices above zero, not crossed."""
+    book = OrderBook()
+    for number, (kind, bid, bid_lots, ask, ask_lots) in enumerate(steps):
+        if kind == "top":
+            book.apply(TopOfBook(SYMBOL, 0, number, bid, bid_lots, ask, ask_lots, number))
+        elif kind == "delta":
+            book.apply(BookDelta(SYMBOL, 0, number, ((bid, bid_lots),), ((ask, ask_lots),), number))
+        elif kind == "snapshot":
+            book.apply(BookSnapshot(SYMBOL, 0, number, ((bid, bid_lots),), ((ask, ask_lots),), number))
+        else:
+            book.invalidate(InvalidCause.GAP)
+        assert book.trusted == (
+            book.invalid_cause is None
+            and NO_BID < book.bid_ticks < book.ask_ticks < NO_ASK
+            and book.bid_lots > 0
+            and book.ask_lots > 0
+        )

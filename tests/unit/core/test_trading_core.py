@@ -12,11 +12,14 @@ from mm_daemon.domain.events import (
     OperatorAction,
     OperatorRequest,
     OrderCanceled,
+    OrderFilled,
     OrderRejected,
+    RateLimited,
     ShutdownRequested,
+    TopOfBook,
     VenueDisconnected,
 )
-from mm_daemon.domain.instrument import InstrumentId, Venue
+from mm_daemon.domain.instrument import InstrumentId, SignificantFigures, Venue
 from mm_daemon.domain.money import ATTO
 from mm_daemon.domain.orders import RejectKind, Side
 from mm_daemon.engine.parameters import QuoteParameters
@@ -326,3 +329,49 @@ def test_a_quote_that_the_action_budget_cannot_move_is_pulled():
     assert desk.says() == "bid withdraw (budget_pull) | ask hold (budget_hold)"
     assert kinds(turn) == ["CancelOrder"]
     assert not turn.refusals
+
+
+def test_a_cancel_that_must_wait_for_the_venue_leaves_by_deadline():
+    """Pulled by news of the book while the venue takes nothing: gone the moment it does, without another event."""
+    desk = Desk()
+    desk.acknowledge(desk.open_market(), 10)
+    desk.wait(1000)
+    desk.feed(RateLimited(builders.VENUE, 1100 * MS, 1100 * MS, retry_after_ms=300))
+    turn = desk.feed(builders.delta(1200, bids=((600_005, 3),)))
+    assert desk.says() == "bid withdraw (book_invalid) | ask withdraw (book_invalid)"
+    assert not turn.released
+    assert kinds(desk.wait(1400)) == ["CancelOrder", "CancelOrder"]
+
+
+def test_what_one_market_wins_covers_what_another_loses_in_the_same_moment():
+    """Long here and as much short there: when both fall, nothing was lost and no limit is broken."""
+    symbols = (SYMBOL, InstrumentId("test:ETH-USDT"))
+    markets = [builders.market(builders.instrument(symbol.partition(":")[2])) for symbol in symbols]
+    desk = Desk(builders.core_parameters(*markets, account=AccountLimits(max_drawdown_atto=5 * ATTO)))
+    for symbol in symbols:
+        desk.feed(builders.snapshot(0, 600_000, 600_001, symbol=symbol))
+    desk.acknowledge(desk.feed(builders.connected(), builders.account()), 10)
+    desk.wait(1000)
+    for symbol, side in zip(symbols, (Side.BUY, Side.SELL), strict=True):
+        order = desk.core.markets[symbol].working(side)
+        assert order is not None
+        at, name = 2000 * MS, f"v{order.client_id}"
+        desk.feed(OrderFilled(symbol, at, at, order.client_id, name, name, side, order.ticks, 10, True))
+    desk.feed(*(builders.snapshot(2200, 590_000, 590_001, symbol=symbol) for symbol in symbols))
+    assert desk.core.gate.latched is None
+
+
+def test_a_quote_held_off_the_touch_knows_which_best_price_holds_it():
+    """On a coarse grid 103.7 and 103.5 both hold the bid at 103.0: the standing decision goes by the present one."""
+    contract = msgspec.structs.replace(builders.instrument(), grid=SignificantFigures(figures=3, decimals=1))
+    quoting = QuoteParameters(
+        fair_price="mid", gamma=1.0, k=5.0, max_give_bps=900.0, target_position=0.2, volatility=50
+    )
+    desk = Desk(builders.core_parameters(builders.market(contract, quoting=quoting)))
+    desk.acknowledge(desk.open_market(0, 1031, 1037), 10)
+    desk.wait(1000)
+    for number, (bid, ask) in enumerate(((1031, 1037), (1033, 1035), (1032, 1036)), start=2):
+        at = 1000 * number * MS
+        desk.feed(TopOfBook(SYMBOL, at, at, bid, 1000, ask, 1000, number))
+        assert desk.quote(Side.BUY).ticks == 1030
+        assert desk.core.markets[SYMBOL].bid_clamped_at == ask

@@ -81,3 +81,13 @@ def test_zero_is_a_size_but_not_a_price() -> None:
         displayed().ticks(0.0)
     with pytest.raises(GridError):
         displayed().levels([(0.0, 1.0)])
+
+
+@pytest.mark.parametrize(
+    ("level", "reason"),
+    [((0.15, 1.0), "price .*0.15"), ((0.1, -1.0), "size .*-1.0"), ((float("nan"), 1.0), "not finite")],
+)
+def test_a_refused_level_says_what_is_wrong_with_it(level: tuple[float, float], reason: str) -> None:
+    """A price off the grid is not called infinite: the words go into the reason why the book is void."""
+    with pytest.raises(GridError, match=reason):
+        displayed().levels([level])
