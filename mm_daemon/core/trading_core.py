@@ -447,9 +447,7 @@ class TradingCore:
         if released or not self._deadline_known:
             self._deadline_ns = self._earliest_deadline_ns(now_ns)
             self._deadline_known = not self._touched
-        if not (
-            self._decided or released or dispatch.refusals or dispatch.dropped or self._booked or self._reconciled
-        ):
+        if not (self._decided or released or dispatch.refusals or dispatch.dropped or self._booked or self._reconciled):
             return Turn(now_ns)
         turn = Turn(
             now_ns,
