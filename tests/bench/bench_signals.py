@@ -31,7 +31,7 @@ def steps() -> list[Step]:
             if isinstance(event, PublicTrade):
                 told.append(("trade", (ts_ns, event.ts_venue_ns, event.aggressor > 0, event.ticks, event.lots)))
                 continue
-            book.apply(event)  # type: ignore[arg-type]
+            book.apply(event)
             if book.trusted and isinstance(event, BookDelta | TopOfBook):
                 touch = (ts_ns, book.bid_ticks, book.bid_lots, book.ask_ticks, book.ask_lots)
                 told.append(("depth" if isinstance(event, BookDelta) else "top", touch))

@@ -247,7 +247,8 @@ class FillIntensity:
         """Take a new A and k if the sample is good enough (the guards of MODELS 6.4)."""
         orders = self._buys + self._sells
         exposure_s = (weight - self._start - self._lost) / weight * self._half_life_s / _LN2
-        self.n_eff = orders * orders / self._squares if self._squares else 0.0
+        # No more than its weight: a sample without new orders must fade, and not only age.
+        self.n_eff = min(orders * orders / self._squares, orders / weight) if self._squares else 0.0
         self.r2 = self._explained(weight)
         self.confidence = max(0.0, 1.0 - _CERTAIN / math.sqrt(self.n_eff)) * self.r2 if self.n_eff else 0.0
         k = decay_of_excess(self._excess / orders, _PER_BP / self._fair) if orders else None

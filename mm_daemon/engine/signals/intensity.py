@@ -13,6 +13,9 @@ import msgspec
 from mm_daemon.domain.errors import DomainError
 from mm_daemon.engine.domain_checks import require_finite, require_not_negative, require_positive
 
+_LARGEST = 700.0
+"""The exponential of more than this is no float."""
+
 
 class IntensityRegression(msgspec.Struct, frozen=True, gc=False):
     """A fitted line through log rates. `r2`: share of their weighted variance it explains; None with `A` and `k` where
@@ -69,7 +72,7 @@ def log_rate_fit(
     """The line `ln A - k * distance` through `ln(count/exposure)`, weighted with the counts."""
     require_finite(**{f"distance[{i}]": distance for i, distance in enumerate(distances)})
     points = [
-        (distance, math.log(count / exposure), count)
+        (distance, math.log(count) - math.log(exposure), count)
         for distance, count, exposure in zip(distances, counts, exposures, strict=True)
         if count >= min_count and count > 0.0 and exposure > 0.0
     ]
@@ -141,8 +144,6 @@ def window_rate(hits: float, windows: float, step: float) -> float | None:
     return None if hits == windows else -math.log1p(-hits / windows) / step
 
 
-def _exp(exponent: float) -> float:
-    try:
-        return math.exp(exponent)
-    except OverflowError:
-        raise DomainError(f"an intensity of e^{exponent:.3g} a second is no number") from None
+def _exp(exponent: float) -> float | None:
+    """None for an intensity that no number can hold: a line through nearly one distance, drawn far from it."""
+    return math.exp(exponent) if exponent < _LARGEST else None

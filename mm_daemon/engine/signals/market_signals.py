@@ -149,8 +149,7 @@ class MarketSignals:
         self.signed_volume.lose_clock()
 
     def state(self) -> SignalsState:
-        """All that was learned; the order at hand counts in it."""
-        self._flush()
+        """All that was learned. An order that is not complete yet is not in it."""
         return SignalsState(
             self.regime.state(),
             self.momentum.state(),
