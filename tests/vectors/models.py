@@ -158,15 +158,13 @@ def _side(word: str) -> Side:
         raise DomainError(f"{word!r} is no side") from None
 
 
-def _steps(times: list[float]) -> Iterator[float]:
-    """From times to the distance of each from the one before; 0 for the first."""
-    return (after - before for before, after in zip(times[:1] + times[:-1], times, strict=True))
-
-
-def _taken(estimator: Any) -> None:
-    """Live estimators drop and count what they cannot use; for a vector that is an error."""
-    if estimator.dropped:
-        raise DomainError(f"{estimator.dropped} inputs were dropped")
+def _taken(observe: Callable[[float, float], bool], times: list[float], values: list[float]) -> Iterator[None]:
+    """Let an estimator observe values at times; yields after each one that it does not drop."""
+    last: float | None = None
+    for time, value in zip(times, values, strict=True):
+        if observe(0.0 if last is None else time - last, value):
+            last = time
+            yield
 
 
 def _ladder(case: Case) -> Outputs:
@@ -210,9 +208,8 @@ def _kyle(case: Case) -> Outputs:
 
 def _momentum(case: Case) -> Outputs:
     estimator = Momentum(case["h_fast"], case["h_slow"])
-    for dt, price in zip(_steps(case["times"]), case["x"], strict=True):
-        estimator.observe(dt, price)
-    _taken(estimator)
+    for _ in _taken(estimator.observe, case["times"], case["x"]):
+        pass
     return {"score": estimator.score(case["sigma_bps"]), **_fields(estimator, "ema_fast", "ema_slow")}
 
 
@@ -227,11 +224,9 @@ def _size_outlier(case: Case) -> Outputs:
     estimator = SizeOutlier(case["half_life"], case["z0"], case["min_n"])
     z: list[float] = []
     flags: list[bool] = []
-    for dt, size in zip(_steps(case["times"]), case["sizes"], strict=True):
-        estimator.observe(dt, size)
+    for _ in _taken(estimator.observe, case["times"], case["sizes"]):
         z.append(estimator.z)
         flags.append(estimator.flagged)
-    _taken(estimator)
     return {"z": z, "flags": flags}
 
 

@@ -73,14 +73,17 @@ class Momentum:
         self.observe((ts_ns - self._moved_ns) / _NS, price)
         self._moved_ns = self._last_ns = ts_ns
 
-    def observe(self, dt_s: float, price: float) -> None:
-        """Take one observation made `dt_s` seconds after the one before; the first one's interval means nothing."""
+    def observe(self, dt_s: float, price: float) -> bool:
+        """Take one observation made `dt_s` seconds after the one before; the first one's interval means nothing.
+
+        Returns False, and counts it, for an observation that is dropped.
+        """
         if not (dt_s >= 0.0 and 0.0 < price < _BEYOND):
             self.dropped += 1
-            return
+            return False
         if not self._price:
             self._price = self.ema_fast = self.ema_slow = price
-            return
+            return True
         held = self._price
         decay = math.exp2(-dt_s * self._fast_rate)
         self.ema_fast = decay * self.ema_fast + (1.0 - decay) * held
@@ -91,6 +94,7 @@ class Momentum:
         self._changes += 1
         if self._changes >= MIN_SAMPLES and self._observed_s >= self._due_s:
             self.trend_bps = _PER_BP * math.log(self.ema_fast / self.ema_slow)
+        return True
 
     def score(self, sigma_bps: float) -> float | None:
         """The trend in standard deviations of a random walk over the slow horizon; None before the first price.
