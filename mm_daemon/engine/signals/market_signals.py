@@ -17,7 +17,7 @@ from mm_daemon.engine.signals.flow import OrderFlowImbalance
 from mm_daemon.engine.signals.kyle import KyleLambda
 from mm_daemon.engine.signals.momentum import Momentum
 from mm_daemon.engine.signals.regime import VolatilityRegime
-from mm_daemon.engine.signals.taker_orders import TakerOrders
+from mm_daemon.engine.signals.taker_orders import TakerOrder, TakerOrders
 from mm_daemon.engine.signals.toxicity import Vpin
 from mm_daemon.engine.signals.trade_size import SignedVolume, SizeOutlier
 
@@ -57,7 +57,10 @@ class SignalParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class MarketSignals:
-    """The estimators of one market, each under its own name. Prices in ticks, sizes in lots, times in nanoseconds."""
+    """The estimators of one market, each under its own name. Prices in ticks, sizes in lots, times in nanoseconds.
+
+    `outlier`: the latest order whose size was one; a new object each time, so that the owner can tell it has changed.
+    """
 
     __slots__ = (
         "_ask",
@@ -71,6 +74,7 @@ class MarketSignals:
         "microprice",
         "momentum",
         "order_flow",
+        "outlier",
         "regime",
         "signed_volume",
         "size_outlier",
@@ -95,6 +99,7 @@ class MarketSignals:
         self.size_outlier = SizeOutlier(p.outlier_s, p.outlier_z, p.outlier_min_n, least_sd=0.1)
         self.signed_volume = SignedVolume(p.signed_volume_s)
         self.vpin = Vpin(p.vpin_bucket * order_lots, p.vpin_buckets)
+        self.outlier: TakerOrder | None = None
         self._orders = TakerOrders()
         self._bid = self._ask = self._half = 0
         self._bid_lots = self._ask_lots = 0
@@ -127,7 +132,7 @@ class MarketSignals:
             return
         order = self._orders.on_print(ts_ns, ts_venue_ns, buy, ticks, lots, 0.5 * self._half)
         if order is not None:
-            self._take(*order)
+            self._take(order)
 
     def lose_book(self) -> None:
         """The book can no longer be trusted."""
@@ -178,12 +183,14 @@ class MarketSignals:
     def _flush(self) -> None:
         order = self._orders.flush()
         if order is not None:
-            self._take(*order)
+            self._take(order)
 
-    def _take(self, ts_ns: int, buy: bool, ticks: int, lots: int, fair_ticks: float) -> None:
-        """A whole taker order."""
+    def _take(self, order: TakerOrder) -> None:
+        ts_ns, buy, ticks, lots, fair_ticks = order
         self.intensity.on_order(ts_ns, buy, ticks, lots, fair_ticks)
         self.kyle.on_order(ts_ns, buy, ticks, lots)
         self.size_outlier.on_order(ts_ns, lots)
+        if self.size_outlier.flagged:
+            self.outlier = order
         self.signed_volume.on_order(ts_ns, buy, lots)
         self.vpin.on_order(lots if buy else -lots)

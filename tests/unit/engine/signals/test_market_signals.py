@@ -55,6 +55,23 @@ def test_trades_without_a_trusted_book_are_passed_by() -> None:
     assert signals.size_outlier.seen == 0
 
 
+def test_outlier_is_told_with_its_side() -> None:
+    """Whom to pull: a seller far larger than usual, once its order is whole; usual ones after it change nothing."""
+    signals = market()
+    signals.on_book(_S, 1000, 5, 1001, 5)
+    for index in range(60):
+        signals.on_trade((2 + index) * _S, index, index % 2 == 0, 1001, 5 + index % 3)
+    assert signals.outlier is None
+    signals.on_trade(63 * _S, 99, False, 1000, 4000)
+    signals.on_trade(63 * _S, 99, False, 990, 1000)
+    signals.on_book(63 * _S, 990, 5, 991, 5)
+    outlier = signals.outlier
+    assert outlier == TakerOrder(63 * _S, False, 990, 5000, 1000.5)
+    signals.on_trade(64 * _S, 100, True, 991, 5)
+    signals.on_book(64 * _S, 990, 6, 991, 5)
+    assert signals.outlier is outlier
+
+
 def test_unchanged_touch_is_only_time() -> None:
     """Deeper levels changed: no flow, no transition, but the clocks go on."""
     signals = market()
