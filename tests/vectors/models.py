@@ -4,11 +4,15 @@
 outside a model's domain surfaces as ValueError; a function the product does not have yet as KeyError.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mm_daemon.domain.book import NO_ASK, NO_BID
-from mm_daemon.engine import costs, pnl_identity, rounding, units
+from mm_daemon.domain.errors import DomainError
+from mm_daemon.domain.orders import Side
+from mm_daemon.engine import costs, funding_arbitrage, pnl_identity, rounding, statistics, units
+from mm_daemon.engine.hedging import hedge_rule
+from mm_daemon.engine.ladder import Ladder
 from mm_daemon.engine.models import (
     avellaneda_stoikov,
     cartea_jaimungal,
@@ -18,8 +22,16 @@ from mm_daemon.engine.models import (
     ho_stoll,
     short_term_alpha,
 )
+from mm_daemon.engine.overlays.shifts import funding_shift
+from mm_daemon.engine.signals import flow, intensity
 from mm_daemon.engine.signals import microprice as micro
+from mm_daemon.engine.signals.kyle import DecayedRegression
+from mm_daemon.engine.signals.microprice_table import microprice_stoikov
+from mm_daemon.engine.signals.momentum import Momentum
+from mm_daemon.engine.signals.regime import regime_gamma
 from mm_daemon.engine.signals.robust_volatility import BipowerVolatility, TwoScaleVolatility
+from mm_daemon.engine.signals.toxicity import Vpin
+from mm_daemon.engine.signals.trade_size import SizeOutlier
 from mm_daemon.engine.signals.volatility import EwmaVolatility
 
 Case = Mapping[str, Any]
@@ -166,6 +178,125 @@ def _pnl(case: Case) -> Outputs:
     return _fields(parts, "total", "spread", "inventory", "fees", "funding", "position", "cash")
 
 
+# Signals, overlays and statistics.
+
+_SIDES = {"bid": Side.BUY, "buy": Side.BUY, "ask": Side.SELL, "sell": Side.SELL}
+
+
+def _side(word: str) -> Side:
+    try:
+        return _SIDES[word]
+    except KeyError:
+        raise DomainError(f"{word!r} is no side") from None
+
+
+def _taken(observe: Callable[[float, float], bool], times: list[float], values: list[float]) -> Iterator[None]:
+    """Let an estimator observe values at times; yields after each one that it does not drop."""
+    last: float | None = None
+    for time, value in zip(times, values, strict=True):
+        if observe(0.0 if last is None else time - last, value):
+            last = time
+            yield
+
+
+def _ladder(case: Case) -> Outputs:
+    tick, lot = case["tick"], case["lot"]
+    shape = Ladder(case["n"], case["step_bps"], case["growth"], case["size_ratio"])
+    inner_ticks = rounding.price_in_ticks(case["inner_price"], tick)
+    total_lots, room_lots = (rounding.price_in_ticks(case[name], lot) for name in ("total_size", "room"))
+    return {"levels_ticks_lots": shape.levels(_side(case["side"]), inner_ticks, total_lots, room_lots)}
+
+
+def _hedge_rule(case: Case) -> Outputs:
+    hedge = hedge_rule(**case)
+    side = "none" if hedge.side is None else "buy" if hedge.side is Side.BUY else "sell"
+    return {"side": side, **_fields(hedge, "band", "forced", "size")}
+
+
+def _intensity_mle(case: Case) -> Outputs:
+    return _fields(intensity.intensity_mle(**case), "k", "A", "rate")
+
+
+def _intensity_regression(case: Case) -> Outputs:
+    return _fields(intensity.intensity_regression(**case), "A", "k")
+
+
+def _microprice_stoikov(case: Case) -> Outputs:
+    first, total = microprice_stoikov(case["Qm"], case["R"], case["Kv"], case["Tm"])
+    return {"G1": first, "g": total}
+
+
+def _ofi(case: Case) -> Outputs:
+    events, total = flow.ofi(case["updates"])
+    return {"events": events, "ofi": total}
+
+
+def _kyle(case: Case) -> Outputs:
+    regression = DecayedRegression(case["d"])
+    for dmid, volume in zip(case["dmid"], case["vol"], strict=True):
+        regression.add(volume, dmid)
+    return {"lam": regression.slope, "intercept": regression.intercept}
+
+
+def _momentum(case: Case) -> Outputs:
+    estimator = Momentum(case["h_fast"], case["h_slow"])
+    for _ in _taken(estimator.observe, case["times"], case["x"]):
+        pass
+    return {"score": estimator.score(case["sigma_bps"]), **_fields(estimator, "ema_fast", "ema_slow")}
+
+
+def _vpin(case: Case) -> Outputs:
+    estimator = Vpin(case["bucket"], case["n"])
+    for trade in case["trades"]:
+        estimator.on_order(trade)
+    return {"vpin": estimator.mean, "buckets": estimator.full}
+
+
+def _size_outlier(case: Case) -> Outputs:
+    estimator = SizeOutlier(case["half_life"], case["z0"], case["min_n"])
+    z: list[float] = []
+    flags: list[bool] = []
+    for _ in _taken(estimator.observe, case["times"], case["sizes"]):
+        z.append(estimator.z)
+        flags.append(estimator.flagged)
+    return {"z": z, "flags": flags}
+
+
+def _funding_arb(case: Case) -> Outputs:
+    names = ("gross_apr", "apy", "basis", "net_return", "net_apr", "breakeven_periods", "short_perp")
+    return _fields(funding_arbitrage.funding_arb(**case), *names)
+
+
+def _markout(case: Case) -> Outputs:
+    fill = statistics.markout(_side(case["side"]), case["price"], case["mid_at_fill"], case["mids"])
+    return _fields(fill, "half_spread", "markouts", "adverse")
+
+
+SIGNAL_ADAPTERS: dict[str, Callable[[Case], Outputs]] = {
+    "ladder": _ladder,
+    "hedge_rule": _hedge_rule,
+    "funding_shift": lambda case: {"shift": funding_shift(**case)},
+    "regime_gamma": lambda case: _fields(regime_gamma(**case), "ratio", "gamma"),
+    "window_rate": lambda case: {"rate": intensity.window_rate(**case)},
+    "intensity_mle": _intensity_mle,
+    "intensity_regression": _intensity_regression,
+    "microprice_stoikov": _microprice_stoikov,
+    "ofi": _ofi,
+    "depth_imbalance": lambda case: {"imbalance": flow.depth_imbalance(**case)},
+    "kyle_ewma": _kyle,
+    "momentum": _momentum,
+    "vpin": _vpin,
+    "size_outlier": _size_outlier,
+    "funding_arb": _funding_arb,
+    "cross_venue_apr": lambda case: {"spread_apr": funding_arbitrage.cross_venue_apr(**case)},
+    "markout": _markout,
+    "equity_stats": lambda case: _fields(statistics.equity_stats(**case), "sharpe", "max_drawdown"),
+    "inventory_stats": lambda case: _fields(
+        statistics.inventory_stats(**case), "mean_abs", "rms", "time_at_limit", "mean_holding"
+    ),
+}
+
+
 ADAPTERS: dict[str, Callable[[Case], Outputs]] = {
     "as_finite": _as_finite,
     "as_infinite": _as_infinite,
@@ -190,4 +321,5 @@ ADAPTERS: dict[str, Callable[[Case], Outputs]] = {
     "microprice": _microprice,
     "break_even": _break_even,
     "pnl": _pnl,
+    **SIGNAL_ADAPTERS,
 }

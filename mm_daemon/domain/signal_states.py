@@ -1,0 +1,203 @@
+"""What the estimators of one market have learned, as a checkpoint keeps it (see `domain/checkpoint.py`).
+
+Each struct is the state of the class its docstring names, under the names of its fields. Times are nanoseconds of the
+core's clock, prices ticks, sizes lots; sums are decayed to the time of the last event unless said otherwise.
+"""
+
+import msgspec
+
+from mm_daemon.domain.checkpoint import VolatilityState
+from mm_daemon.domain.money import MoneyPair
+
+
+class _State(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Base of all states: only the encoding is shared."""
+
+
+class IntensityState(_State, frozen=True, array_like=True, gc=False):
+    """`engine/signals/fill_intensity.py`. Sums grow from `origin_ns` on; `start` and `lost` are weights of time."""
+
+    origin_ns: int
+    start: float
+    seen_ns: int
+    due_ns: int
+    lost: float
+    buys: float
+    sells: float
+    squares: float
+    excess: float
+    histogram: tuple[float, ...]
+    fair: float
+    A: float | None
+    A_buy: float | None
+    A_sell: float | None
+    k: float | None
+    n_eff: float
+    r2: float
+    confidence: float
+    good_ns: int | None
+
+
+class OwnFillState(_State, frozen=True, array_like=True, gc=False):
+    """`engine/signals/own_fills.py`: seconds quoted and fills, by distance."""
+
+    exposures: tuple[float, ...]
+    fills: tuple[float, ...]
+    last_ns: int
+
+
+class AdjustedMicropriceState(_State, frozen=True, array_like=True, gc=False):
+    """`engine/signals/adjusted_microprice.py`. State i is bucket * spreads + spread - 1; `stay` and `to` are square
+    matrices row by row, `jumps` half-ticks by the state they began in.
+    """
+
+    buckets: int
+    spreads: int
+    stay: tuple[float, ...]
+    to: tuple[float, ...]
+    jumps: tuple[float, ...]
+    moves: int
+    table: tuple[float, ...]
+
+
+class OrderFlowState(_State, frozen=True, array_like=True, gc=False):
+    """`engine/signals/flow.py`."""
+
+    flow: float
+    depth: float
+    weight: float
+    events: int
+    last_ns: int
+    bid_ticks: int
+    bid_lots: float
+    ask_ticks: int
+    ask_lots: float
+    value: float | None
+
+
+class RegressionState(_State, frozen=True, array_like=True, gc=False):
+    """The sums of `DecayedRegression` in `engine/signals/kyle.py`."""
+
+    s: float
+    ss: float
+    sx: float
+    sy: float
+    sxx: float
+    sxy: float
+    syy: float
+
+
+class KyleState(_State, frozen=True, array_like=True, gc=False):
+    """`engine/signals/kyle.py`, with the bin at hand."""
+
+    sums: RegressionState
+    bins: int
+    volume: float
+    half_ticks: int
+    opened_half_ticks: int
+    last_ns: int
+    due_ns: int
+    value: float | None
+
+
+class MomentumState(_State, frozen=True, array_like=True, gc=False):
+    """`engine/signals/momentum.py`."""
+
+    ema_fast: float
+    ema_slow: float
+    price: float
+    moved_ns: int
+    last_ns: int
+    observed_s: float
+    changes: int
+    trend_bps: float | None
+
+
+class VpinState(_State, frozen=True, array_like=True, gc=False):
+    """`engine/signals/toxicity.py`."""
+
+    filled: float
+    imbalance: float
+    ring: tuple[float, ...]
+    full: int
+
+
+class SizeOutlierState(_State, frozen=True, array_like=True, gc=False):
+    """`engine/signals/trade_size.py`."""
+
+    weight: float
+    mean: float
+    scatter: float
+    seen: int
+    last_ns: int
+    z: float
+    flagged: bool
+
+
+class SignedVolumeState(_State, frozen=True, array_like=True, gc=False):
+    """`engine/signals/trade_size.py`."""
+
+    value: float
+    last_ns: int
+
+
+class RegimeState(_State, frozen=True, array_like=True, gc=False):
+    """`engine/signals/regime.py`."""
+
+    fast: VolatilityState
+    slow: VolatilityState
+
+
+class MarkoutCellState(_State, frozen=True, array_like=True, gc=False):
+    """Count, mean and sum of squared deviations of one side at one horizon."""
+
+    count: int
+    mean: float
+    scatter: float
+
+
+class MarkoutState(_State, frozen=True, array_like=True, gc=False):
+    """`engine/markouts.py`: buys by horizon, then sells. Fills still waiting for their mids are not kept."""
+
+    bought: tuple[MarkoutCellState, ...]
+    sold: tuple[MarkoutCellState, ...]
+
+
+class InventoryTimeState(_State, frozen=True, array_like=True, gc=False):
+    """`engine/inventory_time.py`: exact integrals of lots over nanoseconds, wide ones as pairs."""
+
+    lots: int
+    since_ns: int
+    elapsed_ns: int
+    lot_ns: MoneyPair
+    square_lot_ns: MoneyPair
+    limit_ns: int
+    closed_lots: int
+
+
+class PulledSideState(_State, frozen=True, array_like=True, gc=False):
+    """Until when one of our sides is pulled, and for how long it was."""
+
+    until_ns: int
+    length_ns: int
+
+
+class PullState(_State, frozen=True, array_like=True, gc=False):
+    """`engine/overlays/adverse_selection.py`."""
+
+    bid: PulledSideState
+    ask: PulledSideState
+
+
+class SignalsState(_State, frozen=True, array_like=True, gc=False):
+    """`engine/signals/market_signals.py`: all of the above that a market estimates."""
+
+    regime: RegimeState
+    momentum: MomentumState
+    order_flow: OrderFlowState
+    microprice: AdjustedMicropriceState
+    intensity: IntensityState
+    kyle: KyleState
+    size_outlier: SizeOutlierState
+    signed_volume: SignedVolumeState
+    vpin: VpinState

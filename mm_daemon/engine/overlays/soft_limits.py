@@ -1,0 +1,193 @@
+"""Widen first, then stop: limits on volatility, losses, inventory, and the time and price of a position.
+
+They answer with a multiplier of the spread (1: as it is) or with None, which is to quote nothing. They stand before the
+risk gate, which refuses what they let through by mistake. Thresholds are exceeded strictly.
+"""
+
+import math
+from enum import IntEnum
+
+import msgspec
+
+from mm_daemon.domain.orders import Side
+from mm_daemon.engine.domain_checks import require_not_negative, require_positive
+
+_BUY, _SELL = Side.BUY, Side.SELL
+_NS = 1_000_000_000
+_PER_BP = 1e4
+
+
+def ramp(value: float, start: float, end: float, most: float) -> float:
+    """1 up to `start`, rising in a straight line to `most` at `end`, and staying there."""
+    if value <= start:
+        return 1.0
+    return most if value >= end else 1.0 + (most - 1.0) * (value - start) / (end - start)
+
+
+class _WidenThenStop:
+    """The ramp and where it ends; once stopped, it takes `resume` to go on."""
+
+    __slots__ = ("_most", "_resume", "_stop", "_widen", "stopped")
+
+    def __init__(self, widen: float, stop: float, most: float, resume: float) -> None:
+        require_not_negative(widen=widen, resume=resume, hysteresis=stop - resume, widening=most - 1.0)
+        require_positive(width=stop - widen)
+        self._widen, self._stop, self._most, self._resume = widen, stop, most, resume
+        self.stopped = False
+
+    def judge(self, value: float) -> float | None:
+        if value > self._stop or math.isnan(value):
+            self.stopped = True
+        elif self.stopped and value <= self._resume:
+            self.stopped = False
+        return None if self.stopped else ramp(value, self._widen, self._stop, self._most)
+
+
+class VolatilityLimits:
+    """Widens from a volatility on and stops above another, until it has calmed down to a share of that."""
+
+    __slots__ = ("_steps",)
+
+    def __init__(self, widen_bps: float, stop_bps: float, max_multiplier: float, resume_share: float = 0.8) -> None:
+        """Volatilities in bps per square root of a second; quoting resumes at `resume_share * stop_bps`. Raises
+        DomainError unless `widen_bps` < `stop_bps`, the multiplier is at least 1 and the share at most 1.
+        """
+        self._steps = _WidenThenStop(widen_bps, stop_bps, max_multiplier, resume_share * stop_bps)
+
+    @property
+    def stopped(self) -> bool:
+        return self._steps.stopped
+
+    def judge(self, sigma_bps: float) -> float | None:
+        """The spread's multiplier, or None: stop. What is no number stops."""
+        return self._steps.judge(sigma_bps)
+
+
+class LossLimits:
+    """Widens as a period's loss grows and stops above a limit, until `reset`: a new period or a person. A profit, of
+    whatever size, does nothing.
+    """
+
+    __slots__ = ("_steps",)
+
+    def __init__(self, widen_loss: float, stop_loss: float, max_multiplier: float) -> None:
+        """Losses as positive numbers of one currency. Raises DomainError unless `widen_loss` < `stop_loss` and the
+        multiplier is at least 1.
+        """
+        self._steps = _WidenThenStop(widen_loss, stop_loss, max_multiplier, 0.0)
+
+    @property
+    def stopped(self) -> bool:
+        return self._steps.stopped
+
+    def judge(self, pnl: float) -> float | None:
+        """The spread's multiplier at the period's profit (loss negative), or None: stop. What is no number stops."""
+        if self._steps.stopped:
+            return None
+        return self._steps.judge(max(-pnl, 0.0) if pnl == pnl else pnl)
+
+    def reset(self) -> None:
+        """A new period begins."""
+        self._steps.stopped = False
+
+
+class InventoryStep(IntEnum):
+    """How close to its limit a position is, and what that does."""
+
+    NORMAL = 0
+    WIDEN = 1
+    SKIP_WORSENING = 2
+    """The side that would grow the position is not quoted."""
+    REDUCE_ONLY = 3
+    """And the other side's orders are reduce-only, no larger than the position."""
+
+
+_NORMAL, _WIDEN = InventoryStep.NORMAL, InventoryStep.WIDEN
+_SKIP_WORSENING, _REDUCE_ONLY = InventoryStep.SKIP_WORSENING, InventoryStep.REDUCE_ONLY
+
+
+class InventorySteps(msgspec.Struct, frozen=True, gc=False):
+    """Shares of the position limit above which each step begins, and the spread's multiplier from the first one on."""
+
+    widen: float = 0.7
+    skip: float = 0.8
+    reduce: float = 0.95
+    multiplier: float = 1.5
+
+    def __post_init__(self) -> None:
+        """Raises DomainError unless `0 <= widen <= skip <= reduce` and the multiplier is at least 1."""
+        require_not_negative(
+            widen=self.widen,
+            skip=self.skip - self.widen,
+            reduce=self.reduce - self.skip,
+            widening=self.multiplier - 1.0,
+        )
+
+    def step(self, position_lots: float, limit_lots: float) -> InventoryStep:
+        """The step of a signed position under the limit of its side. Without any limit left all may only reduce."""
+        held = abs(position_lots)
+        if not limit_lots > 0.0 or not held <= self.reduce * limit_lots:
+            return _REDUCE_ONLY
+        if held > self.skip * limit_lots:
+            return _SKIP_WORSENING
+        return _WIDEN if held > self.widen * limit_lots else _NORMAL
+
+
+def worsening(position_lots: float) -> Side | None:
+    """The side of ours that would grow the position; None when flat."""
+    if position_lots > 0:
+        return _BUY
+    return _SELL if position_lots < 0 else None
+
+
+class PositionTimeout:
+    """How long a position has not been flat and not changed its sign. `since_ns`: None while flat."""
+
+    __slots__ = ("_long", "_max_age_ns", "since_ns")
+
+    def __init__(self, max_age_s: float) -> None:
+        require_positive(max_age_s=max_age_s)
+        self._max_age_ns = math.ceil(max_age_s * _NS)
+        self._long = False
+        self.since_ns: int | None = None
+
+    def on_position(self, ts_ns: int, lots: int) -> None:
+        """The position is `lots` from `ts_ns` on."""
+        if not lots:
+            self.since_ns = None
+        elif self.since_ns is None or (lots > 0) is not self._long:
+            self.since_ns, self._long = ts_ns, lots > 0
+
+    def expired(self, now_ns: int) -> bool:
+        """Whether the position is to be closed."""
+        return self.since_ns is not None and now_ns - self.since_ns >= self._max_age_ns
+
+    def due_ns(self) -> int | None:
+        """When it expires; None while flat."""
+        return None if self.since_ns is None else self.since_ns + self._max_age_ns
+
+    def shift(self, by_ns: int) -> None:
+        """The clock was set by so much."""
+        if self.since_ns is not None:
+            self.since_ns += by_ns
+
+
+class StopLoss:
+    """A position that has lost more than `stop_bps` of its average price is to be closed. `tripped` until flat."""
+
+    __slots__ = ("_stop", "tripped")
+
+    def __init__(self, stop_bps: float) -> None:
+        require_positive(stop_bps=stop_bps)
+        self._stop = stop_bps / _PER_BP
+        self.tripped = False
+
+    def judge(self, position_lots: float, average_ticks: float | None, mid_ticks: float) -> bool:
+        """Whether the position is to be closed at this mid. Unknown prices trip nothing, and clear nothing."""
+        if not position_lots:
+            self.tripped = False
+        elif average_ticks is not None and average_ticks > 0.0 and mid_ticks > 0.0:
+            against = average_ticks - mid_ticks if position_lots > 0 else mid_ticks - average_ticks
+            if against > self._stop * average_ticks:
+                self.tripped = True
+        return self.tripped

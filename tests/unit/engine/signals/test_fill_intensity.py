@@ -1,0 +1,151 @@
+"""A and k live: the guards around a fit, and what silence and a new clock do."""
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from mm_daemon.domain.errors import DomainError
+from mm_daemon.domain.rng import Rng
+from mm_daemon.engine.signals.fill_intensity import FillIntensity
+
+_S = 1_000_000_000
+_FAIR = 1_000_000.0
+"""A tick is a hundredth of a bp."""
+
+
+def fed(
+    estimator: FillIntensity, seconds: int, *, k: float = 0.5, a_second: int = 4, start_s: int = 0, seed: int = 5
+) -> FillIntensity:
+    """Orders of both sides in turn with exponential depths, and the clock every second."""
+    rng = Rng(seed)
+    for second in range(start_s, start_s + seconds):
+        estimator.on_clock(second * _S)
+        for index in range(a_second):
+            depth_ticks = round(-math.log(1.0 - rng.uniform()) / k * 100.0)
+            buy = index % 2 == 0
+            ticks = _FAIR + depth_ticks if buy else _FAIR - depth_ticks
+            estimator.on_order(second * _S + index * _S // a_second, buy, ticks, 1, _FAIR)
+    return estimator
+
+
+def estimator(**settings: Any) -> FillIntensity:
+    return FillIntensity(300.0, refit_s=5.0, **settings)
+
+
+def test_market_with_exponential_orders_is_measured() -> None:
+    """Four orders a second, two a side: A is 2, k what made the depths, with confidence."""
+    fitted = fed(estimator(), 1800)
+    assert fitted.k == pytest.approx(0.5, rel=0.08)
+    assert pytest.approx(2.0, rel=0.05) == fitted.A
+    assert fitted.A_buy == pytest.approx(2.0, rel=0.05)
+    assert fitted.A_sell == pytest.approx(2.0, rel=0.05)
+    assert fitted.r2 > 0.95
+    assert 0.85 < fitted.confidence < 1.0
+    assert fitted.age_s(1800 * _S) is not None
+
+
+def test_nothing_is_said_before_enough_was_seen() -> None:
+    """Half a half-life must have been observed, however many orders came."""
+    fitted = fed(estimator(), 120, a_second=50)
+    assert fitted.k is None
+    assert fitted.age_s(120 * _S) is None
+    assert fitted.refused > 0
+
+
+def test_small_orders_do_not_count() -> None:
+    """An order smaller than ours could not have filled it."""
+    fitted = fed(estimator(min_lots=2), 600)
+    assert fitted.k is None
+    assert fitted.n_eff == 0.0
+
+
+def test_bad_fit_keeps_the_last_good_one_and_ages() -> None:
+    """Orders that are all of one depth are no exponential: what was known stands, and gets older."""
+    fitted = fed(estimator(min_r2=0.9), 900)
+    for second in range(900, 6000):
+        fitted.on_order(second * _S, True, _FAIR + 990, 1, _FAIR)
+    assert fitted.r2 < 0.9
+    good = (fitted.k, fitted.A, fitted.good_ns)
+    assert None not in good
+    fitted.on_clock(6005 * _S)
+    assert (fitted.k, fitted.A, fitted.good_ns) == good
+    assert (fitted.age_s(6005 * _S) or 0.0) > 1000.0
+
+
+def test_orders_that_cease_leave_the_last_fit() -> None:
+    """A market without orders says nothing about their depths: the sample fades, the fit stands."""
+    fitted = fed(estimator(), 900)
+    for second in range(900, 4500):
+        fitted.on_clock(second * _S)
+    assert fitted.n_eff < 20.0
+    assert fitted.k is not None
+    assert (fitted.age_s(4500 * _S) or 0.0) > 300.0
+    assert fitted.confidence < 0.6
+
+
+def test_one_fit_changes_little() -> None:
+    """When the market turns, k follows by at most a fifth a fit."""
+    fitted = fed(FillIntensity(60.0, refit_s=30.0, max_change=0.2), 300)
+    seen = [fitted.k]
+    for start_s in range(300, 600, 30):
+        fed(fitted, 30, k=5.0, start_s=start_s, seed=start_s)
+        seen.append(fitted.k)
+    steps = [after / before for before, after in pairwise(seen) if before and after]
+    assert max(steps) <= 1.2 + 1e-12
+    assert seen[-1] is not None
+    assert seen[0] is not None
+    assert seen[-1] > 1.5 * seen[0]
+
+
+def test_silent_feed_is_not_a_quiet_market() -> None:
+    """A minute without any event is left out of the time observed; a minute with only books is not."""
+    silent, quiet = fed(estimator(), 900), fed(estimator(), 900)
+    for second in range(900, 960):
+        quiet.on_clock(second * _S)
+    for one in (silent, quiet):
+        fed(one, 60, start_s=960, seed=9)
+    assert silent.A is not None
+    assert quiet.A is not None
+    assert silent.A > quiet.A * 1.05
+
+
+def test_long_silence_and_a_new_clock_start_the_sample_over() -> None:
+    """What was fitted stays as the last good fit; n starts from nothing."""
+    fitted = fed(estimator(), 900)
+    k = fitted.k
+    fitted.on_clock(900 * _S + 3001 * _S)
+    fitted.on_clock(900 * _S + 3010 * _S)
+    assert fitted.n_eff == 0.0
+    assert fitted.k == k
+    fitted.lose_clock()
+    fitted.on_clock(5)
+    assert fitted.k == k
+    assert fitted.age_s(10) is None
+
+
+def test_bad_input_is_dropped_and_counted() -> None:
+    """Prices and sizes that are none, and time that goes back."""
+    one = estimator()
+    one.on_clock(10 * _S)
+    one.on_clock(9 * _S)
+    for ticks, lots, fair in (
+        (0.0, 1, 1.0),
+        (1.0, 0, 1.0),
+        (1.0, 1, math.nan),
+        (math.inf, 1, 1.0),
+        (1.0, math.nan, 1.0),
+    ):
+        one.on_order(11 * _S, True, ticks, lots, fair)
+    one.on_order(1, True, 1.0, 1, 1.0)
+    assert one.dropped == 7
+
+
+@pytest.mark.parametrize(
+    "settings", [{"refit_s": 500.0}, {"edges": 1}, {"k_min": 2.0, "k_max": 1.0}, {"reach_bps": 0.0}, {"d0_bps": -1.0}]
+)
+def test_impossible_settings_are_refused(settings: dict[str, Any]) -> None:
+    """Fits must come more often than half-lives, edges make a line, bounds are the right way round."""
+    with pytest.raises(DomainError):
+        FillIntensity(300.0, **settings)

@@ -1,0 +1,50 @@
+"""Inventory over time, live."""
+
+import pytest
+
+from mm_daemon.domain.errors import DomainError
+from mm_daemon.engine.inventory_time import InventoryTime
+
+_S = 1_000_000_000
+
+
+def test_figures_are_weighted_by_time() -> None:
+    """One second at 2, three at -1, then flat; two lots closed, then turned, then closed."""
+    inventory = InventoryTime(2)
+    assert inventory.figures(0) is None
+    inventory.on_position(0, 2)
+    inventory.on_position(_S, -1)
+    inventory.on_position(4 * _S, 0)
+    stats = inventory.figures(5 * _S)
+    assert stats is not None
+    assert stats.mean_abs == 1.0
+    assert stats.rms == pytest.approx((7 / 5) ** 0.5)
+    assert stats.time_at_limit == pytest.approx(0.2)
+    assert inventory.closed_lots == 3
+    assert stats.mean_holding == pytest.approx(5 / 3)
+
+
+def test_growing_closes_nothing() -> None:
+    """Nor does a position that is told again."""
+    inventory = InventoryTime(9)
+    for second, lots in enumerate((-1, -4, -4, -3)):
+        inventory.on_position(second * _S, lots)
+    assert inventory.closed_lots == 1
+
+
+def test_time_that_goes_back_is_none_and_a_new_clock_keeps_the_sums() -> None:
+    """Nothing is subtracted; after `lose_clock` earlier times count again."""
+    inventory = InventoryTime(9)
+    inventory.on_position(10 * _S, 1)
+    inventory.on_position(5 * _S, 1)
+    inventory.on_position(12 * _S, 1)
+    inventory.lose_clock()
+    inventory.on_position(0, 1)
+    stats = inventory.figures(2 * _S)
+    assert stats is not None
+    assert stats.mean_abs == 1.0
+    other = InventoryTime(9)
+    other.restore(inventory.state())
+    assert other.figures(3 * _S) == inventory.figures(3 * _S)
+    with pytest.raises(DomainError):
+        InventoryTime(0)
