@@ -23,6 +23,7 @@ def market_checkpoint(market: MarketState) -> MarketCheckpoint:
         market.lockouts.state(),
         market.engine.volatility.state(),
         market.operator_paused,
+        market.engine.conditions.state(),
     )
 
 
@@ -45,4 +46,5 @@ def take_up(market: MarketState, state: MarketCheckpoint) -> None:
     market.lockouts.restore(state.lockouts)
     market.facts.reconciling = bool(market.lockouts.held())
     market.engine.volatility.restore(state.volatility)
+    market.engine.conditions.restore(state.signals)
     market.operator_paused = state.paused

@@ -3,6 +3,7 @@
 Owned and changed by `TradingCore` alone; reports and status views read it.
 """
 
+from collections.abc import Mapping
 from math import inf
 
 from mm_daemon.core.ledger_order import LedgerOrder
@@ -12,6 +13,8 @@ from mm_daemon.domain.decisions import Decision
 from mm_daemon.domain.orders import Side
 from mm_daemon.engine.inventory import Position
 from mm_daemon.engine.lockouts import LockoutSet
+from mm_daemon.engine.models.catalogue import MODELS
+from mm_daemon.engine.pricing_model import ModelFactory
 from mm_daemon.engine.quote_engine import Pricing, QuoteEngine
 from mm_daemon.risk.facts import MarketFacts
 
@@ -57,7 +60,7 @@ class MarketState:
         "worth_atto",
     )
 
-    def __init__(self, parameters: MarketParameters) -> None:
+    def __init__(self, parameters: MarketParameters, models: Mapping[str, ModelFactory] = MODELS) -> None:
         limits = parameters.limits
         self.parameters = parameters
         self.instrument = parameters.instrument
@@ -70,6 +73,7 @@ class MarketState:
             min_position_lots=limits.min_position_lots,
             max_position_lots=limits.max_position_lots,
             collar_bps=limits.collar_bps,
+            models=models,
         )
         self.position = Position(parameters.instrument)
         self.lockouts = LockoutSet(
@@ -128,6 +132,9 @@ class MarketState:
         stale.
         """
         deadline_ns = self.lockouts.next_expiry_ns(now_ns)
+        change_ns = self.engine.conditions.next_change_ns(now_ns)
+        if change_ns is not None and (deadline_ns is None or change_ns < deadline_ns):
+            deadline_ns = change_ns
         if self.pricing is not None:
             stale_ns = self.book.ts_local_ns + self.max_book_age_ns + 1
             if deadline_ns is None or stale_ns < deadline_ns:

@@ -182,7 +182,7 @@ def _inputs(market: MarketState, pricing: Pricing | None) -> DecisionInputs:
         book = market.book
         mid = book.half_ticks * 0.5 if book.trusted else None
         return DecisionInputs(mid, None, None, market.position.lots, 0.0, None, None, None, None, None)
-    spread = pricing.spread
+    inputs = pricing.inputs
     return DecisionInputs(
         pricing.mid_ticks,
         pricing.fair_ticks,
@@ -190,8 +190,13 @@ def _inputs(market: MarketState, pricing: Pricing | None) -> DecisionInputs:
         market.position.lots,
         pricing.q,
         pricing.reservation_ticks,
-        spread.half_bps,
-        spread.skew_bps,
-        spread.tau_s,
+        pricing.half_bps,
+        pricing.skew_bps,
+        pricing.tau_s,
         pricing.bid.tolerance_ticks,
+        pricing.shift_bps,
+        inputs.gamma,
+        inputs.A,
+        inputs.k,
+        pricing.widening,
     )

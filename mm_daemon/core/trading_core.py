@@ -58,6 +58,8 @@ from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
 from mm_daemon.domain.money import from_pair
 from mm_daemon.domain.orders import ClientOrderId, Purpose
 from mm_daemon.domain.reconciliation import Reconciled
+from mm_daemon.engine.models.catalogue import MODELS
+from mm_daemon.engine.pricing_model import ModelFactory
 from mm_daemon.risk.gate import RiskGate
 
 _STARTING = Reason.STARTING.bit
@@ -69,7 +71,7 @@ _MARKET_HALTED = Reason.MARKET_HALTED.bit
 _LOOP_STALL = Reason.LOOP_STALL.bit
 LOSS_LIMIT = "loss limit"
 """Why the gate latches when money was lost."""
-_FACTS = (FundingUpdate, BalanceUpdate, PositionUpdate, VenueTime, RunEnded)
+_FACTS = (BalanceUpdate, PositionUpdate, VenueTime, RunEnded)
 """Kept in the journal for reports; nothing here depends on them."""
 
 
@@ -78,10 +80,17 @@ class TradingCore:
     in `RunStarted`, so that a journal can rebuild it.
     """
 
-    def __init__(self, parameters: CoreParameters, resumed: Checkpoint | None = None) -> None:
-        """Raises ReconciliationFailed when `resumed` holds a position that the contracts of today cannot express."""
+    def __init__(
+        self,
+        parameters: CoreParameters,
+        resumed: Checkpoint | None = None,
+        models: Mapping[str, ModelFactory] = MODELS,
+    ) -> None:
+        """`models`: pricing models by name. Raises ReconciliationFailed when `resumed` holds a position that the
+        contracts of today cannot express, DomainError for quoting parameters that contradict each other.
+        """
         self.parameters = parameters
-        self._markets = {market.instrument.id: MarketState(market) for market in parameters.markets}
+        self._markets = {market.instrument.id: MarketState(market, models) for market in parameters.markets}
         self.ledger = OrderLedger(parameters.venues)
         self.gate = RiskGate(parameters.account)
         self.dispatch = Dispatch(parameters, self._markets, self.ledger, self.gate, self._reconsider)
@@ -129,6 +138,7 @@ class TradingCore:
             InstrumentUpdated: self._on_instrument,
             StreamStale: self._on_stale,
             **dict.fromkeys(get_args(OrderEvent), self._on_order),
+            FundingUpdate: self._on_funding_update,
             FundingPaid: self._on_funding,
             VenueSnapshotReceived: self._on_venue_snapshot,
             VenueConnected: self._on_connected,
@@ -226,7 +236,7 @@ class TradingCore:
         if back_ns > 0:
             for market in self._markets.values():
                 market.lockouts.shift(-back_ns)
-                market.engine.volatility.lose_clock()
+                market.engine.lose_clock(back_ns)
 
     # Facts in.
 
@@ -257,8 +267,7 @@ class TradingCore:
 
     def _on_invalidated(self, event: BookInvalidated) -> None:
         market = self._markets[event.instrument]
-        market.book.invalidate(event.cause)
-        self._reconsider(market)
+        self._lose_book(market, event.cause)
 
     def _book_moved(self, market: MarketState, ts_local_ns: int) -> None:
         book = market.book
@@ -272,8 +281,20 @@ class TradingCore:
             market.touched = True
             self._touched.append(market)
 
+    def _lose_book(self, market: MarketState, cause: InvalidCause) -> None:
+        market.book.invalidate(cause)
+        market.engine.conditions.lose_book()
+        self._reconsider(market)
+
     def _on_trade(self, event: PublicTrade) -> None:
-        self._touch(self._markets[event.instrument])
+        market = self._markets[event.instrument]
+        market.engine.conditions.on_trade(event)
+        self._touch(market)
+
+    def _on_funding_update(self, event: FundingUpdate) -> None:
+        market = self._markets[event.instrument]
+        market.engine.conditions.on_funding(event)
+        self._touch(market)
 
     def _on_mark(self, event: MarkPriceUpdate) -> None:
         market = self._markets[event.instrument]
@@ -293,9 +314,7 @@ class TradingCore:
         self._reconsider(market)
 
     def _on_stale(self, event: StreamStale) -> None:
-        market = self._markets[event.instrument]
-        market.book.invalidate(InvalidCause.UNSYNCHRONISED)
-        self._reconsider(market)
+        self._lose_book(self._markets[event.instrument], InvalidCause.UNSYNCHRONISED)
 
     def _on_order(self, event: OrderEvent, age_ns: int = 0) -> None:
         """`age_ns`: how long ago the venue says it happened, for a fill that a snapshot told of."""
@@ -361,8 +380,7 @@ class TradingCore:
     def _on_disconnected(self, event: VenueDisconnected) -> None:
         for market in self._of_venue(event.venue):
             market.halts |= _VENUE_DOWN
-            market.book.invalidate(InvalidCause.DISCONNECTED)
-            self._reconsider(market)
+            self._lose_book(market, InvalidCause.DISCONNECTED)
 
     def _on_rate_limited(self, event: RateLimited) -> None:
         self.dispatch.outboxes[event.venue].apply(event)

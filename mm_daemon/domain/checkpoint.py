@@ -11,6 +11,7 @@ import msgspec
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.money import MoneyPair
 from mm_daemon.domain.orders import ClientOrderId, InFlight, Phase, Purpose, Side
+from mm_daemon.domain.signal_states import SignalsState, VolatilityState
 
 
 class _State(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -40,20 +41,6 @@ class PositionBooked(_State, frozen=True, array_like=True, gc=False, tag="positi
 
     instrument: InstrumentId
     state: PositionState
-
-
-class VolatilityState(_State, frozen=True, array_like=True, gc=False):
-    """`engine/signals/volatility.py`: decayed sums, and where its sampling clock stands."""
-
-    squares: float
-    time_s: float
-    observed_s: float
-    events: int
-    sampled: float
-    sampled_ns: int
-    price: float
-    last_ns: int
-    due_ns: int
 
 
 class SideLockoutState(_State, frozen=True, array_like=True, gc=False):
@@ -162,6 +149,8 @@ class MarketCheckpoint(_State, frozen=True, array_like=True, gc=False):
     volatility: VolatilityState
     paused: bool | None
     """What an operator last said about quoting here; None: nothing."""
+    signals: SignalsState | None = None
+    """What the estimators have learned, where the market has any."""
 
 
 class Checkpoint(_State, frozen=True, array_like=True, gc=False, tag="checkpoint"):

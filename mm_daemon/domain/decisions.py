@@ -31,6 +31,7 @@ class Reason(StrEnum):
     RECONCILING = "reconciling"
     UNRESOLVED_ORDER = "unresolved_order"
     MARKET_HALTED = "market_halted"
+    SESSION_CLOSED = "session_closed"
     BOOK_INVALID = "book_invalid"
     BOOK_STALE = "book_stale"
     NO_REFERENCE = "no_reference"
@@ -174,7 +175,8 @@ class DecisionInputs(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The numbers behind an instrument's decisions: what a person asks for when they ask why.
 
     Prices in ticks; depths, skew and shifts in bps of the mid; sigma in bps per square root of a second; q in order
-    sizes relative to the target. NaN never appears: what is unknown is None.
+    sizes relative to the target; gamma in 1/(bps order); A, of one side, per second; k in 1/bps; `widening` is what the
+    half-spread was multiplied with. NaN never appears: what is unknown is None.
     """
 
     mid_ticks: float | None
@@ -187,6 +189,11 @@ class DecisionInputs(msgspec.Struct, frozen=True, array_like=True, gc=False):
     skew_bps: float | None
     tau_s: float | None
     tolerance_ticks: int | None
+    shift_bps: float = 0.0
+    gamma: float | None = None
+    A: float | None = None
+    k: float | None = None
+    widening: float = 1.0
 
 
 class PlaceOrder(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="place"):

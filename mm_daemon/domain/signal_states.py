@@ -6,12 +6,25 @@ core's clock, prices ticks, sizes lots; sums are decayed to the time of the last
 
 import msgspec
 
-from mm_daemon.domain.checkpoint import VolatilityState
 from mm_daemon.domain.money import MoneyPair
 
 
 class _State(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Base of all states: only the encoding is shared."""
+
+
+class VolatilityState(_State, frozen=True, array_like=True, gc=False):
+    """`engine/signals/volatility.py`: decayed sums, and where its sampling clock stands."""
+
+    squares: float
+    time_s: float
+    observed_s: float
+    events: int
+    sampled: float
+    sampled_ns: int
+    price: float
+    last_ns: int
+    due_ns: int
 
 
 class IntensityState(_State, frozen=True, array_like=True, gc=False):

@@ -7,6 +7,8 @@ from msgspec import Meta
 
 LockoutAction = Literal["hold", "withdraw"]
 TauMode = Literal["auto", "session"]
+_Share = Annotated[float, Meta(ge=0, le=1)]
+_HourText = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$")]
 
 
 class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -14,12 +16,52 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     enabled: Annotated[bool, Meta(description="quote this market")] = True
     model: Annotated[
-        Literal["glft", "avellaneda_stoikov"],
-        Meta(description="pricing model: GLFT closed form, or Avellaneda-Stoikov"),
+        str,
+        Meta(
+            min_length=1,
+            description="pricing model: glft, glft_exact, avellaneda_stoikov, cartea_jaimungal, ho_stoll, "
+            "fixed_spread, or one of a package of yours",
+        ),
     ] = "glft"
     gamma: Annotated[float, Meta(gt=0, le=1000, description="risk aversion, 1/(bps * order)")] = 0.05
+    skew_bps_at_max: (
+        Annotated[
+            float,
+            Meta(
+                gt=0,
+                le=10000,
+                description="shift of both quotes at the position limit, bps; gamma is solved from it; null: as gamma",
+            ),
+        ]
+        | None
+    ) = None
     k: Annotated[float, Meta(gt=0, le=1000, description="decay of the fill intensity with distance, 1/bps")] = 0.5
+    half_spread_bps: (
+        Annotated[
+            float,
+            Meta(
+                gt=0,
+                le=10000,
+                description="half-spread when flat, before fees, bps: k is solved from it; null = as k says",
+            ),
+        ]
+        | None
+    ) = None
     intensity: Annotated[float, Meta(gt=0, le=1e6, description="fills per second and side at distance zero")] = 1.0
+    calibration: Annotated[
+        Literal["fixed", "market"],
+        Meta(description="market: intensity and k are measured on the market's taker orders once the fit is good"),
+    ] = "fixed"
+    calibration_half_life_s: Annotated[
+        float, Meta(gt=0, le=86400, description="half-life of that measurement, seconds")
+    ] = 600.0
+    calibration_from_bps: Annotated[
+        float, Meta(ge=0, le=1000, description="distance from which orders count for it, where our quotes begin, bps")
+    ] = 0.0
+    adverse_bps: Annotated[
+        float,
+        Meta(ge=0, le=1000, description="expected move of the mid against us after a fill, bps; priced in like a fee"),
+    ] = 0.0
     volatility: Annotated[
         float, Meta(gt=0, le=100, description="annual volatility used until the estimator is ready, 0.5 = 50 %")
     ] = 0.5
@@ -39,6 +81,25 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     fair_price: Annotated[
         Literal["mid", "microprice"], Meta(description="reference price the quotes are built around")
     ] = "microprice"
+    regime_power: Annotated[
+        float,
+        Meta(ge=0, le=2, description="gamma times (volatility now / as usual) to this power; 0.5 suits glft; 0: off"),
+    ] = 0.0
+    regime_min: Annotated[float, Meta(gt=0, le=1, description="least multiple of gamma that makes")] = 0.5
+    regime_max: Annotated[float, Meta(ge=1, le=100, description="largest multiple of gamma that makes")] = 4.0
+    momentum_beta: Annotated[
+        float,
+        Meta(ge=-10, le=10, description="shift by momentum, times the move it expects; 0 until a regression says more"),
+    ] = 0.0
+    flow_beta_bps: Annotated[
+        float, Meta(ge=-100, le=100, description="drift per unit of order-flow imbalance, bps a second; 0: off")
+    ] = 0.0
+    funding_shift: Annotated[
+        bool, Meta(description="lean against funding that the position is expected to pay (MODELS 7.2)")
+    ] = True
+    max_shift_bps: Annotated[
+        float, Meta(ge=0, le=1000, description="largest shift by momentum, flow and funding together, bps")
+    ] = 2.0
     target_position: Annotated[float, Meta(description="inventory the quotes pull towards, base units")] = 0.0
     fees_in_model: Annotated[
         bool, Meta(description="pass the maker fee into the optimiser (MODELS 2.3), so that quotes earn after fees")
@@ -54,6 +115,43 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     max_skew_bps: Annotated[
         float, Meta(gt=0, le=10000, description="largest shift of both quotes by inventory, bps")
     ] = 50.0
+    inventory_widen_at: Annotated[_Share, Meta(description="share of the limit above which quotes are wider")] = 0.7
+    inventory_widening: Annotated[float, Meta(ge=1, le=100, description="how much wider, times the half-spread")] = 1.25
+    inventory_skip_at: Annotated[
+        _Share, Meta(description="share of the limit above which the side that grows the position is not quoted")
+    ] = 0.95
+    volatility_widen: (
+        Annotated[
+            float,
+            Meta(gt=0, le=100, description="annual volatility above which quotes get wider, 1 = 100 %; null = never"),
+        ]
+        | None
+    ) = None
+    volatility_stop: (
+        Annotated[
+            float, Meta(gt=0, le=100, description="annual volatility above which nothing is quoted; null = never")
+        ]
+        | None
+    ) = None
+    volatility_widening: Annotated[float, Meta(ge=1, le=100, description="how much wider just below that")] = 3.0
+    toxic_cool_down_ms: Annotated[
+        int,
+        Meta(ge=0, le=3600000, description="pull the side that takers would hit next for so long, ms; 0 = never"),
+    ] = 0
+    toxic_trade_z: Annotated[
+        float, Meta(gt=0, le=100, description="size of a trade that does, standard deviations of the log of sizes")
+    ] = 4.0
+    toxic_flow_times: (
+        Annotated[
+            float,
+            Meta(gt=0, le=1e6, description="net taker volume of seconds that does, times the best level; null = none"),
+        ]
+        | None
+    ) = None
+    sessions: Annotated[
+        tuple[_HourText, ...], Meta(description="hours of the day (UTC) to quote in, such as 08:00-16:30; empty: all")
+    ] = ()
+    blackouts: Annotated[tuple[_HourText, ...], Meta(description="hours of the day (UTC) not to quote in")] = ()
     tolerance_frac: Annotated[
         float | None,
         Meta(description="how far a quote may drift from its target before it moves, fraction of price; null = auto"),

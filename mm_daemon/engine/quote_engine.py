@@ -5,6 +5,7 @@ by the core at each full decision. It knows no orders: what is working at the ve
 """
 
 import math
+from collections.abc import Mapping
 
 import msgspec
 
@@ -13,8 +14,11 @@ from mm_daemon.domain.decisions import Reason
 from mm_daemon.domain.errors import DomainError
 from mm_daemon.domain.instrument import Instrument, grid_rounding
 from mm_daemon.domain.rng import Rng
-from mm_daemon.engine.models import avellaneda_stoikov, glft
+from mm_daemon.engine.conditions import Conditions
+from mm_daemon.engine.intent import solved_intent
+from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.engine.pricing_model import Curve, ModelFactory, ModelInputs, ModelSettings
 from mm_daemon.engine.rounding import round_quotes
 from mm_daemon.engine.signals.microprice import microprice
 from mm_daemon.engine.signals.volatility import EwmaVolatility
@@ -28,14 +32,7 @@ _MAX_POSITION = Reason.MAX_POSITION.bit
 _SIZE_BELOW_MIN = Reason.SIZE_BELOW_MIN.bit
 _PRICE_COLLAR = Reason.PRICE_COLLAR.bit
 _BAD_NUMBER = Reason.BAD_NUMBER.bit
-
-
-class Spread(msgspec.Struct, frozen=True, gc=False):
-    """What a model says at one volatility: half-spread when flat, shift per order held (both bps), and the horizon."""
-
-    half_bps: float
-    skew_bps: float
-    tau_s: float | None
+_VOLATILITY_HALT = Reason.VOLATILITY_HALT.bit
 
 
 class SideQuote(msgspec.Struct, frozen=True, gc=False):
@@ -52,25 +49,35 @@ class SideQuote(msgspec.Struct, frozen=True, gc=False):
 
 
 class Pricing(msgspec.Struct, frozen=True, gc=False):
-    """Both sides and the numbers behind them. Prices in ticks, depths in bps; q in order sizes off the target."""
+    """Both sides and the numbers behind them. Prices in ticks, depths in bps; q in order sizes off the target.
+
+    half_bps: half-spread when flat, with `widening` in it; skew_bps: shift against one order held; shift_bps: of both
+    quotes, for other reasons, upwards positive; tau_s: the model's horizon.
+    """
 
     mid_ticks: float
     fair_ticks: float
     sigma_bps: float
     q: float
-    spread: Spread
+    half_bps: float
+    skew_bps: float
+    tau_s: float | None
+    shift_bps: float
+    widening: float
+    inputs: ModelInputs
     bid: SideQuote
     ask: SideQuote
 
     @property
     def reservation_ticks(self) -> float:
-        """The price around which the quotes are centred: fair shifted against the inventory."""
-        return self.fair_ticks - self.q * self.spread.skew_bps * _BPS * self.mid_ticks
+        """The price around which the quotes are centred: fair shifted, and against the inventory."""
+        return self.fair_ticks + (self.shift_bps - self.q * self.skew_bps) * _BPS * self.mid_ticks
 
 
 class QuoteEngine:
     """Prices one instrument. Sizes and limits are in lots; `collar_bps` is the gate's, so that a target it would refuse
-    is withdrawn with a reason instead of being refused again and again."""
+    is withdrawn with a reason instead of being refused again and again.
+    """
 
     def __init__(
         self,
@@ -81,7 +88,9 @@ class QuoteEngine:
         min_position_lots: int,
         max_position_lots: int,
         collar_bps: float,
+        models: Mapping[str, ModelFactory] = MODELS,
     ) -> None:
+        """Raises DomainError for parameters that contradict each other, KeyError for a model not in `models`."""
         self._parameters = parameters
         self._order_lots = order_lots
         self._min_position_lots = min_position_lots
@@ -93,8 +102,9 @@ class QuoteEngine:
         # A product of ticks and lots below this is under the venue's notional minimum.
         unit = instrument.tick * instrument.lot * instrument.multiplier
         self._min_tick_lots = math.ceil(instrument.min_notional / unit)
-        self._fee_bps = instrument.maker_fee_ppm / _PPM_PER_BPS if parameters.fees_in_model else 0.0
-        self._grow_floor_bps = max(parameters.min_edge_bps, self._fee_bps)
+        fee_bps = instrument.maker_fee_ppm / _PPM_PER_BPS if parameters.fees_in_model else 0.0
+        self._cost_bps = fee_bps + parameters.adverse_bps
+        self._grow_floor_bps = max(parameters.min_edge_bps, self._cost_bps)
         self._reduce_floor_bps = -parameters.max_give_bps
         self._use_microprice = parameters.fair_price == "microprice"
         self._prior_sigma_bps = annual_vol_to_bps(parameters.volatility)
@@ -102,18 +112,35 @@ class QuoteEngine:
         self._floor_tick_bps = 0.5 / (_BPS * math.sqrt(parameters.volatility_half_life_s))
         # Sessions of different symbols must not restart together, or all spreads jump at once (MODELS 1.4).
         self._session_phase_s = Rng(0).split(instrument.id).uniform() * parameters.session_s
-        widest = max(abs(max_position_lots), abs(min_position_lots))
-        self._max_skew_bps = parameters.max_skew_bps * order_lots / widest if widest else parameters.max_skew_bps
+        most = max(abs(max_position_lots), abs(min_position_lots)) / order_lots
+        self._max_skew_bps = parameters.max_skew_bps / most if most else parameters.max_skew_bps
         self._by_the_clock = parameters.tau == "session"
-        self._seen: tuple[float | None, ...] = ()
+        self.gamma, self.k = solved_intent(parameters, max_orders=most, sigma_bps=self._prior_sigma_bps)
+        """Risk aversion and decay as configured, or as solved from what is meant by them."""
+        self.model = models[parameters.model](ModelSettings(parameters, max(1, math.ceil(most))))
+        self.conditions = Conditions(
+            instrument,
+            parameters,
+            order_lots=order_lots,
+            min_position_lots=min_position_lots,
+            max_position_lots=max_position_lots,
+            k=self.k,
+        )
+        self._seen: tuple[object, ...] = ()
         self._priced: Pricing | int = 0
         """What `_seen` came to."""
-        self._spread: Spread | None = None
-        self._spread_sigma_bps = -1.0
+        self._inputs: ModelInputs | None = None
+        self._curve: Curve | None = None
 
     def observe(self, book: OrderBook, ts_local_ns: int) -> None:
-        """A trusted book changed: let the estimators see the mid."""
+        """A trusted book changed: let the estimators see it."""
         self.volatility.update(ts_local_ns, book.half_ticks * 0.5)
+        self.conditions.on_book(book, ts_local_ns)
+
+    def lose_clock(self, back_ns: int) -> None:
+        """Time begins anew, `back_ns` earlier: what was learned stays."""
+        self.volatility.lose_clock()
+        self.conditions.lose_clock(back_ns)
 
     def fair_ticks(self, book: OrderBook) -> float:
         """The reference price of a trusted book, in ticks: mid, or the size-weighted microprice."""
@@ -132,27 +159,24 @@ class QuoteEngine:
         least = self._floor_tick_bps / mid_ticks
         return estimate if estimate > least else least
 
-    def spread(self, sigma_bps: float, now_ns: int) -> Spread:
-        """The model's half-spread and skew, remembered while volatility stands still. Raises DomainError."""
-        known = self._spread
-        if known is not None and sigma_bps == self._spread_sigma_bps and not self._by_the_clock:
-            return known
-        parameters = self._parameters
-        gamma, k, fee_bps = parameters.gamma, parameters.k, self._fee_bps
-        intensity = glft.fee_adjusted_A(parameters.intensity, k, fee_bps)
-        coefficients = glft.coefficients(intensity, k, gamma, sigma_bps)
-        if parameters.model == "glft" or parameters.tau == "auto":
-            # With its horizon chosen automatically Avellaneda-Stoikov is GLFT (MODELS 2.2).
-            skew_bps, tau_s = coefficients.skew, coefficients.tau_star
-        else:
-            tau_s = self._session_left_s(now_ns) if isinstance(parameters.tau, str) else parameters.tau
-            skew_bps = avellaneda_stoikov.skew(gamma, sigma_bps, tau_s)
-        skew_bps = min(skew_bps, self._max_skew_bps)
-        half_bps = fee_bps + coefficients.c1 + skew_bps * 0.5
-        half_bps = min(max(half_bps, parameters.min_spread_bps * 0.5), parameters.max_spread_bps * 0.5)
-        self._spread_sigma_bps = sigma_bps
-        self._spread = spread = Spread(half_bps, skew_bps, tau_s)
-        return spread
+    def inputs(self, sigma_bps: float, now_ns: int) -> ModelInputs:
+        """What the model may price by at this volatility."""
+        intensity = self.conditions.intensity()
+        return ModelInputs(
+            sigma_bps,
+            intensity.A_buy,
+            intensity.A_sell,
+            intensity.k,
+            self.conditions.gamma(self.gamma),
+            self._cost_bps,
+            self._session_left_s(now_ns) if self._by_the_clock else None,
+        )
+
+    def curve(self, inputs: ModelInputs) -> Curve:
+        """The model's answer, remembered while the inputs stay. Raises DomainError."""
+        if self._curve is None or inputs != self._inputs:
+            self._inputs, self._curve = inputs, self.model.curve(inputs)
+        return self._curve
 
     def price(self, book: OrderBook, position_lots: int, now_ns: int) -> Pricing | int:
         """Both quotes for a trusted book, or the withdraw reasons (as a mask) that keep the instrument from quoting.
@@ -166,7 +190,7 @@ class QuoteEngine:
             book.ask_lots,
             position_lots,
             self.volatility.sigma_bps,
-            now_ns if self._by_the_clock else None,
+            now_ns if self._by_the_clock else self.conditions.moment(now_ns),
         )
         if seen != self._seen:
             self._seen = seen
@@ -177,20 +201,49 @@ class QuoteEngine:
         mid = book.half_ticks * 0.5
         fair = self.fair_ticks(book)
         sigma = self.sigma_bps(mid)
+        conditions, limits = self.conditions, self._parameters
+        widening = conditions.widening(position_lots, sigma)
+        if widening is None:
+            return _VOLATILITY_HALT
+        q = (position_lots - self._target_lots) / self._order_lots
         try:
-            spread = self.spread(sigma, now_ns)
+            inputs = self.inputs(sigma, now_ns)
+            curve = self.curve(inputs)
+            shift = conditions.shift_bps(sigma, curve.tau_s, now_ns)
+            depths = curve.at(q)
         except DomainError:
             return _BAD_NUMBER
-        q = (position_lots - self._target_lots) / self._order_lots
-        half, shift = spread.half_bps, q * spread.skew_bps
-        bid_bps, ask_bps = half + shift, half - shift
+        bid_obstacles, ask_obstacles = conditions.obstacles(position_lots, now_ns)
+        half, skew = curve.half_bps, curve.skew_bps
+        bid_bps, ask_bps = depths.delta_bid, depths.delta_ask
+        if bid_bps is None:  # the model's bound: one more would be too many
+            bid_obstacles |= _MAX_POSITION
+            bid_bps = 2.0 * half - (ask_bps or 0.0)
+        if ask_bps is None:
+            ask_obstacles |= _MAX_POSITION
+            ask_bps = 2.0 * half - bid_bps
+        # Clamps act on spread and skew apart, so that neither takes from the other (MODELS 0.3, step 3).
+        centre = 0.5 * (bid_bps - ask_bps)
+        most = abs(q) * self._max_skew_bps
+        if skew > self._max_skew_bps:
+            half -= 0.5 * (skew - self._max_skew_bps)
+            skew = self._max_skew_bps
+        if centre > most:
+            centre = most
+        elif centre < -most:
+            centre = -most
+        half *= widening
+        least, widest = limits.min_spread_bps * 0.5, limits.max_spread_bps * 0.5
+        half = least if half < least else widest if half > widest else half
+        bid_bps, ask_bps = half + centre, half - centre
         # The side that grows the inventory must earn its edge; the one that reduces it may give some away.
-        least = self._grow_floor_bps if q >= 0 else self._reduce_floor_bps
-        if bid_bps < least:
-            bid_bps = least
-        least = self._grow_floor_bps if q <= 0 else self._reduce_floor_bps
-        if ask_bps < least:
-            ask_bps = least
+        floor = self._grow_floor_bps if q >= 0 else self._reduce_floor_bps
+        if bid_bps < floor:
+            bid_bps = floor
+        floor = self._grow_floor_bps if q <= 0 else self._reduce_floor_bps
+        if ask_bps < floor:
+            ask_bps = floor
+        bid_bps, ask_bps = bid_bps - shift, ask_bps + shift
         bp = mid * _BPS
         bid_raw, ask_raw = fair - bid_bps * bp, fair + ask_bps * bp
         try:
@@ -211,22 +264,27 @@ class QuoteEngine:
             fair,
             sigma,
             q,
-            spread,
-            self._side(bid, bid_raw, bid_clamped, bid_tolerance, bid_bps, bid_room),
-            self._side(ask, ask_raw, ask_clamped, ask_tolerance, ask_bps, ask_room),
+            half,
+            skew,
+            curve.tau_s,
+            shift,
+            widening,
+            inputs,
+            self._side(bid, bid_raw, bid_clamped, bid_tolerance, bid_bps, bid_room, bid_obstacles),
+            self._side(ask, ask_raw, ask_clamped, ask_tolerance, ask_bps, ask_room, ask_obstacles),
         )
 
     def _side(
-        self, ticks: int, raw: float, clamped: bool, tolerance: int, depth_bps: float, room_lots: int
+        self, ticks: int, raw: float, clamped: bool, tolerance: int, depth_bps: float, room_lots: int, obstacles: int
     ) -> SideQuote:
         lots = self._order_lots
-        obstacles = 0
         if lots > room_lots:
             lots = room_lots
         if lots <= 0:
-            lots, obstacles = 0, _MAX_POSITION
+            lots = 0
+            obstacles |= _MAX_POSITION
         elif lots < self._min_lots or lots * ticks < self._min_tick_lots:
-            obstacles = _SIZE_BELOW_MIN
+            obstacles |= _SIZE_BELOW_MIN
         if depth_bps > self._collar_bps or ticks <= 0:
             obstacles |= _PRICE_COLLAR
         return SideQuote(ticks, lots, float(ticks) if clamped else raw, clamped, tolerance, obstacles)

@@ -129,7 +129,8 @@ class Narrator:
         """What the model would quote at the configured volatility: half-spread and skew per market (MODELS 0.2)."""
         for market in self._markets.values():
             try:
-                spread = market.engine.spread(annual_vol_to_bps(market.parameters.quoting.volatility), now_ns)
+                engine = market.engine
+                spread = engine.curve(engine.inputs(annual_vol_to_bps(market.parameters.quoting.volatility), now_ns))
             except DomainError as error:
                 text = f"cannot be priced with these parameters, so nothing will be quoted: {error}"
                 self._log.warning("pricing", symbol=market.instrument.symbol, text=text)

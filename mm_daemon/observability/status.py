@@ -366,8 +366,8 @@ def _model(market: MarketState) -> ModelStatus:
         fair=pricing.fair_ticks * tick,
         reservation=pricing.reservation_ticks * tick,
         sigma_bps=pricing.sigma_bps,
-        half_spread_bps=pricing.spread.half_bps,
-        skew_bps=pricing.spread.skew_bps,
+        half_spread_bps=pricing.half_bps,
+        skew_bps=pricing.skew_bps,
     )
 
 

@@ -6,7 +6,7 @@ ratio of decayed squared returns to decayed time is unbiased from the first obse
 
 import math
 
-from mm_daemon.domain.checkpoint import VolatilityState
+from mm_daemon.domain.signal_states import VolatilityState
 from mm_daemon.engine.domain_checks import require_not_negative, require_positive
 
 _NS = 1_000_000_000

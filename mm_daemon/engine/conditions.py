@@ -1,0 +1,272 @@
+"""What a market's estimators and overlays say about its quotes now (MODELS 6 and 7), beside model and inventory.
+
+A `Conditions` belongs to one `QuoteEngine`. It measures what the configuration makes use of and nothing else, so that
+what is switched off costs nothing. Each influence enters at one place: intensity and gamma are inputs of the model,
+shifts move both quotes, widenings multiply the half-spread, obstacles take a side away.
+"""
+
+import math
+
+import msgspec
+
+from mm_daemon.domain.book import OrderBook
+from mm_daemon.domain.decisions import Reason
+from mm_daemon.domain.events import FundingUpdate, PublicTrade
+from mm_daemon.domain.instrument import Instrument
+from mm_daemon.domain.orders import Side
+from mm_daemon.domain.signal_states import SignalsState
+from mm_daemon.engine.models.short_term_alpha import alpha_shift_glft
+from mm_daemon.engine.overlays.adverse_selection import AdverseSelectionPull
+from mm_daemon.engine.overlays.shifts import clamped, funding_shift, momentum_shift
+from mm_daemon.engine.overlays.soft_limits import VolatilityLimits
+from mm_daemon.engine.overlays.trading_hours import Interval, TradingHours
+from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.engine.signals.market_signals import MarketSignals, SignalParameters
+from mm_daemon.engine.signals.taker_orders import TakerOrder
+from mm_daemon.engine.units import annual_vol_to_bps
+
+_BUY, _SELL = Side.BUY, Side.SELL
+_TOXIC = Reason.TOXIC_FLOW.bit
+_HALTED = Reason.VOLATILITY_HALT.bit
+_CLOSED = Reason.SESSION_CLOSED.bit
+_MAX_POSITION = Reason.MAX_POSITION.bit
+_RATE_UNITS = 1e-12
+_NS = 1e-9
+_MINUTE_NS = 60_000_000_000
+_MAX_PULL_TIMES = 16
+_ABRUPT = 0.999
+"""Share of the volatility to stop at from which quotes widen where nobody said from when."""
+_LN2 = math.log(2.0)
+
+
+class Intensity(msgspec.Struct, frozen=True, gc=False):
+    """Takers' orders a second at distance zero that lift our ask and that hit our bid, and their decay, 1/bps."""
+
+    A_buy: float
+    A_sell: float
+    k: float
+
+
+class Conditions:
+    """`signals` is None where nothing in the configuration asks for an estimate."""
+
+    __slots__ = (
+        "_configured",
+        "_flow_zeta",
+        "_funding",
+        "_hours",
+        "_inventory",
+        "_last_outlier",
+        "_max_lots",
+        "_min_lots",
+        "_pull",
+        "_quoting",
+        "_volatility",
+        "signals",
+    )
+
+    def __init__(
+        self,
+        instrument: Instrument,
+        quoting: QuoteParameters,
+        *,
+        order_lots: int,
+        min_position_lots: int,
+        max_position_lots: int,
+        k: float,
+    ) -> None:
+        """`k`: the configured decay, or what was solved from a half-spread. Raises DomainError for limits that
+        contradict each other."""
+        self._quoting = quoting
+        self._configured = Intensity(quoting.intensity, quoting.intensity, k)
+        parameters = SignalParameters(
+            intensity_s=quoting.calibration_half_life_s,
+            intensity_d0_bps=quoting.calibration_from_bps,
+            outlier_z=quoting.toxic_trade_z,
+        )
+        self._flow_zeta = _LN2 / parameters.order_flow_s
+        unit = float(instrument.tick * instrument.lot * instrument.multiplier)
+        self.signals = (
+            MarketSignals(parameters, order_lots=order_lots, quote_per_tick_lot=unit) if _estimates(quoting) else None
+        )
+        cool_down_ms = quoting.toxic_cool_down_ms
+        self._pull = AdverseSelectionPull(cool_down_ms, _MAX_PULL_TIMES * cool_down_ms) if cool_down_ms else None
+        self._last_outlier: TakerOrder | None = None
+        hours = _intervals(quoting.sessions), _intervals(quoting.blackouts)
+        self._hours = TradingHours(*hours) if any(hours) else None
+        self._volatility = _volatility_limits(quoting)
+        self._max_lots, self._min_lots = max_position_lots, min_position_lots
+        self._funding: FundingUpdate | None = None
+
+    # What happens in the market.
+
+    def on_book(self, book: OrderBook, ts_local_ns: int) -> None:
+        """A trusted book changed."""
+        if self.signals is not None:
+            self.signals.on_book(ts_local_ns, book.bid_ticks, book.bid_lots, book.ask_ticks, book.ask_lots)
+            if self._pull is not None:
+                self._look_for_toxic_flow(book, ts_local_ns)
+
+    def on_trade(self, trade: PublicTrade) -> None:
+        if self.signals is not None:
+            buy = trade.aggressor is _BUY
+            self.signals.on_trade(trade.ts_local_ns, trade.ts_venue_ns, buy, trade.ticks, trade.lots)
+
+    def on_funding(self, update: FundingUpdate) -> None:
+        self._funding = update
+
+    def lose_book(self) -> None:
+        if self.signals is not None:
+            self.signals.lose_book()
+
+    def lose_clock(self, back_ns: int) -> None:
+        """Time begins anew, `back_ns` earlier."""
+        if self.signals is not None:
+            self.signals.lose_clock()
+        if self._pull is not None:
+            self._pull.shift(-back_ns)
+
+    def state(self) -> SignalsState | None:
+        return None if self.signals is None else self.signals.state()
+
+    def restore(self, state: SignalsState | None) -> None:
+        """Go on from what an earlier life has learned, where this one still asks for it."""
+        if state is not None and self.signals is not None:
+            self.signals.restore(state)
+
+    # What it means for the quotes.
+
+    def intensity(self) -> Intensity:
+        """As measured once a fit was good, else as configured."""
+        if self.signals is not None and self._quoting.calibration == "market":
+            measured = self.signals.intensity
+            if measured.A_buy and measured.A_sell and measured.k:
+                return Intensity(measured.A_buy, measured.A_sell, measured.k)
+        return self._configured
+
+    def gamma(self, gamma: float) -> float:
+        """Risk aversion as volatility now compares with volatility as usual."""
+        quoting = self._quoting
+        if self.signals is None or not quoting.regime_power:
+            return gamma
+        return self.signals.regime.gamma(gamma, quoting.regime_power, quoting.regime_min, quoting.regime_max)
+
+    def shift_bps(self, sigma_bps: float, tau_s: float | None, now_ns: int) -> float:
+        """How far both quotes move off the fair price, upwards positive. Raises DomainError."""
+        quoting = self._quoting
+        if tau_s is None:
+            return 0.0
+        shift = 0.0
+        if self.signals is not None:
+            if quoting.momentum_beta:
+                score = self.signals.momentum.score(sigma_bps)
+                shift += momentum_shift(score, quoting.momentum_beta, sigma_bps, tau_s, quoting.max_shift_bps)
+            flow = self.signals.order_flow.value
+            if quoting.flow_beta_bps and flow is not None:
+                shift += alpha_shift_glft(quoting.flow_beta_bps * flow, self._flow_zeta, tau_s)
+        if self._funding is not None and quoting.funding_shift and self._funding.period_ns > 0:
+            shift += _funding_bps(self._funding, tau_s, now_ns)
+        return clamped(shift, quoting.max_shift_bps) if shift else 0.0
+
+    def widening(self, position_lots: int, sigma_bps: float) -> float | None:
+        """By what to multiply the half-spread; None: the market is too wild to quote in."""
+        widening = 1.0
+        if self._volatility is not None:
+            by_volatility = self._volatility.judge(sigma_bps)
+            if by_volatility is None:
+                return None
+            widening = by_volatility
+        if self._used(position_lots) > self._quoting.inventory_widen_at:
+            widening *= self._quoting.inventory_widening
+        return widening
+
+    def obstacles(self, position_lots: int, now_ns: int) -> tuple[int, int]:
+        """Withdraw reasons of bid and ask, as masks."""
+        bid = ask = 0
+        if self._hours is not None and not self._hours.open_at(now_ns):
+            bid = ask = _CLOSED
+        if self._pull is not None:
+            if self._pull.pulled(_BUY, now_ns):
+                bid |= _TOXIC
+            if self._pull.pulled(_SELL, now_ns):
+                ask |= _TOXIC
+        if self._used(position_lots) > self._quoting.inventory_skip_at:
+            if position_lots > 0:
+                bid |= _MAX_POSITION
+            else:
+                ask |= _MAX_POSITION
+        return bid, ask
+
+    def next_change_ns(self, now_ns: int) -> int | None:
+        """When obstacles change by themselves; None: not as things are."""
+        if self._hours is None and self._pull is None:
+            return None
+        changes = (
+            None if self._hours is None else self._hours.next_change_ns(now_ns),
+            None if self._pull is None else self._pull.next_expiry_ns(now_ns),
+        )
+        return min((change for change in changes if change is not None), default=None)
+
+    def moment(self, now_ns: int) -> object:
+        """Stands for all that may have changed since the last pricing besides book, position and volatility; two equal
+        ones mean that nothing has. None where nothing can.
+        """
+        if self.signals is None and self._hours is None and self._funding is None:
+            return None
+        return now_ns
+
+    # Leaves.
+
+    def _used(self, position_lots: int) -> float:
+        """The share of its limit that a position takes; more than all where there is no limit left."""
+        limit = self._max_lots if position_lots > 0 else -self._min_lots
+        if not position_lots:
+            return 0.0
+        return abs(position_lots) / limit if limit > 0 else math.inf
+
+    def _look_for_toxic_flow(self, book: OrderBook, now_ns: int) -> None:
+        signals, pull = self.signals, self._pull
+        if signals is None or pull is None:
+            return
+        if signals.outlier is not self._last_outlier:
+            self._last_outlier = signals.outlier
+            if signals.outlier is not None:
+                pull.trip(_BUY if signals.outlier.buy else _SELL, now_ns)
+        times = self._quoting.toxic_flow_times
+        if times is not None:
+            side = signals.signed_volume.outweighs(now_ns, times, book.bid_lots, book.ask_lots)
+            if side:
+                pull.trip(_BUY if side > 0 else _SELL, now_ns)
+
+
+def _estimates(quoting: QuoteParameters) -> bool:
+    return bool(
+        quoting.calibration == "market"
+        or quoting.regime_power
+        or quoting.momentum_beta
+        or quoting.flow_beta_bps
+        or quoting.toxic_cool_down_ms
+    )
+
+
+def _volatility_limits(quoting: QuoteParameters) -> VolatilityLimits | None:
+    if quoting.volatility_stop is None:
+        return None
+    stop_bps = annual_vol_to_bps(quoting.volatility_stop)
+    widen = quoting.volatility_widen
+    widen_bps = _ABRUPT * stop_bps if widen is None else annual_vol_to_bps(widen)
+    return VolatilityLimits(widen_bps, stop_bps, quoting.volatility_widening)
+
+
+def _funding_bps(funding: FundingUpdate, tau_s: float, now_ns: int) -> float:
+    left_s = max(funding.next_ns - now_ns, 0) * _NS
+    return funding_shift(1e4, funding.rate_e12 * _RATE_UNITS, left_s, funding.period_ns * _NS, tau_s)
+
+
+def _intervals(hours: tuple[str, ...]) -> tuple[Interval, ...]:
+    return tuple((_time(text[:5]), _time(text[6:])) for text in hours)
+
+
+def _time(text: str) -> int:
+    """`HH:MM` as nanoseconds of the day."""
+    return (int(text[:2]) * 60 + int(text[3:])) * _MINUTE_NS

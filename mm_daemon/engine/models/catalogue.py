@@ -1,0 +1,188 @@
+"""Our pricing models as the quote engine uses them: from inputs in bps and order sizes to a curve over inventory.
+
+The mathematics stands in the modules beside this one. What a fill costs is inside each optimiser (MODELS 2.3): fully
+passed on, and thinning the intensity, which makes a model lean more.
+"""
+
+from collections.abc import Callable, Mapping
+
+from mm_daemon.engine.models import avellaneda_stoikov, cartea_jaimungal, glft, glft_exact, ho_stoll
+from mm_daemon.engine.models.depth_table import Depths, DepthTable
+from mm_daemon.engine.pricing_model import (
+    LinearCurve,
+    ModelFactory,
+    ModelInputs,
+    ModelSettings,
+    PricingModel,
+)
+
+_ALONE = ho_stoll.Mode.MONOPOLY
+_SAME = 0.02
+"""Inputs that differ by less than this share are the same to a model that has to be solved (MODELS 2.1)."""
+
+
+class Glft:
+    """The closed form of Gueant, Lehalle and Fernandez-Tapia (MODELS 2.2): the default."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        pass
+
+    def curve(self, inputs: ModelInputs) -> LinearCurve:
+        found = _glft(inputs)
+        risk = 0.5 * found.skew
+        return LinearCurve(inputs.cost_bps + found.c1 + risk, found.skew, risk, found.tau_star)
+
+
+class AvellanedaStoikov:
+    """Finite horizon (MODELS 1.1): `tau` in seconds or what is left of a session; with `auto` it is GLFT (2.2)."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self._tau = settings.quoting.tau
+
+    def curve(self, inputs: ModelInputs) -> LinearCurve:
+        found = _glft(inputs)
+        skew, tau = found.skew, found.tau_star
+        if self._tau != "auto":
+            tau = inputs.session_left_s if isinstance(self._tau, str) else self._tau
+            skew = avellaneda_stoikov.skew(inputs.gamma, inputs.sigma_bps, tau or 0.0)
+        return LinearCurve(inputs.cost_bps + found.c1 + 0.5 * skew, skew, 0.5 * skew, tau)
+
+
+class HoStoll:
+    """A dealer alone before linear demand (MODELS 4): that which touches the exponential one at the mid, so that nobody
+    is left at a distance of `1/k`. Half of the reservation price's shift reaches the quotes.
+    """
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self._tau = settings.quoting.tau
+
+    def curve(self, inputs: ModelInputs) -> LinearCurve:
+        tau = self._tau if isinstance(self._tau, float) else inputs.session_left_s or _glft(inputs).tau_star
+        demand = inputs.A, inputs.A * inputs.k
+        flat, held = (
+            ho_stoll.quotes(0.0, q, 1.0, inputs.gamma, inputs.sigma_bps, tau or 0.0, inputs.cost_bps, _ALONE, *demand)
+            for q in (0.0, 1.0)
+        )
+        skew = held.delta_bid - flat.delta_bid
+        return LinearCurve(flat.delta_bid, skew, 0.5 * skew, tau)
+
+
+class TableCurve:
+    """Depths solved for whole inventories and looked up between them; beyond the bound a side has no quote."""
+
+    __slots__ = ("_cost", "_table", "half_bps", "risk_bps", "skew_bps", "tau_s")
+
+    def __init__(self, table: DepthTable, cost_bps: float, riskless_bps: float, tau_s: float | None) -> None:
+        """`riskless_bps`: the half-spread of somebody who does not mind inventory."""
+        self._table, self._cost = table, cost_bps
+        flat, held = table.at(0.0), table.at(1.0)
+        bid, ask = flat.delta_bid or 0.0, flat.delta_ask or 0.0
+        self.half_bps = cost_bps + 0.5 * (bid + ask)
+        self.skew_bps = ask - (held.delta_ask or 0.0)
+        self.risk_bps = self.half_bps - cost_bps - riskless_bps
+        self.tau_s = tau_s
+
+    def at(self, q: float) -> Depths:
+        depths, cost = self._table.at(q), self._cost
+        bid, ask = depths.delta_bid, depths.delta_ask
+        return Depths(None if bid is None else bid + cost, None if ask is None else ask + cost)
+
+
+class Solved:
+    """A model that has to be solved: keeps its last curve while no input has moved by more than two percent."""
+
+    def __init__(self, solve: Callable[[ModelInputs, int], TableCurve], max_orders: int) -> None:
+        """`solve`: of inputs and the bound on inventory, in order sizes."""
+        self._solve = solve
+        self._bound = max_orders
+        self._inputs: ModelInputs | None = None
+        self._curve: TableCurve | None = None
+
+    def curve(self, inputs: ModelInputs) -> TableCurve:
+        known = self._curve
+        if known is None or self._inputs is None or not _same(inputs, self._inputs):
+            self._curve = known = self._solve(inputs, self._bound)
+            self._inputs = inputs
+        return known
+
+
+def glft_exact_model(settings: ModelSettings) -> PricingModel:
+    """GLFT with the position limit as its bound, solved for each inventory (MODELS 2.1, stationary)."""
+    return Solved(_solve_glft, settings.max_orders)
+
+
+def cartea_jaimungal_model(settings: ModelSettings) -> PricingModel:
+    """Penalties on inventory and unequal flow (MODELS 3.1, stationary), with `phi = gamma sigma^2 / 2`."""
+    return Solved(_solve_cartea_jaimungal, settings.max_orders)
+
+
+def _solve_glft(inputs: ModelInputs, bound: int) -> TableCurve:
+    thinned = glft.fee_adjusted_A(inputs.A, inputs.k, inputs.cost_bps)
+    solved = glft_exact.solve(thinned, inputs.k, inputs.gamma, inputs.sigma_bps, bound)
+    closed = _glft(inputs)
+    return TableCurve(solved.table, inputs.cost_bps, closed.c1, closed.tau_star)
+
+
+def _solve_cartea_jaimungal(inputs: ModelInputs, bound: int) -> TableCurve:
+    thinning = glft.fee_adjusted_A(1.0, inputs.k, inputs.cost_bps)
+    phi = 0.5 * inputs.gamma * inputs.sigma_bps * inputs.sigma_bps
+    solved = cartea_jaimungal.solve(inputs.k, inputs.A_buy * thinning, inputs.A_sell * thinning, phi, 0.0, bound)
+    return TableCurve(solved.table, inputs.cost_bps, 1.0 / inputs.k, _glft(inputs).tau_star)
+
+
+class FixedSpread:
+    """A constant half-spread, `half_spread_bps`, that leans by `skew_bps_at_max` at the position limit (MODELS 5.1):
+    what is left when nothing can be calibrated. Without those keys: the spread that earns `1/k`, leaning by half of it.
+    """
+
+    def __init__(self, settings: ModelSettings) -> None:
+        quoting = settings.quoting
+        self._half, self._at_max = quoting.half_spread_bps, quoting.skew_bps_at_max
+        self._max_orders = settings.max_orders
+
+    def curve(self, inputs: ModelInputs) -> "ClippedCurve":
+        half = 1.0 / inputs.k if self._half is None else self._half
+        at_max = 0.5 * half if self._at_max is None else self._at_max
+        return ClippedCurve(inputs.cost_bps + half, at_max / self._max_orders, self._max_orders)
+
+
+class ClippedCurve:
+    """A shift in proportion to inventory that grows no further beyond the limit."""
+
+    __slots__ = ("_most", "half_bps", "skew_bps")
+
+    risk_bps = 0.0
+    tau_s = None
+
+    def __init__(self, half_bps: float, skew_bps: float, most: float) -> None:
+        self.half_bps, self.skew_bps, self._most = half_bps, skew_bps, most
+
+    def at(self, q: float) -> Depths:
+        shift = self.skew_bps * min(max(q, -self._most), self._most)
+        return Depths(self.half_bps + shift, self.half_bps - shift)
+
+
+MODELS: Mapping[str, ModelFactory] = {
+    "glft": Glft,
+    "glft_exact": glft_exact_model,
+    "avellaneda_stoikov": AvellanedaStoikov,
+    "cartea_jaimungal": cartea_jaimungal_model,
+    "ho_stoll": HoStoll,
+    "fixed_spread": FixedSpread,
+}
+
+
+def _glft(inputs: ModelInputs) -> glft.GlftCoefficients:
+    thinned = glft.fee_adjusted_A(inputs.A, inputs.k, inputs.cost_bps)
+    return glft.coefficients(thinned, inputs.k, inputs.gamma, inputs.sigma_bps)
+
+
+def _same(inputs: ModelInputs, known: ModelInputs) -> bool:
+    return (
+        inputs.cost_bps == known.cost_bps
+        and abs(inputs.sigma_bps - known.sigma_bps) <= _SAME * known.sigma_bps
+        and abs(inputs.k - known.k) <= _SAME * known.k
+        and abs(inputs.gamma - known.gamma) <= _SAME * known.gamma
+        and abs(inputs.A_buy - known.A_buy) <= _SAME * known.A_buy
+        and abs(inputs.A_sell - known.A_sell) <= _SAME * known.A_sell
+    )

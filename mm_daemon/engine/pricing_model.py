@@ -1,0 +1,89 @@
+"""What a pricing model is to the quote engine, and the shapes that most of them have.
+
+A model answers a set of inputs with a curve: how far from the fair price to quote each side at any inventory. The
+engine keeps the curve while the inputs stay, so that a quote costs a look-up. Everything is in bps of the mid, order
+sizes and seconds (MODELS 0.2). Ours are in `engine/models/catalogue.py`; others come by the entry-point group
+`mm_daemon.models`: a callable that takes `ModelSettings` and gives a `PricingModel`.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from mm_daemon.engine.models.depth_table import Depths
+from mm_daemon.engine.parameters import QuoteParameters
+
+
+class ModelSettings(msgspec.Struct, frozen=True, gc=False):
+    """What a model is made from, once. `max_orders`: the larger position limit in order sizes, at least 1."""
+
+    quoting: QuoteParameters
+    max_orders: int
+
+
+class ModelInputs(msgspec.Struct, frozen=True, gc=False):
+    """What a model may price by.
+
+    sigma_bps: volatility, bps per square root of a second; A_buy, A_sell: takers' orders a second at distance zero that
+    lift our ask, that hit our bid; k: decay with distance, 1/bps; gamma: risk aversion, 1/(bps order); cost_bps: what a
+    fill costs, fee (negative: a rebate) and expected adverse move together, which each quote has to earn;
+    session_left_s: for models with an end, None for those without.
+    """
+
+    sigma_bps: float
+    A_buy: float
+    A_sell: float
+    k: float
+    gamma: float
+    cost_bps: float
+    session_left_s: float | None = None
+
+    @property
+    def A(self) -> float:
+        """Of one side, on average."""
+        return 0.5 * (self.A_buy + self.A_sell)
+
+
+class Curve(Protocol):
+    """Depths at every inventory, and the figures by which people know a model.
+
+    `half_bps`: half of the spread when flat; `skew_bps`: how far one order held shifts both quotes, near flat;
+    `risk_bps`: the part of `half_bps` that volatility causes; `tau_s`: how long a unit of inventory is held, None where
+    the model has no such horizon.
+    """
+
+    @property
+    def half_bps(self) -> float: ...
+    @property
+    def skew_bps(self) -> float: ...
+    @property
+    def risk_bps(self) -> float: ...
+    @property
+    def tau_s(self) -> float | None: ...
+
+    def at(self, q: float) -> Depths:
+        """Depths in bps at `q` orders held (negative: short); None for a side without a quote."""
+        ...
+
+
+class PricingModel(Protocol):
+    def curve(self, inputs: ModelInputs) -> Curve:
+        """Raises DomainError when these inputs have no quotes."""
+        ...
+
+
+ModelFactory = Callable[[ModelSettings], PricingModel]
+
+
+class LinearCurve(msgspec.Struct, frozen=True, gc=False):
+    """Quotes that move in proportion to inventory, without a bound."""
+
+    half_bps: float
+    skew_bps: float
+    risk_bps: float
+    tau_s: float | None
+
+    def at(self, q: float) -> Depths:
+        shift = q * self.skew_bps
+        return Depths(self.half_bps + shift, self.half_bps - shift)
