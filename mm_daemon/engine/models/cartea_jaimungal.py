@@ -60,8 +60,10 @@ def solve(
     if T is not None:
         return schedule(kappa, lam_buy, lam_sell, phi, alpha, Q, T, 1, eps_buy, eps_sell)[-1]
     stationary = leading(generator)
+    h_rate = stationary.rate / kappa
+    require_finite(h_rate=h_rate)
     table = depth_table(stationary.log_vector, kappa, *_premiums(kappa, eps_buy, eps_sell))
-    return CjSolution(table, None, stationary.rate / kappa)
+    return CjSolution(table, None, h_rate)
 
 
 def schedule(

@@ -71,4 +71,4 @@ def interpolate(values: Sequence[float], place: float) -> float:
         return values[0 if place <= 0.0 else last]
     index = int(place)
     share = place - index
-    return values[index] if share == 0.0 else values[index] + share * (values[index + 1] - values[index])
+    return values[index] if share == 0.0 else (1.0 - share) * values[index] + share * values[index + 1]

@@ -55,14 +55,15 @@ def solve(
     """
     generator, execution = _problem(A, k, gamma, sigma, Q, mu, gamma if xi is None else xi)
     stationary = leading(generator)
+    ce_rate = stationary.rate / k
+    require_finite(ce_rate=ce_rate)
     if T is None:
-        return GlftSolution(depth_table(stationary.log_vector, k, execution, execution), None, stationary.rate / k)
+        return GlftSolution(depth_table(stationary.log_vector, k, execution, execution), None, ce_rate)
     require_not_negative(T=T)
+    require_finite(certainty_equivalent=ce_rate * T)
     log_values = evolve(generator, [0.0] * len(generator.diagonal), T)[-1].tolist()
-    growth = stationary.rate * T
-    require_finite(certainty_equivalent=growth / k)
-    worth = tuple((value + growth) / k for value in log_values)
-    return GlftSolution(depth_table(log_values, k, execution, execution), worth, stationary.rate / k)
+    worth = tuple(value / k + ce_rate * T for value in log_values)
+    return GlftSolution(depth_table(log_values, k, execution, execution), worth, ce_rate)
 
 
 def _problem(A: float, k: float, gamma: float, sigma: float, Q: int, mu: float, xi: float) -> tuple[Generator, float]:

@@ -64,5 +64,6 @@ def quotes(
         delta_ask = 0.5 * (a / b + delta_ask)
     elif mode != Mode.COMPETITIVE:
         raise DomainError(f"mode = {mode} is none of {', '.join(Mode)}")
-    require_finite(delta_bid=delta_bid, delta_ask=delta_ask)
-    return HoStollQuotes(delta_bid, delta_ask, delta_bid + delta_ask, mid - delta_bid, mid + delta_ask)
+    spread, bid, ask = delta_bid + delta_ask, mid - delta_bid, mid + delta_ask
+    require_finite(spread=spread, bid=bid, ask=ask)
+    return HoStollQuotes(delta_bid, delta_ask, spread, bid, ask)

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from numpy import float64
     from numpy.typing import NDArray
 
-_SERIES_REACH = 0.5
-"""Largest `(fastest rate) * step` whose exponential the Taylor series is asked for."""
 _SERIES_TERMS = 16
-"""0.5^17/17! is below 1e-19: the series is exact to double precision."""
+"""Of the exponential of a step in which nothing happens more than half a time: 0.5^17/17! is below 1e-19."""
 _TINY = 1e-300
 """Stands for a pivot of exactly zero."""
+_LEAST_SQUARE = 1e-280
+"""Of a coupling: below it products lose their digits, and it could not be told from `_TINY`."""
 _LEAST_STEPS = 32
 """Steps in logarithms at least. Within one step a component below 1e-308 of its neighbours' is lost; over 32 steps
 what reaches a far component comes by way of its neighbours, and the loss is no longer seen."""
@@ -66,18 +66,20 @@ class Leading(msgspec.Struct, frozen=True):
 def leading(generator: Generator) -> Leading:
     """What `exp(K t) w` tends to as t grows, up to a factor: growth at `rate`, in the shape of the eigenvector.
 
-    The eigenvalue is that of the similar symmetric matrix, bisected between the largest
-    diagonal element and Gershgorin's bound until they are neighbouring floats; the vector follows from pivots taken
-    from both ends towards its peak (a twisted factorisation), all of them positive just above the eigenvalue.
+    The eigenvalue is that of the similar symmetric matrix, bisected between the largest diagonal element and
+    Gershgorin's bound until they are neighbouring floats; the vector follows from pivots taken from both ends towards
+    its peak (a twisted factorisation), all of them positive just above the eigenvalue. Plain floats: the same digits on
+    every processor, which a library's eigenvectors do not promise.
     """
     diagonal = generator.diagonal
     coupling = generator.coupling
     squared = coupling * coupling
     low = max(diagonal)
     high = low + 2.0 * coupling
-    if not (squared > 0.0 and high < math.inf):
+    if not (_LEAST_SQUARE < squared < math.inf and high - min(diagonal) < math.inf):
         raise DomainError(
-            f"couplings {generator.lower} and {generator.upper} are too small or too large to calculate with"
+            f"couplings {generator.lower} and {generator.upper} and rates from {min(diagonal)} to {low} per second are "
+            "too small or too large to calculate with"
         )
     while low < (middle := 0.5 * (low + high)) < high:
         if _exceeds_spectrum(middle, diagonal, squared):
@@ -173,7 +175,7 @@ def _exponential(
     reach = (fastest + 2.0 * coupling) * time
     if not math.isfinite(reach):
         raise DomainError(f"a horizon of {time} s is too long for rates of {fastest} per second")
-    squarings = max(0, math.frexp(reach / _SERIES_REACH)[1])
+    squarings = max(0, math.frexp(reach)[1] + 1)  # as many as bring the reach of a step below one half
     step = math.ldexp(time, -squarings)
     gain = ((diagonal + fastest) * step)[:, None]
     beside = coupling * step

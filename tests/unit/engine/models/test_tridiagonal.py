@@ -117,7 +117,8 @@ def test_what_is_no_generator_is_refused(wrong: dict[str, Any]) -> None:
         _generator(**{"bound": 3, "penalty": 0.1, **wrong})
 
 
-def test_rates_too_small_to_multiply_are_refused() -> None:
+@pytest.mark.parametrize("coupling", [1e-200, 1e200])
+def test_rates_that_cannot_be_multiplied_are_refused(coupling: float) -> None:
     """No quote rather than a number made of rounding."""
-    with pytest.raises(DomainError, match="too small"):
-        leading(_generator(3, 0.1, lower=1e-200, upper=1e-200))
+    with pytest.raises(DomainError, match="too small or too large"):
+        leading(_generator(3, 0.1, lower=coupling, upper=coupling))
