@@ -1,9 +1,9 @@
-"""What can be plugged in, found by entry point: connectors and wire translators, ours and third parties' alike.
+"""What can be plugged in, found by entry point: connectors, wire translators, pricing models; ours like anybody's.
 
 Only the composition roots and the command line ask here. Nothing is imported until it is asked for by name.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -12,10 +12,12 @@ import msgspec
 
 from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.spelling import did_you_mean
+from mm_daemon.engine.pricing_model import ModelFactory
 from mm_daemon.ports.connector import Connector, WireTranslator
 
 CONNECTORS = "mm_daemon.connectors"
 TRANSLATORS = "mm_daemon.translators"
+MODELS = "mm_daemon.models"
 
 
 class UnknownPlugin(ConfigError):
@@ -51,9 +53,27 @@ def settings_of(name: str) -> type[msgspec.Struct]:
     return settings
 
 
+class PricingModels(Mapping[str, ModelFactory]):
+    """The pricing models by name, each imported when it is asked for."""
+
+    def __getitem__(self, name: str) -> ModelFactory:
+        """Raises KeyError for a name that nobody registers, UnknownPlugin for one that cannot be loaded."""
+        if name not in _entries(MODELS):
+            raise KeyError(name)
+        found: ModelFactory = _load(MODELS, "model", name)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_entries(MODELS))
+
+    def __len__(self) -> int:
+        return len(_entries(MODELS))
+
+
 def plugins() -> list[Plugin]:
     """Everything that is registered, by kind and name."""
-    return sorted(_listed("connector", CONNECTORS)) + sorted(_listed("translator", TRANSLATORS))
+    kinds = ("connector", CONNECTORS), ("translator", TRANSLATORS), ("model", MODELS)
+    return [plugin for kind, group in kinds for plugin in sorted(_listed(kind, group))]
 
 
 def _listed(kind: str, group: str) -> Iterator[Plugin]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from mm_daemon import registry
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain import codec
@@ -226,7 +227,8 @@ class _Replay:
     def _live(self, record: Event | Decided) -> None:
         report = self.report
         if isinstance(record, RunStarted):
-            self._core = TradingCore(CoreParameters.from_json(record.parameters), record.resumed)
+            parameters = CoreParameters.from_json(record.parameters)
+            self._core = TradingCore(parameters, record.resumed, registry.PricingModels())
             report.version = record.version
         core = self._core
         if core is None:

@@ -24,7 +24,7 @@ from typing import Protocol, get_args, runtime_checkable
 
 import msgspec
 
-from mm_daemon import __version__
+from mm_daemon import __version__, registry
 from mm_daemon.backtest.report import BacktestReport, build_report
 from mm_daemon.backtest.tally import Tally
 from mm_daemon.core.parameters import CoreParameters
@@ -132,7 +132,7 @@ class BacktestRunner:
     ) -> None:
         _check(parameters, sources, duration_s)
         self.parameters = parameters
-        self.core = TradingCore(parameters)
+        self.core = TradingCore(parameters, models=registry.PricingModels())
         self._journal_path = journal
         self._journal: JournalWriter | None = None
         self._duration_ns = None if duration_s is None else round(duration_s * 1_000_000_000)

@@ -42,4 +42,5 @@ def read_config(path: Path, *, seed: int | None = None) -> "Config":
     from mm_daemon import registry
     from mm_daemon.config.load import load
 
-    return load(path, settings_of=registry.settings_of, environ=os.environ, seed=seed)
+    models = registry.PricingModels()
+    return load(path, settings_of=registry.settings_of, environ=os.environ, seed=seed, models=models)

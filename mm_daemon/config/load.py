@@ -4,7 +4,7 @@ One pass reads every section against its struct, a second (`rules.py`) checks wh
 started, opened or written. Connectors are a sibling layer: what keys they take is asked through `settings_of`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from mm_daemon.config.schema import (
 from mm_daemon.config.secrets import Secrets, looks_secret
 from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.instrument import Venue
+from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.simulation.policy import VenuePolicy
 
@@ -54,12 +55,19 @@ _QUOTE_KEYS = keys_of(QuoteParameters)
 _NONE: dict[str, tuple[yaml.Node, yaml.Node]] = {}
 
 
-def load(path: Path, *, settings_of: SettingsOf, environ: Mapping[str, str], seed: int | None = None) -> Config:
-    """Read a file; `seed` stands for the one written there.
+def load(
+    path: Path,
+    *,
+    settings_of: SettingsOf,
+    environ: Mapping[str, str],
+    seed: int | None = None,
+    models: Collection[str] = tuple(MODELS),
+) -> Config:
+    """Read a file; `seed` stands for the one written there, `models` are the names of pricing models that there are.
 
     Raises ConfigProblems with everything that is wrong, ConfigError when the file cannot be read at all.
     """
-    return loads(_text(path), str(path), settings_of=settings_of, environ=environ, seed=seed)
+    return loads(_text(path), str(path), settings_of=settings_of, environ=environ, seed=seed, models=models)
 
 
 def state_dir_of(path: Path, *, environ: Mapping[str, str]) -> Path:
@@ -97,14 +105,20 @@ def _text(path: Path) -> str:
 
 
 def loads(
-    text: str, file: str, *, settings_of: SettingsOf, environ: Mapping[str, str], seed: int | None = None
+    text: str,
+    file: str,
+    *,
+    settings_of: SettingsOf,
+    environ: Mapping[str, str],
+    seed: int | None = None,
+    models: Collection[str] = tuple(MODELS),
 ) -> Config:
     """Read a configuration from text; `file` is what problems are reported under. Raises ConfigProblems."""
     problems: list[Problem] = []
     root = compose(text, file, problems)
     config = None
     if root is not None:
-        config = _Loader(Reader(file, environ, problems), settings_of, seed).config(root)
+        config = _Loader(Reader(file, environ, problems), settings_of, seed, models).config(root)
     elif not problems:
         problems.append(Problem(Place(file, 1, 1), "", "is empty; `mm-daemon init` writes one to start from"))
     if problems or config is None:
@@ -113,10 +127,11 @@ def loads(
 
 
 class _Loader:
-    def __init__(self, reader: Reader, settings_of: SettingsOf, seed: int | None) -> None:
+    def __init__(self, reader: Reader, settings_of: SettingsOf, seed: int | None, models: Collection[str]) -> None:
         self._reader = reader
         self._settings_of = settings_of
         self._seed = seed
+        self._models = models
 
     def config(self, root: yaml.Node) -> Config | None:
         reader = self._reader
@@ -139,7 +154,7 @@ class _Loader:
         sections = {name: self._section(name, found) for name in _SECTIONS}
         venues = self._venues(root, found)
         markets = self._markets(root, found)
-        check_markets(markets, list(venues), reader)
+        check_markets(markets, list(venues), self._models, reader)
         if top is not FAILED and sections["risk"] is not FAILED and "mode" in entries:
             check_live(top.mode, entries["mode"].place, sections["risk"], reader)
         if "journal" in found and sections["journal"] is not FAILED:

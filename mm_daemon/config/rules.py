@@ -3,7 +3,7 @@
 Each rule reports at the key a person would change, in the market itself or in `defaults`, wherever that stands.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mm_daemon.config.annotations import FAILED, Key, plain
@@ -50,7 +50,9 @@ class Finding(NamedTuple):
     text: str
 
 
-def check_markets(markets: Sequence[MarketEntries], venues: Sequence[str], reader: Reader) -> None:
+def check_markets(
+    markets: Sequence[MarketEntries], venues: Sequence[str], models: Collection[str], reader: Reader
+) -> None:
     seen: dict[tuple[str, str], MarketEntries] = {}
     for market in markets:
         for finding in _findings(market):
@@ -61,6 +63,11 @@ def check_markets(markets: Sequence[MarketEntries], venues: Sequence[str], reade
             known = f"; there are {', '.join(venues)}" if venues else ""
             path, place = market.where("venue")
             reader.report(place, path, f"no venue is called {venue!r}{did_you_mean(venue, venues) or known}")
+        model = market.value("model")
+        if model is not None and model not in models:
+            path, place = market.where("model")
+            known = did_you_mean(model, models) or f"; there are {', '.join(sorted(models))}"
+            reader.report(place, path, f"no pricing model is called {model!r}{known}")
         if venue is None or symbol is None:
             continue
         first = seen.setdefault((venue, symbol), market)
@@ -92,6 +99,7 @@ def check_journal(place: Place, journal: JournalSettings, reader: Reader) -> Non
 def _findings(market: MarketEntries) -> Iterator[Finding]:
     yield from _spread_rules(market)
     yield from _size_rules(market)
+    yield from _condition_rules(market)
     tolerance = market.value("tolerance_frac")
     if tolerance is not None and not 0 < tolerance < 1:
         yield Finding(
@@ -111,6 +119,26 @@ def _spread_rules(market: MarketEntries) -> Iterator[Finding]:
             ("collar_bps", "min_spread_bps"),
             f"collar_bps {plain(collar)} must be at least half of min_spread_bps {plain(narrow)}, or no quote passes",
         )
+
+
+def _condition_rules(market: MarketEntries) -> Iterator[Finding]:
+    widen, stop = market.value("volatility_widen"), market.value("volatility_stop")
+    if widen is not None and (stop is None or widen >= stop):
+        said = "null" if stop is None else plain(stop)
+        yield Finding(
+            ("volatility_widen", "volatility_stop"),
+            f"volatility_widen {plain(widen)} must be below volatility_stop, which is {said}",
+        )
+    widen, skip = market.value("inventory_widen_at"), market.value("inventory_skip_at")
+    if widen is not None and skip is not None and widen > skip:
+        yield Finding(
+            ("inventory_widen_at", "inventory_skip_at"),
+            f"inventory_widen_at {plain(widen)} must not be above inventory_skip_at {plain(skip)}",
+        )
+    for key in ("sessions", "blackouts"):
+        for text in market.value(key) or ():
+            if text[:5] == text[6:]:
+                yield Finding((key,), f"{text} begins when it ends; leave it out to mean the whole day")
 
 
 def _size_rules(market: MarketEntries) -> Iterator[Finding]:

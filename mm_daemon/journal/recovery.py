@@ -5,7 +5,7 @@ commands, positions. A command that was released without an answer comes out as 
 Called by `runtime/app.py` before the new run's journal is opened, while this process alone holds the state directory.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -17,6 +17,8 @@ from mm_daemon.domain.checkpoint import Checkpoint
 from mm_daemon.domain.codec import Record
 from mm_daemon.domain.errors import JournalError
 from mm_daemon.domain.events import RunEnded, RunStarted
+from mm_daemon.engine.models.catalogue import MODELS
+from mm_daemon.engine.pricing_model import ModelFactory
 from mm_daemon.journal.format import Family, Fault, FaultKind
 from mm_daemon.journal.log import JournalReader, repair
 from mm_daemon.journal.run_reader import FamilyReader, repair_run
@@ -36,14 +38,14 @@ class Recovered(msgspec.Struct, frozen=True):
     """Torn tails that were cut."""
 
 
-def recover(journals: Path) -> Recovered | None:
+def recover(journals: Path, models: Mapping[str, ModelFactory] = MODELS) -> Recovered | None:
     """Mend the last run's torn tail and continue it; None when there is no run to continue.
 
     Raises JournalError for a damaged journal: a person should see what is behind the damage.
     """
     for run in reversed(runs_in(journals)):
         faults = repair_run(run) if run.is_dir() else [fault for fault in [repair(run)] if fault is not None]
-        left, fault = _read(run)
+        left, fault = _read(run, models)
         if fault is not None and fault.kind is FaultKind.DAMAGED:
             raise JournalError(
                 f"journal {run} is {fault}; what was traded behind that place is not known. Look at it with "
@@ -59,15 +61,15 @@ Left = tuple[Checkpoint, int, bool]
 """State at the end, records relived behind the last checkpoint, whether the run wrote its end."""
 
 
-def _read(run: Path) -> tuple[Left | None, Fault | None]:
+def _read(run: Path, models: Mapping[str, ModelFactory]) -> tuple[Left | None, Fault | None]:
     if run.is_dir():
         family = FamilyReader(run, Family.TRADE)
-        return left_by(record for frame in family for record in frame.records), family.fault
+        return left_by((record for frame in family for record in frame.records), models), family.fault
     with JournalReader(run) as reader:
-        return left_by(record for frame in reader for record in frame.records), reader.fault
+        return left_by((record for frame in reader for record in frame.records), models), reader.fault
 
 
-def left_by(records: Iterable[Record]) -> Left | None:
+def left_by(records: Iterable[Record], models: Mapping[str, ModelFactory] = MODELS) -> Left | None:
     """What one run's records, in order, come to; None when they do not even begin.
 
     Market data and decide markers may be among them or not: nothing rests on them.
@@ -86,7 +88,7 @@ def left_by(records: Iterable[Record]) -> Left | None:
             tail.append(record)
     if parameters is None:
         return None
-    core = TradingCore(CoreParameters.from_json(parameters), base)
+    core = TradingCore(CoreParameters.from_json(parameters), base, models)
     for record in tail:
         relive(core, record)
     return core.checkpoint(), len(tail), ended

@@ -15,6 +15,7 @@ WORDS: dict[Reason, str] = {
     Reason.RECONCILING: "differs from the venue",
     Reason.UNRESOLVED_ORDER: "an outcome is unknown",
     Reason.MARKET_HALTED: "venue has halted it",
+    Reason.SESSION_CLOSED: "outside its hours",
     Reason.BOOK_INVALID: "no trusted book",
     Reason.BOOK_STALE: "book is too old",
     Reason.NO_REFERENCE: "a side of the book is empty",

@@ -196,9 +196,10 @@ class Daemon:
         self._ids_file = state.client_ids
         first_id, self._ids_end = client_ids.reserve(self._ids_file, self._clock.wall_ns() // _NS_PER_MS)
         parameters = msgspec.structs.replace(parameters, first_client_id=first_id)
-        left = recover(state.journals)
+        models = registry.PricingModels()
+        left = recover(state.journals, models)
         resumed = None if left is None else left.checkpoint
-        self._core = TradingCore(parameters, resumed)
+        self._core = TradingCore(parameters, resumed, models)
         name = utc_text(self._clock.wall_ns()).replace(":", "")
         settings = self._config.journal
         self._journal = RunWriter(state.journals / f"{name}{OPENING}", segment_bytes=settings.segment_mb * _MIB)

@@ -21,8 +21,10 @@ def test_everything_registered_can_be_loaded() -> None:
     for plugin in registry.plugins():
         if plugin.kind == "connector":
             assert issubclass(registry.settings_of(plugin.name), msgspec.Struct)
-        else:
+        elif plugin.kind == "translator":
             assert registry.translator(plugin.name)
+        else:
+            assert callable(registry.PricingModels()[plugin.name])
 
 
 def test_our_venues_without_network_can_be_backtested() -> None:

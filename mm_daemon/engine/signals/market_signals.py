@@ -21,6 +21,8 @@ from mm_daemon.engine.signals.taker_orders import TakerOrder, TakerOrders
 from mm_daemon.engine.signals.toxicity import Vpin
 from mm_daemon.engine.signals.trade_size import SignedVolume, SizeOutlier
 
+_BEYOND = 1e15
+"""No price in ticks and no size in lots is as large as this."""
 _HalfLife = Annotated[float, Meta(gt=0, le=86400)]
 
 
@@ -69,6 +71,7 @@ class MarketSignals:
         "_bid_lots",
         "_half",
         "_orders",
+        "dropped",
         "intensity",
         "kyle",
         "microprice",
@@ -101,11 +104,16 @@ class MarketSignals:
         self.vpin = Vpin(p.vpin_bucket * order_lots, p.vpin_buckets)
         self.outlier: TakerOrder | None = None
         self._orders = TakerOrders()
+        self.dropped = 0
+        """Books and prints whose numbers could not be prices or sizes."""
         self._bid = self._ask = self._half = 0
         self._bid_lots = self._ask_lots = 0
 
     def on_book(self, ts_ns: int, bid_ticks: int, bid_lots: int, ask_ticks: int, ask_lots: int) -> None:
         """The touch of a trusted book after any change of it."""
+        if not (0 < bid_ticks < ask_ticks < _BEYOND and 0 <= bid_lots < _BEYOND and 0 <= ask_lots < _BEYOND):
+            self.dropped += 1
+            return
         if self._orders.pending:
             self._flush()
         half = bid_ticks + ask_ticks
@@ -129,6 +137,9 @@ class MarketSignals:
     def on_trade(self, ts_ns: int, ts_venue_ns: int, buy: bool, ticks: int, lots: int) -> None:
         """A print: `buy` when its aggressor bought. Passed by without a trusted book, for there is no fair price."""
         if not self._half:
+            return
+        if not (0 < ticks < _BEYOND and 0 < lots < _BEYOND):
+            self.dropped += 1
             return
         order = self._orders.on_print(ts_ns, ts_venue_ns, buy, ticks, lots, 0.5 * self._half)
         if order is not None:
