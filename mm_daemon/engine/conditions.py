@@ -55,13 +55,13 @@ class Conditions:
         "_flow_zeta",
         "_funding",
         "_hours",
-        "_inventory",
         "_last_outlier",
         "_max_lots",
         "_min_lots",
         "_pull",
         "_quoting",
         "_volatility",
+        "shifts",
         "signals",
     )
 
@@ -97,6 +97,8 @@ class Conditions:
         self._volatility = _volatility_limits(quoting)
         self._max_lots, self._min_lots = max_position_lots, min_position_lots
         self._funding: FundingUpdate | None = None
+        self.shifts = bool(quoting.momentum_beta or quoting.flow_beta_bps)
+        """Whether anything may move both quotes off the fair price."""
 
     # What happens in the market.
 
@@ -114,6 +116,7 @@ class Conditions:
 
     def on_funding(self, update: FundingUpdate) -> None:
         self._funding = update
+        self.shifts = self.shifts or self._quoting.funding_shift
 
     def lose_book(self) -> None:
         if self.signals is not None:
@@ -170,6 +173,8 @@ class Conditions:
 
     def widening(self, position_lots: int, sigma_bps: float) -> float | None:
         """By what to multiply the half-spread; None: the market is too wild to quote in."""
+        if not position_lots and self._volatility is None:
+            return 1.0
         widening = 1.0
         if self._volatility is not None:
             by_volatility = self._volatility.judge(sigma_bps)

@@ -174,9 +174,16 @@ class QuoteEngine:
 
     def curve(self, inputs: ModelInputs) -> Curve:
         """The model's answer, remembered while the inputs stay. Raises DomainError."""
-        if self._curve is None or inputs != self._inputs:
+        if self._curve is None or (inputs is not self._inputs and inputs != self._inputs):
             self._inputs, self._curve = inputs, self.model.curve(inputs)
         return self._curve
+
+    def _present_inputs(self, sigma_bps: float, now_ns: int) -> ModelInputs:
+        """`inputs`, without making them anew where nothing but volatility can change them."""
+        known = self._inputs
+        if known is None or sigma_bps != known.sigma_bps or self._by_the_clock or self.conditions.signals is not None:
+            return self.inputs(sigma_bps, now_ns)
+        return known
 
     def price(self, book: OrderBook, position_lots: int, now_ns: int) -> Pricing | int:
         """Both quotes for a trusted book, or the withdraw reasons (as a mask) that keep the instrument from quoting.
@@ -207,9 +214,9 @@ class QuoteEngine:
             return _VOLATILITY_HALT
         q = (position_lots - self._target_lots) / self._order_lots
         try:
-            inputs = self.inputs(sigma, now_ns)
+            inputs = self._present_inputs(sigma, now_ns)
             curve = self.curve(inputs)
-            shift = conditions.shift_bps(sigma, curve.tau_s, now_ns)
+            shift = conditions.shift_bps(sigma, curve.tau_s, now_ns) if conditions.shifts else 0.0
             depths = curve.at(q)
         except DomainError:
             return _BAD_NUMBER
