@@ -96,6 +96,7 @@ def _market(
             max_position_lots=sizes["max_position"],
             min_position_lots=sizes["min_position"],
             max_order_lots=sizes["max_order_size"],
+            max_orders_per_side=market.quoting.levels,
             collar_bps=market.collar_bps,
             actions_per_minute=market.actions_per_minute,
         ),

@@ -44,11 +44,11 @@ class MarketState:
         "holding",
         "id",
         "instrument",
+        "levels",
         "lockouts",
         "lockouts_withdraw",
         "max_book_age_ns",
         "operator_paused",
-        "order_lots",
         "parameters",
         "position",
         "pricing",
@@ -87,7 +87,9 @@ class MarketState:
         self.quotes: dict[Side, list[LedgerOrder]] = {Side.BUY: [], Side.SELL: []}
         """Our quotes that may be alive, oldest first."""
         self.slots: list[LedgerOrder | None] = []
-        """The order working on each side, bid first; empty: to be looked up in `quotes`."""
+        """The order working in each slot, bids before asks, the inner level first; empty: to be looked up in
+        `quotes`.
+        """
         self.surplus: list[LedgerOrder] = []
         """Quotes of ours that have no slot."""
         self.halts = 0
@@ -95,7 +97,7 @@ class MarketState:
         self.operator_paused: bool | None = None
         """What an operator last said about quoting here; None: nothing, and the configuration holds."""
         self.decide_interval_ns = parameters.quoting.decide_interval_ms * _MS
-        self.order_lots = parameters.order_lots
+        self.levels = parameters.quoting.levels
         self.size_tolerance = parameters.quoting.size_tolerance
         self.lockouts_withdraw = parameters.quoting.lockout_action == "withdraw"
         self.max_book_age_ns = parameters.quoting.max_book_age_ms * _MS

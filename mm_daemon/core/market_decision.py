@@ -33,6 +33,9 @@ _WITHIN = Reason.WITHIN_TOLERANCE
 Rests = tuple[int, int]
 """Price and remaining size of an order that works in a slot, in ticks and lots."""
 
+Standing = tuple[int, Rests | None]
+"""Of one slot: what holds for it as a mask, and what rests in it."""
+
 Level = tuple[Side, float, int, int]
 """A quote that stands: side, unrounded target, working tick, tolerance, all in ticks."""
 
@@ -45,22 +48,23 @@ def decide_market(market: MarketState, pacing: int, now_ns: int) -> DecisionsCha
     """
     pricing, conditions = _price(market, now_ns)
     conditions |= pacing
-    bid_order, ask_order = market.slots
+    if market.full or market.surplus or not market.slots or market.levels > 1:
+        market.slots, market.surplus = working_slots(market, pricing)
     bid_conditions = conditions | market.lockouts.mask(_BUY, now_ns)
     ask_conditions = conditions | market.lockouts.mask(_SELL, now_ns)
-    bid_rests = ask_rests = None
-    if bid_order is not None:
-        bid_conditions |= bid_order.pending_bits
-        bid_rests = bid_order.ticks, bid_order.remaining_lots
-    if ask_order is not None:
-        ask_conditions |= ask_order.pending_bits
-        ask_rests = ask_order.ticks, ask_order.remaining_lots
+    slots: list[Standing] = []
+    for index, order in enumerate(market.slots):
+        holds = bid_conditions if index < market.levels else ask_conditions
+        if order is None:
+            slots.append((holds, None))
+        else:
+            slots.append((holds | order.pending_bits, (order.ticks, order.remaining_lots)))
     market.full = False
     market.decided_ns = now_ns
     market.decided_trusted = market.book.trusted
     market.pricing = pricing
     market.refresh_deadline(now_ns)
-    basis = pricing, bid_conditions, ask_conditions, bid_rests, ask_rests
+    basis = pricing, slots
     if basis == market.basis:
         # On a coarse grid another best price can come to the same target.
         if market.bid_clamped_at is not None:
@@ -71,13 +75,15 @@ def decide_market(market: MarketState, pacing: int, now_ns: int) -> DecisionsCha
     market.basis = basis
     market.bid_clamped_at = market.ask_clamped_at = None
     levels: list[Level] = []
-    bid_stands, ask_stands = market.decisions or (None, None)
-    bid_quote, ask_quote = (None, None) if pricing is None else (pricing.bid, pricing.ask)
-    bid = _decide_side(market, _BUY, bid_rests, bid_stands, bid_quote, bid_conditions, levels)
-    ask = _decide_side(market, _SELL, ask_rests, ask_stands, ask_quote, ask_conditions, levels)
+    quotes = (None,) * len(slots) if pricing is None else (*pricing.bids, *pricing.asks)
+    decided = tuple(
+        [
+            _decide_slot(market, index, *slot, quote, levels)
+            for index, (slot, quote) in enumerate(zip(slots, quotes, strict=True))
+        ]
+    )
     market.fair_low, market.fair_high = validity(0.0 if pricing is None else pricing.fair_ticks, levels)
-    market.holding = bid.action is _HOLD and ask.action is _HOLD
-    decided = bid, ask
+    market.holding = all(decision.action is _HOLD for decision in decided)
     if decided == market.decisions:
         return None
     market.decisions = decided
@@ -100,48 +106,54 @@ def _price(market: MarketState, now_ns: int) -> tuple[Pricing | None, int]:
     return pricing, conditions
 
 
-def working_slots(market: MarketState) -> tuple[list[LedgerOrder | None], list[LedgerOrder]]:
-    """The order working in each side's slot, and orders of ours that have none."""
+def working_slots(market: MarketState, pricing: Pricing | None) -> tuple[list[LedgerOrder | None], list[LedgerOrder]]:
+    """The order working in each slot, bids before asks and the inner level first, and orders of ours that have none."""
     slots: list[LedgerOrder | None] = []
     surplus: list[LedgerOrder] = []
     for side in _SIDES:
         orders = market.quotes[side]
-        if not orders:
-            slots.append(None)
-        elif len(orders) == 1 and not orders[0].final:
-            slots.append(orders[0])
-        else:
+        if len(orders) > 1 or (orders and orders[0].final):
             orders = market.quotes[side] = [order for order in orders if not order.final]
-            slots.append(_nearest(market, side, orders, surplus))
+        if market.levels == 1 and len(orders) < 2:
+            slots.append(orders[0] if orders else None)
+        else:
+            slots += _paired(market, side, orders, pricing, surplus)
     return slots, surplus
 
 
-def _nearest(
-    market: MarketState, side: Side, orders: list[LedgerOrder], surplus: list[LedgerOrder]
-) -> LedgerOrder | None:
-    """The one of several orders that keeps the slot; the others are added to `surplus`."""
-    if len(orders) < 2:
-        return orders[0] if orders else None
-    touch = market.book.bid_ticks if side is _BUY else market.book.ask_ticks
-    pairs, left_over, _ = pair_levels(side, [(o.client_id, o.ticks) for o in orders], [(0, touch)])
+def _paired(
+    market: MarketState, side: Side, orders: list[LedgerOrder], pricing: Pricing | None, surplus: list[LedgerOrder]
+) -> list[LedgerOrder | None]:
+    """Orders by the level they serve (EXECUTION 4.1), each labelled with it; the others are added to `surplus`."""
+    if pricing is not None:
+        quotes = pricing.bids if side is _BUY else pricing.asks
+        targets = [(level, quote.ticks) for level, quote in enumerate(quotes)]
+    else:  # nothing to aim at: any order of levels will do that keeps the inner ones first
+        touch = market.book.bid_ticks if side is _BUY else market.book.ask_ticks
+        targets = [(level, touch - side * level) for level in range(market.levels)]
+    pairs, left_over, _ = pair_levels(side, [(order.client_id, order.ticks) for order in orders], targets)
     by_id = {order.client_id: order for order in orders}
+    slots: list[LedgerOrder | None] = [None] * market.levels
+    for client_id, level, _ in pairs:
+        slots[level] = by_id[client_id]
+        by_id[client_id].level = level
     surplus += [by_id[client_id] for client_id in left_over]
-    return by_id[pairs[0][0]]
+    return slots
 
 
-def _decide_side(
+def _decide_slot(
     market: MarketState,
-    side: Side,
-    rests: Rests | None,
-    standing: Decision | None,
-    quote: SideQuote | None,
+    index: int,
     conditions: int,
+    rests: Rests | None,
+    quote: SideQuote | None,
     levels: list[Level],
 ) -> Decision:
-    """One side's row of the table. A quote that stands by it is added to `levels`, which bound how long it stands.
+    """One slot's row of the table. A quote that stands by it is added to `levels`, which bound how long it stands.
 
     `quote` is None while there is no price to aim at.
     """
+    side, level = (_BUY, index) if index < market.levels else (_SELL, index - market.levels)
     verdict: Reason | None = None
     if quote is not None:
         conditions |= quote.obstacles
@@ -149,19 +161,21 @@ def _decide_side(
             ticks, lots = rests
             verdict = price_verdict(side, ticks, quote.ticks, quote.tolerance_ticks)
             # A target that a limit has trimmed forces a larger order down, whatever the tolerance.
-            trimmed = quote.lots if quote.lots < market.order_lots else None
-            if lots != quote.lots and not size_within(lots, quote.lots, market.size_tolerance, trimmed):
+            limit = quote.lots if quote.trimmed else None
+            if lots != quote.lots and not size_within(lots, quote.lots, market.size_tolerance, limit):
                 conditions |= _SIZE_CHANGED
     action, reasons = decide_row(conditions, rests is not None, verdict, market.lockouts_withdraw)
     if quote is not None:
         if action is _QUOTE:
             _stand(market, side, quote, quote.ticks, levels)
-            return Decision(side, 0, action, QuoteTarget(quote.ticks, quote.lots, quote.raw_ticks), reasons)
+            return Decision(side, level, action, QuoteTarget(quote.ticks, quote.lots, quote.raw_ticks), reasons)
         if rests is not None and reasons[0] is _WITHIN:
             _stand(market, side, quote, rests[0], levels)
-    if standing is not None and standing.reasons is reasons and standing.target is None:
-        return standing
-    return Decision(side, 0, action, None, reasons)
+    if market.decisions:
+        standing = market.decisions[index]
+        if standing.reasons is reasons and standing.target is None:
+            return standing
+    return Decision(side, level, action, None, reasons)
 
 
 def _stand(market: MarketState, side: Side, quote: SideQuote, working_ticks: int, levels: list[Level]) -> None:

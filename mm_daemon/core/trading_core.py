@@ -14,7 +14,7 @@ from mm_daemon.core.checkpoint import market_checkpoint, take_up
 from mm_daemon.core.dispatch import Dispatch
 from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.market import MarketState
-from mm_daemon.core.market_decision import decide_market, working_slots
+from mm_daemon.core.market_decision import decide_market
 from mm_daemon.core.order_ledger import OrderLedger
 from mm_daemon.core.order_table import LedgerChange
 from mm_daemon.core.outbox import Outbox
@@ -492,8 +492,6 @@ class TradingCore:
         self.full_decisions += 1
         if self.gate.limits_equity:
             self._check_equity(now_ns)
-        if market.full or market.surplus or not market.slots:
-            market.slots, market.surplus = working_slots(market)
         changed = decide_market(market, self.dispatch.pacing(market, now_ns), now_ns)
         if changed is not None:
             self._decided.append(changed)

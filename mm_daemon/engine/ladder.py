@@ -23,22 +23,25 @@ Levels = list[tuple[int, int]]
 
 
 class Ladder:
-    """The shape of one side's levels: made once, applied to each price."""
+    """The shape of one side's levels: made once, applied to each price.
 
-    __slots__ = ("_beyond", "_shares")
+    By level: `beyond`, the distance from the inner price as a fraction of it, and `shares` of the total size.
+    """
+
+    __slots__ = ("beyond", "shares")
 
     def __init__(self, levels: int, step_bps: float, growth: float = 1.0, size_ratio: float = 1.0) -> None:
         """Raises DomainError for negative numbers, growth or size ratio of zero, and shapes that are not finite."""
         require_not_negative(n=levels, step_bps=step_bps)
         require_positive(growth=growth, size_ratio=size_ratio)
         try:
-            self._beyond = [_offset_bps(i, step_bps, growth) * BPS for i in range(levels)]
+            self.beyond = [_offset_bps(i, step_bps, growth) * BPS for i in range(levels)]
             weights = [size_ratio**i for i in range(levels)]
             whole = sum(weights)
-            self._shares = [weight / whole for weight in weights]
+            self.shares = [weight / whole for weight in weights]
         except OverflowError:
             raise DomainError(f"{levels} levels with growth {growth} and size ratio {size_ratio} overflow") from None
-        require_finite(**{f"offset[{i}]": value for i, value in enumerate((*self._beyond, *self._shares))})
+        require_finite(**{f"offset[{i}]": value for i, value in enumerate((*self.beyond, *self.shares))})
 
     def levels(
         self,
@@ -64,7 +67,7 @@ class Ladder:
             rounding = floor_ticks if buys else ceil_ticks
         sizes: dict[int, float] = {}
         room = room_lots
-        for beyond, share in zip(self._beyond, self._shares, strict=True):
+        for beyond, share in zip(self.beyond, self.shares, strict=True):
             size = min(share * total_lots, room)
             if size <= 0.0:
                 break

@@ -115,6 +115,18 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     max_skew_bps: Annotated[
         float, Meta(gt=0, le=10000, description="largest shift of both quotes by inventory, bps")
     ] = 50.0
+    levels: Annotated[
+        int, Meta(ge=1, le=20, description="quotes on each side; order_size is that of the inner one")
+    ] = 1
+    level_step_bps: Annotated[
+        float, Meta(gt=0, le=1000, description="distance from the inner quote to the second, bps of the mid")
+    ] = 2.0
+    level_growth: Annotated[
+        float, Meta(ge=0.1, le=10, description="each further distance is so many times the one before")
+    ] = 1.0
+    level_size_ratio: Annotated[
+        float, Meta(ge=0.1, le=10, description="each level's size is so many times that of the one inside it")
+    ] = 1.0
     inventory_widen_at: Annotated[_Share, Meta(description="share of the limit above which quotes are wider")] = 0.7
     inventory_widening: Annotated[float, Meta(ge=1, le=100, description="how much wider, times the half-spread")] = 1.25
     inventory_skip_at: Annotated[

@@ -13,9 +13,11 @@ from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.decisions import Reason
 from mm_daemon.domain.errors import DomainError
 from mm_daemon.domain.instrument import Instrument, grid_rounding
+from mm_daemon.domain.orders import Side
 from mm_daemon.domain.rng import Rng
 from mm_daemon.engine.conditions import Conditions
 from mm_daemon.engine.intent import solved_intent
+from mm_daemon.engine.ladder import Ladder
 from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.engine.pricing_model import Curve, ModelFactory, ModelInputs, ModelSettings
@@ -33,15 +35,21 @@ _SIZE_BELOW_MIN = Reason.SIZE_BELOW_MIN.bit
 _PRICE_COLLAR = Reason.PRICE_COLLAR.bit
 _BAD_NUMBER = Reason.BAD_NUMBER.bit
 _VOLATILITY_HALT = Reason.VOLATILITY_HALT.bit
+_LEVEL_MERGED = Reason.LEVEL_MERGED.bit
+_BUY, _SELL = Side.BUY, Side.SELL
+_LOT_SLACK = 1e-9
+"""Lots that float noise may take away before the floor."""
 
 
 class SideQuote(msgspec.Struct, frozen=True, gc=False):
-    """One side of a pricing. `tolerance_ticks`: how far a working quote may be too passive before it has to move;
-    `obstacles`: withdraw reasons of this side as a mask, 0 when it may be quoted.
+    """One quote of a pricing. `trimmed`: a limit leaves less room than its full size; `tolerance_ticks`: how far a
+    working quote may be too passive before it has to move; `obstacles`: withdraw reasons as a mask, 0 when it may be
+    quoted.
     """
 
     ticks: int
     lots: int
+    trimmed: bool
     raw_ticks: float
     clamped: bool
     tolerance_ticks: int
@@ -65,8 +73,18 @@ class Pricing(msgspec.Struct, frozen=True, gc=False):
     shift_bps: float
     widening: float
     inputs: ModelInputs
-    bid: SideQuote
-    ask: SideQuote
+    bids: tuple[SideQuote, ...]
+    """By level, innermost first; asks alike."""
+    asks: tuple[SideQuote, ...]
+
+    @property
+    def bid(self) -> SideQuote:
+        """The innermost one."""
+        return self.bids[0]
+
+    @property
+    def ask(self) -> SideQuote:
+        return self.asks[0]
 
     @property
     def reservation_ticks(self) -> float:
@@ -126,6 +144,14 @@ class QuoteEngine:
             max_position_lots=max_position_lots,
             k=self.k,
         )
+        ladder = Ladder(
+            parameters.levels, parameters.level_step_bps, parameters.level_growth, parameters.level_size_ratio
+        )
+        self._levels = tuple(
+            (beyond / _BPS, max(1, math.floor(order_lots * share / ladder.shares[0] + _LOT_SLACK)))
+            for beyond, share in zip(ladder.beyond, ladder.shares, strict=True)
+        )
+        """Of each level: how far beyond the inner quote, bps, and its full size, lots."""
         self._seen: tuple[object, ...] = ()
         self._priced: Pricing | int = 0
         """What `_seen` came to."""
@@ -277,16 +303,52 @@ class QuoteEngine:
             shift,
             widening,
             inputs,
-            self._side(bid, bid_raw, bid_clamped, bid_tolerance, bid_bps, bid_room, bid_obstacles),
-            self._side(ask, ask_raw, ask_clamped, ask_tolerance, ask_bps, ask_room, ask_obstacles),
+            self._side(_BUY, bid, bid_raw, bid_clamped, bid_tolerance, bid_bps, bid_room, bid_obstacles, bp),
+            self._side(_SELL, ask, ask_raw, ask_clamped, ask_tolerance, ask_bps, ask_room, ask_obstacles, bp),
         )
 
     def _side(
-        self, ticks: int, raw: float, clamped: bool, tolerance: int, depth_bps: float, room_lots: int, obstacles: int
+        self,
+        side: Side,
+        ticks: int,
+        raw: float,
+        clamped: bool,
+        tolerance: int,
+        depth_bps: float,
+        room_lots: int,
+        obstacles: int,
+        bp: float,
+    ) -> tuple[SideQuote, ...]:
+        """The inner quote at `ticks`, and the levels behind it, which take the room that those before them left."""
+        if clamped:
+            raw = float(ticks)
+        inner = self._level(ticks, self._order_lots, raw, clamped, tolerance, depth_bps, room_lots, obstacles)
+        if len(self._levels) == 1:
+            return (inner,)
+        quotes = [inner]
+        for beyond_bps, size_lots in self._levels[1:]:
+            room_lots -= quotes[-1].lots
+            level_raw = raw - side * beyond_bps * bp
+            level_ticks = self._round_bid(level_raw) if side is _BUY else self._round_ask(level_raw)
+            merged = 0 if side * (quotes[-1].ticks - level_ticks) > 0 else _LEVEL_MERGED
+            depth = depth_bps + beyond_bps
+            quotes.append(
+                self._level(level_ticks, size_lots, level_raw, False, tolerance, depth, room_lots, obstacles | merged)
+            )
+        return tuple(quotes)
+
+    def _level(
+        self,
+        ticks: int,
+        size_lots: int,
+        raw: float,
+        clamped: bool,
+        tolerance: int,
+        depth_bps: float,
+        room_lots: int,
+        obstacles: int,
     ) -> SideQuote:
-        lots = self._order_lots
-        if lots > room_lots:
-            lots = room_lots
+        lots = size_lots if size_lots < room_lots else room_lots
         if lots <= 0:
             lots = 0
             obstacles |= _MAX_POSITION
@@ -294,7 +356,7 @@ class QuoteEngine:
             obstacles |= _SIZE_BELOW_MIN
         if depth_bps > self._collar_bps or ticks <= 0:
             obstacles |= _PRICE_COLLAR
-        return SideQuote(ticks, lots, float(ticks) if clamped else raw, clamped, tolerance, obstacles)
+        return SideQuote(ticks, lots, lots < size_lots, raw, clamped, tolerance, obstacles)
 
     def _session_left_s(self, now_ns: int) -> float:
         length = self._parameters.session_s
