@@ -87,6 +87,7 @@ def _market(
         )
     }
     _check_order_size(market, sizes["order_size"], instrument, problems)
+    _check_levels(market, sizes, instrument, problems)
     _check_intent(market, sizes, problems)
     return MarketParameters(
         instrument=instrument,
@@ -132,6 +133,22 @@ def _check_order_size(market: Market, lots: int, instrument: Instrument, problem
             f"is {market.order_size:f}, must be {bound} {instrument.base} on {market.venue}",
         )
     )
+
+
+def _check_levels(market: Market, sizes: Mapping[str, int], instrument: Instrument, problems: list[Problem]) -> None:
+    """Every level of a ladder must be an order that venue and limits take."""
+    quoting = market.quoting
+    for level in range(1, quoting.levels):
+        lots = max(1, int(sizes["order_size"] * quoting.level_size_ratio**level + 1e-9))
+        size = f"level {level + 1} of {quoting.levels} has {instrument.size(lots):f} {instrument.base}"
+        if lots < instrument.min_lots:
+            text = f"{size}, less than the least order of {market.venue}, {instrument.size(instrument.min_lots):f}"
+        elif lots > sizes["max_order_size"]:
+            text = f"{size}, more than max_order_size {market.max_order_size:f}"
+        else:
+            continue
+        problems.append(Problem(market.place_of("level_size_ratio"), f"{market.path}.level_size_ratio", text))
+        return
 
 
 def _check_intent(market: Market, sizes: Mapping[str, int], problems: list[Problem]) -> None:

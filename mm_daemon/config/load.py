@@ -5,6 +5,7 @@ started, opened or written. Connectors are a sibling layer: what keys they take 
 """
 
 from collections.abc import Callable, Collection, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -325,11 +326,13 @@ def _market(market: MarketEntries) -> Market:
     own = {key: market.value(key) for key in _MARKET_KEYS}
     if own["min_position"] is None:
         own["min_position"] = -own["max_position"]
+    quoting = QuoteParameters(**{key: market.value(key) for key in _QUOTE_KEYS})
     if own["max_order_size"] is None:
-        own["max_order_size"] = own["order_size"] * 2
+        largest = max(1.0, quoting.level_size_ratio ** (quoting.levels - 1))
+        own["max_order_size"] = own["order_size"] * 2 * Decimal(repr(largest))
     return Market(
         **own,
-        quoting=QuoteParameters(**{key: market.value(key) for key in _QUOTE_KEYS}),
+        quoting=quoting,
         path=market.path,
         place=market.place,
         places={key: entry.place for key, entry in market.entries.items()},

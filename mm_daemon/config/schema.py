@@ -110,7 +110,8 @@ class MarketKeys(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[Decimal, Meta(le=0, description="most negative position, base units; null = -max_position")] | None
     ) = None
     max_order_size: (
-        Annotated[Decimal, Meta(gt=0, description="largest single order, base units; null = 2 * order_size")] | None
+        Annotated[Decimal, Meta(gt=0, description="largest single order, base units; null = twice the largest level")]
+        | None
     ) = None
     collar_bps: Annotated[float, Meta(gt=0, le=10000, description="largest distance of an order from the mid, bps")] = (
         500.0
