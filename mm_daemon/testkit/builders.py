@@ -59,14 +59,16 @@ def market(
     quoting: QuoteParameters | None = None,
     collar_bps: float = 500.0,
 ) -> MarketParameters:
+    quoting = quoting or QuoteParameters()
     return MarketParameters(
         instrument=contract or instrument(),
         order_lots=order_lots,
-        quoting=quoting or QuoteParameters(),
+        quoting=quoting,
         limits=MarketLimits(
             max_position_lots=max_position_lots,
             min_position_lots=-max_position_lots if min_position_lots is None else min_position_lots,
             max_order_lots=order_lots * 4,
+            max_orders_per_side=quoting.levels,
             collar_bps=collar_bps,
         ),
     )
