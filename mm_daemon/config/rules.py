@@ -122,13 +122,11 @@ def _spread_rules(market: MarketEntries) -> Iterator[Finding]:
 
 
 def _condition_rules(market: MarketEntries) -> Iterator[Finding]:
-    widen, stop = market.value("volatility_widen"), market.value("volatility_stop")
-    if widen is not None and (stop is None or widen >= stop):
-        said = "null" if stop is None else plain(stop)
-        yield Finding(
-            ("volatility_widen", "volatility_stop"),
-            f"volatility_widen {plain(widen)} must be below volatility_stop, which is {said}",
-        )
+    for widens, stops in (("volatility_widen", "volatility_stop"), ("day_loss_widen", "day_loss_stop")):
+        widen, stop = market.value(widens), market.value(stops)
+        if widen is not None and (stop is None or widen >= stop):
+            said = "null" if stop is None else plain(stop)
+            yield Finding((widens, stops), f"{widens} {plain(widen)} must be below {stops}, which is {said}")
     widen, skip = market.value("inventory_widen_at"), market.value("inventory_skip_at")
     if widen is not None and skip is not None and widen > skip:
         yield Finding(

@@ -24,6 +24,7 @@ def market_checkpoint(market: MarketState) -> MarketCheckpoint:
         market.engine.volatility.state(),
         market.operator_paused,
         market.engine.conditions.state(),
+        None if market.guard is None else market.guard.state(),
     )
 
 
@@ -47,4 +48,6 @@ def take_up(market: MarketState, state: MarketCheckpoint) -> None:
     market.facts.reconciling = bool(market.lockouts.held())
     market.engine.volatility.restore(state.volatility)
     market.engine.conditions.restore(state.signals)
+    if market.guard is not None and state.guard is not None:
+        market.guard.restore(state.guard, market.position)
     market.operator_paused = state.paused

@@ -14,6 +14,7 @@ from mm_daemon.domain.orders import Side
 from mm_daemon.engine.inventory import Position
 from mm_daemon.engine.lockouts import LockoutSet
 from mm_daemon.engine.models.catalogue import MODELS
+from mm_daemon.engine.position_guard import guard_of
 from mm_daemon.engine.pricing_model import ModelFactory
 from mm_daemon.engine.quote_engine import Pricing, QuoteEngine
 from mm_daemon.risk.facts import MarketFacts
@@ -40,6 +41,7 @@ class MarketState:
         "fair_high",
         "fair_low",
         "full",
+        "guard",
         "halts",
         "holding",
         "id",
@@ -76,6 +78,11 @@ class MarketState:
             models=models,
         )
         self.position = Position(parameters.instrument)
+        self.guard = guard_of(
+            parameters.quoting,
+            min_position_lots=limits.min_position_lots,
+            max_position_lots=limits.max_position_lots,
+        )
         self.lockouts = LockoutSet(
             parameters.quoting.fill_lockout_ms,
             parameters.quoting.order_lockout_ms,
@@ -137,6 +144,10 @@ class MarketState:
         change_ns = self.engine.conditions.next_change_ns(now_ns)
         if change_ns is not None and (deadline_ns is None or change_ns < deadline_ns):
             deadline_ns = change_ns
+        if self.guard is not None:
+            change_ns = self.guard.due_ns(now_ns)
+            if change_ns is not None and (deadline_ns is None or change_ns < deadline_ns):
+                deadline_ns = change_ns
         if self.pricing is not None:
             stale_ns = self.book.ts_local_ns + self.max_book_age_ns + 1
             if deadline_ns is None or stale_ns < deadline_ns:

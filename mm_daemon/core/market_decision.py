@@ -17,6 +17,7 @@ from mm_daemon.domain.decisions import (
 )
 from mm_daemon.domain.orders import Side
 from mm_daemon.engine.decision_table import decide_row
+from mm_daemon.engine.position_guard import UNGUARDED
 from mm_daemon.engine.quote_engine import Pricing, SideQuote
 from mm_daemon.engine.tolerance import price_verdict, size_within, validity
 
@@ -100,7 +101,9 @@ def _price(market: MarketState, now_ns: int) -> tuple[Pricing | None, int]:
         return None, conditions | (_NO_REFERENCE if empty_side else _BOOK_INVALID)
     if not fresh:
         return None, conditions | _BOOK_STALE
-    pricing = market.engine.price(book, market.position.lots, now_ns)
+    position = market.position
+    guarded = UNGUARDED if market.guard is None else market.guard.judge(position, book.half_ticks * 0.5, now_ns)
+    pricing = market.engine.price(book, position.lots, now_ns, guarded)
     if isinstance(pricing, int):
         return None, conditions | pricing
     return pricing, conditions

@@ -237,6 +237,8 @@ class TradingCore:
             for market in self._markets.values():
                 market.lockouts.shift(-back_ns)
                 market.engine.lose_clock(back_ns)
+                if market.guard is not None:
+                    market.guard.lose_clock(back_ns)
 
     # Facts in.
 

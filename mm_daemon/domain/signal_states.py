@@ -27,6 +27,16 @@ class VolatilityState(_State, frozen=True, array_like=True, gc=False):
     due_ns: int
 
 
+class GuardState(_State, frozen=True, array_like=True, gc=False):
+    """`engine/position_guard.py`. `since_ns`: when the position was opened; `day`: days since 1970 (UTC), -1: none."""
+
+    since_ns: int | None
+    stop_tripped: bool
+    loss_stopped: bool
+    day: int
+    day_began: MoneyPair
+
+
 class IntensityState(_State, frozen=True, array_like=True, gc=False):
     """`engine/signals/fill_intensity.py`. Sums grow from `origin_ns` on; `start` and `lost` are weights of time."""
 

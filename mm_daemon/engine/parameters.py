@@ -132,6 +132,38 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     inventory_skip_at: Annotated[
         _Share, Meta(description="share of the limit above which the side that grows the position is not quoted")
     ] = 0.95
+    inventory_exit_at: (
+        Annotated[
+            float, Meta(gt=0, le=1, description="share of the limit above which a position is worked off; null = never")
+        ]
+        | None
+    ) = None
+    stop_loss_bps: (
+        Annotated[
+            float,
+            Meta(
+                gt=0, le=10000, description="loss on its average price from which a position is worked off; null = none"
+            ),
+        ]
+        | None
+    ) = None
+    max_position_age_s: (
+        Annotated[
+            float, Meta(gt=0, le=1e7, description="age from which a position is worked off, seconds; null = none")
+        ]
+        | None
+    ) = None
+    day_loss_widen: (
+        Annotated[float, Meta(gt=0, description="loss of a day (UTC) from which quotes get wider, money; null = never")]
+        | None
+    ) = None
+    day_loss_stop: (
+        Annotated[
+            float, Meta(gt=0, description="loss of a day from which this market only works off its position, money")
+        ]
+        | None
+    ) = None
+    day_loss_widening: Annotated[float, Meta(ge=1, le=100, description="how much wider just below that")] = 2.0
     volatility_widen: (
         Annotated[
             float,

@@ -20,6 +20,7 @@ from mm_daemon.engine.intent import solved_intent
 from mm_daemon.engine.ladder import Ladder
 from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.engine.position_guard import UNGUARDED, Guarded
 from mm_daemon.engine.pricing_model import Curve, ModelFactory, ModelInputs, ModelSettings
 from mm_daemon.engine.rounding import round_quotes
 from mm_daemon.engine.signals.microprice import microprice
@@ -211,7 +212,7 @@ class QuoteEngine:
             return self.inputs(sigma_bps, now_ns)
         return known
 
-    def price(self, book: OrderBook, position_lots: int, now_ns: int) -> Pricing | int:
+    def price(self, book: OrderBook, position_lots: int, now_ns: int, guarded: Guarded = UNGUARDED) -> Pricing | int:
         """Both quotes for a trusted book, or the withdraw reasons (as a mask) that keep the instrument from quoting.
 
         Most updates of a book leave its best prices alone, and what was priced of the same numbers is the same pricing.
@@ -224,13 +225,14 @@ class QuoteEngine:
             position_lots,
             self.volatility.sigma_bps,
             now_ns if self._by_the_clock else self.conditions.moment(now_ns),
+            guarded,
         )
         if seen != self._seen:
             self._seen = seen
-            self._priced = self._price(book, position_lots, now_ns)
+            self._priced = self._price(book, position_lots, now_ns, guarded)
         return self._priced
 
-    def _price(self, book: OrderBook, position_lots: int, now_ns: int) -> Pricing | int:
+    def _price(self, book: OrderBook, position_lots: int, now_ns: int, guarded: Guarded) -> Pricing | int:
         mid = book.half_ticks * 0.5
         fair = self.fair_ticks(book)
         sigma = self.sigma_bps(mid)
@@ -238,6 +240,7 @@ class QuoteEngine:
         widening = conditions.widening(position_lots, sigma)
         if widening is None:
             return _VOLATILITY_HALT
+        widening *= guarded.widening
         q = (position_lots - self._target_lots) / self._order_lots
         try:
             inputs = self._present_inputs(sigma, now_ns)
@@ -279,6 +282,24 @@ class QuoteEngine:
         bid_bps, ask_bps = bid_bps - shift, ask_bps + shift
         bp = mid * _BPS
         bid_raw, ask_raw = fair - bid_bps * bp, fair + ask_bps * bp
+        bid_room = self._max_position_lots - position_lots
+        ask_room = position_lots - self._min_position_lots
+        leaves_long = leaves_short = False
+        if guarded.reasons:
+            # Next to the other side's best: where an order that must not take is the first to trade.
+            leaves_long, leaves_short = position_lots > 0, position_lots < 0
+            if not leaves_short:
+                bid_obstacles |= guarded.reasons
+                bid_raw = min(bid_raw, float(book.bid_ticks))
+            if not leaves_long:
+                ask_obstacles |= guarded.reasons
+                ask_raw = max(ask_raw, float(book.ask_ticks))
+            if leaves_long:
+                ask_raw = min(ask_raw, book.bid_ticks + 1.0)
+                ask_bps, ask_room = (ask_raw - fair) / bp, min(ask_room, position_lots)
+            elif leaves_short:
+                bid_raw = max(bid_raw, book.ask_ticks - 1.0)
+                bid_bps, bid_room = (fair - bid_raw) / bp, min(bid_room, -position_lots)
         try:
             bid, ask = round_quotes(
                 bid_raw, ask_raw, book.bid_ticks, book.ask_ticks, floor=self._round_bid, ceil=self._round_ask
@@ -288,10 +309,8 @@ class QuoteEngine:
         frac = self._parameters.tolerance_frac
         bid_tolerance = tolerance_ticks(half * bp, bid, frac)
         ask_tolerance = bid_tolerance if frac is None else tolerance_ticks(half * bp, ask, frac)
-        bid_clamped = bid_raw >= book.ask_ticks
-        ask_clamped = ask_raw <= bid or ask_raw <= book.bid_ticks
-        bid_room = self._max_position_lots - position_lots
-        ask_room = position_lots - self._min_position_lots
+        bid_clamped = leaves_short or bid_raw >= book.ask_ticks
+        ask_clamped = leaves_long or ask_raw <= bid or ask_raw <= book.bid_ticks
         return Pricing(
             mid,
             fair,

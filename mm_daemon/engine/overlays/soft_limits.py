@@ -86,6 +86,10 @@ class LossLimits:
             return None
         return self._steps.judge(max(-pnl, 0.0) if pnl == pnl else pnl)
 
+    def stop(self) -> None:
+        """As if the limit had been passed: it has, in an earlier life."""
+        self._steps.stopped = True
+
     def reset(self) -> None:
         """A new period begins."""
         self._steps.stopped = False

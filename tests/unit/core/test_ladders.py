@@ -20,11 +20,11 @@ def _desk(quoting: QuoteParameters = TEN_EACH, max_position_lots: int = 500) -> 
     return Desk(builders.core_parameters(builders.market(quoting=quoting, max_position_lots=max_position_lots)))
 
 
-def _prices(desk: Desk, side: Side) -> list[int | None]:
-    """What works in each level of a side, inner first, in ticks."""
+def _prices(desk: Desk, side: Side) -> list[int]:
+    """What works in each level of a side that has an order, inner first, in ticks."""
     market = desk.core.markets[SYMBOL]
     first = 0 if side is Side.BUY else market.levels
-    return [None if order is None else order.ticks for order in market.slots[first : first + market.levels]]
+    return [order.ticks for order in market.slots[first : first + market.levels] if order is not None]
 
 
 def test_every_level_is_placed_with_its_label():
