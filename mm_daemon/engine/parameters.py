@@ -115,6 +115,9 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     max_skew_bps: Annotated[
         float, Meta(gt=0, le=10000, description="largest shift of both quotes by inventory, bps")
     ] = 50.0
+    improve_touch: Annotated[
+        bool, Meta(description="may quote better than the market's best price; false: join it at most")
+    ] = True
     levels: Annotated[
         int, Meta(ge=1, le=20, description="quotes on each side; order_size is that of the inner one")
     ] = 1

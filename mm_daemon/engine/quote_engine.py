@@ -282,6 +282,8 @@ class QuoteEngine:
         bid_bps, ask_bps = bid_bps - shift, ask_bps + shift
         bp = mid * _BPS
         bid_raw, ask_raw = fair - bid_bps * bp, fair + ask_bps * bp
+        if not limits.improve_touch:
+            bid_raw, ask_raw = min(bid_raw, float(book.bid_ticks)), max(ask_raw, float(book.ask_ticks))
         bid_room = self._max_position_lots - position_lots
         ask_room = position_lots - self._min_position_lots
         leaves_long = leaves_short = False

@@ -375,3 +375,17 @@ def test_a_quote_held_off_the_touch_knows_which_best_price_holds_it():
         desk.feed(TopOfBook(SYMBOL, at, at, bid, 1000, ask, 1000, number))
         assert desk.quote(Side.BUY).ticks == 1030
         assert desk.core.markets[SYMBOL].bid_clamped_at == ask
+
+
+def test_a_quote_that_must_not_improve_joins_the_best_price():
+    """In a market wider than our spread the quotes would lie inside it; told not to, they join."""
+    inside, joins = (
+        Desk(
+            builders.core_parameters(builders.market(quoting=QuoteParameters(fair_price="mid", improve_touch=improve)))
+        )
+        for improve in (True, False)
+    )
+    for desk in (inside, joins):
+        desk.acknowledge(desk.open_market(0, 599_000, 601_000), 10)
+    assert 599_000 < inside.quote(Side.BUY).ticks < inside.quote(Side.SELL).ticks < 601_000
+    assert (joins.quote(Side.BUY).ticks, joins.quote(Side.SELL).ticks) == (599_000, 601_000)
