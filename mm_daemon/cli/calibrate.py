@@ -1,0 +1,79 @@
+"""The verb `calibrate`: what a market's data say about its parameters."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mm_daemon.cli.options import DEFAULT_CONFIG, ConfigPath, Json, read_config, seconds
+
+if TYPE_CHECKING:
+    from mm_daemon.backtest.calibration.report import CalibrationReport
+
+
+def calibrate(
+    *,
+    config: ConfigPath = DEFAULT_CONFIG,
+    symbol: str | None = None,
+    duration: str | None = None,
+    seed: int | None = None,
+    json: Json = False,
+    plot: Path | None = None,
+    save: Path | None = None,
+) -> int:
+    """Measure volatility, fill intensity and costs of a market without quoting, and suggest its parameters.
+
+    Parameters
+    ----------
+    config:
+        Configuration file, the same one that `run` takes.
+    symbol:
+        Only this market: BTC-USDT or sim:BTC-USDT.
+    duration:
+        Play this much market time: 60s, 5m. An embedded market never ends by itself.
+    seed:
+        Use this seed instead of the one in the file.
+    json:
+        Answer as one JSON object.
+    plot:
+        FILE.png or FILE.svg: draw the fit and the volatility. Needs matplotlib: pip install 'mm-daemon[research]'.
+    save:
+        FILE.yaml: write the suggested block there. A file that exists is never overwritten.
+    """
+    duration_s = seconds(duration)
+    from mm_daemon.domain.errors import UsageError
+
+    if seed is not None and not 0 <= seed < 1 << 63:
+        raise UsageError(f"--seed {seed}: must be a whole number at least 0 and below 2^63")
+    if save is not None and save.exists():
+        raise UsageError(f"--save {save}: exists already and is not overwritten; name another file")
+    if plot is not None:
+        from mm_daemon.cli.plots import check_plot
+
+        check_plot(plot)
+    loaded = read_config(config, seed=seed)
+    from mm_daemon.backtest.calibration.calibrate import calibrate as measure
+    from mm_daemon.backtest.calibration.page import to_text
+
+    report = measure(loaded, symbol=symbol, duration_s=duration_s)
+    if save is not None:
+        _save(report, save, config)
+    if plot is not None:
+        from mm_daemon.cli.calibration_plot import draw
+
+        draw(report, plot)
+    print(report.to_json().decode() if json else to_text(report))
+    return 0
+
+
+def _save(report: "CalibrationReport", path: Path, config: Path) -> None:
+    """Write the block. Raises UsageError when the file exists or cannot be written."""
+    from mm_daemon.domain.errors import UsageError
+
+    warnings = [f"# WARNING {market.market}: {text}\n" for market in report.markets for text in market.warnings]
+    head = f"# Suggested by `mm-daemon calibrate` from the market data of {config.name}: sections of a configuration.\n"
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write("".join([head, *warnings, report.yaml]))
+    except FileExistsError:
+        raise UsageError(f"--save {path}: exists already and is not overwritten; name another file") from None
+    except OSError as error:
+        raise UsageError(f"--save {path}: cannot be written: {error.strerror}") from error
