@@ -51,11 +51,13 @@ def decide_market(market: MarketState, pacing: int, now_ns: int) -> DecisionsCha
     conditions |= pacing
     if market.full or market.surplus or not market.slots or market.levels > 1:
         market.slots, market.surplus = working_slots(market, pricing)
-    bid_conditions = conditions | market.lockouts.mask(_BUY, now_ns)
-    ask_conditions = conditions | market.lockouts.mask(_SELL, now_ns)
     slots: list[Standing] = []
-    for index, order in enumerate(market.slots):
-        holds = bid_conditions if index < market.levels else ask_conditions
+    holds, others = conditions | market.lockouts.mask(_BUY, now_ns), conditions | market.lockouts.mask(_SELL, now_ns)
+    bids_left = market.levels
+    for order in market.slots:
+        if not bids_left:
+            holds = others
+        bids_left -= 1
         if order is None:
             slots.append((holds, None))
         else:
@@ -76,19 +78,23 @@ def decide_market(market: MarketState, pacing: int, now_ns: int) -> DecisionsCha
     market.basis = basis
     market.bid_clamped_at = market.ask_clamped_at = None
     levels: list[Level] = []
-    quotes = (None,) * len(slots) if pricing is None else (*pricing.bids, *pricing.asks)
-    decided = tuple(
-        [
-            _decide_slot(market, index, *slot, quote, levels)
-            for index, (slot, quote) in enumerate(zip(slots, quotes, strict=True))
-        ]
-    )
+    quotes = None if pricing is None else pricing.bids + pricing.asks
+    decided: list[Decision] = []
+    holding, index = True, 0
+    for conditions, rests in slots:
+        quote = None if quotes is None else quotes[index]
+        decision = _decide_slot(market, index, conditions, rests, quote, levels)
+        if decision.action is not _HOLD:
+            holding = False
+        decided.append(decision)
+        index += 1
+    market.holding = holding
     market.fair_low, market.fair_high = validity(0.0 if pricing is None else pricing.fair_ticks, levels)
-    market.holding = all(decision.action is _HOLD for decision in decided)
-    if decided == market.decisions:
+    decisions = tuple(decided)
+    if decisions == market.decisions:
         return None
-    market.decisions = decided
-    return DecisionsChanged(market.id, now_ns, decided, _inputs(market, pricing))
+    market.decisions = decisions
+    return DecisionsChanged(market.id, now_ns, decisions, _inputs(market, pricing))
 
 
 def _price(market: MarketState, now_ns: int) -> tuple[Pricing | None, int]:

@@ -148,11 +148,11 @@ class QuoteEngine:
         ladder = Ladder(
             parameters.levels, parameters.level_step_bps, parameters.level_growth, parameters.level_size_ratio
         )
-        self._levels = tuple(
+        self._behind = tuple(
             (beyond / _BPS, max(1, math.floor(order_lots * share / ladder.shares[0] + _LOT_SLACK)))
-            for beyond, share in zip(ladder.beyond, ladder.shares, strict=True)
+            for beyond, share in zip(ladder.beyond[1:], ladder.shares[1:], strict=True)
         )
-        """Of each level: how far beyond the inner quote, bps, and its full size, lots."""
+        """Of each level but the inner one: how far beyond that, bps, and its full size, lots."""
         self._seen: tuple[object, ...] = ()
         self._priced: Pricing | int = 0
         """What `_seen` came to."""
@@ -313,49 +313,40 @@ class QuoteEngine:
         ask_tolerance = bid_tolerance if frac is None else tolerance_ticks(half * bp, ask, frac)
         bid_clamped = leaves_short or bid_raw >= book.ask_ticks
         ask_clamped = leaves_long or ask_raw <= bid or ask_raw <= book.bid_ticks
-        return Pricing(
-            mid,
-            fair,
-            sigma,
-            q,
-            half,
-            skew,
-            curve.tau_s,
-            shift,
-            widening,
-            inputs,
-            self._side(_BUY, bid, bid_raw, bid_clamped, bid_tolerance, bid_bps, bid_room, bid_obstacles, bp),
-            self._side(_SELL, ask, ask_raw, ask_clamped, ask_tolerance, ask_bps, ask_room, ask_obstacles, bp),
-        )
+        if bid_clamped:
+            bid_raw = float(bid)
+        if ask_clamped:
+            ask_raw = float(ask)
+        lots = self._order_lots
+        bids = (self._level(bid, lots, bid_raw, bid_clamped, bid_tolerance, bid_bps, bid_room, bid_obstacles),)
+        asks = (self._level(ask, lots, ask_raw, ask_clamped, ask_tolerance, ask_bps, ask_room, ask_obstacles),)
+        if self._behind:
+            bids += self._levels_behind(_BUY, bids[0], bid_bps, bid_room, bid_obstacles, bp)
+            asks += self._levels_behind(_SELL, asks[0], ask_bps, ask_room, ask_obstacles, bp)
+        return Pricing(mid, fair, sigma, q, half, skew, curve.tau_s, shift, widening, inputs, bids, asks)
 
-    def _side(
-        self,
-        side: Side,
-        ticks: int,
-        raw: float,
-        clamped: bool,
-        tolerance: int,
-        depth_bps: float,
-        room_lots: int,
-        obstacles: int,
-        bp: float,
+    def _levels_behind(
+        self, side: Side, inner: SideQuote, depth_bps: float, room_lots: int, obstacles: int, bp: float
     ) -> tuple[SideQuote, ...]:
-        """The inner quote at `ticks`, and the levels behind it, which take the room that those before them left."""
-        if clamped:
-            raw = float(ticks)
-        inner = self._level(ticks, self._order_lots, raw, clamped, tolerance, depth_bps, room_lots, obstacles)
-        if len(self._levels) == 1:
-            return (inner,)
-        quotes = [inner]
-        for beyond_bps, size_lots in self._levels[1:]:
-            room_lots -= quotes[-1].lots
-            level_raw = raw - side * beyond_bps * bp
-            level_ticks = self._round_bid(level_raw) if side is _BUY else self._round_ask(level_raw)
-            merged = 0 if side * (quotes[-1].ticks - level_ticks) > 0 else _LEVEL_MERGED
-            depth = depth_bps + beyond_bps
-            quotes.append(
-                self._level(level_ticks, size_lots, level_raw, False, tolerance, depth, room_lots, obstacles | merged)
+        """The levels behind the inner one, which take the room that those before them left."""
+        quotes = []
+        before = inner
+        for beyond_bps, size_lots in self._behind:
+            room_lots -= before.lots
+            raw = inner.raw_ticks - side * beyond_bps * bp
+            ticks = self._round_bid(raw) if side is _BUY else self._round_ask(raw)
+            merged = 0 if side * (before.ticks - ticks) > 0 else _LEVEL_MERGED
+            before = self._level(
+                ticks,
+                size_lots,
+                raw,
+                False,
+                inner.tolerance_ticks,
+                depth_bps + beyond_bps,
+                room_lots,
+                obstacles | merged,
             )
+            quotes.append(before)
         return tuple(quotes)
 
     def _level(
