@@ -80,14 +80,13 @@ def decide_market(market: MarketState, pacing: int, now_ns: int) -> DecisionsCha
     levels: list[Level] = []
     quotes = None if pricing is None else pricing.bids + pricing.asks
     decided: list[Decision] = []
-    holding, index = True, 0
-    for conditions, rests in slots:
+    holding = True
+    for index, (slot_conditions, rests) in enumerate(slots):
         quote = None if quotes is None else quotes[index]
-        decision = _decide_slot(market, index, conditions, rests, quote, levels)
+        decision = _decide_slot(market, index, slot_conditions, rests, quote, levels)
         if decision.action is not _HOLD:
             holding = False
         decided.append(decision)
-        index += 1
     market.holding = holding
     market.fair_low, market.fair_high = validity(0.0 if pricing is None else pricing.fair_ticks, levels)
     decisions = tuple(decided)

@@ -318,8 +318,12 @@ class QuoteEngine:
         if ask_clamped:
             ask_raw = float(ask)
         lots = self._order_lots
-        bids = (self._level(bid, lots, bid_raw, bid_clamped, bid_tolerance, bid_bps, bid_room, bid_obstacles),)
-        asks = (self._level(ask, lots, ask_raw, ask_clamped, ask_tolerance, ask_bps, ask_room, ask_obstacles),)
+        bids: tuple[SideQuote, ...] = (
+            self._level(bid, lots, bid_raw, bid_clamped, bid_tolerance, bid_bps, bid_room, bid_obstacles),
+        )
+        asks: tuple[SideQuote, ...] = (
+            self._level(ask, lots, ask_raw, ask_clamped, ask_tolerance, ask_bps, ask_room, ask_obstacles),
+        )
         if self._behind:
             bids += self._levels_behind(_BUY, bids[0], bid_bps, bid_room, bid_obstacles, bp)
             asks += self._levels_behind(_SELL, asks[0], ask_bps, ask_room, ask_obstacles, bp)
