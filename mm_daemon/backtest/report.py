@@ -2,6 +2,8 @@
 
 Money and sizes are exact decimals, written as JSON numbers, so that parts add up to their total to the last digit when
 they are read as decimals: `total = spread + inventory + fees + funding = cash + position_value - start_value`.
+Statistics are floating-point, each defined where its struct is (`figures.py`, `observability/trade_statistics.py`), and
+null where they do not exist.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,9 +11,11 @@ from decimal import Decimal, localcontext
 
 import msgspec
 
+from mm_daemon.backtest.figures import EquityFigures, RateFigures, equity_figures, figure_rows, rate_figures
 from mm_daemon.backtest.tally import MarketTally, Tally
 from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.money import to_decimal
+from mm_daemon.observability.trade_statistics import FillFigures, InventoryFigures
 
 _NS_PER_S = 1_000_000_000
 _MONEY_DIGITS = 60
@@ -57,6 +61,11 @@ class MarketReport(msgspec.Struct, frozen=True, kw_only=True):
     bid_uptime: float
     ask_uptime: float
     pnl: Pnl
+    rates: RateFigures
+    trades: FillFigures
+    inventory: InventoryFigures | None
+    """None when the data span no time."""
+    equity: EquityFigures
     cash: Decimal
     """Money received less money paid, fees and funding included."""
     position_value: Decimal
@@ -92,6 +101,7 @@ class BacktestReport(msgspec.Struct, frozen=True, kw_only=True):
     quote_uptime: float
     """Mean over the markets."""
     pnl: Pnl | None
+    equity: EquityFigures | None
     cash: Decimal | None
     position_value: Decimal | None
     start_value: Decimal | None
@@ -159,7 +169,7 @@ def build_report(
 ) -> BacktestReport:
     """Counts and the core's own positions as one report; `end_ns` is where the data ended."""
     span_ns = max(end_ns - tally.start_ns, 1)
-    markets = tuple(_market_report(name, market, span_ns) for name, market in tally.markets.items())
+    markets = tuple(_market_report(name, market, span_ns, end_ns) for name, market in tally.markets.items())
     currencies = {market.currency: None for market in markets}
     bases = {market.market.instrument.base: None for market in tally.markets.values()}
     alike, one_base = len(currencies) == 1, len(bases) == 1
@@ -181,6 +191,7 @@ def build_report(
         max_abs_position=max((market.max_abs_position for market in markets), default=None) if one_base else None,
         quote_uptime=round(sum(market.quote_uptime for market in markets) / max(len(markets), 1), 6),
         pnl=_sum_pnl([market.pnl for market in markets]) if alike else None,
+        equity=equity_figures(tally.equity) if alike else None,
         cash=_sum(market.cash for market in markets) if alike else None,
         position_value=_sum(market.position_value for market in markets) if alike else None,
         start_value=_sum(market.start_value for market in markets) if alike else None,
@@ -201,7 +212,7 @@ def build_report(
     )
 
 
-def _market_report(name: str, tally: MarketTally, span_ns: int) -> MarketReport:
+def _market_report(name: str, tally: MarketTally, span_ns: int, end_ns: int) -> MarketReport:
     position, instrument = tally.market.position, tally.market.instrument
     final = position.half_ticks
     start_atto = 0 if tally.start_half_ticks is None else tally.start_lots * position.value(tally.start_half_ticks)
@@ -230,6 +241,15 @@ def _market_report(name: str, tally: MarketTally, span_ns: int) -> MarketReport:
             fees=_money(position.fees_atto),
             funding=_money(position.funding_atto),
         ),
+        rates=rate_figures(
+            fills=tally.maker_fills + tally.taker_fills,
+            orders=tally.orders_placed + tally.amends_sent,
+            filled_lots=tally.volume_lots,
+            offered_lots=tally.offered_lots,
+        ),
+        trades=tally.statistics.fill_figures(end_ns),
+        inventory=tally.inventory,
+        equity=equity_figures(tally.equity),
         cash=_money(position.cash_atto + start_atto),  # the core's cash starts by paying for the starting position
         position_value=_money(0 if final is None else position.lots * position.value(final)),
         start_value=_money(start_atto),
@@ -277,6 +297,7 @@ def _rows(markets: tuple[MarketReport, ...]) -> list[tuple[str, ...]]:
         ("pnl fees", [f"{m.pnl.fees:+,.4f}" for m in markets]),
         ("pnl funding", [f"{m.pnl.funding:+,.4f}" for m in markets]),
         ("pnl total", [f"{m.pnl.total:+,.4f} {m.currency}" for m in markets]),
+        *figure_rows(markets),
     )
     return [(name, *cells) for name, cells in lines]
 

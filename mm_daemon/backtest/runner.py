@@ -216,6 +216,7 @@ class BacktestRunner:
         event = _NOTHING if first is None else first
         ends_with_feed = first is not None
         venue_ns = venue_due_ns()
+        due_ns = tally.due_ns
         while not (stopping and core.stopped):
             core_ns = core_deadline_ns()
             event_ns = event.ts_local_ns
@@ -227,6 +228,8 @@ class BacktestRunner:
             if next_ns > now_ns:
                 now_ns = next_ns
                 at_once = 0
+                if now_ns > due_ns:
+                    due_ns = tally.reach(now_ns)
             else:
                 at_once += 1
                 if at_once > _MAX_TURNS_AT_ONCE:
@@ -250,6 +253,7 @@ class BacktestRunner:
             if venue_ns <= now_ns:
                 told |= self._hear(now_ns)
                 venue_ns = venue_due_ns()
+                due_ns = tally.due_ns
             core_ns = core_deadline_ns()
             if core_ns is not None and core_ns <= now_ns:
                 reached = DeadlineReached(now_ns)

@@ -1,6 +1,6 @@
 """Figures of a finished run: markouts, equity and inventory from whole series (MODELS 7.6).
 
-`engine/markouts.py` and `engine/inventory_time.py` are the online forms.
+`engine/markouts.py`, `engine/inventory_time.py` and `engine/equity.py` are the online forms.
 """
 
 import math
@@ -13,7 +13,7 @@ from mm_daemon.domain.errors import DomainError
 from mm_daemon.domain.orders import Side
 from mm_daemon.engine.domain_checks import require_finite, require_not_negative, require_positive
 
-_NO_SPREAD = 1e-12
+NO_SPREAD = 1e-12
 """A standard deviation below this share of the largest increment is rounding, not risk."""
 
 
@@ -79,7 +79,7 @@ def equity_stats(equity: Sequence[float], periods_per_year: float) -> EquityStat
         return EquityStats(None, None, drawdown)
     mean = math.fsum(moves) / n
     deviation = math.sqrt(math.fsum((move - mean) ** 2 for move in moves) / (n - 1))
-    if not deviation > _NO_SPREAD * max(map(abs, moves)):
+    if not deviation > NO_SPREAD * max(map(abs, moves)):
         return EquityStats(None, None, drawdown)
     ratio, year = mean / deviation, math.sqrt(periods_per_year)
     return EquityStats(ratio * year, math.sqrt((1.0 + 0.5 * ratio * ratio) / n) * year, drawdown)
@@ -105,7 +105,7 @@ def inventory_stats(
         size = abs(position)
         held += size * (until - time)
         squares += size * size * (until - time)
-        if size >= q_max * (1.0 - _NO_SPREAD):
+        if size >= q_max * (1.0 - NO_SPREAD):
             at_limit += until - time
     span = t_end - times[0]
     if not span > 0.0:

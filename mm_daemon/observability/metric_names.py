@@ -1,6 +1,6 @@
 """Every metric the daemon exports: its name, kind, labels and meaning, as OPERATIONS 2 has them.
 
-What has no source yet (markouts, a venue's clock, websockets) is not here: a series that is always zero says nothing.
+What has no source yet (a venue's clock, websockets) is not here: a series that is always zero says nothing.
 `tests/unit/observability/test_metrics.py` holds this table against the rules of the Prometheus linter.
 """
 
@@ -80,8 +80,28 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "mm_spread_captured_quote_total", "counter", _market("side"), "Money made against the mid by fills inside it."
     ),
+    Definition(
+        "mm_markout_gain_quote_total",
+        "counter",
+        _market("horizon", "side"),
+        "Money that fills had earned by the mid at a horizon, of those that had earned.",
+    ),
+    Definition(
+        "mm_markout_loss_quote_total",
+        "counter",
+        _market("horizon", "side"),
+        "Money that fills had lost by the mid at a horizon, of those that had lost.",
+    ),
+    Definition("mm_markout_samples_total", "counter", _market("horizon", "side"), "Fills whose markout is known."),
+    Definition(
+        "mm_adverse_selection_ratio",
+        "gauge",
+        _market("horizon", "side"),
+        "Mean move of the mid against us from a fill to a horizon, over the price.",
+    ),
     # A market: position and money
     Definition("mm_position_base", "gauge", _MARKET, "Position, base units; negative is short."),
+    Definition("mm_position_mean_abs_base", "gauge", _MARKET, "Mean size of the position over time, base units."),
     Definition("mm_position_limit_base", "gauge", _MARKET, "The larger of the position limits, base units."),
     Definition(
         "mm_worst_case_position_base", "gauge", _market("side"), "Position if every order of the side were filled."

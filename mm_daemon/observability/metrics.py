@@ -50,8 +50,10 @@ from mm_daemon.observability.histogram import FAST_S, SLOW_S, Histogram
 from mm_daemon.observability.metric_names import DEFINITIONS, Definition
 from mm_daemon.observability.quoted_time import QuotedTime
 from mm_daemon.observability.readiness import unready_reasons
+from mm_daemon.observability.trade_statistics import TradeStatistics
 
 _NS_PER_S = 1e9
+_BPS = 1e4
 _SIDES = (Side.BUY, Side.SELL)
 _LOCKING = WITHDRAW_MASK | LOCKOUT_MASK | PACING_MASK
 _ALWAYS_SHOWN = (
@@ -192,6 +194,7 @@ class Metrics:
     def __init__(
         self,
         core: TradingCore,
+        statistics: Mapping[InstrumentId, TradeStatistics],
         *,
         now_ns: Callable[[], int],
         build: tuple[str, str],
@@ -199,9 +202,11 @@ class Metrics:
         folder: Path,
         bad_messages: Callable[[], Mapping[Venue, Mapping[str, int]]],
     ) -> None:
-        """`build`: version and hash of the parameters; `folder`: where the journal is; `bad_messages`: by venue and
-        kind, for the feeds that count them."""
+        """`statistics`: of every market, fed by their owner; `build`: version and hash of the parameters; `folder`:
+        where the journal is; `bad_messages`: by venue and kind, for the feeds that count them.
+        """
         self._core = core
+        self._statistics = statistics
         self._now_ns = now_ns
         self._build = build
         self._queues = queues
@@ -309,6 +314,7 @@ class Metrics:
             _state(page, counts, now_ns)
             _orders(page, counts, self._core, now_ns)
             _money(page, counts, self._core)
+            _markouts(page, counts, self._statistics[counts.market.id], now_ns)
             _decisions(page, counts)
         yield from page.families()
 
@@ -466,6 +472,19 @@ def _money(page: _Page, counts: _MarketCounts, core: TradingCore) -> None:
         ("funding", position.funding_atto),
     ):
         page.add("mm_pnl_quote", atto / ATTO, *labels, part)
+
+
+def _markouts(page: _Page, counts: _MarketCounts, statistics: TradeStatistics, now_ns: int) -> None:
+    for (side, horizon_ns), outcome in statistics.outcomes.items():
+        labels = (*counts.labels, f"{horizon_ns / _NS_PER_S:g}s", side.word)
+        page.add("mm_markout_gain_quote_total", outcome.gain, *labels)
+        page.add("mm_markout_loss_quote_total", outcome.loss, *labels)
+        page.add("mm_markout_samples_total", outcome.markout.count, *labels)
+        if outcome.adverse.count:
+            page.add("mm_adverse_selection_ratio", outcome.adverse.mean / _BPS, *labels)
+    inventory = statistics.inventory_figures(now_ns)
+    if inventory is not None:
+        page.add("mm_position_mean_abs_base", inventory.mean_abs, *counts.labels)
 
 
 def _decisions(page: _Page, counts: _MarketCounts) -> None:

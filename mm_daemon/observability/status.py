@@ -21,6 +21,7 @@ from mm_daemon.observability.metrics import quote_works
 from mm_daemon.observability.readiness import unready_reasons
 from mm_daemon.observability.recent import Line
 from mm_daemon.observability.summary import Tally
+from mm_daemon.observability.trade_statistics import FillFigures, InventoryFigures, TradeStatistics
 from mm_daemon.observability.words import in_words
 
 _NS_PER_MS = 1_000_000
@@ -114,6 +115,8 @@ class MarketStatus(msgspec.Struct, frozen=True, kw_only=True):
     decisions: int
     uptime: float
     """Share of the time with quotes on both sides."""
+    trades: FillFigures
+    inventory: InventoryFigures | None
     model: ModelStatus
 
 
@@ -182,10 +185,23 @@ class Surroundings(msgspec.Struct, kw_only=True):
     recent: tuple[Line, ...] = ()
 
 
-def status_of(core: TradingCore, tallies: Mapping[InstrumentId, Tally], around: Surroundings, now_ns: int) -> Status:
+def status_of(
+    core: TradingCore,
+    tallies: Mapping[InstrumentId, Tally],
+    statistics: Mapping[InstrumentId, TradeStatistics],
+    around: Surroundings,
+    now_ns: int,
+) -> Status:
     """Everything as of `now_ns` on the run's clock."""
     markets = tuple(
-        _market(core, market, tallies[market.id], around.fronts.get(market.instrument.venue, {}), now_ns)
+        _market(
+            core,
+            market,
+            tallies[market.id],
+            statistics[market.id],
+            around.fronts.get(market.instrument.venue, {}),
+            now_ns,
+        )
         for market in core.markets.values()
     )
     unready = unready_reasons(core.markets.values(), now_ns)
@@ -259,7 +275,12 @@ def outcome_unknown(order: LedgerOrder) -> bool:
 
 
 def _market(
-    core: TradingCore, market: MarketState, tally: Tally, fronts: Mapping[ClientOrderId, float], now_ns: int
+    core: TradingCore,
+    market: MarketState,
+    tally: Tally,
+    statistics: TradeStatistics,
+    fronts: Mapping[ClientOrderId, float],
+    now_ns: int,
 ) -> MarketStatus:
     contract, position, limits = market.instrument, market.position, market.parameters.limits
     ledger = core.ledger
@@ -295,6 +316,8 @@ def _market(
         duplicate_fills=ledger.duplicates_of(market.id),
         decisions=tally.decisions,
         uptime=round(tally.uptime, 4),
+        trades=statistics.fill_figures(now_ns),
+        inventory=statistics.inventory_figures(now_ns),
         model=_model(market),
     )
 

@@ -177,7 +177,7 @@ def _block(market: MarketStatus, columns: _Columns, width: int) -> list[Text]:
         _pnl(market),
     ]
     if width >= _WIDE:
-        lines.append(_model(market))
+        lines += [_model(market), _trades(market)]
     return lines
 
 
@@ -279,6 +279,20 @@ def _model(market: MarketStatus) -> Text:
     )
 
 
+def _trades(market: MarketStatus) -> Text:
+    """Markouts of bid and ask fills at each horizon; `-` until there is one."""
+    trades, inventory = market.trades, market.inventory
+    said = Text("  markout bps bid/ask", "dim")
+    for horizon_s in dict.fromkeys(figure.horizon_s for figure in trades.markouts):
+        sides = (_bps(figure.markout_bps) for figure in trades.markouts if figure.horizon_s == horizon_s)
+        said.append(f"  {horizon_s} s {'/'.join(sides)}", "dim")
+    rate = "-" if trades.trades_per_hour is None else f"{trades.trades_per_hour:.0f}"
+    said.append(f"   captured {_bps(trades.spread_captured_bps)} bps   {rate} fills an hour", "dim")
+    if inventory is not None:
+        said.append(f"   mean |position| {inventory.mean_abs:.3g}", "dim")
+    return said
+
+
 def _table(status: Status, width: int) -> list[Text]:
     """A line per market, below a header."""
     columns = _Columns(status.markets)
@@ -334,6 +348,10 @@ def _signed(amount: str, style: str = "", *, digits: int = 4, width: int = 0) ->
     text = f"{float(amount):+.{digits}f}"
     colour = "" if float(text) == 0 else "green" if text.startswith("+") else "red"
     return Text(f"{text:>{width}}", f"{style} {colour}".strip())
+
+
+def _bps(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.2f}"
 
 
 def _rounded(amount: str) -> str:

@@ -25,6 +25,7 @@ from mm_daemon.domain.decisions import Turn
 from mm_daemon.domain.events import Event
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.orders import ClientOrderId
+from mm_daemon.observability.live_statistics import LiveStatistics
 from mm_daemon.observability.metrics import Metrics
 from mm_daemon.observability.readiness import unready_reasons
 from mm_daemon.observability.recent import Recent
@@ -76,8 +77,10 @@ class OperatorsView:
         self._run_log = run_log
         self._started_ns = clock.now_ns()
         self._http: str | None = None
+        self._statistics = LiveStatistics(core.markets, self._started_ns)
         self.metrics = Metrics(
             core,
+            self._statistics.markets,
             now_ns=clock.now_ns,
             build=(mm_daemon.__version__, parameters_hash(core.parameters)),
             queues=inbox,
@@ -102,6 +105,7 @@ class OperatorsView:
 
     def observe(self, turn: Turn, events: Sequence[Event]) -> None:
         """A turn was lived and its commands have left."""
+        self._statistics.observe(turn, events)
         self.metrics.observe(turn, events, self._loop.times)
         if self._control is not None:
             self._control.observe(events)
@@ -127,7 +131,7 @@ class OperatorsView:
             restarts={venue: self.metrics.restarts[f"venue {venue}"] for venue in self._connectors},
             recent=self._recent.lines,
         )
-        return status_of(self._core, self._tallies, around, self._clock.now_ns())
+        return status_of(self._core, self._tallies, self._statistics.markets, around, self._clock.now_ns())
 
     async def _serve_http(self, port: int) -> None:
         # A quarter of a second of imports: in a thread, so that quoting does not wait for it.

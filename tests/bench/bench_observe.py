@@ -11,6 +11,7 @@ import pytest
 from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.decisions import Turn
 from mm_daemon.domain.events import Event
+from mm_daemon.observability.live_statistics import LiveStatistics
 from mm_daemon.observability.metrics import Metrics
 from mm_daemon.observability.status import Surroundings, status_of
 from mm_daemon.observability.summary import Tally
@@ -42,7 +43,15 @@ def lived(turns: int = 400) -> tuple[TradingCore, list[Turn]]:
 
 
 def metrics_of(core: TradingCore) -> Metrics:
-    return Metrics(core, now_ns=lambda: 500 * b.MS, build=("", ""), queues=Inbox(), folder=Path("/"), bad_messages=dict)
+    return Metrics(
+        core,
+        LiveStatistics(core.markets, 0).markets,
+        now_ns=lambda: 500 * b.MS,
+        build=("", ""),
+        queues=Inbox(),
+        folder=Path("/"),
+        bad_messages=dict,
+    )
 
 
 def test_turns_with_news(benchmark, figures: Figures) -> None:
@@ -79,9 +88,10 @@ def test_answers(benchmark, figures: Figures) -> None:
     metrics = metrics_of(core)
     around = Surroundings(version="", mode="", pid=1, config="", journal="", started_ns=0)
     tallies = {instrument: Tally() for instrument in core.markets}
+    statistics = LiveStatistics(core.markets, 0).markets
 
     def both() -> None:
-        status_of(core, tallies, around, 500 * b.MS)
+        status_of(core, tallies, statistics, around, 500 * b.MS)
         metrics.take()
 
     benchmark.pedantic(both, rounds=20, warmup_rounds=2)

@@ -22,6 +22,7 @@ from mm_daemon.domain.decisions import ApprovedCommand, Turn
 from mm_daemon.domain.events import Event, RunStarted, VenueConnected, VenueSnapshot, VenueSnapshotReceived
 from mm_daemon.domain.instrument import Instrument
 from mm_daemon.journal.run_writer import RunWriter
+from mm_daemon.observability.live_statistics import LiveStatistics
 from mm_daemon.observability.metrics import Metrics
 from mm_daemon.runtime.clock import Clock
 from mm_daemon.runtime.core_loop import CoreLoop
@@ -71,11 +72,19 @@ class Daemon:
         self.inbox = Inbox()
         self.journal = RunWriter(folder / "journal")
         clock = Clock(wall_ns=lambda: self.now_ns, monotonic_ns=lambda: self.now_ns)
+        statistics = LiveStatistics(self.core.markets, start_ns)
         metrics = Metrics(
-            self.core, now_ns=clock.now_ns, build=("", ""), queues=self.inbox, folder=folder, bad_messages=dict
+            self.core,
+            statistics.markets,
+            now_ns=clock.now_ns,
+            build=("", ""),
+            queues=self.inbox,
+            folder=folder,
+            bad_messages=dict,
         )
 
         def observe(turn: Turn, urgent: Sequence[Event]) -> None:
+            statistics.observe(turn, urgent)
             metrics.observe(turn, urgent, self.loop.times)
 
         self.loop = CoreLoop(

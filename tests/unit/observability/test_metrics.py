@@ -25,6 +25,7 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import Venue
 from mm_daemon.domain.money import to_pair
 from mm_daemon.domain.orders import ClientOrderId, RejectKind, Side
+from mm_daemon.observability.live_statistics import LiveStatistics
 from mm_daemon.observability.metric_names import DEFINITIONS
 from mm_daemon.observability.metrics import Metrics
 from mm_daemon.runtime.core_loop import TurnTimes
@@ -42,8 +43,10 @@ class Counted:
         self.core = TradingCore(b.core_parameters())
         self.now_ns = 0
         self.times = TurnTimes()
+        self.statistics = LiveStatistics(self.core.markets, 0)
         self.metrics = Metrics(
             self.core,
+            self.statistics.markets,
             now_ns=lambda: self.now_ns,
             build=("1.2.3", "abc"),
             queues=Inbox(),
@@ -57,7 +60,9 @@ class Counted:
             self.core.apply(event)
         turn = self.core.decide(self.now_ns)
         self.times.decided_ns = self.now_ns + 30_000
-        self.metrics.observe(turn, [event for event in events if not isinstance(event, BookInvalidated)], self.times)
+        urgent = [event for event in events if not isinstance(event, BookInvalidated)]
+        self.statistics.observe(turn, urgent)
+        self.metrics.observe(turn, urgent, self.times)
         return turn
 
     def quoting(self) -> "Counted":
@@ -92,7 +97,9 @@ def busy(folder: Path) -> Counted:
     counted = Counted(folder).quoting()
     counted.tell(filled(50), filled(50), RateLimited(Venue("test"), 0, 50 * b.MS, retry_after_ms=10))
     counted.tell(OrderRejected(BTC, 0, 60 * b.MS, ClientOrderId(2), RejectKind.POST_ONLY_CROSS))
-    counted.tell(BookInvalidated(BTC, 0, 70 * b.MS, InvalidCause.GAP))
+    counted.tell(b.snapshot(1040, 599_990, 600_000, update_id=2))
+    counted.tell(b.snapshot(1060, 600_000, 600_010, update_id=3))
+    counted.tell(BookInvalidated(BTC, 0, 1070 * b.MS, InvalidCause.GAP))
     counted.metrics.restarts["venue test"] += 1
     counted.metrics.loop_lag.observe(0.001)
     return counted
@@ -155,6 +162,19 @@ def test_a_fill_told_twice_is_one_fill_and_one_duplicate(tmp_path: Path) -> None
     assert counted.value("mm_position_base", **COUNTED) == 0.004
     parts = [counted.value("mm_pnl_quote", part=part, **COUNTED) for part in ("spread", "inventory", "fees", "funding")]
     assert sum(parts) == pytest.approx(float(counted.core.markets[BTC].position.total_atto) / 1e18)
+
+
+def test_markouts_are_money_by_horizon_and_side(tmp_path: Path) -> None:
+    """Bought 4 lots at 59988.0 with the mid at 60000.5, a second later it is 59999.5: 1.0 went against us."""
+    counted = busy(tmp_path)
+    second = {"horizon": "1s", "side": "bid", **COUNTED}
+    assert counted.value("mm_markout_samples_total", **second) == 1
+    assert counted.value("mm_markout_gain_quote_total", **second) == pytest.approx(0.004 * 11.5)
+    assert counted.value("mm_markout_loss_quote_total", **second) == 0
+    assert counted.value("mm_adverse_selection_ratio", **second) == pytest.approx(1.0 / 59988.0)
+    assert counted.value("mm_markout_samples_total", horizon="60s", side="ask", **COUNTED) == 0
+    held_s = 1.07 - 0.05
+    assert counted.value("mm_position_mean_abs_base", **COUNTED) == pytest.approx(0.004 * held_s / 1.07)
 
 
 def test_lockouts_have_a_state_and_a_time(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from mm_daemon.domain.events import Event, OperatorAction, OperatorRequest, Orde
 from mm_daemon.domain.instrument import Venue
 from mm_daemon.domain.money import to_pair
 from mm_daemon.domain.orders import ClientOrderId, Side
+from mm_daemon.observability.live_statistics import LiveStatistics
 from mm_daemon.observability.recent import Line
 from mm_daemon.observability.status import Status, Surroundings, status_of
 from mm_daemon.observability.summary import Tally
@@ -46,7 +47,7 @@ def quoting_core(symbols: int = 1) -> TradingCore:
 
 def status(core: TradingCore, now_ms: int = 4, **told: Any) -> Status:
     tallies = {instrument: Tally() for instrument in core.markets}
-    return status_of(core, tallies, around(**told), now_ms * b.MS)
+    return status_of(core, tallies, LiveStatistics(core.markets, 0).markets, around(**told), now_ms * b.MS)
 
 
 def lines(now: Status, width: int, height: int) -> list[str]:
@@ -82,6 +83,24 @@ def test_status_is_exact_and_survives_json() -> None:
     assert now.markets[0].position == "0.003"
     assert now.markets[0].fills == 1
     assert now.pnl == {"USDT": pnl.total}
+    assert msgspec.json.decode(msgspec.json.encode(now), type=Status) == now
+
+
+def test_a_wide_screen_says_what_fills_were_worth() -> None:
+    """A fill 2 bps under the mid that gains another within a second; what is not known yet is a dash."""
+    core = quoting_core()
+    statistics = LiveStatistics(core.markets, 0)
+    fill = OrderFilled(BTC, 0, 9 * b.MS, ClientOrderId(1), "v1", "t", Side.BUY, 599_885, 3, True, to_pair(0))
+    core.apply(fill)
+    statistics.observe(core.decide(9 * b.MS), [fill])
+    core.apply(b.snapshot(900, 600_060, 600_070, update_id=2))
+    for at_ms in (900, 1010):
+        statistics.observe(core.decide(at_ms * b.MS), [])
+    tallies = {instrument: Tally() for instrument in core.markets}
+    now = status_of(core, tallies, statistics.markets, around(), 1018 * b.MS)
+    (line,) = [line for line in lines(now, 160, 50) if "markout" in line]
+    assert "1 s +3.00/-  10 s -/-  60 s -/-   captured +2.00 bps   3536 fills an hour   mean |position| 0.00297" in line
+    assert not any("markout" in line for line in lines(now, 80, 24))
     assert msgspec.json.decode(msgspec.json.encode(now), type=Status) == now
 
 

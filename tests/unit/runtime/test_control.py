@@ -11,6 +11,7 @@ from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.errors import UsageError
 from mm_daemon.domain.events import Event, OperatorAction, OperatorRequest
 from mm_daemon.domain.instrument import InstrumentId
+from mm_daemon.observability.live_statistics import LiveStatistics
 from mm_daemon.observability.status import Status, Surroundings, status_of
 from mm_daemon.observability.summary import Tally
 from mm_daemon.runtime.control import SOCKET_NAME, ControlClient, ControlSocket, find_instrument
@@ -32,7 +33,8 @@ class Served:
 
     def _status(self) -> Status:
         around = Surroundings(version="1", mode="paper", pid=1, config="c", journal="j", started_ns=0)
-        return status_of(self.core, {instrument: Tally() for instrument in self.core.markets}, around, 5)
+        tallies = {instrument: Tally() for instrument in self.core.markets}
+        return status_of(self.core, tallies, LiveStatistics(self.core.markets, 0).markets, around, 5)
 
     def _emit(self, event: Event) -> None:
         self.taken.append(event)
