@@ -37,7 +37,8 @@ _VOLATILITY_HALT = Reason.VOLATILITY_HALT.bit
 
 class SideQuote(msgspec.Struct, frozen=True, gc=False):
     """One side of a pricing. `tolerance_ticks`: how far a working quote may be too passive before it has to move;
-    `obstacles`: withdraw reasons of this side as a mask, 0 when it may be quoted.
+    `obstacles`: withdraw reasons of this side as a mask, 0 when it may be quoted; `depth_bps`: distance from the fair
+    price before rounding and post-only, in bps of the mid, negative beyond it.
     """
 
     ticks: int
@@ -46,13 +47,15 @@ class SideQuote(msgspec.Struct, frozen=True, gc=False):
     clamped: bool
     tolerance_ticks: int
     obstacles: int
+    depth_bps: float
 
 
 class Pricing(msgspec.Struct, frozen=True, gc=False):
     """Both sides and the numbers behind them. Prices in ticks, depths in bps; q in order sizes off the target.
 
-    half_bps: half-spread when flat, with `widening` in it; skew_bps: shift against one order held; shift_bps: of both
-    quotes, for other reasons, upwards positive; tau_s: the model's horizon.
+    half_bps: half-spread when flat, with `widening` in it; skew_bps: shift against one order held; centre_bps: shift of
+    both quotes by inventory, downwards positive; shift_bps: of both, for other reasons, upwards positive; tau_s: the
+    model's horizon.
     """
 
     mid_ticks: float
@@ -61,6 +64,7 @@ class Pricing(msgspec.Struct, frozen=True, gc=False):
     q: float
     half_bps: float
     skew_bps: float
+    centre_bps: float
     tau_s: float | None
     shift_bps: float
     widening: float
@@ -273,6 +277,7 @@ class QuoteEngine:
             q,
             half,
             skew,
+            centre,
             curve.tau_s,
             shift,
             widening,
@@ -294,7 +299,7 @@ class QuoteEngine:
             obstacles |= _SIZE_BELOW_MIN
         if depth_bps > self._collar_bps or ticks <= 0:
             obstacles |= _PRICE_COLLAR
-        return SideQuote(ticks, lots, float(ticks) if clamped else raw, clamped, tolerance, obstacles)
+        return SideQuote(ticks, lots, float(ticks) if clamped else raw, clamped, tolerance, obstacles, depth_bps)
 
     def _session_left_s(self, now_ns: int) -> float:
         length = self._parameters.session_s
