@@ -1,6 +1,7 @@
 """`mm-daemon explain`: words, JSON, a picture, exit codes."""
 
 import json
+import sys
 from pathlib import Path
 
 import msgspec
@@ -49,6 +50,32 @@ def test_json_is_the_whole_explanation(capsys: pytest.CaptureFixture[str]) -> No
         "bid",
         "ask",
     }
+
+
+def test_parts_add_up_with_all_that_a_market_says(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Momentum, flow, funding, regime and measured flow of both sides at once, with a position."""
+    text = (ROOT / "config.yaml").read_text()
+    for key, before, after in (
+        ("model", "glft", "cartea_jaimungal"),
+        ("calibration", "fixed", "market"),
+        ("calibration_half_life_s", "600", "120"),
+        ("momentum_beta", "0", "0.2"),
+        ("flow_beta_bps", "0", "0.1"),
+        ("regime_power", "0", "0.5"),
+    ):
+        assert f"  {key}: {before} " in text
+        text = text.replace(f"  {key}: {before} ", f"  {key}: {after} ")
+    config = tmp_path / "c.yaml"
+    config.write_text(text)
+    asked = ["explain", "--config", str(config), "--symbol", "ETH-USDT", "--position", "0.6", "--at", "900", "--json"]
+    assert execute(asked) == 0
+    (market,) = msgspec.json.decode(capsys.readouterr().out, type=Explanation).markets
+    assert market.quotes is not None
+    for side in (market.quotes.bid, market.quotes.ask):
+        of = {part.name: part.bps for part in side.parts}
+        assert all(of[name] for name in ("momentum", "flow", "max_shift", "unequal_flow", "inventory", "risk"))
+        assert side.mid_ticks + sum(part.ticks for part in side.parts) == pytest.approx(side.unrounded_ticks, abs=1e-6)
+        assert side.unrounded_ticks + side.rounding_ticks + side.post_only_ticks == side.ticks
 
 
 def test_what_was_measured_is_told_with_how_well(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -125,6 +152,14 @@ def test_a_picture_is_drawn(tmp_path: Path) -> None:
     assert execute([*BTC, "--bid", "60000", "--plot", str(empty)]) == 0
     assert "<svg" in empty.read_text()
     assert execute([*BTC, "--bid", "60000", "--plot", str(tmp_path / "no" / "folder.png")]) == 64
+
+
+def test_without_matplotlib_a_picture_is_refused_in_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert execute([*BTC, "--mid", "60000", "--plot", str(tmp_path / "quotes.png")]) == 64
+    assert "needs matplotlib" in capsys.readouterr().err
 
 
 def test_labels_of_the_ladder_stand_apart() -> None:
