@@ -156,20 +156,33 @@ class Conditions:
 
     def shift_bps(self, sigma_bps: float, tau_s: float | None, now_ns: int) -> float:
         """How far both quotes move off the fair price, upwards positive. Raises DomainError."""
-        quoting = self._quoting
         if tau_s is None:
             return 0.0
-        shift = 0.0
-        if self.signals is not None:
-            if quoting.momentum_beta:
-                score = self.signals.momentum.score(sigma_bps)
-                shift += momentum_shift(score, quoting.momentum_beta, sigma_bps, tau_s, quoting.max_shift_bps)
-            flow = self.signals.order_flow.value
-            if quoting.flow_beta_bps and flow is not None:
-                shift += alpha_shift_glft(quoting.flow_beta_bps * flow, self._flow_zeta, tau_s)
-        if self._funding is not None and quoting.funding_shift and self._funding.period_ns > 0:
-            shift += _funding_bps(self._funding, tau_s, now_ns)
-        return clamped(shift, quoting.max_shift_bps) if shift else 0.0
+        shift = self.momentum_bps(sigma_bps, tau_s) + self.flow_bps(tau_s) + self.funding_bps(tau_s, now_ns)
+        return clamped(shift, self._quoting.max_shift_bps) if shift else 0.0
+
+    def momentum_bps(self, sigma_bps: float, tau_s: float) -> float:
+        """The shift by momentum, within the largest shift. Raises DomainError, as the next two."""
+        quoting = self._quoting
+        if self.signals is None or not quoting.momentum_beta:
+            return 0.0
+        score = self.signals.momentum.score(sigma_bps)
+        return momentum_shift(score, quoting.momentum_beta, sigma_bps, tau_s, quoting.max_shift_bps)
+
+    def flow_bps(self, tau_s: float) -> float:
+        """The shift by order-flow imbalance, without a bound."""
+        quoting = self._quoting
+        if self.signals is None or not quoting.flow_beta_bps:
+            return 0.0
+        flow = self.signals.order_flow.value
+        return 0.0 if flow is None else alpha_shift_glft(quoting.flow_beta_bps * flow, self._flow_zeta, tau_s)
+
+    def funding_bps(self, tau_s: float, now_ns: int) -> float:
+        """The shift by funding that is still to be paid, without a bound."""
+        funding = self._funding
+        if funding is None or not self._quoting.funding_shift or funding.period_ns <= 0:
+            return 0.0
+        return _funding_bps(funding, tau_s, now_ns)
 
     def widening(self, position_lots: int, sigma_bps: float) -> float | None:
         """By what to multiply the half-spread; None: the market is too wild to quote in."""

@@ -45,7 +45,8 @@ _LOT_SLACK = 1e-9
 class SideQuote(msgspec.Struct, frozen=True, gc=False):
     """One quote of a pricing. `trimmed`: a limit leaves less room than its full size; `tolerance_ticks`: how far a
     working quote may be too passive before it has to move; `obstacles`: withdraw reasons as a mask, 0 when it may be
-    quoted.
+    quoted; `depth_bps`: distance from the fair price before rounding and post-only, in bps of the mid, negative beyond
+    it.
     """
 
     ticks: int
@@ -55,13 +56,15 @@ class SideQuote(msgspec.Struct, frozen=True, gc=False):
     clamped: bool
     tolerance_ticks: int
     obstacles: int
+    depth_bps: float
 
 
 class Pricing(msgspec.Struct, frozen=True, gc=False):
     """Both sides and the numbers behind them. Prices in ticks, depths in bps; q in order sizes off the target.
 
-    half_bps: half-spread when flat, with `widening` in it; skew_bps: shift against one order held; shift_bps: of both
-    quotes, for other reasons, upwards positive; tau_s: the model's horizon.
+    half_bps: half-spread when flat, with `widening` in it; skew_bps: shift against one order held; centre_bps: shift of
+    both quotes by inventory, downwards positive; shift_bps: of both, for other reasons, upwards positive; tau_s: the
+    model's horizon.
     """
 
     mid_ticks: float
@@ -70,6 +73,7 @@ class Pricing(msgspec.Struct, frozen=True, gc=False):
     q: float
     half_bps: float
     skew_bps: float
+    centre_bps: float
     tau_s: float | None
     shift_bps: float
     widening: float
@@ -284,6 +288,7 @@ class QuoteEngine:
         bid_raw, ask_raw = fair - bid_bps * bp, fair + ask_bps * bp
         if not limits.improve_touch:
             bid_raw, ask_raw = min(bid_raw, float(book.bid_ticks)), max(ask_raw, float(book.ask_ticks))
+            bid_bps, ask_bps = (fair - bid_raw) / bp, (ask_raw - fair) / bp
         bid_room = self._max_position_lots - position_lots
         ask_room = position_lots - self._min_position_lots
         leaves_long = leaves_short = False
@@ -327,7 +332,7 @@ class QuoteEngine:
         if self._behind:
             bids += self._levels_behind(_BUY, bids[0], bid_bps, bid_room, bid_obstacles, bp)
             asks += self._levels_behind(_SELL, asks[0], ask_bps, ask_room, ask_obstacles, bp)
-        return Pricing(mid, fair, sigma, q, half, skew, curve.tau_s, shift, widening, inputs, bids, asks)
+        return Pricing(mid, fair, sigma, q, half, skew, centre, curve.tau_s, shift, widening, inputs, bids, asks)
 
     def _levels_behind(
         self, side: Side, inner: SideQuote, depth_bps: float, room_lots: int, obstacles: int, bp: float
@@ -372,7 +377,7 @@ class QuoteEngine:
             obstacles |= _SIZE_BELOW_MIN
         if depth_bps > self._collar_bps or ticks <= 0:
             obstacles |= _PRICE_COLLAR
-        return SideQuote(ticks, lots, lots < size_lots, raw, clamped, tolerance, obstacles)
+        return SideQuote(ticks, lots, lots < size_lots, raw, clamped, tolerance, obstacles, depth_bps)
 
     def _session_left_s(self, now_ns: int) -> float:
         length = self._parameters.session_s

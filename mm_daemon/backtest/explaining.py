@@ -1,0 +1,364 @@
+"""Why the quotes of a market are where they are: the quote engine asked, and asked again with something changed.
+
+The mathematics is the engine's: what it priced, the curve it priced by, the same at another position. Here is only what
+one of its answers differs from the next by. Pure; the engine's own memory of its last pricing is all that changes.
+"""
+
+import math
+
+import msgspec
+
+from mm_daemon.backtest.explanation import (
+    BreakEven,
+    FillIntensity,
+    HalfSpread,
+    MarketExplanation,
+    Measurement,
+    Move,
+    Part,
+    PartName,
+    Quotes,
+    Reference,
+    RiskAversion,
+    SideExplanation,
+    SigmaOrigin,
+    Situation,
+    Skew,
+    Volatility,
+)
+from mm_daemon.core.parameters import MarketParameters
+from mm_daemon.domain.book import OrderBook
+from mm_daemon.domain.decisions import Reason, reasons_in
+from mm_daemon.domain.instrument import Instrument, grid_rounding
+from mm_daemon.domain.orders import Side
+from mm_daemon.engine.conditions import Intensity
+from mm_daemon.engine.costs import break_even
+from mm_daemon.engine.pricing_model import Curve, ModelInputs
+from mm_daemon.engine.quote_engine import Pricing, QuoteEngine, SideQuote
+from mm_daemon.engine.signals.microprice import microprice
+from mm_daemon.engine.units import BPS, YEAR_S
+from mm_daemon.observability.words import WORDS
+
+_PPM_PER_BPS = 100.0
+_NS_PER_MS = 1_000_000
+
+
+class Scene(msgspec.Struct, frozen=True, kw_only=True):
+    """One market at an instant: what `explain` looks at. `sigma_given`: a person said how volatile it is."""
+
+    parameters: MarketParameters
+    engine: QuoteEngine
+    book: OrderBook
+    position_lots: int
+    now_ns: int
+    source: str
+    sigma_given: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def explain(scene: Scene) -> MarketExplanation:
+    """Both quotes taken apart, or the reasons for which there are none."""
+    contract = scene.parameters.instrument
+    priced = _no_price(scene) or scene.engine.price(scene.book, scene.position_lots, scene.now_ns)
+    reasons = reasons_in(priced) if isinstance(priced, int) else ()
+    notes = scene.notes
+    if scene.book.crossed:
+        notes = (*notes, "the best bid is not below the best ask: a market is never like that")
+    if not scene.parameters.quoting.enabled:
+        notes = ("the configuration does not let it be quoted (enabled: false)", *notes)
+    return MarketExplanation(
+        venue=contract.venue,
+        symbol=contract.symbol,
+        base=contract.base,
+        currency=contract.quote,
+        tick=f"{contract.tick:f}",
+        model=scene.parameters.quoting.model,
+        situation=_situation(scene),
+        reasons=reasons,
+        words=_words(reasons),
+        notes=notes,
+        quotes=None if isinstance(priced, int) else _quotes(scene, priced),
+    )
+
+
+def _no_price(scene: Scene) -> int:
+    """Why this book gives no price, as a mask (the order of `core.market_decision`)."""
+    book = scene.book
+    if not book.trusted:
+        empty_side = book.invalid_cause is None and not book.crossed
+        return (Reason.NO_REFERENCE if empty_side else Reason.BOOK_INVALID).bit
+    stale = scene.now_ns - book.ts_local_ns > scene.parameters.quoting.max_book_age_ms * _NS_PER_MS
+    return Reason.BOOK_STALE.bit if stale else 0
+
+
+def _situation(scene: Scene) -> Situation:
+    contract, book, limits = scene.parameters.instrument, scene.book, scene.parameters.limits
+    has_bid, has_ask = book.bid_lots > 0, book.ask_lots > 0
+    target = scene.parameters.quoting.target_position / float(contract.lot)
+    return Situation(
+        source=scene.source,
+        now_ns=scene.now_ns,
+        bid=f"{contract.price(book.bid_ticks):f}" if has_bid else None,
+        bid_size=f"{contract.size(book.bid_lots):f}" if has_bid else None,
+        ask=f"{contract.price(book.ask_ticks):f}" if has_ask else None,
+        ask_size=f"{contract.size(book.ask_lots):f}" if has_ask else None,
+        position=f"{contract.size(scene.position_lots):f}",
+        min_position=f"{contract.size(limits.min_position_lots):f}",
+        max_position=f"{contract.size(limits.max_position_lots):f}",
+        orders_held=(scene.position_lots - target) / scene.parameters.order_lots,
+    )
+
+
+def _quotes(scene: Scene, pricing: Pricing) -> Quotes:
+    engine, book = scene.engine, scene.book
+    quoting, contract = scene.parameters.quoting, scene.parameters.instrument
+    curve = engine.curve(pricing.inputs)
+    half = _half_spread(scene, pricing, curve)
+    tick, bp = float(contract.tick), pricing.mid_ticks * BPS
+    middle = pricing.fair_ticks + (pricing.shift_bps - pricing.centre_bps) * bp
+    return Quotes(
+        reference=Reference(
+            mid=pricing.mid_ticks * tick,
+            microprice=microprice(book.bid_ticks, book.bid_lots, book.ask_ticks, book.ask_lots) * tick,
+            fair=pricing.fair_ticks * tick,
+            uses=quoting.fair_price,
+            reservation=middle * tick,
+        ),
+        volatility=_volatility(scene, pricing.sigma_bps),
+        intensity=_intensity(scene, pricing.inputs),
+        risk_aversion=RiskAversion(
+            gamma=pricing.inputs.gamma,
+            base=engine.gamma,
+            origin="configured" if engine.gamma == quoting.gamma else "solved",
+            regime_multiple=pricing.inputs.gamma / engine.gamma,
+        ),
+        half_spread=half,
+        skew=_skew(scene, pricing, curve),
+        break_even=_break_even(scene, pricing.mid_ticks),
+        bid=_side(scene, pricing, curve, half, Side.BUY),
+        ask=_side(scene, pricing, curve, half, Side.SELL),
+    )
+
+
+def _volatility(scene: Scene, sigma_bps: float) -> Volatility:
+    quoting, estimate = scene.parameters.quoting, scene.engine.volatility.sigma_bps
+    origin: SigmaOrigin = "prior" if estimate is None else "estimate" if sigma_bps == estimate else "floor"
+    if scene.sigma_given and origin == "estimate":
+        origin = "given"
+    return Volatility(
+        sigma_bps=sigma_bps,
+        annual=sigma_bps * BPS * math.sqrt(YEAR_S),
+        origin=origin,
+        estimate_bps=None if scene.sigma_given else estimate,
+        prior_annual=quoting.volatility,
+        half_life_s=quoting.volatility_half_life_s,
+    )
+
+
+def _intensity(scene: Scene, inputs: ModelInputs) -> FillIntensity:
+    engine, quoting, signals = scene.engine, scene.parameters.quoting, scene.engine.conditions.signals
+    used = Intensity(inputs.A_buy, inputs.A_sell, inputs.k)
+    measured = used != Intensity(quoting.intensity, quoting.intensity, engine.k)
+    measurement = None
+    if signals is not None and quoting.calibration != "fixed":
+        fit = signals.intensity
+        measurement = Measurement(
+            n_eff=fit.n_eff,
+            r2=fit.r2,
+            confidence=fit.confidence,
+            refused=fit.refused,
+            age_s=fit.age_s(scene.now_ns),
+        )
+    return FillIntensity(
+        A_buy=used.A_buy,
+        A_sell=used.A_sell,
+        A_origin="measured" if measured else "configured",
+        k=used.k,
+        k_origin="measured" if measured else "configured" if engine.k == quoting.k else "solved",
+        measurement=measurement,
+    )
+
+
+def _half_spread(scene: Scene, pricing: Pricing, curve: Curve) -> HalfSpread:
+    cost = pricing.inputs.cost_bps
+    passed_on = _passed_on(scene.engine, pricing.inputs)
+    adverse = passed_on * scene.parameters.quoting.adverse_bps
+    fees = passed_on * cost - adverse
+    # The engine's steps from the model's half-spread to its own, each by what it changed (MODELS 0.3, step 3).
+    narrowed = curve.half_bps - 0.5 * (curve.skew_bps - pricing.skew_bps)
+    widened = narrowed * pricing.widening
+    by_volatility = scene.engine.conditions.widening(0, pricing.sigma_bps) or 1.0
+    return HalfSpread(
+        intensity_bps=curve.half_bps - curve.risk_bps - passed_on * cost,
+        risk_bps=curve.risk_bps,
+        fees_bps=fees,
+        adverse_bps=adverse,
+        max_skew_bps=narrowed - curve.half_bps,
+        widening_bps=widened - narrowed,
+        spread_limits_bps=pricing.half_bps - widened,
+        total_bps=pricing.half_bps,
+        widening_by_volatility=by_volatility,
+        widening_by_inventory=pricing.widening / by_volatility,
+    )
+
+
+def _passed_on(engine: QuoteEngine, inputs: ModelInputs) -> float:
+    """How much of a fill's cost the model adds to its half-spread, beside what the cost does to its risk part.
+
+    The model is asked at its inputs last, so that one that remembers what it solved remembers those.
+    """
+    cost = inputs.cost_bps or 1.0
+    free = engine.model.curve(msgspec.structs.replace(inputs, cost_bps=0.0))
+    charged = engine.model.curve(msgspec.structs.replace(inputs, cost_bps=cost))
+    return ((charged.half_bps - charged.risk_bps) - (free.half_bps - free.risk_bps)) / cost
+
+
+def _skew(scene: Scene, pricing: Pricing, curve: Curve) -> Skew:
+    limits = scene.parameters.limits
+
+    def at(position_lots: int) -> float | None:
+        priced = scene.engine.price(scene.book, position_lots, scene.now_ns)
+        return None if isinstance(priced, int) else priced.centre_bps
+
+    return Skew(
+        per_order_bps=pricing.skew_bps,
+        model_per_order_bps=curve.skew_bps,
+        at_max_position_bps=at(limits.max_position_lots),
+        at_min_position_bps=at(limits.min_position_lots),
+        horizon_s=pricing.tau_s,
+    )
+
+
+def _break_even(scene: Scene, mid_ticks: float) -> BreakEven:
+    contract, adverse_bps = scene.parameters.instrument, scene.parameters.quoting.adverse_bps
+    fee_bps = contract.maker_fee_ppm / _PPM_PER_BPS
+    tick = float(contract.tick)
+    least = break_even(mid_ticks * tick, fee_bps * BPS, 0.0, 0.0, adverse=adverse_bps * BPS)
+    return BreakEven(
+        half_spread_bps=0.5 * least.spread_bps,
+        half_spread=least.half_spread,
+        half_spread_ticks=least.half_spread / tick,
+        fee_bps=fee_bps,
+        adverse_bps=adverse_bps,
+    )
+
+
+def _side(scene: Scene, pricing: Pricing, curve: Curve, half: HalfSpread, side: Side) -> SideExplanation:
+    contract, book = scene.parameters.instrument, scene.book
+    quote = pricing.bid if side is Side.BUY else pricing.ask
+    mid, bp = pricing.mid_ticks, pricing.mid_ticks * BPS
+    unrounded = _unrounded(pricing, side)
+    to_grid = grid_rounding(contract.grid)[side is Side.SELL]
+    rounded = to_grid(unrounded)
+    best = book.bid_ticks if side is Side.BUY else book.ask_ticks
+    reasons = reasons_in(quote.obstacles)
+    edge = side * (pricing.fair_ticks - quote.ticks) / bp
+    edge -= contract.maker_fee_ppm / _PPM_PER_BPS + scene.parameters.quoting.adverse_bps
+    return SideExplanation(
+        side="bid" if side is Side.BUY else "ask",
+        price=f"{contract.price(quote.ticks):f}",
+        ticks=quote.ticks,
+        size=f"{contract.size(quote.lots):f}",
+        mid_ticks=mid,
+        parts=_parts(scene, pricing, curve, half, side),
+        unrounded_ticks=unrounded,
+        rounding_ticks=rounded - unrounded,
+        post_only_ticks=float(quote.ticks - rounded),
+        from_mid_bps=side * (mid - quote.ticks) / bp,
+        from_mid_ticks=side * (mid - quote.ticks),
+        behind_best_ticks=side * (best - quote.ticks),
+        quoted=not reasons,
+        reasons=reasons,
+        words=_words(reasons),
+        edge_bps=edge,
+        edge_money=_money(contract, edge * bp, quote.lots),
+        tolerance_ticks=quote.tolerance_ticks,
+        tolerance_bps=quote.tolerance_ticks / bp,
+        after_fill=_after_fill(scene, pricing, quote, side),
+    )
+
+
+def _parts(scene: Scene, pricing: Pricing, curve: Curve, half: HalfSpread, side: Side) -> tuple[Part, ...]:
+    """From the mid to the unrounded quote. A half-spread lowers a bid and raises an ask, a centre lowers both."""
+    conditions, bp = scene.engine.conditions, pricing.mid_ticks * BPS
+    quote = pricing.bid if side is Side.BUY else pricing.ask
+    momentum = flow = funding = 0.0
+    if conditions.shifts and curve.tau_s is not None:
+        momentum = conditions.momentum_bps(pricing.sigma_bps, curve.tau_s)
+        flow = conditions.flow_bps(curve.tau_s)
+        funding = conditions.funding_bps(curve.tau_s, scene.now_ns)
+    flat, held = model_centre(curve, 0.0), model_centre(curve, pricing.q)
+    wanted = pricing.half_bps + side * pricing.centre_bps - side * pricing.shift_bps
+    off_mid = pricing.fair_ticks - pricing.mid_ticks
+    in_bps: tuple[tuple[PartName, float], ...] = (
+        ("momentum", momentum),
+        ("flow", flow),
+        ("funding", funding),
+        ("max_shift", pricing.shift_bps - (momentum + flow + funding)),
+        ("unequal_flow", -flat),
+        ("inventory", flat - held),
+        ("intensity", -side * half.intensity_bps),
+        ("risk", -side * half.risk_bps),
+        ("fees", -side * half.fees_bps),
+        ("adverse", -side * half.adverse_bps),
+        ("max_skew", held - pricing.centre_bps - side * half.max_skew_bps),
+        ("widening", -side * half.widening_bps),
+        ("spread_limits", -side * half.spread_limits_bps),
+        ("least_edge", -side * (quote.depth_bps - wanted)),
+    )
+    return Part("reference", off_mid / bp, off_mid), *(Part(name, bps, bps * bp) for name, bps in in_bps)
+
+
+def model_centre(curve: Curve, q: float) -> float:
+    """How far a model's quotes are shifted down at `q` orders held, bps. A side without a quote is taken to mirror the
+    other one, as the engine does.
+    """
+    depths, half = curve.at(q), curve.half_bps
+    bid = 2.0 * half - (depths.delta_ask or 0.0) if depths.delta_bid is None else depths.delta_bid
+    ask = 2.0 * half - bid if depths.delta_ask is None else depths.delta_ask
+    return 0.5 * (bid - ask)
+
+
+def _unrounded(pricing: Pricing, side: Side) -> float:
+    """In ticks, before rounding and post-only."""
+    quote = pricing.bid if side is Side.BUY else pricing.ask
+    return pricing.fair_ticks - side * quote.depth_bps * (pricing.mid_ticks * BPS)
+
+
+def _after_fill(scene: Scene, pricing: Pricing, quote: SideQuote, side: Side) -> Move | None:
+    if not quote.lots:
+        return None
+    position_lots = scene.position_lots + side * quote.lots
+    position = f"{scene.parameters.instrument.size(position_lots):f}"
+    after = scene.engine.price(scene.book, position_lots, scene.now_ns)
+    if isinstance(after, int):
+        why = reasons_in(after)
+        return Move(
+            position=position,
+            bid_ticks=None,
+            ask_ticks=None,
+            bid_bps=None,
+            ask_bps=None,
+            bid_reasons=why,
+            ask_reasons=why,
+        )
+    return Move(
+        position=position,
+        bid_ticks=after.bid.ticks - pricing.bid.ticks,
+        ask_ticks=after.ask.ticks - pricing.ask.ticks,
+        bid_bps=pricing.bid.depth_bps - after.bid.depth_bps,
+        ask_bps=after.ask.depth_bps - pricing.ask.depth_bps,
+        bid_reasons=reasons_in(after.bid.obstacles),
+        ask_reasons=reasons_in(after.ask.obstacles),
+    )
+
+
+def _money(contract: Instrument, edge_ticks: float, lots: int) -> float | None:
+    """What `edge_ticks` on so many lots are worth."""
+    if contract.inverse:
+        return None
+    return edge_ticks * float(contract.tick * contract.size(lots) * contract.multiplier)
+
+
+def _words(reasons: tuple[Reason, ...]) -> tuple[str, ...]:
+    return tuple(WORDS[reason] for reason in reasons)

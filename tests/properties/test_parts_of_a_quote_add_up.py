@@ -1,0 +1,150 @@
+"""Whatever the market, the position and the model: the parts of an explained quote are the quote, to the last tick."""
+
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from mm_daemon.backtest.explained_market import Given, told
+from mm_daemon.backtest.explaining import Scene, explain
+from mm_daemon.backtest.explanation import PartName, Quotes, SideExplanation
+from mm_daemon.domain.orders import Side
+from mm_daemon.engine.models.catalogue import MODELS
+from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.engine.quote_engine import Pricing
+from mm_daemon.testkit import builders as b
+
+_TICK = Decimal("0.1")
+_LAST_BITS = 1e-12
+"""Of a price: what adding a dozen floats may lose."""
+
+
+@st.composite
+def quotings(draw: st.DrawFn) -> QuoteParameters:
+    """Any model, with every clamp now loose, now tight."""
+    return QuoteParameters(
+        model=draw(st.sampled_from(sorted(MODELS))),
+        gamma=draw(st.floats(1e-3, 2.0)),
+        k=draw(st.floats(0.1, 3.0)),
+        intensity=draw(st.floats(0.1, 5.0)),
+        tau=draw(st.sampled_from(["auto", "session", 30.0])),
+        session_s=600.0,
+        adverse_bps=draw(st.sampled_from([0.0, 0.7])),
+        fees_in_model=draw(st.booleans()),
+        fair_price=draw(st.sampled_from(["mid", "microprice"])),
+        min_edge_bps=draw(st.sampled_from([0.0, 3.0])),
+        max_give_bps=draw(st.sampled_from([0.0, 1.0])),
+        min_spread_bps=draw(st.sampled_from([0.0, 12.0])),
+        max_spread_bps=draw(st.sampled_from([200.0, 4.0, 14.0])),
+        max_skew_bps=draw(st.sampled_from([50.0, 0.5])),
+        target_position=draw(st.sampled_from([0.0, 0.017])),
+        volatility_widen=draw(st.sampled_from([None, 0.3])),
+        volatility_stop=draw(st.sampled_from([None, 3.0])),
+    )
+
+
+@st.composite
+def scenes(draw: st.DrawFn) -> Scene:
+    contract = b.instrument(maker_fee_ppm=draw(st.sampled_from([0, 200, -100])), min_notional="100")
+    market = b.market(contract, order_lots=10, max_position_lots=50, quoting=draw(quotings()))
+    bid = draw(st.integers(50, 2_000_000))
+    numbers = Given(
+        bid=bid * _TICK,
+        ask=(bid + draw(st.integers(1, 40))) * _TICK,
+        bid_size=Decimal(draw(st.integers(1, 5000))) / 1000,
+        ask_size=Decimal(draw(st.integers(1, 5000))) / 1000,
+        position=Decimal(draw(st.integers(-70, 70))) / 1000,
+        sigma_bps=draw(st.none() | st.floats(1e-3, 8.0)),
+    )
+    return told(market, numbers, draw(st.integers(0, 10**18)), "numbers that were given")
+
+
+def explained(scene: Scene) -> tuple[Quotes, Pricing]:
+    quotes = explain(scene).quotes
+    priced = scene.engine.price(scene.book, scene.position_lots, scene.now_ns)
+    assume(quotes is not None and isinstance(priced, Pricing))
+    assert quotes is not None and isinstance(priced, Pricing)
+    return quotes, priced
+
+
+@settings(max_examples=300, deadline=None)
+@given(scene=scenes())
+def test_the_parts_of_each_quote_are_the_quote(scene: Scene) -> None:
+    """Mid and parts make the engine's unrounded price, that and the rounding its ticks, which are exact."""
+    quotes, priced = explained(scene)
+    for side, quote, sign in ((quotes.bid, priced.bid, Side.BUY), (quotes.ask, priced.ask, Side.SELL)):
+        slack = _LAST_BITS * side.mid_ticks
+        assert side.mid_ticks == priced.mid_ticks
+        assert abs(math.fsum([side.mid_ticks, *(part.ticks for part in side.parts)]) - side.unrounded_ticks) <= slack
+        assert side.unrounded_ticks + side.rounding_ticks + side.post_only_ticks == side.ticks == quote.ticks
+        assert side.unrounded_ticks == quote.raw_ticks or quote.clamped
+        assert side.post_only_ticks == 0.0 or quote.clamped
+        assert Decimal(side.price) == side.ticks * _TICK
+        assert side.quoted is (quote.obstacles == 0)
+        assert sign * side.rounding_ticks <= slack
+        for part in side.parts:
+            assert math.isclose(part.ticks, part.bps * 1e-4 * side.mid_ticks, rel_tol=1e-9, abs_tol=slack)
+
+
+@settings(max_examples=200, deadline=None)
+@given(scene=scenes())
+def test_the_parts_of_the_half_spread_are_the_half_spread(scene: Scene) -> None:
+    """And what is called a limit is there only when the limit is what holds the quote."""
+    quotes, priced = explained(scene)
+    half, quoting = quotes.half_spread, scene.parameters.quoting
+    parts = (
+        half.intensity_bps,
+        half.risk_bps,
+        half.fees_bps,
+        half.adverse_bps,
+        half.max_skew_bps,
+        half.widening_bps,
+        half.spread_limits_bps,
+    )
+    assert math.isclose(math.fsum(parts), priced.half_bps, rel_tol=1e-9, abs_tol=1e-9)
+    if half.spread_limits_bps:
+        assert half.total_bps in (0.5 * quoting.min_spread_bps, 0.5 * quoting.max_spread_bps)
+    for side in (quotes.bid, quotes.ask):
+        of = {part.name: part.bps for part in side.parts}
+        if of["max_skew"]:
+            assert quotes.skew.model_per_order_bps > quotes.skew.per_order_bps or _centre_is_held(priced, quoting)
+        if of["least_edge"]:
+            assert min(abs(_depth(side, of) - edge) for edge in _edges(scene)) < 1e-9
+
+
+@pytest.mark.parametrize("model", sorted(MODELS))
+def test_every_model_says_what_each_part_is_for(model: str) -> None:
+    """A fee that the model passes on is named a fee, and volatility widens by what is named risk, where it does."""
+    contract = b.instrument(maker_fee_ppm=100)
+    numbers = Given(bid=Decimal(60000), ask=Decimal("60000.1"), sigma_bps=2.0)
+    calm = explain(told(b.market(contract, quoting=QuoteParameters(model=model)), numbers, 0, "")).quotes
+    free = QuoteParameters(model=model, fees_in_model=False)
+    unpaid = explain(told(b.market(contract, quoting=free), numbers, 0, "")).quotes
+    assert calm is not None and unpaid is not None
+    assert calm.half_spread.fees_bps == pytest.approx(0.5 if model == "ho_stoll" else 1.0)
+    assert unpaid.half_spread.fees_bps == 0.0
+    assert calm.half_spread.intensity_bps == pytest.approx(unpaid.half_spread.intensity_bps)
+    assert (calm.half_spread.risk_bps > 0.0) is (model != "fixed_spread")
+    assert calm.break_even.half_spread_bps == unpaid.break_even.half_spread_bps == pytest.approx(1.0)
+
+
+def _depth(side: SideExplanation, of: Mapping[PartName, float]) -> float:
+    """What the edge was compared with: the distance from the fair price before any shift."""
+    away = side.mid_ticks - side.unrounded_ticks if side.side == "bid" else side.unrounded_ticks - side.mid_ticks
+    sign = 1.0 if side.side == "bid" else -1.0
+    shift = of["momentum"] + of["flow"] + of["funding"] + of["max_shift"]
+    return away * 1e4 / side.mid_ticks + sign * (of["reference"] + shift)
+
+
+def _edges(scene: Scene) -> tuple[float, float]:
+    quoting = scene.parameters.quoting
+    fee = scene.parameters.instrument.maker_fee_ppm / 100.0 if quoting.fees_in_model else 0.0
+    return max(quoting.min_edge_bps, fee + quoting.adverse_bps), -quoting.max_give_bps
+
+
+def _centre_is_held(priced: Pricing, quoting: QuoteParameters) -> bool:
+    """At five orders to the limit each may shift the quotes by a fifth of `max_skew_bps`."""
+    return math.isclose(abs(priced.centre_bps), abs(priced.q) * quoting.max_skew_bps / 5.0, abs_tol=1e-12)

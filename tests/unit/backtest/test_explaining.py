@@ -1,0 +1,209 @@
+"""Explanations: where numbers come from, what happens at limits, what is said when there is nothing to quote."""
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from mm_daemon.backtest.explained_daemon import explain_daemon, scenes_of
+from mm_daemon.backtest.explained_depths import depths_by_inventory
+from mm_daemon.backtest.explained_market import Given, scenes, told
+from mm_daemon.backtest.explaining import explain
+from mm_daemon.backtest.explanation import Explanation, MarketExplanation, Quotes
+from mm_daemon.backtest.explanation_text import to_text
+from mm_daemon.core.trading_core import TradingCore
+from mm_daemon.domain.decisions import Reason
+from mm_daemon.domain.errors import UsageError
+from mm_daemon.domain.events import FundingUpdate
+from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.observability.live_statistics import LiveStatistics
+from mm_daemon.observability.status import Status, Surroundings, status_of
+from mm_daemon.observability.summary import Tally
+from mm_daemon.testkit import builders as b
+
+AROUND_60000 = Given(bid=Decimal("59999.5"), ask=Decimal("60000.5"))
+HOUR_NS = 3_600_000_000_000
+
+
+def of(quoting: QuoteParameters, given: Given = AROUND_60000, *, fee_ppm: int = 0) -> MarketExplanation:
+    return explain(told(b.market(b.instrument(maker_fee_ppm=fee_ppm), quoting=quoting), given, 0, "a test"))
+
+
+def quotes_of(quoting: QuoteParameters, given: Given = AROUND_60000, *, fee_ppm: int = 0) -> Quotes:
+    quotes = of(quoting, given, fee_ppm=fee_ppm).quotes
+    assert quotes is not None
+    return quotes
+
+
+def test_what_is_meant_is_told_apart_from_what_is_configured() -> None:
+    """gamma and k that were solved are named so; the half-spread when flat is then the one asked for."""
+    plain = quotes_of(QuoteParameters())
+    assert (plain.risk_aversion.origin, plain.intensity.k_origin, plain.volatility.origin) == (
+        "configured",
+        "configured",
+        "prior",
+    )
+    meant = quotes_of(QuoteParameters(half_spread_bps=4.0, skew_bps_at_max=3.0))
+    assert (meant.risk_aversion.origin, meant.intensity.k_origin) == ("solved", "solved")
+    assert meant.half_spread.total_bps == pytest.approx(4.0)
+    assert meant.skew.at_max_position_bps == pytest.approx(3.0)
+    assert meant.skew.at_min_position_bps == pytest.approx(-3.0)
+
+
+def test_volatility_says_where_it_comes_from() -> None:
+    """Given, or half a tick in a half-life where the estimate is less than that."""
+    assert quotes_of(QuoteParameters(), Given(mid=Decimal(60000), sigma_bps=2.0)).volatility.origin == "given"
+    coarse = Given(mid=Decimal("0.5"), sigma_bps=1.0)
+    assert quotes_of(QuoteParameters(), coarse).volatility.origin == "floor"
+
+
+def test_a_fill_earns_its_distance_less_its_costs() -> None:
+    """From the fair price, after fee and adverse move; money for the whole size."""
+    quoting = QuoteParameters(fair_price="mid", adverse_bps=0.5)
+    ask = quotes_of(quoting, fee_ppm=100).ask
+    assert ask.edge_bps == pytest.approx(ask.from_mid_bps - 1.0 - 0.5)
+    assert ask.edge_money == pytest.approx(ask.edge_bps * 1e-4 * 60000.0 * 0.01)
+    assert ask.behind_best_ticks == ask.ticks - 600005
+
+
+def test_one_more_fill_moves_both_quotes_by_the_skew() -> None:
+    """Down after a buy, up after a sale; at the limit the reason for the missing side is there."""
+    quotes = quotes_of(QuoteParameters(fair_price="mid"))
+    bought, sold = quotes.bid.after_fill, quotes.ask.after_fill
+    assert bought is not None and sold is not None
+    assert (bought.position, sold.position) == ("0.010", "-0.010")
+    assert bought.bid_bps == pytest.approx(-quotes.skew.per_order_bps)
+    assert sold.ask_bps == pytest.approx(quotes.skew.per_order_bps)
+    near = quotes_of(
+        QuoteParameters(inventory_skip_at=1.0), msgspec.structs.replace(AROUND_60000, position=Decimal("0.04"))
+    )
+    assert near.bid.after_fill is not None
+    assert near.bid.after_fill.bid_reasons == (Reason.MAX_POSITION,)
+    assert near.bid.after_fill.ask_reasons == ()
+
+
+def test_beyond_the_limit_a_side_has_a_reason_in_words() -> None:
+    quotes = quotes_of(QuoteParameters(), msgspec.structs.replace(AROUND_60000, position=Decimal("0.05")))
+    assert not quotes.bid.quoted
+    assert quotes.bid.words == ("position limit reached",)
+    assert quotes.bid.after_fill is None
+    assert quotes.ask.quoted
+    assert quotes.half_spread.widening_by_inventory == pytest.approx(1.25)
+
+
+def test_a_quote_that_would_take_is_held_at_the_best_price() -> None:
+    """A short position that may give much away to be bought back: the bid stays a tick below the best ask."""
+    quoting = QuoteParameters(max_spread_bps=0.01, max_give_bps=50.0, gamma=1.0)
+    short = Given(mid=Decimal("60000.05"), position=Decimal("-0.05"), sigma_bps=20.0)
+    bid = quotes_of(quoting, short).bid
+    assert bid.post_only_ticks < 0.0
+    assert bid.ticks == 600000
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (Given(bid=Decimal(60000)), Reason.NO_REFERENCE),
+        (Given(ask=Decimal(60000)), Reason.NO_REFERENCE),
+        (Given(bid=Decimal(60001), ask=Decimal(60000)), Reason.BOOK_INVALID),
+        (Given(bid=Decimal(60000), ask=Decimal(60000)), Reason.BOOK_INVALID),
+        (Given(mid=Decimal(60000), sigma_bps=50.0), Reason.VOLATILITY_HALT),
+        (Given(mid=Decimal(60000), sigma_bps=1e200), Reason.VOLATILITY_HALT),
+    ],
+)
+def test_what_cannot_be_priced_has_a_reason(given: Given, reason: Reason) -> None:
+    explained = of(QuoteParameters(volatility_stop=5.0), given)
+    assert explained.quotes is None
+    assert explained.reasons == (reason,)
+    assert explained.words[0] in to_text(Explanation(config="c", markets=(explained,)))
+
+
+def test_numbers_that_no_model_can_price_have_a_reason() -> None:
+    quoting = QuoteParameters(model="avellaneda_stoikov", tau=60.0)
+    assert of(quoting, Given(mid=Decimal(60000), sigma_bps=1e200)).reasons == (Reason.BAD_NUMBER,)
+
+
+def test_an_old_book_gives_no_price() -> None:
+    scene = told(b.market(), AROUND_60000, 10 * HOUR_NS, "a test", age_ms=6000)
+    assert explain(scene).reasons == (Reason.BOOK_STALE,)
+
+
+def test_funding_is_a_part_of_its_own_and_so_is_what_holds_it() -> None:
+    """Longs pay a percent in a minute: both quotes go down, by no more than `max_shift_bps`."""
+    scene = told(b.market(quoting=QuoteParameters(max_shift_bps=0.5)), AROUND_60000, 0, "a test")
+    update = FundingUpdate(b.SYMBOL, 0, 0, 10**10, 1_000_000_000, HOUR_NS)
+    scene.engine.conditions.on_funding(update)
+    quotes = explain(scene).quotes
+    assert quotes is not None
+    of_bid = {part.name: part.bps for part in quotes.bid.parts}
+    assert of_bid["funding"] < -0.5
+    assert of_bid["funding"] + of_bid["max_shift"] == pytest.approx(-0.5)
+
+
+def test_what_is_asked_must_make_sense() -> None:
+    """Contradictions and numbers off the grid are told as such, before anything is played."""
+    parameters = b.core_parameters(b.market(), b.market(b.instrument("ETH-USDT")))
+    for given, symbol, at_s in (
+        (Given(mid=Decimal(1)), None, None),
+        (Given(position=Decimal(1)), None, None),
+        (Given(), "DOGE-USDT", None),
+        (Given(mid=Decimal(1), bid=Decimal(1)), "BTC-USDT", None),
+        (Given(mid=Decimal(1)), "BTC-USDT", 3.0),
+        (Given(mid=Decimal("1.01")), "BTC-USDT", None),
+        (Given(bid=Decimal(-1)), "BTC-USDT", None),
+        (Given(bid=Decimal("nan")), "BTC-USDT", None),
+        (Given(bid_size=Decimal(1)), "BTC-USDT", None),
+        (Given(position=Decimal("0.0001")), "test:BTC-USDT", None),
+        (Given(sigma_bps=float("inf")), None, None),
+    ):
+        with pytest.raises(UsageError):
+            scenes(parameters, {}, given, symbol=symbol, at_s=at_s)
+
+
+@pytest.mark.parametrize("model", ["glft_exact", "cartea_jaimungal", "fixed_spread"])
+def test_depths_by_inventory_stand_beside_those_of_glft(model: str) -> None:
+    """Over all positions, falling for the bid; a side beyond the bound is there, but not quoted."""
+    curves = depths_by_inventory(told(b.market(quoting=QuoteParameters(model=model)), AROUND_60000, 0, ""))
+    assert [points[0].position for points in (curves.model, curves.glft)] == [-0.05, -0.05]
+    assert [points[-1].position for points in (curves.model, curves.glft)] == [0.05, 0.05]
+    assert curves.model[-1].bid_bps > curves.model[0].bid_bps
+    assert (curves.model[-1].bid_quoted, curves.model[-1].ask_quoted) == (False, True)
+    assert any(point.position == 0.0 for point in curves.model)
+
+
+def test_glft_is_not_compared_with_itself() -> None:
+    curves = depths_by_inventory(told(b.market(), AROUND_60000, 0, ""))
+    assert len(curves.model) == 101
+    assert curves.glft == ()
+
+
+def status(parameters: QuoteParameters) -> tuple[TradingCore, Status]:
+    core = TradingCore(b.core_parameters(b.market(quoting=parameters)))
+    for event in (b.connected(), b.account(), b.snapshot(1, 599995, 600005)):
+        core.apply(event)
+    core.decide(2 * b.MS)
+    around = Surroundings(version="1", mode="paper", pid=1, config="c", journal="j", started_ns=0)
+    return core, status_of(core, {b.SYMBOL: Tally()}, LiveStatistics(core.markets, 0).markets, around, 5 * b.MS)
+
+
+def test_a_running_daemon_is_explained_as_it_quotes() -> None:
+    """The same quotes, what it says itself as a note, and a warning when its half-spread is another."""
+    core, running = status(QuoteParameters())
+    (scene,) = scenes_of(core.parameters, running, Given())
+    explained = explain_daemon(scene, running)
+    pricing = core.markets[b.SYMBOL].pricing
+    assert explained.quotes is not None and pricing is not None
+    assert (explained.quotes.bid.ticks, explained.quotes.ask.ticks) == (pricing.bid.ticks, pricing.ask.ticks)
+    assert any("the daemon on its bid" in note for note in explained.notes)
+    assert not any("half-spread" in note for note in explained.notes)
+    others = b.core_parameters(b.market(quoting=QuoteParameters(k=1.0)))
+    (scene,) = scenes_of(others, running, Given(position=Decimal("0.02")))
+    explained = explain_daemon(scene, running)
+    assert explained.situation.position == "0.020"
+    assert any("the daemon's half-spread" in note for note in explained.notes)
+
+
+def test_a_market_that_the_daemon_does_not_have_is_named() -> None:
+    _, running = status(QuoteParameters())
+    with pytest.raises(UsageError, match="ETH"):
+        scenes_of(b.core_parameters(b.market(b.instrument("ETH-USDT"))), running, Given())
