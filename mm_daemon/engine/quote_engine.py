@@ -15,6 +15,7 @@ from mm_daemon.domain.errors import DomainError
 from mm_daemon.domain.instrument import Instrument, grid_rounding
 from mm_daemon.domain.rng import Rng
 from mm_daemon.engine.conditions import Conditions
+from mm_daemon.engine.costs import fill_cost_bps
 from mm_daemon.engine.intent import solved_intent
 from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.parameters import QuoteParameters
@@ -27,7 +28,6 @@ from mm_daemon.engine.units import annual_vol_to_bps
 
 _BPS = 1e-4
 _NS = 1e-9
-_PPM_PER_BPS = 100.0
 _MAX_POSITION = Reason.MAX_POSITION.bit
 _SIZE_BELOW_MIN = Reason.SIZE_BELOW_MIN.bit
 _PRICE_COLLAR = Reason.PRICE_COLLAR.bit
@@ -102,8 +102,7 @@ class QuoteEngine:
         # A product of ticks and lots below this is under the venue's notional minimum.
         unit = instrument.tick * instrument.lot * instrument.multiplier
         self._min_tick_lots = math.ceil(instrument.min_notional / unit)
-        fee_bps = instrument.maker_fee_ppm / _PPM_PER_BPS if parameters.fees_in_model else 0.0
-        self._cost_bps = fee_bps + parameters.adverse_bps
+        self._cost_bps = fill_cost_bps(instrument, parameters)
         self._grow_floor_bps = max(parameters.min_edge_bps, self._cost_bps)
         self._reduce_floor_bps = -parameters.max_give_bps
         self._use_microprice = parameters.fair_price == "microprice"
@@ -115,7 +114,9 @@ class QuoteEngine:
         most = max(abs(max_position_lots), abs(min_position_lots)) / order_lots
         self._max_skew_bps = parameters.max_skew_bps / most if most else parameters.max_skew_bps
         self._by_the_clock = parameters.tau == "session"
-        self.gamma, self.k = solved_intent(parameters, max_orders=most, sigma_bps=self._prior_sigma_bps)
+        self.gamma, self.k = solved_intent(
+            parameters, max_orders=most, sigma_bps=self._prior_sigma_bps, cost_bps=self._cost_bps
+        )
         """Risk aversion and decay as configured, or as solved from what is meant by them."""
         self.model = models[parameters.model](ModelSettings(parameters, max(1, math.ceil(most))))
         self.conditions = Conditions(
