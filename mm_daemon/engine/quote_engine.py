@@ -28,6 +28,7 @@ from mm_daemon.engine.units import annual_vol_to_bps
 
 _BPS = 1e-4
 _NS = 1e-9
+_INF = math.inf
 _MAX_POSITION = Reason.MAX_POSITION.bit
 _SIZE_BELOW_MIN = Reason.SIZE_BELOW_MIN.bit
 _PRICE_COLLAR = Reason.PRICE_COLLAR.bit
@@ -51,8 +52,8 @@ class SideQuote(msgspec.Struct, frozen=True, gc=False):
 class Pricing(msgspec.Struct, frozen=True, gc=False):
     """Both sides and the numbers behind them. Prices in ticks, depths in bps; q in order sizes off the target.
 
-    half_bps: half-spread when flat, with `widening` in it; skew_bps: shift against one order held; shift_bps: of both
-    quotes, for other reasons, upwards positive; tau_s: the model's horizon.
+    half_bps: half-spread at this inventory, with `widening` in it; skew_bps: shift against one order held; shift_bps:
+    of both quotes, for other reasons, upwards positive; tau_s: the model's horizon.
     """
 
     mid_ticks: float
@@ -223,23 +224,28 @@ class QuoteEngine:
             return _BAD_NUMBER
         bid_obstacles, ask_obstacles = conditions.obstacles(position_lots, now_ns)
         half, skew = curve.half_bps, curve.skew_bps
+        tilt = self._tilt(inputs, curve)
+        most = abs(q) * self._max_skew_bps
+        # How far inventory moves each side, clamped on its own; spread and skew are clamped apart, so that neither
+        # takes from the other (MODELS 0.3, step 3).
         bid_bps, ask_bps = depths.delta_bid, depths.delta_ask
+        bid_off = 0.0 if bid_bps is None else bid_bps - half - tilt
+        ask_off = 0.0 if ask_bps is None else ask_bps - half + tilt
+        if not (-_INF < bid_off < _INF and -_INF < ask_off < _INF):
+            return _BAD_NUMBER
+        bid_off = max(-most, min(most, bid_off))
+        ask_off = max(-most, min(most, ask_off))
         if bid_bps is None:  # the model's bound: one more would be too many
             bid_obstacles |= _MAX_POSITION
-            bid_bps = 2.0 * half - (ask_bps or 0.0)
+            bid_off = -ask_off
         if ask_bps is None:
             ask_obstacles |= _MAX_POSITION
-            ask_bps = 2.0 * half - bid_bps
-        # Clamps act on spread and skew apart, so that neither takes from the other (MODELS 0.3, step 3).
-        centre = 0.5 * (bid_bps - ask_bps)
-        most = abs(q) * self._max_skew_bps
+            ask_off = -bid_off
         if skew > self._max_skew_bps:
-            half -= 0.5 * (skew - self._max_skew_bps)
+            half -= curve.risk_bps * (1.0 - self._max_skew_bps / skew)
             skew = self._max_skew_bps
-        if centre > most:
-            centre = most
-        elif centre < -most:
-            centre = -most
+        half += 0.5 * (bid_off + ask_off)
+        centre = tilt + 0.5 * (bid_off - ask_off)
         half *= widening
         least, widest = limits.min_spread_bps * 0.5, limits.max_spread_bps * 0.5
         half = least if half < least else widest if half > widest else half
@@ -281,6 +287,16 @@ class QuoteEngine:
             self._side(bid, bid_raw, bid_clamped, bid_tolerance, bid_bps, bid_room, bid_obstacles),
             self._side(ask, ask_raw, ask_clamped, ask_tolerance, ask_bps, ask_room, ask_obstacles),
         )
+
+    def _tilt(self, inputs: ModelInputs, curve: Curve) -> float:
+        """How far the model's centre stands below the fair price with nothing held, bps."""
+        if inputs.A_buy == inputs.A_sell:
+            return 0.0
+        flat = curve.at(0.0)
+        if flat.delta_bid is None or flat.delta_ask is None:
+            return 0.0
+        most = self._parameters.max_skew_bps
+        return max(-most, min(most, 0.5 * (flat.delta_bid - flat.delta_ask)))
 
     def _side(
         self, ticks: int, raw: float, clamped: bool, tolerance: int, depth_bps: float, room_lots: int, obstacles: int

@@ -17,14 +17,19 @@ S = 1_000_000_000
 
 
 def engine(
-    contract: Instrument | None = None, *, order_lots: int = ORDER_LOTS, max_lots: int = MAX_LOTS, **keys: Any
+    contract: Instrument | None = None,
+    *,
+    order_lots: int = ORDER_LOTS,
+    max_lots: int = MAX_LOTS,
+    min_lots: int | None = None,
+    **keys: Any,
 ) -> QuoteEngine:
-    """`keys`: of `QuoteParameters`."""
+    """`keys`: of `QuoteParameters`; `min_lots`: None for as short as long."""
     return QuoteEngine(
         contract or instrument(),
         QuoteParameters(**keys),
         order_lots=order_lots,
-        min_position_lots=-max_lots,
+        min_position_lots=-max_lots if min_lots is None else min_lots,
         max_position_lots=max_lots,
         collar_bps=10_000.0,
     )
