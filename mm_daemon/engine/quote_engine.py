@@ -134,10 +134,10 @@ class QuoteEngine:
         self._inputs: ModelInputs | None = None
         self._curve: Curve | None = None
 
-    def observe(self, book: OrderBook, ts_local_ns: int) -> None:
-        """A trusted book changed: let the estimators see it."""
+    def observe(self, book: OrderBook, ts_local_ns: int) -> bool:
+        """A trusted book changed: let the estimators see it. Returns whether they call for a decision at once."""
         self.volatility.update(ts_local_ns, book.half_ticks * 0.5)
-        self.conditions.on_book(book, ts_local_ns)
+        return self.conditions.on_book(book, ts_local_ns)
 
     def lose_clock(self, back_ns: int) -> None:
         """Time begins anew, `back_ns` earlier: what was learned stays."""
