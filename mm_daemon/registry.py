@@ -54,14 +54,16 @@ def settings_of(name: str) -> type[msgspec.Struct]:
 
 
 class PricingModels(Mapping[str, ModelFactory]):
-    """The pricing models by name, each imported when it is asked for."""
+    """The pricing models by name, each imported when it is asked for. What a journal names may no longer be here."""
 
     def __getitem__(self, name: str) -> ModelFactory:
-        """Raises KeyError for a name that nobody registers, UnknownPlugin for one that cannot be loaded."""
-        if name not in _entries(MODELS):
-            raise KeyError(name)
+        """Raises UnknownPlugin for a name that nobody registers, or that cannot be loaded."""
         found: ModelFactory = _load(MODELS, "model", name)
         return found
+
+    def __contains__(self, name: object) -> bool:
+        """Whether somebody registers it; nothing is imported."""
+        return name in _entries(MODELS)
 
     def __iter__(self) -> Iterator[str]:
         return iter(_entries(MODELS))

@@ -5,6 +5,8 @@ one of its answers differs from the next by. Pure; the engine's own memory of it
 """
 
 import math
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -12,6 +14,7 @@ from mm_daemon.backtest.explanation import (
     BreakEven,
     FillIntensity,
     HalfSpread,
+    LevelBehind,
     MarketExplanation,
     Measurement,
     Move,
@@ -34,7 +37,7 @@ from mm_daemon.domain.orders import Side
 from mm_daemon.engine.conditions import Intensity
 from mm_daemon.engine.costs import break_even
 from mm_daemon.engine.pricing_model import Curve, ModelInputs
-from mm_daemon.engine.quote_engine import Pricing, QuoteEngine, SideQuote
+from mm_daemon.engine.quote_engine import Pricing, QuoteEngine, SideQuote, inventory_offsets
 from mm_daemon.engine.signals.microprice import microprice
 from mm_daemon.engine.units import BPS, YEAR_S
 from mm_daemon.observability.words import WORDS
@@ -185,16 +188,21 @@ def _half_spread(scene: Scene, pricing: Pricing, curve: Curve) -> HalfSpread:
     adverse = passed_on * scene.parameters.quoting.adverse_bps
     fees = passed_on * cost - adverse
     # The engine's steps from the model's half-spread to its own, each by what it changed (MODELS 0.3, step 3).
-    narrowed = curve.half_bps - 0.5 * (curve.skew_bps - pricing.skew_bps)
-    widened = narrowed * pricing.widening
+    narrowed = curve.half_bps
+    if curve.skew_bps > pricing.skew_bps:
+        narrowed -= curve.risk_bps * (1.0 - pricing.skew_bps / curve.skew_bps)
+    inventory = _inventory(scene, pricing, curve)
+    at_inventory = narrowed + inventory.held_half_bps
+    widened = at_inventory * pricing.widening
     by_volatility = scene.engine.conditions.widening(0, pricing.sigma_bps) or 1.0
     return HalfSpread(
         intensity_bps=curve.half_bps - curve.risk_bps - passed_on * cost,
         risk_bps=curve.risk_bps,
         fees_bps=fees,
         adverse_bps=adverse,
-        max_skew_bps=narrowed - curve.half_bps,
-        widening_bps=widened - narrowed,
+        inventory_bps=inventory.half_bps,
+        max_skew_bps=narrowed - curve.half_bps + (inventory.held_half_bps - inventory.half_bps),
+        widening_bps=widened - at_inventory,
         spread_limits_bps=pricing.half_bps - widened,
         total_bps=pricing.half_bps,
         widening_by_volatility=by_volatility,
@@ -274,8 +282,25 @@ def _side(scene: Scene, pricing: Pricing, curve: Curve, half: HalfSpread, side: 
         edge_money=_money(contract, edge * bp, quote.lots),
         tolerance_ticks=quote.tolerance_ticks,
         tolerance_bps=quote.tolerance_ticks / bp,
+        behind=tuple(_behind(scene, pricing, side)),
         after_fill=_after_fill(scene, pricing, quote, side),
     )
+
+
+def _behind(scene: Scene, pricing: Pricing, side: Side) -> Iterator[LevelBehind]:
+    contract, bp = scene.parameters.instrument, pricing.mid_ticks * BPS
+    paid = contract.maker_fee_ppm / _PPM_PER_BPS + scene.parameters.quoting.adverse_bps
+    for quote in (pricing.bids if side is Side.BUY else pricing.asks)[1:]:
+        reasons = reasons_in(quote.obstacles)
+        yield LevelBehind(
+            price=f"{contract.price(quote.ticks):f}",
+            ticks=quote.ticks,
+            size=f"{contract.size(quote.lots):f}",
+            from_mid_bps=side * (pricing.mid_ticks - quote.ticks) / bp,
+            edge_bps=side * (pricing.fair_ticks - quote.ticks) / bp - paid,
+            reasons=reasons,
+            words=_words(reasons),
+        )
 
 
 def _parts(scene: Scene, pricing: Pricing, curve: Curve, half: HalfSpread, side: Side) -> tuple[Part, ...]:
@@ -287,7 +312,7 @@ def _parts(scene: Scene, pricing: Pricing, curve: Curve, half: HalfSpread, side:
         momentum = conditions.momentum_bps(pricing.sigma_bps, curve.tau_s)
         flow = conditions.flow_bps(curve.tau_s)
         funding = conditions.funding_bps(curve.tau_s, scene.now_ns)
-    flat, held = model_centre(curve, 0.0), model_centre(curve, pricing.q)
+    inventory = _inventory(scene, pricing, curve)
     wanted = pricing.half_bps + side * pricing.centre_bps - side * pricing.shift_bps
     off_mid = pricing.fair_ticks - pricing.mid_ticks
     in_bps: tuple[tuple[PartName, float], ...] = (
@@ -295,13 +320,13 @@ def _parts(scene: Scene, pricing: Pricing, curve: Curve, half: HalfSpread, side:
         ("flow", flow),
         ("funding", funding),
         ("max_shift", pricing.shift_bps - (momentum + flow + funding)),
-        ("unequal_flow", -flat),
-        ("inventory", flat - held),
+        ("unequal_flow", -inventory.tilt_bps),
+        ("inventory", inventory.tilt_bps - inventory.centre_bps - side * half.inventory_bps),
         ("intensity", -side * half.intensity_bps),
         ("risk", -side * half.risk_bps),
         ("fees", -side * half.fees_bps),
         ("adverse", -side * half.adverse_bps),
-        ("max_skew", held - pricing.centre_bps - side * half.max_skew_bps),
+        ("max_skew", inventory.centre_bps - pricing.centre_bps - side * half.max_skew_bps),
         ("widening", -side * half.widening_bps),
         ("spread_limits", -side * half.spread_limits_bps),
         ("least_edge", -side * (quote.depth_bps - wanted)),
@@ -309,14 +334,25 @@ def _parts(scene: Scene, pricing: Pricing, curve: Curve, half: HalfSpread, side:
     return Part("reference", off_mid / bp, off_mid), *(Part(name, bps, bps * bp) for name, bps in in_bps)
 
 
-def model_centre(curve: Curve, q: float) -> float:
-    """How far a model's quotes are shifted down at `q` orders held, bps. A side without a quote is taken to mirror the
-    other one, as the engine does.
+class _Inventory(NamedTuple):
+    """What the model makes of the inventory, before `max_skew_bps` and, `held_half_bps`, after: half of the spread
+    beyond that when flat, and how far the quotes are shifted down; `tilt_bps` of that when flat.
     """
-    depths, half = curve.at(q), curve.half_bps
-    bid = 2.0 * half - (depths.delta_ask or 0.0) if depths.delta_bid is None else depths.delta_bid
-    ask = 2.0 * half - bid if depths.delta_ask is None else depths.delta_ask
-    return 0.5 * (bid - ask)
+
+    half_bps: float
+    centre_bps: float
+    tilt_bps: float
+    held_half_bps: float
+
+
+def _inventory(scene: Scene, pricing: Pricing, curve: Curve) -> _Inventory:
+    engine, most = scene.engine, scene.parameters.quoting.max_skew_bps
+    depths, half = curve.at(pricing.q), curve.half_bps
+    tilt = engine.tilt(pricing.inputs, curve, math.inf)
+    bid, ask = inventory_offsets(depths, half, tilt, math.inf)
+    held_tilt = engine.tilt(pricing.inputs, curve, most)
+    held_bid, held_ask = inventory_offsets(depths, half, held_tilt, abs(pricing.q) * engine.max_skew_bps)
+    return _Inventory(0.5 * (bid + ask), tilt + 0.5 * (bid - ask), tilt, 0.5 * (held_bid + held_ask))
 
 
 def _unrounded(pricing: Pricing, side: Side) -> float:

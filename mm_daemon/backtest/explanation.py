@@ -118,14 +118,15 @@ class HalfSpread(msgspec.Struct, frozen=True, kw_only=True):
 
     intensity: what a model without inventory risk and costs asks for a fill; risk: for holding what was filled;
     fees (negative: a rebate) and adverse (expected move against us after a fill): as far as the model passes them on;
-    max_skew: taken off with the skew above `max_skew_bps`; widening: near a limit; spread_limits: by `min_spread_bps`
-    and `max_spread_bps`.
+    inventory: what some models add for what is held already; max_skew: what `max_skew_bps` takes off with the skew
+    above it; widening: near a limit; spread_limits: by `min_spread_bps` and `max_spread_bps`.
     """
 
     intensity_bps: float
     risk_bps: float
     fees_bps: float
     adverse_bps: float
+    inventory_bps: float
     max_skew_bps: float
     widening_bps: float
     spread_limits_bps: float
@@ -172,6 +173,18 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     ask_reasons: tuple[Reason, ...]
 
 
+class LevelBehind(msgspec.Struct, frozen=True, kw_only=True):
+    """A further level of a ladder: fields as in `SideExplanation`. It is quoted unless there are reasons not to."""
+
+    price: str
+    ticks: int
+    size: str
+    from_mid_bps: float
+    edge_bps: float
+    reasons: tuple[Reason, ...]
+    words: tuple[str, ...]
+
+
 class SideExplanation(msgspec.Struct, frozen=True, kw_only=True):
     """One quote. `mid_ticks` plus the ticks of all `parts` is `unrounded_ticks`; that plus `rounding_ticks` plus
     `post_only_ticks` is `ticks`.
@@ -205,6 +218,8 @@ class SideExplanation(msgspec.Struct, frozen=True, kw_only=True):
     tolerance_ticks: int
     """How far a working quote may be too passive before it has to move."""
     tolerance_bps: float
+    behind: tuple[LevelBehind, ...]
+    """The other levels, nearest first."""
     after_fill: Move | None
     """None for a side without size."""
 

@@ -6,6 +6,7 @@ from mm_daemon.backtest.explanation import (
     Explanation,
     FillIntensity,
     HalfSpread,
+    LevelBehind,
     MarketExplanation,
     Measurement,
     Move,
@@ -37,7 +38,7 @@ _PART_WORDS: dict[PartName, str] = {
     "max_skew": "held by max_skew_bps",
     "widening": "widened near a limit",
     "spread_limits": "min and max spread",
-    "least_edge": "held at the least edge",
+    "least_edge": "least edge, best price",
 }
 
 
@@ -119,12 +120,21 @@ def _steps(market: MarketExplanation, quotes: Quotes) -> Iterable[str]:
     yield _row(
         "may lag behind by", *(f"{side.tolerance_bps:.3f} bps {side.tolerance_ticks:8d} ticks" for side in (bid, ask))
     )
+    for number, levels in enumerate(zip(bid.behind, ask.behind, strict=True), start=2):
+        yield _row(f"level {number}, {market.currency} x {market.base}", *(f"{at.price} x {at.size}" for at in levels))
+        yield _row("  from the mid, and earns", *(map(_level, levels)))
     for side in (bid, ask):
         if side.after_fill is not None:
             yield f"{'after a fill of this ' + side.side:<{_NAME}}  {_move(market, side.after_fill)}"
     for side in (bid, ask):
         if side.words:
             yield f"{'no ' + side.side:<{_NAME}}  {'; '.join(side.words)}"
+
+
+def _level(level: LevelBehind) -> str:
+    if level.words:
+        return "; ".join(level.words)
+    return f"{level.from_mid_bps:.3f} bps {level.edge_bps:10.3f} bps"
 
 
 def _volatility(volatility: Volatility) -> str:
@@ -164,6 +174,7 @@ def _half_spread(market: MarketExplanation, half: HalfSpread) -> str:
         (half.risk_bps, "for risk"),
         (half.fees_bps, "fee"),
         (half.adverse_bps, "adverse move"),
+        (half.inventory_bps, "for what is held"),
         (half.max_skew_bps, "max_skew_bps"),
         (half.widening_bps, wide),
         (half.spread_limits_bps, "min and max spread"),

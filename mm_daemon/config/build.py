@@ -17,6 +17,7 @@ from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue
 from mm_daemon.domain.money import ATTO, from_text
 from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.domain.spelling import did_you_mean
+from mm_daemon.engine.costs import fill_cost_bps
 from mm_daemon.engine.intent import solved_intent
 from mm_daemon.engine.units import annual_vol_to_bps
 from mm_daemon.risk.limits import AccountLimits, MarketLimits
@@ -88,7 +89,7 @@ def _market(
     }
     _check_order_size(market, sizes["order_size"], instrument, problems)
     _check_levels(market, sizes, instrument, problems)
-    _check_intent(market, sizes, problems)
+    _check_intent(market, sizes, instrument, problems)
     return MarketParameters(
         instrument=instrument,
         order_lots=sizes["order_size"],
@@ -151,13 +152,18 @@ def _check_levels(market: Market, sizes: Mapping[str, int], instrument: Instrume
         return
 
 
-def _check_intent(market: Market, sizes: Mapping[str, int], problems: list[Problem]) -> None:
-    """What is meant in bps must be possible at the configured volatility and intensity."""
+def _check_intent(market: Market, sizes: Mapping[str, int], instrument: Instrument, problems: list[Problem]) -> None:
+    """What is meant in bps must be possible at the configured volatility, intensity and fees."""
     if not sizes["order_size"]:
         return
     most = max(sizes["max_position"], -sizes["min_position"]) / sizes["order_size"]
     try:
-        solved_intent(market.quoting, max_orders=most, sigma_bps=annual_vol_to_bps(market.quoting.volatility))
+        solved_intent(
+            market.quoting,
+            max_orders=most,
+            sigma_bps=annual_vol_to_bps(market.quoting.volatility),
+            cost_bps=fill_cost_bps(instrument, market.quoting),
+        )
     except DomainError as error:
         key = "skew_bps_at_max" if market.quoting.half_spread_bps is None else "half_spread_bps"
         problems.append(Problem(market.place_of(key), f"{market.path}.{key}", str(error)))

@@ -277,7 +277,8 @@ class TradingCore:
             if book.half_ticks != market.position.half_ticks:
                 market.position.mark(book.half_ticks)
                 self._revalued[market.id] = market
-            market.engine.observe(book, ts_local_ns)
+            if market.engine.observe(book, ts_local_ns):
+                self._reconsider(market)
         market.book_moved = True
         if not market.touched:
             market.touched = True

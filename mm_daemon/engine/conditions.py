@@ -102,12 +102,12 @@ class Conditions:
 
     # What happens in the market.
 
-    def on_book(self, book: OrderBook, ts_local_ns: int) -> None:
-        """A trusted book changed."""
-        if self.signals is not None:
-            self.signals.on_book(ts_local_ns, book.bid_ticks, book.bid_lots, book.ask_ticks, book.ask_lots)
-            if self._pull is not None:
-                self._look_for_toxic_flow(book, ts_local_ns)
+    def on_book(self, book: OrderBook, ts_local_ns: int) -> bool:
+        """A trusted book changed. Returns whether a side is pulled for it, which cannot wait."""
+        if self.signals is None:
+            return False
+        self.signals.on_book(ts_local_ns, book.bid_ticks, book.bid_lots, book.ask_ticks, book.ask_lots)
+        return self._pull is not None and self._look_for_toxic_flow(self._pull, book, ts_local_ns)
 
     def on_trade(self, trade: PublicTrade) -> None:
         if self.signals is not None:
@@ -242,19 +242,29 @@ class Conditions:
             return 0.0
         return abs(position_lots) / limit if limit > 0 else math.inf
 
-    def _look_for_toxic_flow(self, book: OrderBook, now_ns: int) -> None:
-        signals, pull = self.signals, self._pull
-        if signals is None or pull is None:
-            return
+    def _look_for_toxic_flow(self, pull: AdverseSelectionPull, book: OrderBook, now_ns: int) -> bool:
+        """Whether a side is pulled that was not."""
+        signals = self.signals
+        if signals is None:
+            return False
+        fresh = False
         if signals.outlier is not self._last_outlier:
             self._last_outlier = signals.outlier
             if signals.outlier is not None:
-                pull.trip(_BUY if signals.outlier.buy else _SELL, now_ns)
+                fresh = _trip(pull, _BUY if signals.outlier.buy else _SELL, now_ns)
         times = self._quoting.toxic_flow_times
         if times is not None:
             side = signals.signed_volume.outweighs(now_ns, times, book.bid_lots, book.ask_lots)
             if side:
-                pull.trip(_BUY if side > 0 else _SELL, now_ns)
+                fresh |= _trip(pull, _BUY if side > 0 else _SELL, now_ns)
+        return fresh
+
+
+def _trip(pull: AdverseSelectionPull, aggressor: Side, now_ns: int) -> bool:
+    """Pull what `aggressor` would take; whether that was not pulled before."""
+    fresh = not pull.pulled(_SELL if aggressor is _BUY else _BUY, now_ns)
+    pull.trip(aggressor, now_ns)
+    return fresh
 
 
 def _estimates(quoting: QuoteParameters) -> bool:

@@ -1,10 +1,20 @@
-"""What a round trip costs, and the half-spread that pays for it (MODELS 5.3)."""
+"""What a fill and a round trip cost, and the half-spread that pays for it (MODELS 5.3)."""
 
 import msgspec
 
 from mm_daemon.domain.errors import DomainError
+from mm_daemon.domain.instrument import Instrument
 from mm_daemon.engine.domain_checks import require_finite, require_positive
+from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.engine.units import BPS
+
+_PPM_PER_BPS = 100.0
+
+
+def fill_cost_bps(instrument: Instrument, quoting: QuoteParameters) -> float:
+    """What a maker's fill costs and each quote has to earn: the fee, where it is priced in, and the adverse move."""
+    fee_bps = instrument.maker_fee_ppm / _PPM_PER_BPS if quoting.fees_in_model else 0.0
+    return fee_bps + quoting.adverse_bps
 
 
 class BreakEven(msgspec.Struct, frozen=True, gc=False):

@@ -20,8 +20,11 @@ _ROUNDS = 60
 """Halvings of an interval of `ln k` a quarter wide: as good as a float is."""
 
 
-def solved_intent(quoting: QuoteParameters, *, max_orders: float, sigma_bps: float) -> tuple[float, float]:
-    """(gamma, k). `max_orders`: the position limit in order sizes; `sigma_bps`: volatility at which it is meant.
+def solved_intent(
+    quoting: QuoteParameters, *, max_orders: float, sigma_bps: float, cost_bps: float = 0.0
+) -> tuple[float, float]:
+    """(gamma, k). `max_orders`: the position limit in order sizes; `sigma_bps`: volatility at which it is meant;
+    `cost_bps`: what a fill costs, which thins the fills and so makes a model lean more (MODELS 2.3).
 
     Raises DomainError when no gamma or k gives what is asked for. The fixed spread takes both as they are.
     """
@@ -32,7 +35,8 @@ def solved_intent(quoting: QuoteParameters, *, max_orders: float, sigma_bps: flo
     def gamma_at(k: float) -> float:
         if lean_bps is None or not max_orders:
             return quoting.gamma
-        return glft_gamma_from_skew(lean_bps, max_orders, quoting.intensity, k, sigma_bps)
+        thinned = glft.fee_adjusted_A(quoting.intensity, k, cost_bps)
+        return glft_gamma_from_skew(lean_bps, max_orders, thinned, k, sigma_bps)
 
     if half_bps is None:
         return gamma_at(quoting.k), quoting.k
@@ -40,7 +44,8 @@ def solved_intent(quoting: QuoteParameters, *, max_orders: float, sigma_bps: flo
     def half_at(k: float) -> float:
         """Infinite where no gamma gives the lean."""
         try:
-            return glft.coefficients(quoting.intensity, k, gamma_at(k), sigma_bps).half_spread
+            thinned = glft.fee_adjusted_A(quoting.intensity, k, cost_bps)
+            return glft.coefficients(thinned, k, gamma_at(k), sigma_bps).half_spread
         except DomainError:
             return math.inf
 

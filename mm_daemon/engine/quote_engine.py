@@ -16,9 +16,11 @@ from mm_daemon.domain.instrument import Instrument, grid_rounding
 from mm_daemon.domain.orders import Side
 from mm_daemon.domain.rng import Rng
 from mm_daemon.engine.conditions import Conditions
+from mm_daemon.engine.costs import fill_cost_bps
 from mm_daemon.engine.intent import solved_intent
 from mm_daemon.engine.ladder import Ladder
 from mm_daemon.engine.models.catalogue import MODELS
+from mm_daemon.engine.models.depth_table import Depths
 from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.engine.position_guard import UNGUARDED, Guarded
 from mm_daemon.engine.pricing_model import Curve, ModelFactory, ModelInputs, ModelSettings
@@ -30,7 +32,7 @@ from mm_daemon.engine.units import annual_vol_to_bps
 
 _BPS = 1e-4
 _NS = 1e-9
-_PPM_PER_BPS = 100.0
+_INF = math.inf
 _MAX_POSITION = Reason.MAX_POSITION.bit
 _SIZE_BELOW_MIN = Reason.SIZE_BELOW_MIN.bit
 _PRICE_COLLAR = Reason.PRICE_COLLAR.bit
@@ -62,9 +64,9 @@ class SideQuote(msgspec.Struct, frozen=True, gc=False):
 class Pricing(msgspec.Struct, frozen=True, gc=False):
     """Both sides and the numbers behind them. Prices in ticks, depths in bps; q in order sizes off the target.
 
-    half_bps: half-spread when flat, with `widening` in it; skew_bps: shift against one order held; centre_bps: shift of
-    both quotes by inventory, downwards positive; shift_bps: of both, for other reasons, upwards positive; tau_s: the
-    model's horizon.
+    half_bps: half-spread at this inventory, with `widening` in it; skew_bps: shift against one order held; centre_bps:
+    shift of both quotes by inventory, downwards positive; shift_bps: of both, for other reasons, upwards positive;
+    tau_s: the model's horizon.
     """
 
     mid_ticks: float
@@ -125,8 +127,7 @@ class QuoteEngine:
         # A product of ticks and lots below this is under the venue's notional minimum.
         unit = instrument.tick * instrument.lot * instrument.multiplier
         self._min_tick_lots = math.ceil(instrument.min_notional / unit)
-        fee_bps = instrument.maker_fee_ppm / _PPM_PER_BPS if parameters.fees_in_model else 0.0
-        self._cost_bps = fee_bps + parameters.adverse_bps
+        self._cost_bps = fill_cost_bps(instrument, parameters)
         self._grow_floor_bps = max(parameters.min_edge_bps, self._cost_bps)
         self._reduce_floor_bps = -parameters.max_give_bps
         self._use_microprice = parameters.fair_price == "microprice"
@@ -136,9 +137,12 @@ class QuoteEngine:
         # Sessions of different symbols must not restart together, or all spreads jump at once (MODELS 1.4).
         self._session_phase_s = Rng(0).split(instrument.id).uniform() * parameters.session_s
         most = max(abs(max_position_lots), abs(min_position_lots)) / order_lots
-        self._max_skew_bps = parameters.max_skew_bps / most if most else parameters.max_skew_bps
+        self.max_skew_bps = parameters.max_skew_bps / most if most else parameters.max_skew_bps
+        """Largest skew per order held: what `max_skew_bps` at the position limit comes to."""
         self._by_the_clock = parameters.tau == "session"
-        self.gamma, self.k = solved_intent(parameters, max_orders=most, sigma_bps=self._prior_sigma_bps)
+        self.gamma, self.k = solved_intent(
+            parameters, max_orders=most, sigma_bps=self._prior_sigma_bps, cost_bps=self._cost_bps
+        )
         """Risk aversion and decay as configured, or as solved from what is meant by them."""
         self.model = models[parameters.model](ModelSettings(parameters, max(1, math.ceil(most))))
         self.conditions = Conditions(
@@ -163,10 +167,10 @@ class QuoteEngine:
         self._inputs: ModelInputs | None = None
         self._curve: Curve | None = None
 
-    def observe(self, book: OrderBook, ts_local_ns: int) -> None:
-        """A trusted book changed: let the estimators see it."""
+    def observe(self, book: OrderBook, ts_local_ns: int) -> bool:
+        """A trusted book changed: let the estimators see it. Returns whether they call for a decision at once."""
         self.volatility.update(ts_local_ns, book.half_ticks * 0.5)
-        self.conditions.on_book(book, ts_local_ns)
+        return self.conditions.on_book(book, ts_local_ns)
 
     def lose_clock(self, back_ns: int) -> None:
         """Time begins anew, `back_ns` earlier: what was learned stays."""
@@ -251,27 +255,22 @@ class QuoteEngine:
             curve = self.curve(inputs)
             shift = conditions.shift_bps(sigma, curve.tau_s, now_ns) if conditions.shifts else 0.0
             depths = curve.at(q)
+            # Spread and skew are clamped apart, so that neither takes from the other (MODELS 0.3, step 3).
+            half, skew = curve.half_bps, curve.skew_bps
+            tilt = self.tilt(inputs, curve, limits.max_skew_bps)
+            bid_off, ask_off = inventory_offsets(depths, half, tilt, abs(q) * self.max_skew_bps)
         except DomainError:
             return _BAD_NUMBER
         bid_obstacles, ask_obstacles = conditions.obstacles(position_lots, now_ns)
-        half, skew = curve.half_bps, curve.skew_bps
-        bid_bps, ask_bps = depths.delta_bid, depths.delta_ask
-        if bid_bps is None:  # the model's bound: one more would be too many
+        if depths.delta_bid is None:  # the model's bound: one more would be too many
             bid_obstacles |= _MAX_POSITION
-            bid_bps = 2.0 * half - (ask_bps or 0.0)
-        if ask_bps is None:
+        if depths.delta_ask is None:
             ask_obstacles |= _MAX_POSITION
-            ask_bps = 2.0 * half - bid_bps
-        # Clamps act on spread and skew apart, so that neither takes from the other (MODELS 0.3, step 3).
-        centre = 0.5 * (bid_bps - ask_bps)
-        most = abs(q) * self._max_skew_bps
-        if skew > self._max_skew_bps:
-            half -= 0.5 * (skew - self._max_skew_bps)
-            skew = self._max_skew_bps
-        if centre > most:
-            centre = most
-        elif centre < -most:
-            centre = -most
+        if skew > self.max_skew_bps:
+            half -= curve.risk_bps * (1.0 - self.max_skew_bps / skew)
+            skew = self.max_skew_bps
+        half += 0.5 * (bid_off + ask_off)
+        centre = tilt + 0.5 * (bid_off - ask_off)
         half *= widening
         least, widest = limits.min_spread_bps * 0.5, limits.max_spread_bps * 0.5
         half = least if half < least else widest if half > widest else half
@@ -334,6 +333,16 @@ class QuoteEngine:
             asks += self._levels_behind(_SELL, asks[0], ask_bps, ask_room, ask_obstacles, bp)
         return Pricing(mid, fair, sigma, q, half, skew, centre, curve.tau_s, shift, widening, inputs, bids, asks)
 
+    @staticmethod
+    def tilt(inputs: ModelInputs, curve: Curve, most_bps: float) -> float:
+        """How far the model's centre stands below the fair price with nothing held, within `most_bps`."""
+        if inputs.A_buy == inputs.A_sell:
+            return 0.0
+        flat = curve.at(0.0)
+        if flat.delta_bid is None or flat.delta_ask is None:
+            return 0.0
+        return max(-most_bps, min(most_bps, 0.5 * (flat.delta_bid - flat.delta_ask)))
+
     def _levels_behind(
         self, side: Side, inner: SideQuote, depth_bps: float, room_lots: int, obstacles: int, bp: float
     ) -> tuple[SideQuote, ...]:
@@ -382,3 +391,17 @@ class QuoteEngine:
     def _session_left_s(self, now_ns: int) -> float:
         length = self._parameters.session_s
         return length - (now_ns * _NS + self._session_phase_s) % length
+
+
+def inventory_offsets(depths: Depths, half_bps: float, tilt_bps: float, most_bps: float) -> tuple[float, float]:
+    """How far inventory moves bid and ask away from the fair price, bps, each within `most_bps`. A side on which the
+    model does not quote mirrors the other one. Raises DomainError for depths that are not finite.
+    """
+    bid, ask = depths.delta_bid, depths.delta_ask
+    bid_off = 0.0 if bid is None else bid - half_bps - tilt_bps
+    ask_off = 0.0 if ask is None else ask - half_bps + tilt_bps
+    if not (-_INF < bid_off < _INF and -_INF < ask_off < _INF):
+        raise DomainError(f"depths {bid} and {ask} around a half-spread of {half_bps} are not finite")
+    bid_off = most_bps if bid_off > most_bps else -most_bps if bid_off < -most_bps else bid_off
+    ask_off = most_bps if ask_off > most_bps else -most_bps if ask_off < -most_bps else ask_off
+    return -ask_off if bid is None else bid_off, -bid_off if ask is None else ask_off

@@ -14,7 +14,7 @@ from mm_daemon.backtest.explanation import PartName, Quotes, SideExplanation
 from mm_daemon.domain.orders import Side
 from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.parameters import QuoteParameters
-from mm_daemon.engine.quote_engine import Pricing
+from mm_daemon.engine.quote_engine import Pricing, inventory_offsets
 from mm_daemon.testkit import builders as b
 
 _TICK = Decimal("0.1")
@@ -100,6 +100,7 @@ def test_the_parts_of_the_half_spread_are_the_half_spread(scene: Scene) -> None:
         half.risk_bps,
         half.fees_bps,
         half.adverse_bps,
+        half.inventory_bps,
         half.max_skew_bps,
         half.widening_bps,
         half.spread_limits_bps,
@@ -110,7 +111,7 @@ def test_the_parts_of_the_half_spread_are_the_half_spread(scene: Scene) -> None:
     for side in (quotes.bid, quotes.ask):
         of = {part.name: part.bps for part in side.parts}
         if of["max_skew"]:
-            assert quotes.skew.model_per_order_bps > quotes.skew.per_order_bps or _centre_is_held(priced, quoting)
+            assert quotes.skew.model_per_order_bps > quotes.skew.per_order_bps or _is_held(scene, priced)
         if of["least_edge"]:
             assert min(abs(_depth(side, of) - edge) for edge in _edges(scene)) < 1e-9
 
@@ -145,6 +146,10 @@ def _edges(scene: Scene) -> tuple[float, float]:
     return max(quoting.min_edge_bps, fee + quoting.adverse_bps), -quoting.max_give_bps
 
 
-def _centre_is_held(priced: Pricing, quoting: QuoteParameters) -> bool:
-    """At five orders to the limit each may shift the quotes by a fifth of `max_skew_bps`."""
-    return math.isclose(abs(priced.centre_bps), abs(priced.q) * quoting.max_skew_bps / 5.0, abs_tol=1e-12)
+def _is_held(scene: Scene, priced: Pricing) -> bool:
+    """Inventory moves a side of the model by more than the largest skew allows."""
+    engine, curve = scene.engine, scene.engine.curve(priced.inputs)
+    most = abs(priced.q) * scene.parameters.quoting.max_skew_bps / 5.0
+    tilt = engine.tilt(priced.inputs, curve, math.inf)
+    offsets = inventory_offsets(curve.at(priced.q), curve.half_bps, tilt, math.inf)
+    return max(map(abs, offsets)) > most

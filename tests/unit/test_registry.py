@@ -42,6 +42,12 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     assert caught.value.exit_code == 78
     with pytest.raises(registry.UnknownPlugin, match="no translator 'x'"):
         registry.translator("x")
+    models = registry.PricingModels()
+    assert "glft" in models
+    assert "gltf" not in models
+    with pytest.raises(registry.UnknownPlugin, match=r"no model 'gltf' \(did you mean 'glft'\?\); there are") as caught:
+        models["gltf"]
+    assert caught.value.exit_code == 78
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ passed on, and thinning the intensity, which makes a model lean more.
 
 from collections.abc import Callable, Mapping
 
+from mm_daemon.engine.domain_checks import require_finite, require_positive
 from mm_daemon.engine.models import avellaneda_stoikov, cartea_jaimungal, glft, glft_exact, ho_stoll
 from mm_daemon.engine.models.depth_table import Depths, DepthTable
 from mm_daemon.engine.pricing_model import (
@@ -141,7 +142,9 @@ class FixedSpread:
         self._max_orders = settings.max_orders
 
     def curve(self, inputs: ModelInputs) -> "ClippedCurve":
+        require_positive(k=inputs.k)
         half = 1.0 / inputs.k if self._half is None else self._half
+        require_finite(half=half, cost_bps=inputs.cost_bps)
         at_max = 0.5 * half if self._at_max is None else self._at_max
         return ClippedCurve(inputs.cost_bps + half, at_max / self._max_orders, self._max_orders)
 

@@ -1,0 +1,87 @@
+"""Overlays through the whole core: a side is pulled at once, and quoted again by the core's own deadline."""
+
+from typing import Any
+
+from mm_daemon.domain.decisions import Action
+from mm_daemon.domain.orders import Side
+from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.testkit import builders
+from mm_daemon.testkit.builders import MS
+from tests.unit.core.desk import SYMBOL, Desk, commands, kinds
+
+BID = 600_000
+
+
+def desk(**keys: Any) -> Desk:
+    """A market whose lockouts are short, so that only overlays keep it from quoting."""
+    quoting = QuoteParameters(
+        fill_lockout_ms=0, order_lockout_ms=0, max_book_age_ms=3_600_000, decide_interval_ms=60_000, **keys
+    )
+    return Desk(builders.core_parameters(builders.market(quoting=quoting)))
+
+
+def trades(d: Desk, count: int, *, from_ms: int) -> int:
+    """Ordinary taker orders of both sides, ten a second, each with its book; the time after them in ms."""
+    for step in range(count):
+        at_ms = from_ms + 100 * step
+        side = Side.BUY if step % 2 else Side.SELL
+        d.core.apply(builders.trade(at_ms, side, BID + (step % 2), 8 + step % 5, trade_id=step))
+        turn = d.feed(builders.delta(at_ms + 1, bids=((BID - 3, 900 + step),), update_id=10 + step))
+        d.acknowledge(turn, at_ms + 2) if commands(turn) else None
+    return from_ms + 100 * count
+
+
+def test_a_toxic_trade_pulls_the_side_at_once_and_the_deadline_brings_it_back() -> None:
+    """With the next book, however little the price has moved; the other side stays; no event is needed to return."""
+    d = desk(toxic_cool_down_ms=3000)
+    d.acknowledge(d.open_market(), 1)
+    at_ms = trades(d, 80, from_ms=10)
+    d.core.apply(builders.trade(at_ms, Side.SELL, BID, 5000, trade_id=9999))
+    turn = d.feed(builders.delta(at_ms + 1, bids=((BID - 4, 7),), update_id=900))
+    assert kinds(turn) == ["CancelOrder"]
+    bid, ask = d.core.markets[SYMBOL].decisions
+    assert (bid.action, ask.action) == (Action.WITHDRAW, Action.HOLD)
+    assert "toxic_flow" in bid.compact()
+    d.acknowledge(turn, at_ms + 2)
+    assert d.core.next_deadline_ns() == (at_ms + 1 + 3000) * MS
+    d.wait(at_ms + 3000)
+    assert d.core.markets[SYMBOL].working(Side.BUY) is None
+    back = d.wait(at_ms + 3001)
+    assert kinds(back) == ["PlaceOrder bid"]
+
+
+def test_a_closed_session_opens_by_its_deadline() -> None:
+    """Nothing is quoted before the hour, with the reason; at the hour both sides are placed; at its end cancelled."""
+    d = desk(sessions=("00:01-00:02",))
+    assert kinds(d.open_market()) == []
+    assert d.says().count("session_closed") == 2
+    assert d.core.next_deadline_ns() == 60_000 * MS
+    opened = d.wait(60_000)
+    assert kinds(opened) == ["PlaceOrder bid", "PlaceOrder ask"]
+    d.acknowledge(opened, 60_001)
+    closing = d.wait(120_000)
+    assert kinds(closing) == ["CancelOrder", "CancelOrder"]
+    d.acknowledge(closing, 120_001)
+    assert d.says().count("session_closed") == 2
+
+
+def test_a_wild_market_is_left_and_a_calm_one_taken_up() -> None:
+    """volatility_halt in both decisions while it lasts, quotes when it is over."""
+    d = desk(volatility_stop=1.0, volatility_half_life_s=5.0)
+    d.acknowledge(d.open_market(), 1)
+    at_ms, seen, update = 1000, [], 2
+    for size, steps in ((300, 40), (1, 120)):
+        for step in range(steps):
+            bid = BID + size * (step % 2)
+            update += 1
+            turn = d.feed(builders.snapshot(at_ms, bid, bid + 1, update_id=update))
+            if commands(turn):
+                d.acknowledge(turn, at_ms + 1)
+            seen.append(d.says().count("volatility_halt"))
+            at_ms += 1000
+    assert 2 in seen
+    halted = seen.index(2)
+    assert seen[halted] == 2
+    assert seen[-1] == 0
+    assert d.core.markets[SYMBOL].working(Side.BUY) is not None
+    assert d.core.markets[SYMBOL].working(Side.SELL) is not None

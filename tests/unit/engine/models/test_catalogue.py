@@ -1,0 +1,123 @@
+"""The models as the quote engine uses them: half-spread, skew and horizon as their sources say, costs passed on."""
+
+import math
+from typing import Any
+
+import pytest
+
+from mm_daemon.domain.errors import DomainError
+from mm_daemon.engine.models.catalogue import MODELS
+from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.engine.pricing_model import Curve, ModelInputs, ModelSettings
+
+every_model = pytest.mark.parametrize("model", sorted(MODELS))
+_PLAIN = ModelInputs(0.9, 1.2, 1.2, 0.5, 0.05, 0.0)
+
+
+def curve(model: str, inputs: ModelInputs = _PLAIN, *, max_orders: int = 10, **keys: Any) -> Curve:
+    return MODELS[model](ModelSettings(QuoteParameters(model=model, **keys), max_orders)).curve(inputs)
+
+
+def off(curve: Curve, q: float) -> tuple[float, float]:
+    """Depths where both sides have one."""
+    depths = curve.at(q)
+    assert depths.delta_bid is not None
+    assert depths.delta_ask is not None
+    return depths.delta_bid, depths.delta_ask
+
+
+@every_model
+def test_figures_are_what_the_depths_show(model: str) -> None:
+    """`half_bps` is half of the spread when flat, `skew_bps` what one order held does, and long mirrors short."""
+    made = curve(model)
+    below, above = off(made, 0.0)
+    assert below == pytest.approx(above)
+    assert made.half_bps == pytest.approx(0.5 * (below + above))
+    assert above - off(made, 1.0)[1] == pytest.approx(made.skew_bps)
+    for q in (0.5, 2.0, 7.0):
+        assert off(made, q) == pytest.approx(off(made, -q)[::-1])
+        assert off(made, q)[0] > below
+        assert off(made, q)[1] < above
+    assert 0.0 <= made.risk_bps <= made.half_bps
+
+
+@pytest.mark.parametrize("model", sorted(set(MODELS) - {"ho_stoll", "fixed_spread"}))
+def test_a_cost_is_passed_on_in_full_and_thins_the_flow(model: str) -> None:
+    """Two bps of fee are two bps of depth, and the rest is the model at `A e^(-k fee)` (MODELS 2.3)."""
+    dear = curve(model, ModelInputs(0.9, 1.2, 1.2, 0.5, 0.05, 2.0))
+    thin = curve(model, ModelInputs(0.9, 1.2 * math.exp(-1.0), 1.2 * math.exp(-1.0), 0.5, 0.05, 0.0))
+    for q in (-3.0, 0.0, 3.0):
+        assert off(dear, q) == pytest.approx([depth + 2.0 for depth in off(thin, q)])
+    assert dear.skew_bps == pytest.approx(thin.skew_bps)
+    assert dear.skew_bps > curve(model).skew_bps
+
+
+def test_a_monopolist_passes_on_half_of_a_cost() -> None:
+    """Linear demand lets half of a cost through, as of a shift; a fixed spread passes on all."""
+    dear = ModelInputs(0.9, 1.2, 1.2, 0.5, 0.0, 2.0)
+    free = ModelInputs(0.9, 1.2, 1.2, 0.5, 0.0, 0.0)
+    assert curve("ho_stoll", dear, tau=10.0).half_bps - curve("ho_stoll", free, tau=10.0).half_bps == pytest.approx(1.0)
+    assert curve("fixed_spread", dear).half_bps - curve("fixed_spread", free).half_bps == pytest.approx(2.0)
+
+
+def test_with_its_own_horizon_avellaneda_stoikov_is_glft() -> None:
+    """And with a minute's, its skew is `gamma sigma^2 tau`."""
+    glft, auto = curve("glft"), curve("avellaneda_stoikov", tau="auto")
+    assert (auto.half_bps, auto.skew_bps, auto.tau_s) == (glft.half_bps, glft.skew_bps, glft.tau_s)
+    minute = curve("avellaneda_stoikov", tau=60.0)
+    assert minute.skew_bps == pytest.approx(0.05 * 0.81 * 60.0)
+    assert minute.tau_s == 60.0
+
+
+def test_far_from_its_bound_the_exact_model_is_near_the_closed_form() -> None:
+    """Within a hundredth of the half-spread around zero."""
+    exact, closed = curve("glft_exact", max_orders=40), curve("glft")
+    assert off(exact, 0.0) == pytest.approx(off(closed, 0.0), rel=0.01)
+    assert off(exact, 2.0) == pytest.approx(off(closed, 2.0), rel=0.02)
+
+
+def test_solved_models_have_no_quote_beyond_their_bound() -> None:
+    """Within one order of the limit the growing side is gone, the other stays, beyond the limit too."""
+    for model in ("glft_exact", "cartea_jaimungal"):
+        made = curve(model, max_orders=4)
+        for q in (3.5, 4.0, 9.0):
+            assert made.at(q).delta_bid is None
+            assert made.at(q).delta_ask is not None
+            assert made.at(-q).delta_ask is None
+
+
+def test_a_solved_curve_is_kept_for_two_percent() -> None:
+    """The same object while no input has moved by more, another afterwards; a change of cost is always another."""
+    for model in ("glft_exact", "cartea_jaimungal"):
+        made = MODELS[model](ModelSettings(QuoteParameters(model=model), 10))
+        first = made.curve(_PLAIN)
+        assert made.curve(ModelInputs(0.917, 1.21, 1.19, 0.507, 0.0505, 0.0)) is first
+        assert made.curve(ModelInputs(0.93, 1.2, 1.2, 0.5, 0.05, 0.0)) is not first
+        assert made.curve(ModelInputs(0.93, 1.2, 1.2, 0.5, 0.05, 0.001)) is not made.curve(_PLAIN)
+
+
+def test_unequal_flow_leans_only_cartea_jaimungal() -> None:
+    """More buyers than sellers: its ask stands further off than its bid. The others see the mean."""
+    unequal = ModelInputs(0.9, 1.8, 0.6, 0.5, 0.05, 0.0)
+    below, above = off(curve("cartea_jaimungal", unequal), 0.0)
+    assert above > below
+    for model in sorted(set(MODELS) - {"cartea_jaimungal"}):
+        assert off(curve(model, unequal), 1.0) == pytest.approx(off(curve(model), 1.0))
+
+
+def test_a_fixed_spread_is_its_two_numbers() -> None:
+    """Half-spread and lean as configured, no further lean beyond the limit, and no horizon."""
+    made = curve("fixed_spread", half_spread_bps=3.0, skew_bps_at_max=2.0)
+    assert off(made, 0.0) == (3.0, 3.0)
+    assert off(made, 10.0) == pytest.approx((5.0, 1.0))
+    assert off(made, 25.0) == off(made, 10.0)
+    assert made.tau_s is None
+    assert curve("fixed_spread").half_bps == pytest.approx(1.0 / _PLAIN.k)
+
+
+@every_model
+@pytest.mark.parametrize("k", [0.0, -1.0, math.nan, math.inf])
+def test_a_decay_that_is_none_is_a_domain_error(model: str, k: float) -> None:
+    """Never a division by zero."""
+    with pytest.raises(DomainError):
+        curve(model, ModelInputs(0.9, 1.2, 1.2, k, 0.05, 0.0))

@@ -1,0 +1,222 @@
+"""What estimators and overlays do to the quotes of a market: each where it belongs, each only when asked for."""
+
+import math
+from typing import Any
+
+import pytest
+
+from mm_daemon.domain.decisions import Reason
+from mm_daemon.domain.errors import DomainError
+from mm_daemon.domain.events import FundingUpdate
+from mm_daemon.domain.orders import Side
+from mm_daemon.engine.models.catalogue import MODELS
+from mm_daemon.engine.quote_engine import Pricing, QuoteEngine
+from mm_daemon.engine.units import annual_vol_to_bps
+from mm_daemon.testkit.builders import MS, SYMBOL, trade
+from tests.unit.engine.quoting import BID, MAX_LOTS, S, book, depths_bps, engine, priced, watch_market
+
+every_model = pytest.mark.parametrize("model", sorted(MODELS))
+_CLOSED, _TOXIC = Reason.SESSION_CLOSED.bit, Reason.TOXIC_FLOW.bit
+
+
+def takers(quotes: QuoteEngine, seconds: int, *, a_second: int = 4, start_ms: int = 0, lots: int = 20) -> int:
+    """Taker orders of both sides at distances that thin out exponentially; the last instant in ms."""
+    step_ms = 1000 // a_second
+    for step in range(seconds * a_second):
+        at_ms = start_ms + (step + 1) * step_ms
+        quotes.observe(book(BID + step % 2, at_ms=at_ms), at_ms * MS)
+        # Quantiles of an exponential with a decay of 0.5 per bp, in an order that repeats every 20.
+        depth_bps = -2.0 * math.log(1.0 - (7 * step % 20 + 0.5) / 20)
+        away = round(depth_bps * BID * 1e-4)
+        side = Side.BUY if step % 2 else Side.SELL
+        quotes.conditions.on_trade(trade(at_ms + 1, side, BID + away * side, lots, trade_id=step))
+    return start_ms + seconds * 1000
+
+
+def test_nothing_is_estimated_that_nobody_asks_for() -> None:
+    """A plain market has no signals, no state to keep and no moment that could change its quotes."""
+    quiet = engine()
+    assert quiet.conditions.signals is None
+    assert quiet.conditions.state() is None
+    assert quiet.conditions.moment(5 * S) is None
+    assert quiet.conditions.next_change_ns(5 * S) is None
+    for keys in ({"calibration": "market"}, {"regime_power": 0.5}, {"momentum_beta": 1.0}, {"toxic_cool_down_ms": 100}):
+        assert engine(**keys).conditions.signals is not None
+
+
+@every_model
+def test_calibration_is_taken_once_it_is_good_and_stays_when_trades_do_not(model: str) -> None:
+    """Before the first fit as configured; then as measured. Through an hour without trades the rate falls until too
+    few orders are remembered, and stays from then on: never none, and the decay never moves.
+    """
+    quotes = engine(model=model, calibration="market", calibration_half_life_s=60.0, k=0.9, intensity=3.0)
+    assert quotes.conditions.intensity().k == 0.9
+    assert quotes.conditions.intensity().A_buy == 3.0
+    end_ms = takers(quotes, 300)
+    measured = quotes.conditions.intensity()
+    assert measured.k == pytest.approx(0.5, rel=0.15)
+    assert measured.A_buy + measured.A_sell == pytest.approx(4.0, rel=0.15)
+    now_ns = watch_market(quotes, [BID + step % 2 for step in range(1800)], start_ms=end_ms + 1000)
+    last = quotes.conditions.intensity()
+    assert last.k == pytest.approx(measured.k)
+    assert 0.0 < last.A_buy < measured.A_buy
+    now_ns = watch_market(quotes, [BID + step % 2 for step in range(1800)], start_ms=now_ns // MS + 1000)
+    assert quotes.conditions.intensity() == last
+    for lots in (-30, 0, 30):
+        assert all(map(math.isfinite, depths_bps(priced(quotes, lots=lots, now_ns=now_ns))))
+
+
+@every_model
+def test_without_any_trade_the_configured_numbers_hold(model: str) -> None:
+    """An hour of books alone calibrates nothing."""
+    quotes = engine(model=model, calibration="market", k=0.9)
+    now_ns = watch_market(quotes, [BID + step % 2 for step in range(3600)])
+    assert quotes.conditions.intensity().k == 0.9
+    assert priced(quotes, now_ns=now_ns).inputs.k == 0.9
+
+
+def test_regime_moves_gamma_within_its_bounds() -> None:
+    """Volatility far above and below the usual one: gamma stays between its multiples, and reaches them."""
+    keys: dict[str, Any] = {"regime_power": 2.0, "regime_min": 0.5, "regime_max": 4.0, "gamma": 0.05}
+    quotes = engine(**keys)
+    assert quotes.conditions.gamma(0.05) == 0.05
+    seen = []
+    at_ms = 1000
+    for size, steps in ((2, 3000), (60, 400), (2, 3000)):
+        for step in range(steps):
+            bid = BID + size * (step % 2)
+            quotes.observe(book(bid, at_ms=at_ms), at_ms * MS)
+            at_ms += 1000
+            seen.append(quotes.conditions.gamma(0.05))
+            assert 0.05 * 0.5 <= seen[-1] <= 0.05 * 4.0
+    assert max(seen) == pytest.approx(0.2)
+    assert min(seen) == pytest.approx(0.025)
+    assert priced(quotes, now_ns=at_ms * MS).inputs.gamma == seen[-1]
+
+
+@pytest.mark.parametrize("model", ["glft", "avellaneda_stoikov", "cartea_jaimungal", "glft_exact", "ho_stoll"])
+def test_quotes_lean_against_who_pays_the_funding(model: str) -> None:
+    """Longs pay: both quotes are lower by the same; shorts pay: higher; more so when it is due sooner; off: nothing."""
+
+    def shift(rate_e12: int, due_s: int, *, on: bool = True) -> float:
+        quotes = engine(model=model, funding_shift=on, gamma=0.001, max_shift_bps=100.0)
+        quotes.conditions.on_funding(FundingUpdate(SYMBOL, 0, 0, rate_e12, due_s * S, 3600 * S))
+        wide = book(BID - 3000, BID + 3000)
+        plain, paying = priced(engine(model=model, gamma=0.001), wide), priced(quotes, wide)
+        moved = depths_bps(paying)[1] - depths_bps(plain)[1]
+        assert depths_bps(plain)[0] - depths_bps(paying)[0] == pytest.approx(moved, abs=1e-6)
+        assert paying.shift_bps == pytest.approx(moved, abs=1e-6)
+        return moved
+
+    assert shift(10**9, 5) < 0 < shift(-(10**9), 5)
+    assert shift(10**9, 5) < shift(10**9, 20)
+    assert shift(10**9, 5, on=False) == 0.0
+
+
+def test_momentum_shifts_with_the_move_and_no_further_than_allowed() -> None:
+    """A rising market lifts both quotes when beta is positive, lowers them when it is negative."""
+    for beta, sign in ((1.0, 1), (-1.0, -1)):
+        quotes = engine(momentum_beta=beta, max_shift_bps=0.5)
+        now_ns = watch_market(quotes, [BID + 30 * step for step in range(300)])
+        pricing = priced(quotes, book(BID + 30 * 299), now_ns=now_ns)
+        assert 0 < sign * pricing.shift_bps <= 0.5
+
+
+def test_hours_close_and_open_both_sides() -> None:
+    """Outside the session, and within a blackout, both sides have the reason; the next change is told."""
+    quotes = engine(sessions=("08:00-16:30",), blackouts=("12:00-12:05",))
+    for time_s, closed, change_s in (
+        (8 * 3600 - 1, True, 8 * 3600),
+        (8 * 3600, False, 12 * 3600),
+        (12 * 3600 + 60, True, 12 * 3600 + 300),
+        (16 * 3600 + 1800, True, 32 * 3600),
+    ):
+        pricing = priced(quotes, now_ns=time_s * S)
+        assert (pricing.bid.obstacles, pricing.ask.obstacles) == ((_CLOSED, _CLOSED) if closed else (0, 0))
+        assert quotes.conditions.next_change_ns(time_s * S) == change_s * S
+
+
+def test_volatility_widens_then_stops_then_resumes() -> None:
+    """Wider above one volatility, nothing above another, and quotes again once it has calmed to four fifths."""
+    quotes = engine(volatility_widen=0.8, volatility_stop=1.0, volatility_widening=3.0)
+    widening = quotes.conditions.widening
+    at = [annual_vol_to_bps(share) for share in (0.7, 0.9, 1.01, 0.9, 0.79, 0.9)]
+    first, second, third, fourth, fifth, sixth = (widening(0, sigma) for sigma in at)
+    assert first == fifth == 1.0
+    assert second == sixth == pytest.approx(2.0)
+    assert third is fourth is None
+
+
+def test_a_wild_market_is_halted_and_a_calm_one_quoted_again() -> None:
+    """Through the engine's own estimator: the reason while it lasts, a pricing after."""
+    quotes = engine(volatility_stop=1.0, volatility_half_life_s=10.0)
+    now_ns = watch_market(quotes, [BID + 600 * (step % 2) for step in range(60)])
+    assert quotes.price(book(), 0, now_ns) == Reason.VOLATILITY_HALT.bit
+    now_ns = watch_market(quotes, [BID + step % 2 for step in range(300)], start_ms=now_ns // MS + 1000)
+    assert isinstance(quotes.price(book(), 0, now_ns), Pricing)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_inventory_widens_then_skips_the_side_that_grows_it(side: int) -> None:
+    """Strictly above 70 % of the limit wider by a quarter, above 95 % only the reducing side, alike when short."""
+    quotes = engine(inventory_widen_at=0.7, inventory_widening=1.25, inventory_skip_at=0.95, max_lots=100)
+    normal = priced(quotes, lots=side * 70)
+    wider = priced(quotes, lots=side * 71)
+    skipped = priced(quotes, lots=side * 96)
+    assert (normal.widening, wider.widening) == (1.0, 1.25)
+    assert wider.half_bps == pytest.approx(1.25 * normal.half_bps, rel=1e-9)
+    assert wider.bid.obstacles == wider.ask.obstacles == 0
+    growing, reducing = (skipped.bid, skipped.ask) if side > 0 else (skipped.ask, skipped.bid)
+    assert growing.obstacles & Reason.MAX_POSITION.bit
+    assert not reducing.obstacles
+
+
+def test_without_room_on_a_side_every_position_there_is_too_much() -> None:
+    """A market that may only be short: a long position is reduced, not grown."""
+    conditions = engine(max_lots=0, min_lots=-MAX_LOTS).conditions
+    assert conditions.obstacles(5, 0) == (Reason.MAX_POSITION.bit, 0)
+
+
+@pytest.mark.parametrize("taker", [Side.BUY, Side.SELL])
+def test_an_outsized_taker_pulls_the_side_it_would_hit_next(taker: Side) -> None:
+    """For the cool-down, and the other side stays; after it both are quoted."""
+    quotes = engine(toxic_cool_down_ms=2000)
+    end_ms = takers(quotes, 60)
+    assert quotes.conditions.obstacles(0, end_ms * MS) == (0, 0)
+    quotes.conditions.on_trade(trade(end_ms + 10, taker, BID + 30 * taker, 5000, trade_id=10**6))
+    quotes.observe(book(at_ms=end_ms + 20), (end_ms + 20) * MS)
+    now_ns = (end_ms + 20) * MS
+    pulled = (0, _TOXIC) if taker is Side.BUY else (_TOXIC, 0)
+    assert quotes.conditions.obstacles(0, now_ns) == pulled
+    until_ns = quotes.conditions.next_change_ns(now_ns)
+    assert until_ns == now_ns + 2000 * MS
+    assert quotes.conditions.obstacles(0, until_ns - 1) == pulled
+    assert quotes.conditions.obstacles(0, until_ns) == (0, 0)
+
+
+def test_takers_that_pile_up_pull_too() -> None:
+    """Many ordinary sales in a second, more than twice what stands at the bid."""
+    quotes = engine(toxic_cool_down_ms=1000, toxic_flow_times=2.0)
+    quotes.observe(book(lots=100, at_ms=1000), 1000 * MS)
+    for step in range(9):
+        at_ms = 1010 + 10 * step
+        quotes.conditions.on_trade(trade(at_ms, Side.SELL, BID, 30, trade_id=step))
+        quotes.observe(book(lots=100, at_ms=at_ms + 1), (at_ms + 1) * MS)
+    assert quotes.conditions.obstacles(0, 1100 * MS) == (_TOXIC, 0)
+
+
+def test_a_clock_set_back_keeps_the_rest_of_a_pull() -> None:
+    """What runs keeps the time it had left, and estimates stay."""
+    quotes = engine(toxic_cool_down_ms=1000, toxic_flow_times=1.0)
+    quotes.observe(book(lots=10, at_ms=10_000), 10_000 * MS)
+    quotes.conditions.on_trade(trade(10_001, Side.SELL, BID, 30))
+    quotes.observe(book(lots=10, at_ms=10_002), 10_002 * MS)
+    assert quotes.conditions.next_change_ns(10_002 * MS) == 11_002 * MS
+    quotes.lose_clock(9_000 * MS)
+    assert quotes.conditions.next_change_ns(1_002 * MS) == 2_002 * MS
+
+
+def test_limits_that_contradict_each_other_are_refused() -> None:
+    """As a DomainError when the market is built."""
+    with pytest.raises(DomainError):
+        engine(volatility_widen=2.0, volatility_stop=1.0)
