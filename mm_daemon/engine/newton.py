@@ -24,19 +24,25 @@ def descended(
         if max(map(abs, off)) <= EXACT:
             break
         step = _newton_step(missed, x, off, free)
-        shorter = 1.0
-        while shorter >= _SHORTEST:
-            tried = [
-                min(max(at + shorter * by, low), high) for at, by, (low, high) in zip(x, step, bounds, strict=True)
-            ]
-            there = missed(tried)
-            if max(map(abs, there)) < max(map(abs, off)):
-                break
-            shorter *= 0.5
-        else:
+        nearer = _nearer(missed, x, step, max(map(abs, off)), bounds)
+        if nearer is None:
             break
-        x, off = tried, there
+        x, off = nearer
     return x, max(map(abs, off))
+
+
+def _nearer(
+    missed: Missed, x: list[float], step: list[float], least: float, bounds: Sequence[tuple[float, float]]
+) -> tuple[list[float], list[float]] | None:
+    """The first of ever shorter steps that misses by less, and by how much; None when none does."""
+    share = 1.0
+    while share >= _SHORTEST:
+        tried = [min(max(at + share * by, low), high) for at, by, (low, high) in zip(x, step, bounds, strict=True)]
+        off = missed(tried)
+        if max(map(abs, off)) < least:
+            return tried, off
+        share *= 0.5
+    return None
 
 
 def _newton_step(missed: Missed, x: list[float], off: list[float], free: tuple[bool, bool]) -> list[float]:
