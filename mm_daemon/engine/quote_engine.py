@@ -224,7 +224,7 @@ class QuoteEngine:
             return _BAD_NUMBER
         bid_obstacles, ask_obstacles = conditions.obstacles(position_lots, now_ns)
         half, skew = curve.half_bps, curve.skew_bps
-        tilt = self._tilt(inputs, curve)
+        tilt = 0.0 if inputs.A_buy == inputs.A_sell else self._tilt(curve)
         most = abs(q) * self._max_skew_bps
         # How far inventory moves each side, clamped on its own; spread and skew are clamped apart, so that neither
         # takes from the other (MODELS 0.3, step 3).
@@ -233,8 +233,8 @@ class QuoteEngine:
         ask_off = 0.0 if ask_bps is None else ask_bps - half + tilt
         if not (-_INF < bid_off < _INF and -_INF < ask_off < _INF):
             return _BAD_NUMBER
-        bid_off = max(-most, min(most, bid_off))
-        ask_off = max(-most, min(most, ask_off))
+        bid_off = most if bid_off > most else -most if bid_off < -most else bid_off
+        ask_off = most if ask_off > most else -most if ask_off < -most else ask_off
         if bid_bps is None:  # the model's bound: one more would be too many
             bid_obstacles |= _MAX_POSITION
             bid_off = -ask_off
@@ -288,10 +288,8 @@ class QuoteEngine:
             self._side(ask, ask_raw, ask_clamped, ask_tolerance, ask_bps, ask_room, ask_obstacles),
         )
 
-    def _tilt(self, inputs: ModelInputs, curve: Curve) -> float:
-        """How far the model's centre stands below the fair price with nothing held, bps."""
-        if inputs.A_buy == inputs.A_sell:
-            return 0.0
+    def _tilt(self, curve: Curve) -> float:
+        """How far unequal flow moves the model's centre below the fair price with nothing held, bps."""
         flat = curve.at(0.0)
         if flat.delta_bid is None or flat.delta_ask is None:
             return 0.0
