@@ -40,6 +40,50 @@ def test_fees_are_added_to_the_half_spread_and_leave_the_lean(fee_ppm: int) -> N
     assert pricing.skew_bps * 5 == pytest.approx(2.0, rel=1e-6)
 
 
+_KINDS: dict[str, dict[str, Any]] = {
+    "glft": {},
+    "glft_exact": {"model": "glft_exact"},
+    "avellaneda_stoikov": {"model": "avellaneda_stoikov"},
+    "a minute": {"model": "avellaneda_stoikov", "tau": 60.0},
+    "cartea_jaimungal": {"model": "cartea_jaimungal"},
+    "ho_stoll": {"model": "ho_stoll"},
+    "ho_stoll over ten seconds": {"model": "ho_stoll", "tau": 10.0},
+    "fixed_spread": {"model": "fixed_spread"},
+}
+
+
+@pytest.mark.parametrize("kind", sorted(_KINDS))
+@pytest.mark.parametrize("fee_ppm", [-50, 0, 200])
+@pytest.mark.parametrize("wanted", [(2.5, 1.0), (1.0, 2.0), (None, 4.0), (6.0, None)])
+def test_every_model_meets_them(kind: str, fee_ppm: int, wanted: tuple[float | None, float | None]) -> None:
+    """Half-spread and lean are a promise to a person, who need not know which model it is."""
+    half_bps, lean_bps = wanted
+    keys = {"gamma": 0.001, "half_spread_bps": half_bps, "skew_bps_at_max": lean_bps, **_KINDS[kind]}
+    pricing = priced(engine(instrument(maker_fee_ppm=fee_ppm), max_skew_bps=10_000.0, max_spread_bps=1000.0, **keys))
+    if half_bps is not None:
+        assert pricing.half_bps - fee_ppm / 100 == pytest.approx(half_bps, rel=1e-6)
+    if lean_bps is not None:
+        assert pricing.skew_bps * 5 == pytest.approx(lean_bps, rel=1e-6)
+
+
+def test_what_a_model_cannot_do_names_the_nearest_that_it_can() -> None:
+    """Cartea-Jaimungal leans towards the middle of its bounds, however small gamma is."""
+    wanted: dict[str, Any] = {"half_spread_bps": 20.0, "skew_bps_at_max": 0.1, "model": "cartea_jaimungal"}
+    with pytest.raises(DomainError, match=r"cannot be had of cartea_jaimungal; the nearest found is a half-spread of"):
+        engine(**wanted)
+    assert priced(engine(**{**wanted, "skew_bps_at_max": 8.0})).skew_bps * 5 == pytest.approx(8.0)
+
+
+def test_a_session_starts_as_it_was_meant() -> None:
+    """With `tau: session` the figures are those with all of it left."""
+    quotes = engine(
+        model="avellaneda_stoikov", tau="session", session_s=600.0, half_spread_bps=2.0, skew_bps_at_max=1.0
+    )
+    halves = [priced(quotes, now_ns=second * 10**9).half_bps for second in range(600)]
+    assert max(halves) == pytest.approx(2.0, rel=1e-3)
+    assert max(halves) <= 2.0 + 1e-9
+
+
 def test_one_of_them_leaves_the_other_number_as_configured() -> None:
     """A half-spread alone keeps gamma, a lean alone keeps k."""
     half_only = engine(half_spread_bps=1.5, gamma=0.07)
