@@ -75,7 +75,7 @@ def _made_of(market: MarketExplanation, quotes: Quotes) -> Iterable[str]:
         yield _line("intensity", text)
     risk = quotes.risk_aversion
     regime = "" if risk.regime_multiple == 1.0 else f" = {risk.base:.4g} x {risk.regime_multiple:.3g} for the regime"
-    origin = " from skew_bps_at_max" if risk.origin == "solved" else ""
+    origin = " from skew_bps_at_max or the profile" if risk.origin == "solved" else ""
     yield _line("risk aversion", f"gamma {risk.gamma:.4g} per bps and order{regime}, {risk.origin}{origin}")
     yield _line("half-spread", _half_spread(market, quotes.half_spread))
     at_limits = ", ".join(
@@ -154,7 +154,7 @@ def _intensity(intensity: FillIntensity) -> Iterable[str]:
     amount = f"A {intensity.A_buy:.4g} a second"
     if intensity.A_buy != intensity.A_sell:
         amount = f"A {intensity.A_buy:.4g} buyers and {intensity.A_sell:.4g} sellers a second"
-    solved = " from half_spread_bps" if intensity.k_origin == "solved" else ""
+    solved = " from half_spread_bps or the profile" if intensity.k_origin == "solved" else ""
     yield f"{amount}, {intensity.A_origin}; k {intensity.k:.4g} per bps, {intensity.k_origin}{solved}"
     if intensity.measurement is not None:
         yield _measurement(intensity.measurement)

@@ -165,7 +165,8 @@ def _check_intent(market: Market, sizes: Mapping[str, int], instrument: Instrume
             cost_bps=fill_cost_bps(instrument, market.quoting),
         )
     except DomainError as error:
-        key = "skew_bps_at_max" if market.quoting.half_spread_bps is None else "half_spread_bps"
+        quoting = market.quoting
+        key = "profile" if quoting.profile else "half_spread_bps" if quoting.half_spread_bps else "skew_bps_at_max"
         problems.append(Problem(market.place_of(key), f"{market.path}.{key}", str(error)))
 
 

@@ -18,6 +18,7 @@ from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.newton import EXACT, descended
 from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.engine.pricing_model import Curve, ModelInputs, ModelSettings
+from mm_daemon.engine.profiles import meant_bps
 from mm_daemon.engine.units import glft_gamma_from_skew
 
 _K_LOW, _K_HIGH = 1e-3, 1e3
@@ -37,7 +38,7 @@ def solved_intent(
 
     Raises DomainError when no gamma or k gives what is asked for. The fixed spread takes both as they are.
     """
-    half_bps, lean_bps = quoting.half_spread_bps, quoting.skew_bps_at_max
+    half_bps, lean_bps = meant_bps(quoting, sigma_bps)
     if not max_orders:
         lean_bps = None
     if quoting.model == "fixed_spread" or (half_bps is None and lean_bps is None):

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 LockoutAction = Literal["hold", "withdraw"]
+ProfileName = Literal["aggressive", "balanced", "conservative"]
 TauMode = Literal["auto", "session"]
 _Share = Annotated[float, Meta(ge=0, le=1)]
 _HourText = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$")]
@@ -23,6 +24,13 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             "fixed_spread, or one of a package of yours",
         ),
     ] = "glft"
+    profile: Annotated[
+        ProfileName | None,
+        Meta(
+            description="aggressive, balanced or conservative: half_spread_bps and skew_bps_at_max from volatility, "
+            "unless they are given; null: as they or gamma and k say"
+        ),
+    ] = None
     gamma: Annotated[float, Meta(gt=0, le=1000, description="risk aversion, 1/(bps * order)")] = 0.05
     skew_bps_at_max: (
         Annotated[

@@ -16,6 +16,8 @@ from mm_daemon.engine.pricing_model import (
     ModelSettings,
     PricingModel,
 )
+from mm_daemon.engine.profiles import meant_bps
+from mm_daemon.engine.units import annual_vol_to_bps
 
 _ALONE = ho_stoll.Mode.MONOPOLY
 _SAME = 0.02
@@ -138,7 +140,7 @@ class FixedSpread:
 
     def __init__(self, settings: ModelSettings) -> None:
         quoting = settings.quoting
-        self._half, self._at_max = quoting.half_spread_bps, quoting.skew_bps_at_max
+        self._half, self._at_max = meant_bps(quoting, annual_vol_to_bps(quoting.volatility))
         self._max_orders = settings.max_orders
 
     def curve(self, inputs: ModelInputs) -> "ClippedCurve":
