@@ -7,10 +7,10 @@ CONFIG ?= config.yaml
 BENCH := $(BIN)/pytest -q -m bench -o addopts="--strict-markers --benchmark-quiet"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench instructions peers fmt lint types lock clean
+.PHONY: help setup run test check bench instructions peers compare-models fmt lint types lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.project ## make .venv from requirements.lock, where it is missing or outdated
 
@@ -52,6 +52,9 @@ instructions: setup ## of the bench only the instructions a frame, under valgrin
 
 peers: setup ## other engines on the same recording; they are installed in build/peers (PEERS=options)
 	$(BIN)/python -m tests.bench.peers.run $(PEERS)
+
+compare-models: setup ## the pricing models on the same markets, 5 minutes; writes deploy/docs/models.md (needs matplotlib)
+	$(BIN)/python -m mm_daemon.backtest.comparison
 
 fmt: setup ## write the format
 	$(BIN)/ruff format .

@@ -2,8 +2,11 @@
 
 from typing import Any
 
-from mm_daemon.domain.decisions import Action
+import pytest
+
+from mm_daemon.domain.decisions import Action, PlaceOrder
 from mm_daemon.domain.orders import Side
+from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.testkit import builders
 from mm_daemon.testkit.builders import MS
@@ -85,3 +88,29 @@ def test_a_wild_market_is_left_and_a_calm_one_taken_up() -> None:
     assert seen[-1] == 0
     assert d.core.markets[SYMBOL].working(Side.BUY) is not None
     assert d.core.markets[SYMBOL].working(Side.SELL) is not None
+
+
+@pytest.mark.parametrize("model", sorted(MODELS))
+def test_a_book_without_one_side_is_left_and_taken_up_when_it_is_whole(model: str) -> None:
+    """no_reference on both sides while it lasts; estimators that lived through it and a price of half quote again."""
+    d = desk(
+        model=model,
+        calibration="market",
+        momentum_beta=1.0,
+        regime_power=0.5,
+        toxic_cool_down_ms=10,
+        max_spread_bps=10_000.0,
+        max_skew_bps=1000.0,
+    )
+    d.acknowledge(d.open_market(), 1)
+    at_ms = trades(d, 40, from_ms=10)
+    gone = d.feed(builders.delta(at_ms, asks=tuple((BID + 1 + level, 0) for level in range(5)), update_id=900))
+    assert kinds(gone) == ["CancelOrder", "CancelOrder"]
+    assert d.says().count("no_reference") == 2
+    d.acknowledge(gone, at_ms + 1)
+    d.core.apply(builders.trade(at_ms + 2, Side.BUY, BID + 50, 20, trade_id=901))
+    back = d.feed(builders.snapshot(at_ms + 3, BID // 2, BID // 2 + 1, update_id=902))
+    assert kinds(back) == ["PlaceOrder bid", "PlaceOrder ask"]
+    assert all(
+        abs(command.ticks - BID // 2) < BID // 20 for command in commands(back) if isinstance(command, PlaceOrder)
+    )
