@@ -91,6 +91,19 @@ def test_a_rest_too_small_for_an_order_is_quoted_around(least: dict[str, Any]):
     assert Reason.STOP_LOSS in _reasons(desk, Side.BUY)
 
 
+def test_a_best_price_beyond_the_collar_is_not_followed():
+    """When half of the book is gone the position is not sold at a price that the gate would refuse: the quote is
+    withdrawn and says why, and it is back with the book.
+    """
+    desk = _desk(stop_loss_bps=10.0)
+    _buy(desk, 8, 1000)
+    _book(desk, 2000, 300_000, 600_010)
+    assert _reasons(desk, Side.SELL) == (Reason.PRICE_COLLAR,)
+    assert not any(turn.refusals for turn in desk.turns)
+    _book(desk, 3000, 599_000, 599_010)
+    assert desk.quote(Side.SELL).ticks == 599_001
+
+
 def test_an_old_position_is_worked_off_when_its_time_comes_though_nothing_happens():
     """By deadline; a position that changes sign begins anew."""
     desk = _desk(max_position_age_s=2.0)
