@@ -79,6 +79,7 @@ class MarketState:
         )
         self.position = Position(parameters.instrument)
         self.guard = guard_of(
+            parameters.instrument,
             parameters.quoting,
             min_position_lots=limits.min_position_lots,
             max_position_lots=limits.max_position_lots,

@@ -2,12 +2,16 @@
 cost too much (MODELS 7).
 
 The side that would grow it is then not quoted, and the other one stands where it is next to trade while still a maker.
-A day's loss also widens the quotes before that. What a person must know of it outlives the process.
+What is left of a position that is too small for an order cannot be worked off: it is quoted around as if there were
+none. A day's loss also widens the quotes before that. What a person must know of it outlives the process.
 """
+
+import math
 
 import msgspec
 
 from mm_daemon.domain.decisions import Reason
+from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.money import ATTO, from_pair, to_pair
 from mm_daemon.domain.signal_states import GuardState
 from mm_daemon.engine.inventory import Position
@@ -38,11 +42,28 @@ UNGUARDED = Guarded()
 class PositionGuard:
     """Guards one market's position. Judged at each pricing, and when `due_ns` has come."""
 
-    __slots__ = ("_age", "_day", "_day_began_atto", "_exit_share", "_loss", "_max_lots", "_min_lots", "_stop")
+    __slots__ = (
+        "_age",
+        "_day",
+        "_day_began_atto",
+        "_exit_share",
+        "_least_lots",
+        "_least_tick_lots",
+        "_loss",
+        "_max_lots",
+        "_min_lots",
+        "_stop",
+    )
 
-    def __init__(self, quoting: QuoteParameters, *, min_position_lots: int, max_position_lots: int) -> None:
+    def __init__(
+        self, instrument: Instrument, quoting: QuoteParameters, *, min_position_lots: int, max_position_lots: int
+    ) -> None:
         """Raises DomainError for losses that contradict each other."""
         self._max_lots, self._min_lots = max_position_lots, min_position_lots
+        # Of an order: its least size, and the least product of ticks and lots.
+        self._least_lots = instrument.min_lots
+        unit = instrument.tick * instrument.lot * instrument.multiplier
+        self._least_tick_lots = math.ceil(instrument.min_notional / unit)
         self._stop = None if quoting.stop_loss_bps is None else StopLoss(quoting.stop_loss_bps)
         self._age = None if quoting.max_position_age_s is None else PositionTimeout(quoting.max_position_age_s)
         self._exit_share = quoting.inventory_exit_at
@@ -57,6 +78,8 @@ class PositionGuard:
     def judge(self, position: Position, mid_ticks: float, now_ns: int) -> Guarded:
         """What holds for this position at this mid."""
         lots = position.lots
+        if abs(lots) < self._least_lots or abs(lots) * mid_ticks < self._least_tick_lots:
+            lots = 0
         reasons, widening = 0, 1.0
         if self._stop is not None and self._stop.judge(lots, position.average_ticks, mid_ticks):
             reasons |= _STOP_LOSS
@@ -116,9 +139,11 @@ class PositionGuard:
         return (total_atto - self._day_began_atto) / ATTO
 
 
-def guard_of(quoting: QuoteParameters, *, min_position_lots: int, max_position_lots: int) -> PositionGuard | None:
+def guard_of(
+    instrument: Instrument, quoting: QuoteParameters, *, min_position_lots: int, max_position_lots: int
+) -> PositionGuard | None:
     """The guard that a configuration asks for; None: it asks for none."""
     asked = (quoting.stop_loss_bps, quoting.max_position_age_s, quoting.inventory_exit_at, quoting.day_loss_stop)
     if all(value is None for value in asked):
         return None
-    return PositionGuard(quoting, min_position_lots=min_position_lots, max_position_lots=max_position_lots)
+    return PositionGuard(instrument, quoting, min_position_lots=min_position_lots, max_position_lots=max_position_lots)

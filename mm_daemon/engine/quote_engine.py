@@ -120,7 +120,7 @@ class QuoteEngine:
         self._order_lots = order_lots
         self._min_position_lots = min_position_lots
         self._max_position_lots = max_position_lots
-        self._collar_bps = collar_bps
+        self._collar_share = collar_bps * _BPS
         self._target_lots = parameters.target_position / float(instrument.lot)
         self._round_bid, self._round_ask = grid_rounding(instrument.grid)
         self._min_lots = instrument.min_lots
@@ -323,14 +323,14 @@ class QuoteEngine:
             ask_raw = float(ask)
         lots = self._order_lots
         bids: tuple[SideQuote, ...] = (
-            self._level(bid, lots, bid_raw, bid_clamped, bid_tolerance, bid_bps, bid_room, bid_obstacles),
+            self._level(bid, lots, bid_raw, bid_clamped, bid_tolerance, bid_bps, bid_room, bid_obstacles, mid),
         )
         asks: tuple[SideQuote, ...] = (
-            self._level(ask, lots, ask_raw, ask_clamped, ask_tolerance, ask_bps, ask_room, ask_obstacles),
+            self._level(ask, lots, ask_raw, ask_clamped, ask_tolerance, ask_bps, ask_room, ask_obstacles, mid),
         )
         if self._behind:
-            bids += self._levels_behind(_BUY, bids[0], bid_bps, bid_room, bid_obstacles, bp)
-            asks += self._levels_behind(_SELL, asks[0], ask_bps, ask_room, ask_obstacles, bp)
+            bids += self._levels_behind(_BUY, bids[0], bid_bps, bid_room, bid_obstacles, mid)
+            asks += self._levels_behind(_SELL, asks[0], ask_bps, ask_room, ask_obstacles, mid)
         return Pricing(mid, fair, sigma, q, half, skew, centre, curve.tau_s, shift, widening, inputs, bids, asks)
 
     @staticmethod
@@ -344,14 +344,14 @@ class QuoteEngine:
         return max(-most_bps, min(most_bps, 0.5 * (flat.delta_bid - flat.delta_ask)))
 
     def _levels_behind(
-        self, side: Side, inner: SideQuote, depth_bps: float, room_lots: int, obstacles: int, bp: float
+        self, side: Side, inner: SideQuote, depth_bps: float, room_lots: int, obstacles: int, mid_ticks: float
     ) -> tuple[SideQuote, ...]:
         """The levels behind the inner one, which take the room that those before them left."""
         quotes = []
         before = inner
         for beyond_bps, size_lots in self._behind:
             room_lots -= before.lots
-            raw = inner.raw_ticks - side * beyond_bps * bp
+            raw = inner.raw_ticks - side * beyond_bps * (mid_ticks * _BPS)
             ticks = self._round_bid(raw) if side is _BUY else self._round_ask(raw)
             merged = 0 if side * (before.ticks - ticks) > 0 else _LEVEL_MERGED
             before = self._level(
@@ -363,6 +363,7 @@ class QuoteEngine:
                 depth_bps + beyond_bps,
                 room_lots,
                 obstacles | merged,
+                mid_ticks,
             )
             quotes.append(before)
         return tuple(quotes)
@@ -377,6 +378,7 @@ class QuoteEngine:
         depth_bps: float,
         room_lots: int,
         obstacles: int,
+        mid_ticks: float,
     ) -> SideQuote:
         lots = size_lots if size_lots < room_lots else room_lots
         if lots <= 0:
@@ -384,7 +386,7 @@ class QuoteEngine:
             obstacles |= _MAX_POSITION
         elif lots < self._min_lots or lots * ticks < self._min_tick_lots:
             obstacles |= _SIZE_BELOW_MIN
-        if depth_bps > self._collar_bps or ticks <= 0:
+        if abs(ticks - mid_ticks) > self._collar_share * mid_ticks or ticks <= 0:
             obstacles |= _PRICE_COLLAR
         return SideQuote(ticks, lots, lots < size_lots, raw, clamped, tolerance, obstacles, depth_bps)
 

@@ -1,10 +1,14 @@
 """A position that is to be worked off: what trips it, how it is quoted then, and how that ends."""
 
+from decimal import Decimal
+from typing import Any
+
 import msgspec
 import pytest
 
 from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.decisions import Reason, Turn
+from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.orders import Side
 from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.testkit import builders
@@ -13,9 +17,9 @@ from tests.unit.core.desk import MS, SYMBOL, Desk
 DAY_MS = 86_400_000
 
 
-def _desk(**quoting: object) -> Desk:
+def _desk(contract: Instrument | None = None, **quoting: object) -> Desk:
     settings = {"fair_price": "mid", "fill_lockout_ms": 0, "order_lockout_ms": 0, "decide_interval_ms": 0, **quoting}
-    desk = Desk(builders.core_parameters(builders.market(quoting=msgspec.convert(settings, QuoteParameters))))
+    desk = Desk(builders.core_parameters(builders.market(contract, quoting=msgspec.convert(settings, QuoteParameters))))
     desk.acknowledge(desk.open_market(0, 600_000, 600_010), 10)
     return desk
 
@@ -65,6 +69,39 @@ def test_a_short_position_is_bought_back_below_the_best_ask():
     assert desk.core.markets[SYMBOL].working(Side.SELL) is None
     bid = desk.quote(Side.BUY)
     assert (bid.ticks, bid.lots) == (601_009, 3)
+
+
+@pytest.mark.parametrize("least", [{"min_lots": 5}, {"min_notional": Decimal(200)}])
+def test_a_rest_too_small_for_an_order_is_quoted_around(least: dict[str, Any]):
+    """Of 8 lots 6 are sold; the venue takes no order for the other 2, so both sides are quoted again. What the
+    next fill makes large enough is judged anew.
+    """
+    contract = msgspec.structs.replace(builders.instrument(), **least)
+    desk = _desk(contract, stop_loss_bps=10.0, max_position_age_s=60.0)
+    _buy(desk, 8, 1000)
+    _book(desk, 1200, 599_000, 599_010)
+    assert Reason.STOP_LOSS in _reasons(desk, Side.BUY)
+    _settle(desk, desk.fill(Side.SELL, 6, 1300), 1301)
+    _book(desk, 1400, 599_000, 599_010)
+    assert [desk.quote(side).remaining_lots for side in Side] == [10, 10]
+    _buy(desk, 10, 62_000)
+    _book(desk, 62_100, 599_000, 599_010)
+    assert not {Reason.STOP_LOSS, Reason.POSITION_AGE} & set(_reasons(desk, Side.BUY))
+    _book(desk, 62_200, 597_000, 597_010)
+    assert Reason.STOP_LOSS in _reasons(desk, Side.BUY)
+
+
+def test_a_best_price_beyond_the_collar_is_not_followed():
+    """When half of the book is gone the position is not sold at a price that the gate would refuse: the quote is
+    withdrawn and says why, and it is back with the book.
+    """
+    desk = _desk(stop_loss_bps=10.0)
+    _buy(desk, 8, 1000)
+    _book(desk, 2000, 300_000, 600_010)
+    assert _reasons(desk, Side.SELL) == (Reason.PRICE_COLLAR,)
+    assert not any(turn.refusals for turn in desk.turns)
+    _book(desk, 3000, 599_000, 599_010)
+    assert desk.quote(Side.SELL).ticks == 599_001
 
 
 def test_an_old_position_is_worked_off_when_its_time_comes_though_nothing_happens():

@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from mm_daemon.domain.capabilities import Capabilities
-from mm_daemon.domain.decisions import Action, AmendOrder, CancelAll, PlaceOrder, Reason
+from mm_daemon.domain.capabilities import AmendQuantity, Capabilities
+from mm_daemon.domain.decisions import Action, AmendOrder, CancelAll, CancelOrder, PlaceOrder, Reason
 from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import (
     BookInvalidated,
@@ -175,6 +175,25 @@ def test_a_full_decision_comes_at_least_every_decide_interval_while_data_flows()
     for step in range(100):
         desk.feed(builders.delta(20 + 10 * step, bids=((599_990, 7),), update_id=3 + step))
     assert 9 <= desk.core.full_decisions - before <= 14
+
+
+def test_a_quote_whose_fresh_copy_has_no_room_is_moved_by_cancel_and_place():
+    """Where an amend makes a fresh order, both count until the answer. With room for one order only, a quote that has
+    become too aggressive is cancelled and placed anew, not left where it is.
+    """
+    desk = Desk(
+        builders.core_parameters(
+            builders.market(max_position_lots=10),
+            capabilities=Capabilities(amend=True, amend_quantity=AmendQuantity.FRESH, simulated=True),
+        )
+    )
+    desk.acknowledge(desk.open_market(), 10)
+    before = desk.quote(Side.BUY)
+    turn = desk.feed(builders.snapshot(1000, 599_000, 599_001, update_id=2))
+    assert before.client_id in [command.client_id for command in commands(turn) if isinstance(command, CancelOrder)]
+    desk.acknowledge(turn, 1010)
+    desk.wait(2000)
+    assert desk.quote(Side.BUY).ticks < before.ticks - 900
 
 
 def test_a_venue_without_amend_is_moved_by_cancel_and_place():
