@@ -269,7 +269,7 @@ class QuoteEngine:
         half, skew, most_skew, tilt = curve.half_bps, curve.skew_bps, self.max_skew_bps, self._tilt_bps
         bid_off, ask_off = inventory_offsets(depths, half, tilt, abs(q) * most_skew)
         if skew > most_skew:
-            # A model that may not lean as it wants to does not earn for that risk either.
+            # The part of the spread that is for risk shrinks in proportion to the skew that is cut.
             half -= curve.risk_bps * (1.0 - most_skew / skew)
             skew = most_skew
         half += 0.5 * (bid_off + ask_off)
