@@ -2,7 +2,7 @@
 
 Level i (0 innermost) lies `step_bps * i` beyond the inner price, or `step_bps * (growth^i - 1) / (growth - 1)` where
 steps grow; sizes are in proportion to `size_ratio^i`. Prices in ticks, sizes in lots, distances in bps of the inner
-price.
+price. The quote engine takes `behind`, sized by its inner order; `levels` shares out a total.
 """
 
 import math

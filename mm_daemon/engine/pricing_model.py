@@ -1,4 +1,4 @@
-"""What a pricing model is to the quote engine, and the shapes that most of them have.
+"""What a pricing model is to the quote engine, the shape that most of them have, and how their answers are read.
 
 A model answers a set of inputs with a curve: how far from the fair price to quote each side at any inventory. The
 engine keeps the curve while the inputs stay, so that a quote costs a look-up. Everything is in bps of the mid, order
