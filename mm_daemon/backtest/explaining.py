@@ -36,8 +36,9 @@ from mm_daemon.domain.instrument import Instrument, grid_rounding
 from mm_daemon.domain.orders import Side
 from mm_daemon.engine.conditions import Intensity
 from mm_daemon.engine.costs import break_even
-from mm_daemon.engine.pricing_model import Curve, ModelInputs
-from mm_daemon.engine.quote_engine import Pricing, QuoteEngine, SideQuote, inventory_offsets
+from mm_daemon.engine.pricing import Pricing, SideQuote
+from mm_daemon.engine.pricing_model import Curve, ModelInputs, inventory_offsets, tilt_bps
+from mm_daemon.engine.quote_engine import QuoteEngine
 from mm_daemon.engine.signals.microprice import microprice
 from mm_daemon.engine.units import BPS, YEAR_S
 from mm_daemon.observability.words import WORDS
@@ -348,9 +349,9 @@ class _Inventory(NamedTuple):
 def _inventory(scene: Scene, pricing: Pricing, curve: Curve) -> _Inventory:
     engine, most = scene.engine, scene.parameters.quoting.max_skew_bps
     depths, half = curve.at(pricing.q), curve.half_bps
-    tilt = engine.tilt(pricing.inputs, curve, math.inf)
+    tilt = tilt_bps(pricing.inputs, curve, math.inf)
     bid, ask = inventory_offsets(depths, half, tilt, math.inf)
-    held_tilt = engine.tilt(pricing.inputs, curve, most)
+    held_tilt = tilt_bps(pricing.inputs, curve, most)
     held_bid, held_ask = inventory_offsets(depths, half, held_tilt, abs(pricing.q) * engine.max_skew_bps)
     return _Inventory(0.5 * (bid + ask), tilt + 0.5 * (bid - ask), tilt, 0.5 * (held_bid + held_ask))
 

@@ -15,8 +15,9 @@ from mm_daemon.engine.inventory import Position
 from mm_daemon.engine.lockouts import LockoutSet
 from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.position_guard import guard_of
+from mm_daemon.engine.pricing import Pricing
 from mm_daemon.engine.pricing_model import ModelFactory
-from mm_daemon.engine.quote_engine import Pricing, QuoteEngine
+from mm_daemon.engine.quote_engine import QuoteEngine
 from mm_daemon.risk.facts import MarketFacts
 
 _MS = 1_000_000

@@ -18,7 +18,7 @@ from mm_daemon.domain.decisions import (
 from mm_daemon.domain.orders import Side
 from mm_daemon.engine.decision_table import decide_row
 from mm_daemon.engine.position_guard import UNGUARDED
-from mm_daemon.engine.quote_engine import Pricing, SideQuote
+from mm_daemon.engine.pricing import Pricing, SideQuote
 from mm_daemon.engine.tolerance import price_verdict, size_within, validity
 
 _BOOK_INVALID = Reason.BOOK_INVALID.bit

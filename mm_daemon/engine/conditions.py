@@ -184,22 +184,29 @@ class Conditions:
             return 0.0
         return _funding_bps(funding, tau_s, now_ns)
 
-    def widening(self, position_lots: int, sigma_bps: float) -> float | None:
-        """By what to multiply the half-spread; None: the market is too wild to quote in."""
-        if not position_lots and self._volatility is None:
-            return 1.0
+    def used(self, position_lots: int) -> float:
+        """The share of its limit that a position takes, negative when short; infinite where there is no limit left."""
+        if not position_lots:
+            return 0.0
+        limit = self._max_lots if position_lots > 0 else -self._min_lots
+        return position_lots / limit if limit > 0 else math.copysign(math.inf, position_lots)
+
+    def widening(self, used: float, sigma_bps: float) -> float | None:
+        """By what to multiply the half-spread at this share of the limit; None: the market is too wild to quote in."""
         widening = 1.0
         if self._volatility is not None:
             by_volatility = self._volatility.judge(sigma_bps)
             if by_volatility is None:
                 return None
             widening = by_volatility
-        if self._used(position_lots) > self._quoting.inventory_widen_at:
-            widening *= self._quoting.inventory_widening
+        if used:
+            widen_at = self._quoting.inventory_widen_at
+            if used > widen_at or used < -widen_at:
+                widening *= self._quoting.inventory_widening
         return widening
 
-    def obstacles(self, position_lots: int, now_ns: int) -> tuple[int, int]:
-        """Withdraw reasons of bid and ask, as masks."""
+    def obstacles(self, used: float, now_ns: int) -> tuple[int, int]:
+        """Withdraw reasons of bid and ask at this share of the limit, as masks."""
         bid = ask = 0
         if self._hours is not None and not self._hours.open_at(now_ns):
             bid = ask = _CLOSED
@@ -208,10 +215,11 @@ class Conditions:
                 bid |= _TOXIC
             if self._pull.pulled(_SELL, now_ns):
                 ask |= _TOXIC
-        if self._used(position_lots) > self._quoting.inventory_skip_at:
-            if position_lots > 0:
+        if used:
+            skip_at = self._quoting.inventory_skip_at
+            if used > skip_at:
                 bid |= _MAX_POSITION
-            else:
+            elif used < -skip_at:
                 ask |= _MAX_POSITION
         return bid, ask
 
@@ -234,13 +242,6 @@ class Conditions:
         return now_ns
 
     # Leaves.
-
-    def _used(self, position_lots: int) -> float:
-        """The share of its limit that a position takes; more than all where there is no limit left."""
-        limit = self._max_lots if position_lots > 0 else -self._min_lots
-        if not position_lots:
-            return 0.0
-        return abs(position_lots) / limit if limit > 0 else math.inf
 
     def _look_for_toxic_flow(self, pull: AdverseSelectionPull, book: OrderBook, now_ns: int) -> bool:
         """Whether a side is pulled that was not."""

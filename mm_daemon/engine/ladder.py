@@ -2,7 +2,7 @@
 
 Level i (0 innermost) lies `step_bps * i` beyond the inner price, or `step_bps * (growth^i - 1) / (growth - 1)` where
 steps grow; sizes are in proportion to `size_ratio^i`. Prices in ticks, sizes in lots, distances in bps of the inner
-price.
+price. The quote engine takes `behind`, sized by its inner order; `levels` shares out a total.
 """
 
 import math
@@ -42,6 +42,16 @@ class Ladder:
         except OverflowError:
             raise DomainError(f"{levels} levels with growth {growth} and size ratio {size_ratio} overflow") from None
         require_finite(**{f"offset[{i}]": value for i, value in enumerate((*self.beyond, *self.shares))})
+
+    def behind(self, inner_lots: int) -> tuple[tuple[float, int], ...]:
+        """Of each level but the inner one: how far beyond that it lies, bps, and its size, in lots and at least one,
+        where the inner one has `inner_lots`.
+        """
+        inner_share = self.shares[0]
+        return tuple(
+            (beyond / BPS, max(1, math.floor(inner_lots * share / inner_share + _LOT_SLACK)))
+            for beyond, share in zip(self.beyond[1:], self.shares[1:], strict=True)
+        )
 
     def levels(
         self,

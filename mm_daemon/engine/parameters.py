@@ -38,7 +38,8 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             Meta(
                 gt=0,
                 le=10000,
-                description="shift of both quotes at the position limit, bps; gamma is solved from it; null: as gamma",
+                description="shift of both quotes at the position limit, bps; gamma is solved from it; null = "
+                "as gamma says",
             ),
         ]
         | None
@@ -50,7 +51,8 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             Meta(
                 gt=0,
                 le=10000,
-                description="half-spread when flat, before fees, bps: k is solved from it; null = as k says",
+                description="half-spread when flat, before fees and adverse_bps, bps; k is solved from it; null "
+                "= as k says",
             ),
         ]
         | None
@@ -61,10 +63,15 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         Meta(description="market: intensity and k are measured on the market's taker orders once the fit is good"),
     ] = "fixed"
     calibration_half_life_s: Annotated[
-        float, Meta(gt=0, le=86400, description="half-life of that measurement, seconds")
+        float, Meta(gt=0, le=86400, description="half-life of what calibration: market measures, seconds")
     ] = 600.0
     calibration_from_bps: Annotated[
-        float, Meta(ge=0, le=1000, description="distance from which orders count for it, where our quotes begin, bps")
+        float,
+        Meta(
+            ge=0,
+            le=1000,
+            description="calibration: market counts taker orders from this distance on, where our quotes begin, bps",
+        ),
     ] = 0.0
     adverse_bps: Annotated[
         float,
@@ -81,7 +88,10 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     ] = 1000
     tau: Annotated[
         TauMode | Annotated[float, Meta(gt=0, le=1e7)],
-        Meta(description="horizon of Avellaneda-Stoikov: auto, session, or seconds"),
+        Meta(
+            description="horizon of avellaneda_stoikov and ho_stoll: auto (as in glft), session (what is left "
+            "of it), or seconds"
+        ),
     ] = "auto"
     session_s: Annotated[float, Meta(gt=0, le=1e7, description="length of a session for tau: session, seconds")] = (
         86400.0
@@ -91,29 +101,59 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     ] = "microprice"
     regime_power: Annotated[
         float,
-        Meta(ge=0, le=2, description="gamma times (volatility now / as usual) to this power; 0.5 suits glft; 0: off"),
+        Meta(
+            ge=0,
+            le=2,
+            description="gamma is multiplied by (volatility now / usual volatility) to this power; 0.5 suits "
+            "glft; 0 = off",
+        ),
     ] = 0.0
-    regime_min: Annotated[float, Meta(gt=0, le=1, description="least multiple of gamma that makes")] = 0.5
-    regime_max: Annotated[float, Meta(ge=1, le=100, description="largest multiple of gamma that makes")] = 4.0
+    regime_min: Annotated[
+        float, Meta(gt=0, le=1, description="smallest multiple of gamma that regime_power may come to")
+    ] = 0.5
+    regime_max: Annotated[
+        float, Meta(ge=1, le=100, description="largest multiple of gamma that regime_power may come to")
+    ] = 4.0
     momentum_beta: Annotated[
         float,
-        Meta(ge=-10, le=10, description="shift by momentum, times the move it expects; 0 until a regression says more"),
+        Meta(
+            ge=-10,
+            le=10,
+            description="shift of both quotes with momentum, times the move it expects; fitted by regressing "
+            "that move; 0 = off",
+        ),
     ] = 0.0
     flow_beta_bps: Annotated[
-        float, Meta(ge=-100, le=100, description="drift per unit of order-flow imbalance, bps a second; 0: off")
+        float,
+        Meta(
+            ge=-100,
+            le=100,
+            description="drift of the price expected per unit of order-flow imbalance, bps a second; shifts "
+            "both quotes; 0 = off",
+        ),
     ] = 0.0
     funding_shift: Annotated[
-        bool, Meta(description="lean against funding that the position is expected to pay (MODELS 7.2)")
+        bool,
+        Meta(
+            description="shift both quotes by the funding that a position is expected to pay or receive while "
+            "it is held"
+        ),
     ] = True
     max_shift_bps: Annotated[
         float, Meta(ge=0, le=1000, description="largest shift by momentum, flow and funding together, bps")
     ] = 2.0
     target_position: Annotated[float, Meta(description="inventory the quotes pull towards, base units")] = 0.0
     fees_in_model: Annotated[
-        bool, Meta(description="pass the maker fee into the optimiser (MODELS 2.3), so that quotes earn after fees")
+        bool, Meta(description="the model prices the maker fee in, so that quotes earn after fees")
     ] = True
     min_edge_bps: Annotated[
-        float, Meta(ge=-100, le=1000, description="least distance to fair of a quote that grows the position, bps")
+        float,
+        Meta(
+            ge=-100,
+            le=1000,
+            description="least distance to fair of a quote that grows the position, bps; never less than the "
+            "fee priced in plus adverse_bps",
+        ),
     ] = 0.0
     max_give_bps: Annotated[
         float, Meta(ge=0, le=1000, description="how far beyond fair a reducing quote may go, bps")
@@ -121,10 +161,11 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     min_spread_bps: Annotated[float, Meta(ge=0, le=10000, description="narrowest bid-ask spread of ours, bps")] = 0.0
     max_spread_bps: Annotated[float, Meta(gt=0, le=10000, description="widest bid-ask spread of ours, bps")] = 200.0
     max_skew_bps: Annotated[
-        float, Meta(gt=0, le=10000, description="largest shift of both quotes by inventory, bps")
+        float,
+        Meta(gt=0, le=10000, description="largest shift of both quotes by inventory, at the position limit, bps"),
     ] = 50.0
     improve_touch: Annotated[
-        bool, Meta(description="may quote better than the market's best price; false: join it at most")
+        bool, Meta(description="may quote better than the market's best price; false = join it at most")
     ] = True
     levels: Annotated[
         int, Meta(ge=1, le=20, description="quotes on each side; order_size is that of the inner one")
@@ -138,14 +179,22 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     level_size_ratio: Annotated[
         float, Meta(ge=0.1, le=10, description="each level's size is so many times that of the one inside it")
     ] = 1.0
-    inventory_widen_at: Annotated[_Share, Meta(description="share of the limit above which quotes are wider")] = 0.7
-    inventory_widening: Annotated[float, Meta(ge=1, le=100, description="how much wider, times the half-spread")] = 1.25
+    inventory_widen_at: Annotated[
+        _Share, Meta(description="share of the position limit above which quotes are wider")
+    ] = 0.7
+    inventory_widening: Annotated[
+        float, Meta(ge=1, le=100, description="what the spread is multiplied by above inventory_widen_at")
+    ] = 1.25
     inventory_skip_at: Annotated[
-        _Share, Meta(description="share of the limit above which the side that grows the position is not quoted")
+        _Share,
+        Meta(description="share of the position limit above which the side that grows the position is not quoted"),
     ] = 0.95
     inventory_exit_at: (
         Annotated[
-            float, Meta(gt=0, le=1, description="share of the limit above which a position is worked off; null = never")
+            float,
+            Meta(
+                gt=0, le=1, description="share of the position limit above which a position is worked off; null = never"
+            ),
         ]
         | None
     ) = None
@@ -153,58 +202,102 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         Annotated[
             float,
             Meta(
-                gt=0, le=10000, description="loss on its average price from which a position is worked off; null = none"
+                gt=0,
+                le=10000,
+                description="loss against its average price above which a position is worked off, bps; null = never",
             ),
         ]
         | None
     ) = None
     max_position_age_s: (
         Annotated[
-            float, Meta(gt=0, le=1e7, description="age from which a position is worked off, seconds; null = none")
+            float, Meta(gt=0, le=1e7, description="age from which a position is worked off, seconds; null = never")
         ]
         | None
     ) = None
     day_loss_widen: (
-        Annotated[float, Meta(gt=0, description="loss of a day (UTC) from which quotes get wider, money; null = never")]
+        Annotated[
+            float,
+            Meta(
+                gt=0,
+                description="loss of a day (UTC) of this market above which quotes widen, settlement currency; "
+                "null = never",
+            ),
+        ]
         | None
     ) = None
     day_loss_stop: (
         Annotated[
-            float, Meta(gt=0, description="loss of a day from which this market only works off its position, money")
+            float,
+            Meta(
+                gt=0,
+                description="loss of a day (UTC) above which this market only works off its position, "
+                "settlement currency; null = never",
+            ),
         ]
         | None
     ) = None
-    day_loss_widening: Annotated[float, Meta(ge=1, le=100, description="how much wider just below that")] = 2.0
+    day_loss_widening: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=100,
+            description="what the spread is multiplied by just below day_loss_stop, rising from day_loss_widen",
+        ),
+    ] = 2.0
     volatility_widen: (
         Annotated[
             float,
-            Meta(gt=0, le=100, description="annual volatility above which quotes get wider, 1 = 100 %; null = never"),
+            Meta(gt=0, le=100, description="annual volatility above which quotes widen, 1 = 100 %; null = never"),
         ]
         | None
     ) = None
     volatility_stop: (
         Annotated[
-            float, Meta(gt=0, le=100, description="annual volatility above which nothing is quoted; null = never")
+            float,
+            Meta(gt=0, le=100, description="annual volatility above which nothing is quoted, 1 = 100 %; null = never"),
         ]
         | None
     ) = None
-    volatility_widening: Annotated[float, Meta(ge=1, le=100, description="how much wider just below that")] = 3.0
+    volatility_widening: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=100,
+            description="what the spread is multiplied by just below volatility_stop, rising from volatility_widen",
+        ),
+    ] = 3.0
     toxic_cool_down_ms: Annotated[
         int,
-        Meta(ge=0, le=3600000, description="pull the side that takers would hit next for so long, ms; 0 = never"),
+        Meta(
+            ge=0,
+            le=3600000,
+            description="after an outsized taker order, or flow, pull the side that takers would hit next for "
+            "so long, ms; 0 = never",
+        ),
     ] = 0
     toxic_trade_z: Annotated[
-        float, Meta(gt=0, le=100, description="size of a trade that does, standard deviations of the log of sizes")
+        float,
+        Meta(
+            gt=0,
+            le=100,
+            description="size of a taker order that pulls, standard deviations above the usual log of sizes",
+        ),
     ] = 4.0
     toxic_flow_times: (
         Annotated[
             float,
-            Meta(gt=0, le=1e6, description="net taker volume of seconds that does, times the best level; null = none"),
+            Meta(
+                gt=0,
+                le=1e6,
+                description="net taker volume of the last seconds that pulls, times the size at the best price; "
+                "null = none",
+            ),
         ]
         | None
     ) = None
     sessions: Annotated[
-        tuple[_HourText, ...], Meta(description="hours of the day (UTC) to quote in, such as 08:00-16:30; empty: all")
+        tuple[_HourText, ...], Meta(description="hours of the day (UTC) to quote in, such as 08:00-16:30; empty = all")
     ] = ()
     blackouts: Annotated[tuple[_HourText, ...], Meta(description="hours of the day (UTC) not to quote in")] = ()
     tolerance_frac: Annotated[

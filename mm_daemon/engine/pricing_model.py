@@ -1,4 +1,4 @@
-"""What a pricing model is to the quote engine, and the shapes that most of them have.
+"""What a pricing model is to the quote engine, the shape that most of them have, and how their answers are read.
 
 A model answers a set of inputs with a curve: how far from the fair price to quote each side at any inventory. The
 engine keeps the curve while the inputs stay, so that a quote costs a look-up. Everything is in bps of the mid, order
@@ -6,13 +6,17 @@ sizes and seconds (MODELS 0.2). Ours are in `engine/models/catalogue.py`; others
 `mm_daemon.models`: a callable that takes `ModelSettings` and gives a `PricingModel`.
 """
 
+import math
 from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
+from mm_daemon.domain.errors import DomainError
 from mm_daemon.engine.models.depth_table import Depths
 from mm_daemon.engine.parameters import QuoteParameters
+
+_INF = math.inf
 
 
 class ModelSettings(msgspec.Struct, frozen=True, gc=False):
@@ -87,3 +91,29 @@ class LinearCurve(msgspec.Struct, frozen=True, gc=False):
     def at(self, q: float) -> Depths:
         shift = q * self.skew_bps
         return Depths(self.half_bps + shift, self.half_bps - shift)
+
+
+def tilt_bps(inputs: ModelInputs, curve: Curve, most_bps: float) -> float:
+    """How far the model's centre stands below the fair price with nothing held, within `most_bps`: only a market in
+    which takers buy and sell at unequal rates tilts it.
+    """
+    if inputs.A_buy == inputs.A_sell:
+        return 0.0
+    flat = curve.at(0.0)
+    if flat.delta_bid is None or flat.delta_ask is None:
+        return 0.0
+    return max(-most_bps, min(most_bps, 0.5 * (flat.delta_bid - flat.delta_ask)))
+
+
+def inventory_offsets(depths: Depths, half_bps: float, tilt_bps: float, most_bps: float) -> tuple[float, float]:
+    """How far inventory moves bid and ask away from the fair price, bps, each within `most_bps`. A side on which the
+    model does not quote mirrors the other one. Raises DomainError for depths that are not finite.
+    """
+    bid, ask = depths.delta_bid, depths.delta_ask
+    bid_off = 0.0 if bid is None else bid - half_bps - tilt_bps
+    ask_off = 0.0 if ask is None else ask - half_bps + tilt_bps
+    if not (-_INF < bid_off < _INF and -_INF < ask_off < _INF):
+        raise DomainError(f"depths {bid} and {ask} around a half-spread of {half_bps} are not finite")
+    bid_off = most_bps if bid_off > most_bps else -most_bps if bid_off < -most_bps else bid_off
+    ask_off = most_bps if ask_off > most_bps else -most_bps if ask_off < -most_bps else ask_off
+    return -ask_off if bid is None else bid_off, -bid_off if ask is None else ask_off

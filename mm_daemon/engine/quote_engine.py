@@ -7,8 +7,6 @@ by the core at each full decision. It knows no orders: what is working at the ve
 import math
 from collections.abc import Mapping
 
-import msgspec
-
 from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.decisions import Reason
 from mm_daemon.domain.errors import DomainError
@@ -23,16 +21,22 @@ from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.models.depth_table import Depths
 from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.engine.position_guard import UNGUARDED, Guarded
-from mm_daemon.engine.pricing_model import Curve, ModelFactory, ModelInputs, ModelSettings
+from mm_daemon.engine.pricing import Pricing, SideQuote
+from mm_daemon.engine.pricing_model import (
+    Curve,
+    ModelFactory,
+    ModelInputs,
+    ModelSettings,
+    inventory_offsets,
+    tilt_bps,
+)
 from mm_daemon.engine.rounding import round_quotes
 from mm_daemon.engine.signals.microprice import microprice
 from mm_daemon.engine.signals.volatility import EwmaVolatility
 from mm_daemon.engine.tolerance import tolerance_ticks
-from mm_daemon.engine.units import annual_vol_to_bps
+from mm_daemon.engine.units import BPS, annual_vol_to_bps
 
-_BPS = 1e-4
 _NS = 1e-9
-_INF = math.inf
 _MAX_POSITION = Reason.MAX_POSITION.bit
 _SIZE_BELOW_MIN = Reason.SIZE_BELOW_MIN.bit
 _PRICE_COLLAR = Reason.PRICE_COLLAR.bit
@@ -40,69 +44,46 @@ _BAD_NUMBER = Reason.BAD_NUMBER.bit
 _VOLATILITY_HALT = Reason.VOLATILITY_HALT.bit
 _LEVEL_MERGED = Reason.LEVEL_MERGED.bit
 _BUY, _SELL = Side.BUY, Side.SELL
-_LOT_SLACK = 1e-9
-"""Lots that float noise may take away before the floor."""
-
-
-class SideQuote(msgspec.Struct, frozen=True, gc=False):
-    """One quote of a pricing. `trimmed`: a limit leaves less room than its full size; `tolerance_ticks`: how far a
-    working quote may be too passive before it has to move; `obstacles`: withdraw reasons as a mask, 0 when it may be
-    quoted; `depth_bps`: distance from the fair price before rounding and post-only, in bps of the mid, negative beyond
-    it.
-    """
-
-    ticks: int
-    lots: int
-    trimmed: bool
-    raw_ticks: float
-    clamped: bool
-    tolerance_ticks: int
-    obstacles: int
-    depth_bps: float
-
-
-class Pricing(msgspec.Struct, frozen=True, gc=False):
-    """Both sides and the numbers behind them. Prices in ticks, depths in bps; q in order sizes off the target.
-
-    half_bps: half-spread at this inventory, with `widening` in it; skew_bps: shift against one order held; centre_bps:
-    shift of both quotes by inventory, downwards positive; shift_bps: of both, for other reasons, upwards positive;
-    tau_s: the model's horizon.
-    """
-
-    mid_ticks: float
-    fair_ticks: float
-    sigma_bps: float
-    q: float
-    half_bps: float
-    skew_bps: float
-    centre_bps: float
-    tau_s: float | None
-    shift_bps: float
-    widening: float
-    inputs: ModelInputs
-    bids: tuple[SideQuote, ...]
-    """By level, innermost first; asks alike."""
-    asks: tuple[SideQuote, ...]
-
-    @property
-    def bid(self) -> SideQuote:
-        """The innermost one."""
-        return self.bids[0]
-
-    @property
-    def ask(self) -> SideQuote:
-        return self.asks[0]
-
-    @property
-    def reservation_ticks(self) -> float:
-        """The price around which the quotes are centred: fair shifted, and against the inventory."""
-        return self.fair_ticks + (self.shift_bps - self.q * self.skew_bps) * _BPS * self.mid_ticks
 
 
 class QuoteEngine:
     """Prices one instrument. Sizes and limits are in lots; `collar_bps` is the gate's, so that a target it would refuse
     is withdrawn with a reason instead of being refused again and again.
     """
+
+    # Beyond thirty attributes an instance dictionary is no longer shared, and each pricing a tenth slower.
+    __slots__ = (
+        "_behind",
+        "_by_the_clock",
+        "_collar_share",
+        "_cost_bps",
+        "_curve",
+        "_floor_tick_bps",
+        "_grow_floor_bps",
+        "_inputs",
+        "_max_position_lots",
+        "_min_lots",
+        "_min_position_lots",
+        "_min_tick_lots",
+        "_order_lots",
+        "_parameters",
+        "_priced",
+        "_prior_sigma_bps",
+        "_reduce_floor_bps",
+        "_round_ask",
+        "_round_bid",
+        "_seen",
+        "_session_phase_s",
+        "_target_lots",
+        "_tilt_bps",
+        "_use_microprice",
+        "conditions",
+        "gamma",
+        "k",
+        "max_skew_bps",
+        "model",
+        "volatility",
+    )
 
     def __init__(
         self,
@@ -120,7 +101,7 @@ class QuoteEngine:
         self._order_lots = order_lots
         self._min_position_lots = min_position_lots
         self._max_position_lots = max_position_lots
-        self._collar_share = collar_bps * _BPS
+        self._collar_share = collar_bps * BPS
         self._target_lots = parameters.target_position / float(instrument.lot)
         self._round_bid, self._round_ask = grid_rounding(instrument.grid)
         self._min_lots = instrument.min_lots
@@ -133,7 +114,7 @@ class QuoteEngine:
         self._use_microprice = parameters.fair_price == "microprice"
         self._prior_sigma_bps = annual_vol_to_bps(parameters.volatility)
         self.volatility = EwmaVolatility(parameters.volatility_half_life_s, parameters.volatility_step_ms)
-        self._floor_tick_bps = 0.5 / (_BPS * math.sqrt(parameters.volatility_half_life_s))
+        self._floor_tick_bps = 0.5 / (BPS * math.sqrt(parameters.volatility_half_life_s))
         # Sessions of different symbols must not restart together, or all spreads jump at once (MODELS 1.4).
         self._session_phase_s = Rng(0).split(instrument.id).uniform() * parameters.session_s
         most = max(abs(max_position_lots), abs(min_position_lots)) / order_lots
@@ -156,16 +137,15 @@ class QuoteEngine:
         ladder = Ladder(
             parameters.levels, parameters.level_step_bps, parameters.level_growth, parameters.level_size_ratio
         )
-        self._behind = tuple(
-            (beyond / _BPS, max(1, math.floor(order_lots * share / ladder.shares[0] + _LOT_SLACK)))
-            for beyond, share in zip(ladder.beyond[1:], ladder.shares[1:], strict=True)
-        )
+        self._behind = ladder.behind(order_lots)
         """Of each level but the inner one: how far beyond that, bps, and its full size, lots."""
         self._seen: tuple[object, ...] = ()
         self._priced: Pricing | int = 0
         """What `_seen` came to."""
         self._inputs: ModelInputs | None = None
         self._curve: Curve | None = None
+        self._tilt_bps = 0.0
+        """Of `_curve`, within `max_skew_bps`."""
 
     def observe(self, book: OrderBook, ts_local_ns: int) -> bool:
         """A trusted book changed: let the estimators see it. Returns whether they call for a decision at once."""
@@ -208,9 +188,11 @@ class QuoteEngine:
         )
 
     def curve(self, inputs: ModelInputs) -> Curve:
-        """The model's answer, remembered while the inputs stay. Raises DomainError."""
+        """The model's answer, remembered while the inputs stay, and its tilt with it. Raises DomainError."""
         if self._curve is None or (inputs is not self._inputs and inputs != self._inputs):
-            self._inputs, self._curve = inputs, self.model.curve(inputs)
+            curve = self.model.curve(inputs)
+            self._tilt_bps = tilt_bps(inputs, curve, self._parameters.max_skew_bps)
+            self._inputs, self._curve = inputs, curve
         return self._curve
 
     def _present_inputs(self, sigma_bps: float, now_ns: int) -> ModelInputs:
@@ -244,8 +226,9 @@ class QuoteEngine:
         mid = book.half_ticks * 0.5
         fair = self.fair_ticks(book)
         sigma = self.sigma_bps(mid)
-        conditions, limits = self.conditions, self._parameters
-        widening = conditions.widening(position_lots, sigma)
+        conditions = self.conditions
+        used = conditions.used(position_lots)
+        widening = conditions.widening(used, sigma)
         if widening is None:
             return _VOLATILITY_HALT
         widening *= guarded.widening
@@ -255,93 +238,98 @@ class QuoteEngine:
             curve = self.curve(inputs)
             shift = conditions.shift_bps(sigma, curve.tau_s, now_ns) if conditions.shifts else 0.0
             depths = curve.at(q)
-            # Spread and skew are clamped apart, so that neither takes from the other (MODELS 0.3, step 3).
-            half, skew = curve.half_bps, curve.skew_bps
-            tilt = self.tilt(inputs, curve, limits.max_skew_bps)
-            bid_off, ask_off = inventory_offsets(depths, half, tilt, abs(q) * self.max_skew_bps)
-        except DomainError:
-            return _BAD_NUMBER
-        bid_obstacles, ask_obstacles = conditions.obstacles(position_lots, now_ns)
-        if depths.delta_bid is None:  # the model's bound: one more would be too many
-            bid_obstacles |= _MAX_POSITION
-        if depths.delta_ask is None:
-            ask_obstacles |= _MAX_POSITION
-        if skew > self.max_skew_bps:
-            half -= curve.risk_bps * (1.0 - self.max_skew_bps / skew)
-            skew = self.max_skew_bps
-        half += 0.5 * (bid_off + ask_off)
-        centre = tilt + 0.5 * (bid_off - ask_off)
-        half *= widening
-        least, widest = limits.min_spread_bps * 0.5, limits.max_spread_bps * 0.5
-        half = least if half < least else widest if half > widest else half
-        bid_bps, ask_bps = half + centre, half - centre
-        # The side that grows the inventory must earn its edge; the one that reduces it may give some away.
-        floor = self._grow_floor_bps if q >= 0 else self._reduce_floor_bps
-        if bid_bps < floor:
-            bid_bps = floor
-        floor = self._grow_floor_bps if q <= 0 else self._reduce_floor_bps
-        if ask_bps < floor:
-            ask_bps = floor
-        bid_bps, ask_bps = bid_bps - shift, ask_bps + shift
-        bp = mid * _BPS
-        bid_raw, ask_raw = fair - bid_bps * bp, fair + ask_bps * bp
-        if not limits.improve_touch:
-            bid_raw, ask_raw = min(bid_raw, float(book.bid_ticks)), max(ask_raw, float(book.ask_ticks))
-            bid_bps, ask_bps = (fair - bid_raw) / bp, (ask_raw - fair) / bp
-        bid_room = self._max_position_lots - position_lots
-        ask_room = position_lots - self._min_position_lots
-        leaves_long = leaves_short = False
-        if guarded.reasons:
-            # Next to the other side's best: where an order that must not take is the first to trade.
-            leaves_long, leaves_short = position_lots > 0, position_lots < 0
-            if not leaves_short:
-                bid_obstacles |= guarded.reasons
-                bid_raw = min(bid_raw, float(book.bid_ticks))
-            if not leaves_long:
-                ask_obstacles |= guarded.reasons
-                ask_raw = max(ask_raw, float(book.ask_ticks))
-            if leaves_long:
-                ask_raw = min(ask_raw, book.bid_ticks + 1.0)
-                ask_bps, ask_room = (ask_raw - fair) / bp, min(ask_room, position_lots)
-            elif leaves_short:
-                bid_raw = max(bid_raw, book.ask_ticks - 1.0)
-                bid_bps, bid_room = (fair - bid_raw) / bp, min(bid_room, -position_lots)
-        try:
-            bid, ask = round_quotes(
-                bid_raw, ask_raw, book.bid_ticks, book.ask_ticks, floor=self._round_bid, ceil=self._round_ask
+            half, skew, centre = self._half_skew_centre(curve, depths, q, widening)
+            bid_bps, ask_bps = half + centre, half - centre
+            # The side that grows the inventory must earn its edge; the one that reduces it may give some away.
+            grows, reduces = self._grow_floor_bps, self._reduce_floor_bps
+            least = grows if q >= 0 else reduces
+            if bid_bps < least:
+                bid_bps = least
+            least = grows if q <= 0 else reduces
+            if ask_bps < least:
+                ask_bps = least
+            bid_bps, ask_bps = bid_bps - shift, ask_bps + shift
+            bid_obstacles, ask_obstacles = conditions.obstacles(used, now_ns)
+            if depths.delta_bid is None:  # the model's bound: one more would be too many
+                bid_obstacles |= _MAX_POSITION
+            if depths.delta_ask is None:
+                ask_obstacles |= _MAX_POSITION
+            bids, asks = self._quotes(
+                book, position_lots, guarded, fair, mid * BPS, half, bid_bps, ask_bps, bid_obstacles, ask_obstacles
             )
         except DomainError:
             return _BAD_NUMBER
-        frac = self._parameters.tolerance_frac
-        bid_tolerance = tolerance_ticks(half * bp, bid, frac)
-        ask_tolerance = bid_tolerance if frac is None else tolerance_ticks(half * bp, ask, frac)
-        bid_clamped = leaves_short or bid_raw >= book.ask_ticks
-        ask_clamped = leaves_long or ask_raw <= bid or ask_raw <= book.bid_ticks
+        return Pricing(mid, fair, sigma, q, half, skew, centre, curve.tau_s, shift, widening, inputs, bids, asks)
+
+    def _half_skew_centre(self, curve: Curve, depths: Depths, q: float, widening: float) -> tuple[float, float, float]:
+        """Half-spread, skew and centre of a `Pricing`. Spread and skew are clamped apart, so that neither takes from
+        the other (MODELS 0.3, step 3). Raises DomainError.
+        """
+        limits = self._parameters
+        half, skew, most_skew, tilt = curve.half_bps, curve.skew_bps, self.max_skew_bps, self._tilt_bps
+        bid_off, ask_off = inventory_offsets(depths, half, tilt, abs(q) * most_skew)
+        if skew > most_skew:
+            # The part of the spread that is for risk shrinks in proportion to the skew that is cut.
+            half -= curve.risk_bps * (1.0 - most_skew / skew)
+            skew = most_skew
+        half += 0.5 * (bid_off + ask_off)
+        half *= widening
+        least, widest = limits.min_spread_bps * 0.5, limits.max_spread_bps * 0.5
+        half = least if half < least else widest if half > widest else half
+        return half, skew, tilt + 0.5 * (bid_off - ask_off)
+
+    def _quotes(
+        self,
+        book: OrderBook,
+        position_lots: int,
+        guarded: Guarded,
+        fair: float,
+        bp: float,
+        half_bps: float,
+        bid_bps: float,
+        ask_bps: float,
+        bid_obstacles: int,
+        ask_obstacles: int,
+    ) -> tuple[tuple[SideQuote, ...], tuple[SideQuote, ...]]:
+        """From depths to bids and asks: to where the touch and the guard let them stand, onto the grid and off the
+        other side's best, into levels. `bp`: a basis point of the mid, in ticks. Raises DomainError.
+        """
+        mid, best_bid, best_ask = book.half_ticks * 0.5, book.bid_ticks, book.ask_ticks
+        bid_raw, ask_raw = fair - bid_bps * bp, fair + ask_bps * bp
+        if not self._parameters.improve_touch:
+            bid_raw, ask_raw = min(bid_raw, float(best_bid)), max(ask_raw, float(best_ask))
+            bid_bps, ask_bps = (fair - bid_raw) / bp, (ask_raw - fair) / bp
+        bid_room, ask_room = self._max_position_lots - position_lots, position_lots - self._min_position_lots
+        buys_back = sells_off = False
+        if guarded.reasons:
+            buys_back, sells_off = position_lots < 0, position_lots > 0
+            bid_raw, ask_raw = _worked_off(position_lots, bid_raw, ask_raw, best_bid, best_ask)
+            if buys_back:
+                bid_bps, bid_room = (fair - bid_raw) / bp, min(bid_room, -position_lots)
+            else:
+                bid_obstacles |= guarded.reasons
+            if sells_off:
+                ask_bps, ask_room = (ask_raw - fair) / bp, min(ask_room, position_lots)
+            else:
+                ask_obstacles |= guarded.reasons
+        bid, ask = round_quotes(bid_raw, ask_raw, best_bid, best_ask, self._round_bid, self._round_ask)
+        bid_clamped = buys_back or bid_raw >= best_ask
+        ask_clamped = sells_off or ask_raw <= bid or ask_raw <= best_bid
         if bid_clamped:
             bid_raw = float(bid)
         if ask_clamped:
             ask_raw = float(ask)
-        lots = self._order_lots
-        bids: tuple[SideQuote, ...] = (
-            self._level(bid, lots, bid_raw, bid_clamped, bid_tolerance, bid_bps, bid_room, bid_obstacles, mid),
+        frac, lots = self._parameters.tolerance_frac, self._order_lots
+        bid_tolerance = tolerance_ticks(half_bps * bp, bid, frac)
+        ask_tolerance = bid_tolerance if frac is None else tolerance_ticks(half_bps * bp, ask, frac)
+        inner_bid = self._level(bid, lots, bid_raw, bid_clamped, bid_tolerance, bid_bps, bid_room, bid_obstacles, mid)
+        inner_ask = self._level(ask, lots, ask_raw, ask_clamped, ask_tolerance, ask_bps, ask_room, ask_obstacles, mid)
+        if not self._behind:
+            return (inner_bid,), (inner_ask,)
+        return (
+            (inner_bid, *self._levels_behind(_BUY, inner_bid, bid_bps, bid_room, bid_obstacles, mid)),
+            (inner_ask, *self._levels_behind(_SELL, inner_ask, ask_bps, ask_room, ask_obstacles, mid)),
         )
-        asks: tuple[SideQuote, ...] = (
-            self._level(ask, lots, ask_raw, ask_clamped, ask_tolerance, ask_bps, ask_room, ask_obstacles, mid),
-        )
-        if self._behind:
-            bids += self._levels_behind(_BUY, bids[0], bid_bps, bid_room, bid_obstacles, mid)
-            asks += self._levels_behind(_SELL, asks[0], ask_bps, ask_room, ask_obstacles, mid)
-        return Pricing(mid, fair, sigma, q, half, skew, centre, curve.tau_s, shift, widening, inputs, bids, asks)
-
-    @staticmethod
-    def tilt(inputs: ModelInputs, curve: Curve, most_bps: float) -> float:
-        """How far the model's centre stands below the fair price with nothing held, within `most_bps`."""
-        if inputs.A_buy == inputs.A_sell:
-            return 0.0
-        flat = curve.at(0.0)
-        if flat.delta_bid is None or flat.delta_ask is None:
-            return 0.0
-        return max(-most_bps, min(most_bps, 0.5 * (flat.delta_bid - flat.delta_ask)))
 
     def _levels_behind(
         self, side: Side, inner: SideQuote, depth_bps: float, room_lots: int, obstacles: int, mid_ticks: float
@@ -351,7 +339,7 @@ class QuoteEngine:
         before = inner
         for beyond_bps, size_lots in self._behind:
             room_lots -= before.lots
-            raw = inner.raw_ticks - side * beyond_bps * (mid_ticks * _BPS)
+            raw = inner.raw_ticks - side * beyond_bps * (mid_ticks * BPS)
             ticks = self._round_bid(raw) if side is _BUY else self._round_ask(raw)
             merged = 0 if side * (before.ticks - ticks) > 0 else _LEVEL_MERGED
             before = self._level(
@@ -395,15 +383,14 @@ class QuoteEngine:
         return length - (now_ns * _NS + self._session_phase_s) % length
 
 
-def inventory_offsets(depths: Depths, half_bps: float, tilt_bps: float, most_bps: float) -> tuple[float, float]:
-    """How far inventory moves bid and ask away from the fair price, bps, each within `most_bps`. A side on which the
-    model does not quote mirrors the other one. Raises DomainError for depths that are not finite.
+def _worked_off(
+    position_lots: int, bid_raw: float, ask_raw: float, best_bid: int, best_ask: int
+) -> tuple[float, float]:
+    """Prices in ticks while a position may only be reduced. The side that does stands next to the other side's best,
+    where an order that must not take is the first to trade; the other one, withdrawn, is no better than the market.
     """
-    bid, ask = depths.delta_bid, depths.delta_ask
-    bid_off = 0.0 if bid is None else bid - half_bps - tilt_bps
-    ask_off = 0.0 if ask is None else ask - half_bps + tilt_bps
-    if not (-_INF < bid_off < _INF and -_INF < ask_off < _INF):
-        raise DomainError(f"depths {bid} and {ask} around a half-spread of {half_bps} are not finite")
-    bid_off = most_bps if bid_off > most_bps else -most_bps if bid_off < -most_bps else bid_off
-    ask_off = most_bps if ask_off > most_bps else -most_bps if ask_off < -most_bps else ask_off
-    return -ask_off if bid is None else bid_off, -bid_off if ask is None else ask_off
+    if position_lots > 0:
+        return min(bid_raw, float(best_bid)), min(ask_raw, best_bid + 1.0)
+    if position_lots < 0:
+        return max(bid_raw, best_ask - 1.0), max(ask_raw, float(best_ask))
+    return min(bid_raw, float(best_bid)), max(ask_raw, float(best_ask))

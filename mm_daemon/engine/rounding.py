@@ -25,10 +25,9 @@ def round_quotes(
     ask: float,
     best_bid: int,
     best_ask: int,
-    *,
-    post_only: bool = True,
     floor: Rounding = floor_ticks,
     ceil: Rounding = ceil_ticks,
+    post_only: bool = True,
 ) -> tuple[int, int]:
     """(bid_ticks, ask_ticks): the bid down, the ask up, and when post-only each a tick or more off the opposite best.
 

@@ -11,7 +11,7 @@ from mm_daemon.engine.inventory_time import InventoryTime
 from mm_daemon.engine.ladder import Ladder
 from mm_daemon.engine.overlays.adverse_selection import AdverseSelectionPull
 from mm_daemon.engine.overlays.shifts import clamped, funding_shift, momentum_shift
-from mm_daemon.engine.overlays.soft_limits import InventorySteps, LossLimits, VolatilityLimits
+from mm_daemon.engine.overlays.soft_limits import LossLimits, VolatilityLimits
 from mm_daemon.engine.overlays.trading_hours import DAY_NS, TradingHours
 from mm_daemon.engine.signals.flow import depth_imbalance
 from mm_daemon.engine.signals.regime import regime_gamma
@@ -131,15 +131,6 @@ def test_limits_answer_a_multiplier_or_stop(values: list[float]) -> None:
             assert answer is None or 1.0 <= answer <= most
         if value >= 0.0:
             assert LossLimits(10.0, 50.0, 2.5).judge(value) == 1.0
-
-
-@given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.floats(0, 1e6))
-def test_larger_positions_are_never_freer(one: float, other: float, limit: float) -> None:
-    """Steps grow with the size of the position, whatever its sign."""
-    steps = InventorySteps()
-    small, large = sorted((one, other), key=abs)
-    assert steps.step(small, limit) <= steps.step(large, limit)
-    assert steps.step(-one, limit) is steps.step(one, limit)
 
 
 @given(st.lists(st.tuples(st.sampled_from(tuple(Side)), st.integers(0, 500)), max_size=40))

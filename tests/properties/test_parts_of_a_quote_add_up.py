@@ -14,7 +14,8 @@ from mm_daemon.backtest.explanation import PartName, Quotes, SideExplanation
 from mm_daemon.domain.orders import Side
 from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.parameters import QuoteParameters
-from mm_daemon.engine.quote_engine import Pricing, inventory_offsets
+from mm_daemon.engine.pricing import Pricing
+from mm_daemon.engine.pricing_model import inventory_offsets, tilt_bps
 from mm_daemon.testkit import builders as b
 
 _TICK = Decimal("0.1")
@@ -148,8 +149,8 @@ def _edges(scene: Scene) -> tuple[float, float]:
 
 def _is_held(scene: Scene, priced: Pricing) -> bool:
     """Inventory moves a side of the model by more than the largest skew allows."""
-    engine, curve = scene.engine, scene.engine.curve(priced.inputs)
+    curve = scene.engine.curve(priced.inputs)
     most = abs(priced.q) * scene.parameters.quoting.max_skew_bps / 5.0
-    tilt = engine.tilt(priced.inputs, curve, math.inf)
+    tilt = tilt_bps(priced.inputs, curve, math.inf)
     offsets = inventory_offsets(curve.at(priced.q), curve.half_bps, tilt, math.inf)
     return max(map(abs, offsets)) > most

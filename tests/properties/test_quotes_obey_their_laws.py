@@ -13,8 +13,9 @@ from mm_daemon.domain.errors import DomainError
 from mm_daemon.domain.events import FundingUpdate
 from mm_daemon.domain.instrument import Instrument
 from mm_daemon.engine.models.catalogue import MODELS
+from mm_daemon.engine.pricing import Pricing
 from mm_daemon.engine.pricing_model import ModelInputs, ModelSettings
-from mm_daemon.engine.quote_engine import Pricing, QuoteEngine
+from mm_daemon.engine.quote_engine import QuoteEngine
 from mm_daemon.testkit.builders import SYMBOL, instrument
 from tests.unit.engine.quoting import BID, MAX_LOTS, ORDER_LOTS, S, book, depths_bps, engine
 

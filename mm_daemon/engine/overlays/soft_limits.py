@@ -1,23 +1,18 @@
-"""Widen first, then stop: limits on volatility, losses, inventory, and the time and price of a position.
+"""Widen first, then stop: limits on volatility and losses; and the age and the loss at which a position is closed.
 
-They answer with a multiplier of the spread (1: as it is) or with None, which is to quote nothing. They stand before the
+The first two answer with a multiplier of the spread (1: as it is) or with None: quote nothing. All stand before the
 risk gate, which refuses what they let through by mistake. Thresholds are exceeded strictly.
 """
 
 import math
-from enum import IntEnum
 
-import msgspec
-
-from mm_daemon.domain.orders import Side
 from mm_daemon.engine.domain_checks import require_not_negative, require_positive
 
-_BUY, _SELL = Side.BUY, Side.SELL
 _NS = 1_000_000_000
 _PER_BP = 1e4
 
 
-def ramp(value: float, start: float, end: float, most: float) -> float:
+def _ramp(value: float, start: float, end: float, most: float) -> float:
     """1 up to `start`, rising in a straight line to `most` at `end`, and staying there."""
     if value <= start:
         return 1.0
@@ -40,7 +35,7 @@ class _WidenThenStop:
             self.stopped = True
         elif self.stopped and value <= self._resume:
             self.stopped = False
-        return None if self.stopped else ramp(value, self._widen, self._stop, self._most)
+        return None if self.stopped else _ramp(value, self._widen, self._stop, self._most)
 
 
 class VolatilityLimits:
@@ -93,55 +88,6 @@ class LossLimits:
     def reset(self) -> None:
         """A new period begins."""
         self._steps.stopped = False
-
-
-class InventoryStep(IntEnum):
-    """How close to its limit a position is, and what that does."""
-
-    NORMAL = 0
-    WIDEN = 1
-    SKIP_WORSENING = 2
-    """The side that would grow the position is not quoted."""
-    REDUCE_ONLY = 3
-    """And the other side's orders are reduce-only, no larger than the position."""
-
-
-_NORMAL, _WIDEN = InventoryStep.NORMAL, InventoryStep.WIDEN
-_SKIP_WORSENING, _REDUCE_ONLY = InventoryStep.SKIP_WORSENING, InventoryStep.REDUCE_ONLY
-
-
-class InventorySteps(msgspec.Struct, frozen=True, gc=False):
-    """Shares of the position limit above which each step begins, and the spread's multiplier from the first one on."""
-
-    widen: float = 0.7
-    skip: float = 0.8
-    reduce: float = 0.95
-    multiplier: float = 1.5
-
-    def __post_init__(self) -> None:
-        """Raises DomainError unless `0 <= widen <= skip <= reduce` and the multiplier is at least 1."""
-        require_not_negative(
-            widen=self.widen,
-            skip=self.skip - self.widen,
-            reduce=self.reduce - self.skip,
-            widening=self.multiplier - 1.0,
-        )
-
-    def step(self, position_lots: float, limit_lots: float) -> InventoryStep:
-        """The step of a signed position under the limit of its side. Without any limit left all may only reduce."""
-        held = abs(position_lots)
-        if not limit_lots > 0.0 or not held <= self.reduce * limit_lots:
-            return _REDUCE_ONLY
-        if held > self.skip * limit_lots:
-            return _SKIP_WORSENING
-        return _WIDEN if held > self.widen * limit_lots else _NORMAL
-
-
-def worsening(position_lots: float) -> Side | None:
-    """The side of ours that would grow the position; None when flat."""
-    if position_lots > 0:
-        return _BUY
-    return _SELL if position_lots < 0 else None
 
 
 class PositionTimeout:

@@ -15,7 +15,7 @@ from mm_daemon.domain.checkpoint import Checkpoint
 from mm_daemon.domain.instrument import Venue
 from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.parameters import QuoteParameters
-from mm_daemon.engine.quote_engine import Pricing
+from mm_daemon.engine.pricing import Pricing
 from mm_daemon.simulation.embedded import EmbeddedMarket, EmbeddedSettings
 from mm_daemon.testkit import builders
 

@@ -7,7 +7,8 @@ from typing import Any
 from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.instrument import Instrument
 from mm_daemon.engine.parameters import QuoteParameters
-from mm_daemon.engine.quote_engine import Pricing, QuoteEngine
+from mm_daemon.engine.pricing import Pricing
+from mm_daemon.engine.quote_engine import QuoteEngine
 from mm_daemon.testkit.builders import MS, instrument, snapshot
 
 ORDER_LOTS = 10

@@ -10,7 +10,8 @@ from mm_daemon.domain.errors import DomainError
 from mm_daemon.domain.events import FundingUpdate
 from mm_daemon.domain.orders import Side
 from mm_daemon.engine.models.catalogue import MODELS
-from mm_daemon.engine.quote_engine import Pricing, QuoteEngine
+from mm_daemon.engine.pricing import Pricing
+from mm_daemon.engine.quote_engine import QuoteEngine
 from mm_daemon.engine.units import annual_vol_to_bps
 from mm_daemon.testkit.builders import MS, SYMBOL, trade
 from tests.unit.engine.quoting import BID, MAX_LOTS, S, book, depths_bps, engine, priced, watch_market
@@ -174,7 +175,7 @@ def test_inventory_widens_then_skips_the_side_that_grows_it(side: int) -> None:
 def test_without_room_on_a_side_every_position_there_is_too_much() -> None:
     """A market that may only be short: a long position is reduced, not grown."""
     conditions = engine(max_lots=0, min_lots=-MAX_LOTS).conditions
-    assert conditions.obstacles(5, 0) == (Reason.MAX_POSITION.bit, 0)
+    assert conditions.obstacles(conditions.used(5), 0) == (Reason.MAX_POSITION.bit, 0)
 
 
 @pytest.mark.parametrize("taker", [Side.BUY, Side.SELL])

@@ -5,15 +5,11 @@ import math
 import pytest
 
 from mm_daemon.domain.errors import DomainError
-from mm_daemon.domain.orders import Side
 from mm_daemon.engine.overlays.soft_limits import (
-    InventoryStep,
-    InventorySteps,
     LossLimits,
     PositionTimeout,
     StopLoss,
     VolatilityLimits,
-    worsening,
 )
 
 _S = 1_000_000_000
@@ -51,17 +47,6 @@ def test_profit_never_stops() -> None:
     assert limits.judge(math.nan) is None
 
 
-def test_inventory_steps_are_exceeded_strictly() -> None:
-    """At 70, 80 and 95 % nothing happens yet; just above, each does; long as short."""
-    steps = InventorySteps()
-    want = [(70, 0), (71, 1), (80, 1), (81, 2), (95, 2), (96, 3), (150, 3)]
-    for lots, step in want:
-        assert steps.step(lots, 100) == steps.step(-lots, 100) == InventoryStep(step)
-    assert steps.step(0, 0) is InventoryStep.REDUCE_ONLY
-    assert steps.step(math.nan, 100) is InventoryStep.REDUCE_ONLY
-    assert (worsening(3), worsening(-3), worsening(0)) == (Side.BUY, Side.SELL, None)
-
-
 def test_position_expires_from_when_it_was_opened_or_turned() -> None:
     """Growing and shrinking do not make it younger; flat has no age."""
     timeout = PositionTimeout(10.0)
@@ -93,14 +78,12 @@ def test_stop_loss_holds_until_flat() -> None:
 
 
 def test_limits_the_wrong_way_round_are_refused() -> None:
-    """Stops before they widen, multipliers that narrow, steps out of order, no time, no distance."""
+    """Stops before they widen, multipliers that narrow, no time, no distance."""
     for make in (
         lambda: VolatilityLimits(4.0, 4.0, 2.0),
         lambda: VolatilityLimits(2.0, 4.0, 0.9),
         lambda: VolatilityLimits(2.0, 4.0, 2.0, resume_share=1.1),
         lambda: LossLimits(200.0, 100.0, 2.0),
-        lambda: InventorySteps(widen=0.9),
-        lambda: InventorySteps(multiplier=0.5),
         lambda: PositionTimeout(0.0),
         lambda: StopLoss(0.0),
     ):

@@ -1,0 +1,61 @@
+"""What pricing one instrument comes to: the quotes of both sides, and the numbers behind them."""
+
+import msgspec
+
+from mm_daemon.engine.pricing_model import ModelInputs
+from mm_daemon.engine.units import BPS
+
+
+class SideQuote(msgspec.Struct, frozen=True, gc=False):
+    """One quote of a pricing. `trimmed`: a limit leaves less room than its full size; `tolerance_ticks`: how far a
+    working quote may be too passive before it has to move; `obstacles`: withdraw reasons as a mask, 0 when it may be
+    quoted; `depth_bps`: distance from the fair price before rounding and post-only, in bps of the mid, negative beyond
+    it.
+    """
+
+    ticks: int
+    lots: int
+    trimmed: bool
+    raw_ticks: float
+    clamped: bool
+    tolerance_ticks: int
+    obstacles: int
+    depth_bps: float
+
+
+class Pricing(msgspec.Struct, frozen=True, gc=False):
+    """Both sides and the numbers behind them. Prices in ticks, depths in bps; q in order sizes off the target.
+
+    half_bps: half-spread at this inventory, with `widening` in it; skew_bps: shift against one order held; centre_bps:
+    shift of both quotes by inventory, downwards positive; shift_bps: of both, for other reasons, upwards positive;
+    tau_s: the model's horizon.
+    """
+
+    mid_ticks: float
+    fair_ticks: float
+    sigma_bps: float
+    q: float
+    half_bps: float
+    skew_bps: float
+    centre_bps: float
+    tau_s: float | None
+    shift_bps: float
+    widening: float
+    inputs: ModelInputs
+    bids: tuple[SideQuote, ...]
+    """By level, innermost first; asks alike."""
+    asks: tuple[SideQuote, ...]
+
+    @property
+    def bid(self) -> SideQuote:
+        """The innermost one."""
+        return self.bids[0]
+
+    @property
+    def ask(self) -> SideQuote:
+        return self.asks[0]
+
+    @property
+    def reservation_ticks(self) -> float:
+        """The price around which the quotes are centred: fair shifted, and against the inventory."""
+        return self.fair_ticks + (self.shift_bps - self.q * self.skew_bps) * BPS * self.mid_ticks
