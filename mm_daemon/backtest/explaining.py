@@ -195,7 +195,6 @@ def _half_spread(scene: Scene, pricing: Pricing, curve: Curve) -> HalfSpread:
     inventory = _inventory(scene, pricing, curve)
     at_inventory = narrowed + inventory.held_half_bps
     widened = at_inventory * pricing.widening
-    by_volatility = scene.engine.conditions.widening(0, pricing.sigma_bps) or 1.0
     return HalfSpread(
         intensity_bps=curve.half_bps - curve.risk_bps - passed_on * cost,
         risk_bps=curve.risk_bps,
@@ -206,8 +205,7 @@ def _half_spread(scene: Scene, pricing: Pricing, curve: Curve) -> HalfSpread:
         widening_bps=widened - at_inventory,
         spread_limits_bps=pricing.half_bps - widened,
         total_bps=pricing.half_bps,
-        widening_by_volatility=by_volatility,
-        widening_by_inventory=pricing.widening / by_volatility,
+        widening=pricing.widening,
     )
 
 
@@ -314,7 +312,8 @@ def _parts(scene: Scene, pricing: Pricing, curve: Curve, half: HalfSpread, side:
         flow = conditions.flow_bps(curve.tau_s)
         funding = conditions.funding_bps(curve.tau_s, scene.now_ns)
     inventory = _inventory(scene, pricing, curve)
-    wanted = pricing.half_bps + side * pricing.centre_bps - side * pricing.shift_bps
+    further = conditions.inventory_widening(conditions.used(scene.position_lots), pricing.half_bps)[side is Side.SELL]
+    wanted = pricing.half_bps + side * pricing.centre_bps + further - side * pricing.shift_bps
     off_mid = pricing.fair_ticks - pricing.mid_ticks
     in_bps: tuple[tuple[PartName, float], ...] = (
         ("momentum", momentum),
@@ -330,6 +329,7 @@ def _parts(scene: Scene, pricing: Pricing, curve: Curve, half: HalfSpread, side:
         ("max_skew", inventory.centre_bps - pricing.centre_bps - side * half.max_skew_bps),
         ("widening", -side * half.widening_bps),
         ("spread_limits", -side * half.spread_limits_bps),
+        ("near_limit", -side * further),
         ("least_edge", -side * (quote.depth_bps - wanted)),
     )
     return Part("reference", off_mid / bp, off_mid), *(Part(name, bps, bps * bp) for name, bps in in_bps)

@@ -27,6 +27,7 @@ PartName = Literal[
     "max_skew",
     "widening",
     "spread_limits",
+    "near_limit",
     "least_edge",
 ]
 
@@ -119,7 +120,7 @@ class HalfSpread(msgspec.Struct, frozen=True, kw_only=True):
     intensity: what a model without inventory risk and costs asks for a fill; risk: for holding what was filled;
     fees (negative: a rebate) and adverse (expected move against us after a fill): as far as the model passes them on;
     inventory: what some models add for what is held already; max_skew: what `max_skew_bps` takes off with the skew
-    above it; widening: near a limit; spread_limits: by `min_spread_bps` and `max_spread_bps`.
+    above it; widening: in a wild market; spread_limits: by `min_spread_bps` and `max_spread_bps`.
     """
 
     intensity_bps: float
@@ -131,9 +132,8 @@ class HalfSpread(msgspec.Struct, frozen=True, kw_only=True):
     widening_bps: float
     spread_limits_bps: float
     total_bps: float
-    widening_by_volatility: float
+    widening: float
     """The half-spread times this, in a wild market."""
-    widening_by_inventory: float
 
 
 class Skew(msgspec.Struct, frozen=True, kw_only=True):

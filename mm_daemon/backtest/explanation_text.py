@@ -36,8 +36,9 @@ _PART_WORDS: dict[PartName, str] = {
     "fees": "fee",
     "adverse": "adverse move",
     "max_skew": "held by max_skew_bps",
-    "widening": "widened near a limit",
+    "widening": "widened in a wild market",
     "spread_limits": "min and max spread",
+    "near_limit": "wider near the position limit",
     "least_edge": "least edge, best price",
 }
 
@@ -168,7 +169,7 @@ def _measurement(fit: Measurement) -> str:
 
 def _half_spread(market: MarketExplanation, half: HalfSpread) -> str:
     fill = "half_spread_bps" if market.model == "fixed_spread" else "for a fill"
-    wide = f"widened x{half.widening_by_volatility * half.widening_by_inventory:.3g}"
+    wide = f"widened x{half.widening:.3g}"
     parts = (
         (half.intensity_bps, fill),
         (half.risk_bps, "for risk"),

@@ -35,6 +35,7 @@ class MarketState:
         "deadline_ns",
         "decide_interval_ns",
         "decided_ns",
+        "decided_touch",
         "decided_trusted",
         "decisions",
         "engine",
@@ -47,6 +48,7 @@ class MarketState:
         "holding",
         "id",
         "instrument",
+        "joins",
         "levels",
         "lockouts",
         "lockouts_withdraw",
@@ -107,6 +109,8 @@ class MarketState:
         """What an operator last said about quoting here; None: nothing, and the configuration holds."""
         self.decide_interval_ns = parameters.quoting.decide_interval_ms * _MS
         self.levels = parameters.quoting.levels
+        self.joins = not parameters.quoting.improve_touch
+        """Quotes follow the best prices of their own sides."""
         self.size_tolerance = parameters.quoting.size_tolerance
         self.lockouts_withdraw = parameters.quoting.lockout_action == "withdraw"
         self.max_book_age_ns = parameters.quoting.max_book_age_ms * _MS
@@ -119,6 +123,7 @@ class MarketState:
         self.pricing: Pricing | None = None
         self.decided_ns = -(1 << 62)
         self.decided_trusted = False
+        self.decided_touch = (0, 0)
         self.fair_low, self.fair_high = -inf, inf
         self.bid_clamped_at: int | None = None
         self.ask_clamped_at: int | None = None
@@ -168,6 +173,8 @@ class MarketState:
         if not self.decided_trusted:
             return False
         if not self.fair_low <= self.engine.fair_ticks(book) <= self.fair_high:
+            return True
+        if self.joins and (book.bid_ticks, book.ask_ticks) != self.decided_touch:
             return True
         if self.bid_clamped_at is not None and book.ask_ticks != self.bid_clamped_at:
             return True

@@ -65,6 +65,8 @@ def decide_market(market: MarketState, pacing: int, now_ns: int) -> DecisionsCha
     market.full = False
     market.decided_ns = now_ns
     market.decided_trusted = market.book.trusted
+    if market.joins:
+        market.decided_touch = market.book.bid_ticks, market.book.ask_ticks
     market.pricing = pricing
     market.refresh_deadline(now_ns)
     basis = pricing, slots

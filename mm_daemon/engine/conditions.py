@@ -2,7 +2,7 @@
 
 A `Conditions` belongs to one `QuoteEngine`. It measures what the configuration makes use of and nothing else, so that
 what is switched off costs nothing. Each influence enters at one place: intensity and gamma are inputs of the model,
-shifts move both quotes, widenings multiply the half-spread, obstacles take a side away.
+shifts move both quotes, widenings multiply the half-spread or a side's depth, obstacles take a side away.
 """
 
 import math
@@ -191,19 +191,19 @@ class Conditions:
         limit = self._max_lots if position_lots > 0 else -self._min_lots
         return position_lots / limit if limit > 0 else math.copysign(math.inf, position_lots)
 
-    def widening(self, used: float, sigma_bps: float) -> float | None:
-        """By what to multiply the half-spread at this share of the limit; None: the market is too wild to quote in."""
-        widening = 1.0
-        if self._volatility is not None:
-            by_volatility = self._volatility.judge(sigma_bps)
-            if by_volatility is None:
-                return None
-            widening = by_volatility
-        if used:
-            widen_at = self._quoting.inventory_widen_at
-            if used > widen_at or used < -widen_at:
-                widening *= self._quoting.inventory_widening
-        return widening
+    def widening(self, sigma_bps: float) -> float | None:
+        """By what to multiply the half-spread; None: the market is too wild to quote in."""
+        return 1.0 if self._volatility is None else self._volatility.judge(sigma_bps)
+
+    def inventory_widening(self, used: float, half_bps: float) -> tuple[float, float]:
+        """How much further bid and ask stand away at this share of the limit, bps: only the side that would grow the
+        position, as the other one is wanted to trade.
+        """
+        widen_at = self._quoting.inventory_widen_at
+        if -widen_at <= used <= widen_at:
+            return 0.0, 0.0
+        further = (self._quoting.inventory_widening - 1.0) * half_bps
+        return (further, 0.0) if used > 0 else (0.0, further)
 
     def obstacles(self, used: float, now_ns: int) -> tuple[int, int]:
         """Withdraw reasons of bid and ask at this share of the limit, as masks."""

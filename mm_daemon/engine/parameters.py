@@ -180,10 +180,10 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         float, Meta(ge=0.1, le=10, description="each level's size is so many times that of the one inside it")
     ] = 1.0
     inventory_widen_at: Annotated[
-        _Share, Meta(description="share of the position limit above which quotes are wider")
+        _Share, Meta(description="share of the position limit above which the side that grows it is wider")
     ] = 0.7
     inventory_widening: Annotated[
-        float, Meta(ge=1, le=100, description="what the spread is multiplied by above inventory_widen_at")
+        float, Meta(ge=1, le=100, description="what the half-spread of that side is multiplied by")
     ] = 1.25
     inventory_skip_at: Annotated[
         _Share,

@@ -228,7 +228,7 @@ class QuoteEngine:
         sigma = self.sigma_bps(mid)
         conditions = self.conditions
         used = conditions.used(position_lots)
-        widening = conditions.widening(used, sigma)
+        widening = conditions.widening(sigma)
         if widening is None:
             return _VOLATILITY_HALT
         widening *= guarded.widening
@@ -240,6 +240,9 @@ class QuoteEngine:
             depths = curve.at(q)
             half, skew, centre = self._half_skew_centre(curve, depths, q, widening)
             bid_bps, ask_bps = half + centre, half - centre
+            if used:
+                bid_further, ask_further = conditions.inventory_widening(used, half)
+                bid_bps, ask_bps = bid_bps + bid_further, ask_bps + ask_further
             # The side that grows the inventory must earn its edge; the one that reduces it may give some away.
             grows, reduces = self._grow_floor_bps, self._reduce_floor_bps
             least = grows if q >= 0 else reduces

@@ -64,7 +64,7 @@ def test_a_longer_position_never_raises_a_quote(
     model: str, keys: dict[str, Any], contract: Instrument, lots: int, more: int, spread: int
 ) -> None:
     """Neither quote is higher at the longer of two positions at which both sides may be quoted."""
-    quotes = engine(contract, model=model, **keys, **_LIMITS_OFF)
+    quotes = engine(contract, model=model, **keys, inventory_skip_at=1.0)
     shorter, longer = _quotes(quotes, lots, spread), _quotes(quotes, lots + more, spread)
     assume(not any(side.obstacles for pricing in (shorter, longer) for side in (pricing.bid, pricing.ask)))
     assert longer.bid.ticks <= shorter.bid.ticks

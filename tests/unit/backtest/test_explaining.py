@@ -88,7 +88,8 @@ def test_beyond_the_limit_a_side_has_a_reason_in_words() -> None:
     assert quotes.bid.words == ("position limit reached",)
     assert quotes.bid.after_fill is None
     assert quotes.ask.quoted
-    assert quotes.half_spread.widening_by_inventory == pytest.approx(1.25)
+    near = {part.name: part.bps for part in quotes.bid.parts}["near_limit"]
+    assert near == pytest.approx(-0.25 * quotes.half_spread.total_bps)
 
 
 def test_a_quote_that_would_take_is_held_at_the_best_price() -> None:

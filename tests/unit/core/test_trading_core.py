@@ -408,3 +408,14 @@ def test_a_quote_that_must_not_improve_joins_the_best_price():
         desk.acknowledge(desk.open_market(0, 599_000, 601_000), 10)
     assert 599_000 < inside.quote(Side.BUY).ticks < inside.quote(Side.SELL).ticks < 601_000
     assert (joins.quote(Side.BUY).ticks, joins.quote(Side.SELL).ticks) == (599_000, 601_000)
+
+
+def test_a_quote_that_joined_the_best_price_goes_back_with_it_at_once():
+    """Though the mid stays where it was, and long before the next decision by the clock."""
+    quoting = QuoteParameters(
+        fair_price="mid", improve_touch=False, decide_interval_ms=60_000, order_lockout_ms=0, tolerance_frac=1e-9
+    )
+    desk = Desk(builders.core_parameters(builders.market(quoting=quoting)))
+    desk.acknowledge(desk.open_market(0, 599_000, 601_000), 10)
+    desk.acknowledge(desk.feed(builders.snapshot(1000, 598_900, 601_100, update_id=2)), 1010)
+    assert (desk.quote(Side.BUY).ticks, desk.quote(Side.SELL).ticks) == (598_900, 601_100)

@@ -142,7 +142,7 @@ def test_volatility_widens_then_stops_then_resumes() -> None:
     quotes = engine(volatility_widen=0.8, volatility_stop=1.0, volatility_widening=3.0)
     widening = quotes.conditions.widening
     at = [annual_vol_to_bps(share) for share in (0.7, 0.9, 1.01, 0.9, 0.79, 0.9)]
-    first, second, third, fourth, fifth, sixth = (widening(0, sigma) for sigma in at)
+    first, second, third, fourth, fifth, sixth = (widening(sigma) for sigma in at)
     assert first == fifth == 1.0
     assert second == sixth == pytest.approx(2.0)
     assert third is fourth is None
@@ -159,13 +159,18 @@ def test_a_wild_market_is_halted_and_a_calm_one_quoted_again() -> None:
 
 @pytest.mark.parametrize("side", [1, -1])
 def test_inventory_widens_then_skips_the_side_that_grows_it(side: int) -> None:
-    """Strictly above 70 % of the limit wider by a quarter, above 95 % only the reducing side, alike when short."""
-    quotes = engine(inventory_widen_at=0.7, inventory_widening=1.25, inventory_skip_at=0.95, max_lots=100)
+    """Strictly above 70 % of the limit that side is wider by a quarter, above 95 % it is gone; alike when short."""
+    quotes = engine(
+        inventory_widen_at=0.7, inventory_widening=1.25, inventory_skip_at=0.95, max_lots=100, max_give_bps=100.0
+    )
     normal = priced(quotes, lots=side * 70)
     wider = priced(quotes, lots=side * 71)
     skipped = priced(quotes, lots=side * 96)
-    assert (normal.widening, wider.widening) == (1.0, 1.25)
-    assert wider.half_bps == pytest.approx(1.25 * normal.half_bps, rel=1e-9)
+    assert wider.half_bps == pytest.approx(normal.half_bps, rel=1e-9)
+    one_lot = normal.skew_bps / 10.0
+    grew, shrank = (wider.bid.depth_bps - normal.bid.depth_bps, wider.ask.depth_bps - normal.ask.depth_bps)[::side]
+    assert grew == pytest.approx(0.25 * normal.half_bps + one_lot, rel=1e-9)
+    assert shrank == pytest.approx(-one_lot, rel=1e-9)
     assert wider.bid.obstacles == wider.ask.obstacles == 0
     growing, reducing = (skipped.bid, skipped.ask) if side > 0 else (skipped.ask, skipped.bid)
     assert growing.obstacles & Reason.MAX_POSITION.bit
