@@ -148,9 +148,10 @@ class MarketState:
         stale.
         """
         deadline_ns = self.lockouts.next_expiry_ns(now_ns)
-        change_ns = self.engine.conditions.next_change_ns(now_ns)
-        if change_ns is not None and (deadline_ns is None or change_ns < deadline_ns):
-            deadline_ns = change_ns
+        if self.engine.conditions.timed:
+            change_ns = self.engine.conditions.next_change_ns(now_ns)
+            if change_ns is not None and (deadline_ns is None or change_ns < deadline_ns):
+                deadline_ns = change_ns
         if self.guard is not None:
             change_ns = self.guard.due_ns(now_ns)
             if change_ns is not None and (deadline_ns is None or change_ns < deadline_ns):

@@ -61,8 +61,10 @@ class Conditions:
         "_pull",
         "_quoting",
         "_volatility",
+        "changing",
         "shifts",
         "signals",
+        "timed",
     )
 
     def __init__(
@@ -99,6 +101,10 @@ class Conditions:
         self._funding: FundingUpdate | None = None
         self.shifts = bool(quoting.momentum_beta or quoting.flow_beta_bps)
         """Whether anything may move both quotes off the fair price."""
+        self.timed = self._hours is not None or self._pull is not None
+        """Whether obstacles may change by themselves."""
+        self.changing = self.signals is not None or self._hours is not None
+        """Whether anything but book, position and volatility may change the quotes between two pricings."""
 
     # What happens in the market.
 
@@ -116,6 +122,7 @@ class Conditions:
 
     def on_funding(self, update: FundingUpdate) -> None:
         self._funding = update
+        self.changing = True
         self.shifts = self.shifts or self._quoting.funding_shift
 
     def lose_book(self) -> None:
@@ -224,22 +231,12 @@ class Conditions:
         return bid, ask
 
     def next_change_ns(self, now_ns: int) -> int | None:
-        """When obstacles change by themselves; None: not as things are."""
-        if self._hours is None and self._pull is None:
-            return None
+        """When obstacles change by themselves, where they are `timed`; None: not as things are."""
         changes = (
             None if self._hours is None else self._hours.next_change_ns(now_ns),
             None if self._pull is None else self._pull.next_expiry_ns(now_ns),
         )
         return min((change for change in changes if change is not None), default=None)
-
-    def moment(self, now_ns: int) -> object:
-        """Stands for all that may have changed since the last pricing besides book, position and volatility; two equal
-        ones mean that nothing has. None where nothing can.
-        """
-        if self.signals is None and self._hours is None and self._funding is None:
-            return None
-        return now_ns
 
     # Leaves.
 

@@ -150,7 +150,8 @@ class QuoteEngine:
     def observe(self, book: OrderBook, ts_local_ns: int) -> bool:
         """A trusted book changed: let the estimators see it. Returns whether they call for a decision at once."""
         self.volatility.update(ts_local_ns, book.half_ticks * 0.5)
-        return self.conditions.on_book(book, ts_local_ns)
+        conditions = self.conditions
+        return conditions.signals is not None and conditions.on_book(book, ts_local_ns)
 
     def lose_clock(self, back_ns: int) -> None:
         """Time begins anew, `back_ns` earlier: what was learned stays."""
@@ -214,7 +215,7 @@ class QuoteEngine:
             book.ask_lots,
             position_lots,
             self.volatility.sigma_bps,
-            now_ns if self._by_the_clock else self.conditions.moment(now_ns),
+            now_ns if self._by_the_clock or self.conditions.changing else None,
             guarded,
         )
         if seen != self._seen:

@@ -35,12 +35,12 @@ def takers(quotes: QuoteEngine, seconds: int, *, a_second: int = 4, start_ms: in
 
 
 def test_nothing_is_estimated_that_nobody_asks_for() -> None:
-    """A plain market has no signals, no state to keep and no moment that could change its quotes."""
+    """A plain market has no signals, no state to keep and nothing that changes its quotes by itself."""
     quiet = engine()
     assert quiet.conditions.signals is None
     assert quiet.conditions.state() is None
-    assert quiet.conditions.moment(5 * S) is None
-    assert quiet.conditions.next_change_ns(5 * S) is None
+    assert not quiet.conditions.changing
+    assert not quiet.conditions.timed
     for keys in ({"calibration": "market"}, {"regime_power": 0.5}, {"momentum_beta": 1.0}, {"toxic_cool_down_ms": 100}):
         assert engine(**keys).conditions.signals is not None
 
