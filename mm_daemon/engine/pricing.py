@@ -23,6 +23,25 @@ class SideQuote(msgspec.Struct, frozen=True, gc=False):
     depth_bps: float
 
 
+class WantedDepths(msgspec.Struct, frozen=True, gc=False):
+    """How far from the fair price both sides want to be, whatever the book: fields as in `Pricing`, depths in bps of
+    the mid, obstacles as masks.
+    """
+
+    q: float
+    half_bps: float
+    skew_bps: float
+    centre_bps: float
+    tau_s: float | None
+    shift_bps: float
+    widening: float
+    inputs: ModelInputs
+    bid_bps: float
+    ask_bps: float
+    bid_obstacles: int
+    ask_obstacles: int
+
+
 class Pricing(msgspec.Struct, frozen=True, gc=False):
     """Both sides and the numbers behind them. Prices in ticks, depths in bps; q in order sizes off the target.
 

@@ -21,7 +21,7 @@ from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.models.depth_table import Depths
 from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.engine.position_guard import UNGUARDED, Guarded
-from mm_daemon.engine.pricing import Pricing, SideQuote
+from mm_daemon.engine.pricing import Pricing, SideQuote, WantedDepths
 from mm_daemon.engine.pricing_model import (
     Curve,
     ModelFactory,
@@ -58,7 +58,9 @@ class QuoteEngine:
         "_collar_share",
         "_cost_bps",
         "_curve",
+        "_depths",
         "_floor_tick_bps",
+        "_grounds",
         "_grow_floor_bps",
         "_inputs",
         "_max_position_lots",
@@ -142,6 +144,9 @@ class QuoteEngine:
         self._seen: tuple[object, ...] = ()
         self._priced: Pricing | int = 0
         """What `_seen` came to."""
+        self._grounds: tuple[object, ...] = ()
+        self._depths: WantedDepths | int = 0
+        """What `_grounds` came to."""
         self._inputs: ModelInputs | None = None
         self._curve: Curve | None = None
         self._tilt_bps = 0.0
@@ -196,13 +201,6 @@ class QuoteEngine:
             self._inputs, self._curve = inputs, curve
         return self._curve
 
-    def _present_inputs(self, sigma_bps: float, now_ns: int) -> ModelInputs:
-        """`inputs`, without making them anew where nothing but volatility can change them."""
-        known = self._inputs
-        if known is None or sigma_bps != known.sigma_bps or self._by_the_clock or self.conditions.signals is not None:
-            return self.inputs(sigma_bps, now_ns)
-        return known
-
     def price(self, book: OrderBook, position_lots: int, now_ns: int, guarded: Guarded = UNGUARDED) -> Pricing | int:
         """Both quotes for a trusted book, or the withdraw reasons (as a mask) that keep the instrument from quoting.
 
@@ -227,6 +225,37 @@ class QuoteEngine:
         mid = book.half_ticks * 0.5
         fair = self.fair_ticks(book)
         sigma = self.sigma_bps(mid)
+        # A book that moves leaves all this alone, as long as nothing else has changed.
+        moment = now_ns if self._by_the_clock or self.conditions.changing else None
+        grounds = position_lots, sigma, moment, guarded
+        if grounds != self._grounds:
+            self._grounds = grounds
+            self._depths = self._wanted_depths(position_lots, sigma, now_ns, guarded)
+        wanted = self._depths
+        if isinstance(wanted, int):
+            return wanted
+        try:
+            bids, asks = self._quotes(book, position_lots, guarded, fair, wanted)
+        except DomainError:
+            return _BAD_NUMBER
+        return Pricing(
+            mid,
+            fair,
+            sigma,
+            wanted.q,
+            wanted.half_bps,
+            wanted.skew_bps,
+            wanted.centre_bps,
+            wanted.tau_s,
+            wanted.shift_bps,
+            wanted.widening,
+            wanted.inputs,
+            bids,
+            asks,
+        )
+
+    def _wanted_depths(self, position_lots: int, sigma: float, now_ns: int, guarded: Guarded) -> WantedDepths | int:
+        """How far from the fair price both sides want to be, or the withdraw reasons as a mask."""
         conditions = self.conditions
         used = conditions.used(position_lots)
         widening = conditions.widening(sigma)
@@ -235,35 +264,40 @@ class QuoteEngine:
         widening *= guarded.widening
         q = (position_lots - self._target_lots) / self._order_lots
         try:
-            inputs = self._present_inputs(sigma, now_ns)
+            inputs = self.inputs(sigma, now_ns)
             curve = self.curve(inputs)
             shift = conditions.shift_bps(sigma, curve.tau_s, now_ns) if conditions.shifts else 0.0
             depths = curve.at(q)
             half, skew, centre = self._half_skew_centre(curve, depths, q, widening)
-            bid_bps, ask_bps = half + centre, half - centre
-            if used:
-                bid_further, ask_further = conditions.inventory_widening(used, half)
-                bid_bps, ask_bps = bid_bps + bid_further, ask_bps + ask_further
-            # The side that grows the inventory must earn its edge; the one that reduces it may give some away.
-            grows, reduces = self._grow_floor_bps, self._reduce_floor_bps
-            least = grows if q >= 0 else reduces
-            if bid_bps < least:
-                bid_bps = least
-            least = grows if q <= 0 else reduces
-            if ask_bps < least:
-                ask_bps = least
-            bid_bps, ask_bps = bid_bps - shift, ask_bps + shift
-            bid_obstacles, ask_obstacles = conditions.obstacles(used, now_ns)
-            if depths.delta_bid is None:  # the model's bound: one more would be too many
-                bid_obstacles |= _MAX_POSITION
-            if depths.delta_ask is None:
-                ask_obstacles |= _MAX_POSITION
-            bids, asks = self._quotes(
-                book, position_lots, guarded, fair, mid * BPS, half, bid_bps, ask_bps, bid_obstacles, ask_obstacles
-            )
         except DomainError:
             return _BAD_NUMBER
-        return Pricing(mid, fair, sigma, q, half, skew, centre, curve.tau_s, shift, widening, inputs, bids, asks)
+        bid_bps, ask_bps = half + centre, half - centre
+        if used:
+            bid_further, ask_further = conditions.inventory_widening(used, half)
+            bid_bps, ask_bps = bid_bps + bid_further, ask_bps + ask_further
+        # The side that grows the inventory must earn its edge; the one that reduces it may give some away.
+        grows, reduces = self._grow_floor_bps, self._reduce_floor_bps
+        bid_bps = max(bid_bps, grows if q >= 0 else reduces) - shift
+        ask_bps = max(ask_bps, grows if q <= 0 else reduces) + shift
+        bid_obstacles, ask_obstacles = conditions.obstacles(used, now_ns)
+        if depths.delta_bid is None:  # the model's bound: one more would be too many
+            bid_obstacles |= _MAX_POSITION
+        if depths.delta_ask is None:
+            ask_obstacles |= _MAX_POSITION
+        return WantedDepths(
+            q,
+            half,
+            skew,
+            centre,
+            curve.tau_s,
+            shift,
+            widening,
+            inputs,
+            bid_bps,
+            ask_bps,
+            bid_obstacles,
+            ask_obstacles,
+        )
 
     def _half_skew_centre(self, curve: Curve, depths: Depths, q: float, widening: float) -> tuple[float, float, float]:
         """Half-spread, skew and centre of a `Pricing`. Spread and skew are clamped apart, so that neither takes from
@@ -283,22 +317,15 @@ class QuoteEngine:
         return half, skew, tilt + 0.5 * (bid_off - ask_off)
 
     def _quotes(
-        self,
-        book: OrderBook,
-        position_lots: int,
-        guarded: Guarded,
-        fair: float,
-        bp: float,
-        half_bps: float,
-        bid_bps: float,
-        ask_bps: float,
-        bid_obstacles: int,
-        ask_obstacles: int,
+        self, book: OrderBook, position_lots: int, guarded: Guarded, fair: float, wanted: WantedDepths
     ) -> tuple[tuple[SideQuote, ...], tuple[SideQuote, ...]]:
         """From depths to bids and asks: to where the touch and the guard let them stand, onto the grid and off the
-        other side's best, into levels. `bp`: a basis point of the mid, in ticks. Raises DomainError.
+        other side's best, into levels. Raises DomainError.
         """
         mid, best_bid, best_ask = book.half_ticks * 0.5, book.bid_ticks, book.ask_ticks
+        bp = mid * BPS
+        bid_bps, ask_bps = wanted.bid_bps, wanted.ask_bps
+        bid_obstacles, ask_obstacles = wanted.bid_obstacles, wanted.ask_obstacles
         bid_raw, ask_raw = fair - bid_bps * bp, fair + ask_bps * bp
         if not self._parameters.improve_touch:
             bid_raw, ask_raw = min(bid_raw, float(best_bid)), max(ask_raw, float(best_ask))
@@ -324,8 +351,8 @@ class QuoteEngine:
         if ask_clamped:
             ask_raw = float(ask)
         frac, lots = self._parameters.tolerance_frac, self._order_lots
-        bid_tolerance = tolerance_ticks(half_bps * bp, bid, frac)
-        ask_tolerance = bid_tolerance if frac is None else tolerance_ticks(half_bps * bp, ask, frac)
+        bid_tolerance = tolerance_ticks(wanted.half_bps * bp, bid, frac)
+        ask_tolerance = bid_tolerance if frac is None else tolerance_ticks(wanted.half_bps * bp, ask, frac)
         inner_bid = self._level(bid, lots, bid_raw, bid_clamped, bid_tolerance, bid_bps, bid_room, bid_obstacles, mid)
         inner_ask = self._level(ask, lots, ask_raw, ask_clamped, ask_tolerance, ask_bps, ask_room, ask_obstacles, mid)
         if not self._behind:
