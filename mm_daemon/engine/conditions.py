@@ -212,6 +212,14 @@ class Conditions:
         further = (self._quoting.inventory_widening - 1.0) * half_bps
         return (further, 0.0) if used > 0 else (0.0, further)
 
+    def sizes(self, used: float) -> tuple[float, float]:
+        """What bid and ask may have of their full size at this share of the limit: the side that grows it gets less."""
+        size_skew = self._quoting.size_skew
+        if not used or not size_skew:
+            return 1.0, 1.0
+        smaller = 1.0 - size_skew * min(abs(used), 1.0)
+        return (smaller, 1.0) if used > 0 else (1.0, smaller)
+
     def obstacles(self, used: float, now_ns: int) -> tuple[int, int]:
         """Withdraw reasons of bid and ask at this share of the limit, as masks."""
         bid = ask = 0

@@ -179,6 +179,13 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     level_size_ratio: Annotated[
         float, Meta(ge=0.1, le=10, description="each level's size is so many times that of the one inside it")
     ] = 1.0
+    size_skew: Annotated[
+        _Share,
+        Meta(
+            description="how much smaller the side that grows the position gets with it: 0 = not, 1 = to the least "
+            "order at the position limit"
+        ),
+    ] = 0.0
     inventory_widen_at: Annotated[
         _Share, Meta(description="share of the position limit above which the side that grows it is wider")
     ] = 0.7

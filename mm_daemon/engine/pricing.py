@@ -25,7 +25,7 @@ class SideQuote(msgspec.Struct, frozen=True, gc=False):
 
 class WantedDepths(msgspec.Struct, frozen=True, gc=False):
     """How far from the fair price both sides want to be, whatever the book: fields as in `Pricing`, depths in bps of
-    the mid, obstacles as masks.
+    the mid, sizes as a share of the full one, obstacles as masks.
     """
 
     q: float
@@ -38,6 +38,8 @@ class WantedDepths(msgspec.Struct, frozen=True, gc=False):
     inputs: ModelInputs
     bid_bps: float
     ask_bps: float
+    bid_size: float
+    ask_size: float
     bid_obstacles: int
     ask_obstacles: int
 

@@ -295,6 +295,7 @@ class QuoteEngine:
             inputs,
             bid_bps,
             ask_bps,
+            *conditions.sizes(used),
             bid_obstacles,
             ask_obstacles,
         )
@@ -350,20 +351,34 @@ class QuoteEngine:
             bid_raw = float(bid)
         if ask_clamped:
             ask_raw = float(ask)
-        frac, lots = self._parameters.tolerance_frac, self._order_lots
+        frac = self._parameters.tolerance_frac
+        bid_lots = ask_lots = self._order_lots
+        if wanted.bid_size != wanted.ask_size:
+            bid_lots, ask_lots = self._sized(bid_lots, wanted.bid_size), self._sized(ask_lots, wanted.ask_size)
         bid_tolerance = tolerance_ticks(wanted.half_bps * bp, bid, frac)
         ask_tolerance = bid_tolerance if frac is None else tolerance_ticks(wanted.half_bps * bp, ask, frac)
-        inner_bid = self._level(bid, lots, bid_raw, bid_clamped, bid_tolerance, bid_bps, bid_room, bid_obstacles, mid)
-        inner_ask = self._level(ask, lots, ask_raw, ask_clamped, ask_tolerance, ask_bps, ask_room, ask_obstacles, mid)
+        inner_bid = self._level(
+            bid, bid_lots, bid_raw, bid_clamped, bid_tolerance, bid_bps, bid_room, bid_obstacles, mid
+        )
+        inner_ask = self._level(
+            ask, ask_lots, ask_raw, ask_clamped, ask_tolerance, ask_bps, ask_room, ask_obstacles, mid
+        )
         if not self._behind:
             return (inner_bid,), (inner_ask,)
         return (
-            (inner_bid, *self._levels_behind(_BUY, inner_bid, bid_bps, bid_room, bid_obstacles, mid)),
-            (inner_ask, *self._levels_behind(_SELL, inner_ask, ask_bps, ask_room, ask_obstacles, mid)),
+            (inner_bid, *self._levels_behind(_BUY, inner_bid, wanted.bid_size, bid_bps, bid_room, bid_obstacles, mid)),
+            (inner_ask, *self._levels_behind(_SELL, inner_ask, wanted.ask_size, ask_bps, ask_room, ask_obstacles, mid)),
         )
 
     def _levels_behind(
-        self, side: Side, inner: SideQuote, depth_bps: float, room_lots: int, obstacles: int, mid_ticks: float
+        self,
+        side: Side,
+        inner: SideQuote,
+        share: float,
+        depth_bps: float,
+        room_lots: int,
+        obstacles: int,
+        mid_ticks: float,
     ) -> tuple[SideQuote, ...]:
         """The levels behind the inner one, which take the room that those before them left."""
         quotes = []
@@ -375,7 +390,7 @@ class QuoteEngine:
             merged = 0 if side * (before.ticks - ticks) > 0 else _LEVEL_MERGED
             before = self._level(
                 ticks,
-                size_lots,
+                self._sized(size_lots, share),
                 raw,
                 False,
                 inner.tolerance_ticks,
@@ -386,6 +401,10 @@ class QuoteEngine:
             )
             quotes.append(before)
         return tuple(quotes)
+
+    def _sized(self, lots: int, share: float) -> int:
+        """A share of a full size, in lots, but no less than the venue's least order."""
+        return lots if share == 1.0 else max(math.floor(lots * share), min(lots, self._min_lots))
 
     def _level(
         self,

@@ -226,3 +226,15 @@ def test_limits_that_contradict_each_other_are_refused() -> None:
     """As a DomainError when the market is built."""
     with pytest.raises(DomainError):
         engine(volatility_widen=2.0, volatility_stop=1.0)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_the_side_that_grows_the_position_gets_smaller_with_it(side: int) -> None:
+    """In proportion to the share of the limit, the levels behind alike; the reducing side keeps its size."""
+    quotes = engine(size_skew=1.0, levels=2, level_size_ratio=2.0, inventory_skip_at=1.0, order_lots=10, max_lots=1000)
+    for lots, inner, outer in ((0, 10, 20), (250, 7, 15), (500, 5, 10), (990, 1, 1)):
+        pricing = priced(quotes, lots=side * lots)
+        grows, reduces = (pricing.bids, pricing.asks)[::side]
+        assert [quote.lots for quote in grows] == [inner, outer]
+        assert [quote.lots for quote in reduces] == [10, 20]
+        assert not any(quote.obstacles or quote.trimmed for quote in (*grows, *reduces))
