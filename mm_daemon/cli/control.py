@@ -1,4 +1,4 @@
-"""Verbs that talk to a running daemon: status, watch, pause, resume, kill, clear-kill."""
+"""Verbs that talk to a running daemon: what it does, what it shall do; and cancel-all, which needs none."""
 
 import os
 from pathlib import Path
@@ -6,28 +6,32 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from mm_daemon.cli.options import DEFAULT_CONFIG, ConfigPath, Json
+from mm_daemon.cli.options import DEFAULT_CONFIG, ConfigPath, read_config
 
 if TYPE_CHECKING:
     from mm_daemon.observability.status import Status
     from mm_daemon.runtime.control import ControlClient, Verb
 
-StatePath = Annotated[Path | None, Parameter(name="--state-dir")]
-Symbol = Annotated[str | None, Parameter(name="SYMBOL")]
+OfDaemon = Annotated[
+    Path,
+    Parameter(
+        name=["--config", "-c"],
+        help="Configuration the daemon was started with; only its `state_dir` is read.",
+    ),
+]
+StatePath = Annotated[
+    Path | None,
+    Parameter(name="--state-dir", help="Folder of the daemon, instead of looking into a configuration."),
+]
+Json = Annotated[bool, Parameter(negative=(), help="Answer as one JSON object.")]
+Symbol = Annotated[
+    str | None, Parameter(name="SYMBOL", help="One market, as BTC-USDT or sim:BTC-USDT; all of them by default.")
+]
+OneSymbol = Annotated[str, Parameter(name="SYMBOL", help="The market, as BTC-USDT or sim:BTC-USDT.")]
 
 
-def status(*, config: ConfigPath = DEFAULT_CONFIG, state_dir: StatePath = None, json: Json = False) -> int:
-    """Say what a running daemon does: quotes, position, P&L, reasons, links.
-
-    Parameters
-    ----------
-    config:
-        Configuration the daemon was started with; only its `state_dir` is read.
-    state_dir:
-        Folder of the daemon, instead of looking into a configuration.
-    json:
-        Answer as one JSON object.
-    """
+def status(*, config: OfDaemon = DEFAULT_CONFIG, state_dir: StatePath = None, json: Json = False) -> int:
+    """Say what a running daemon does: quotes, position, P&L, reasons, links."""
     import msgspec
 
     from mm_daemon.runtime.control import ControlClient
@@ -48,21 +52,11 @@ def status(*, config: ConfigPath = DEFAULT_CONFIG, state_dir: StatePath = None, 
 
 def watch(
     *,
-    config: ConfigPath = DEFAULT_CONFIG,
+    config: OfDaemon = DEFAULT_CONFIG,
     state_dir: StatePath = None,
     of_run: Annotated[bool, Parameter(negative=(), show=False)] = False,
 ) -> int:
-    """Watch a running daemon on the terminal until Ctrl-C. Watching changes nothing.
-
-    Parameters
-    ----------
-    config:
-        Configuration the daemon was started with; only its `state_dir` is read.
-    state_dir:
-        Folder of the daemon, instead of looking into a configuration.
-    of_run:
-        Started by `run`, which owns Ctrl-C.
-    """
+    """Watch a running daemon on the terminal until Ctrl-C. Watching changes nothing."""
     from mm_daemon.observability.watch import show
     from mm_daemon.runtime.control import ControlClient
 
@@ -74,60 +68,74 @@ def watch(
     return 0
 
 
-def pause(symbol: Symbol = None, /, *, config: ConfigPath = DEFAULT_CONFIG, state_dir: StatePath = None) -> int:
-    """Take the quotes away and quote nothing until `resume`. The process stays up.
-
-    Parameters
-    ----------
-    symbol:
-        One market, as BTC-USDT or sim:BTC-USDT; all of them by default.
-    config:
-        Configuration the daemon was started with; only its `state_dir` is read.
-    state_dir:
-        Folder of the daemon, instead of looking into a configuration.
-    """
+def pause(symbol: Symbol = None, /, *, config: OfDaemon = DEFAULT_CONFIG, state_dir: StatePath = None) -> int:
+    """Take the quotes away and quote nothing until `resume`. The process stays up."""
     return _tell("pause", config, state_dir, symbol)
 
 
-def resume(symbol: Symbol = None, /, *, config: ConfigPath = DEFAULT_CONFIG, state_dir: StatePath = None) -> int:
-    """Quote again what was paused.
-
-    Parameters
-    ----------
-    symbol:
-        One market, as BTC-USDT or sim:BTC-USDT; all of them by default.
-    config:
-        Configuration the daemon was started with; only its `state_dir` is read.
-    state_dir:
-        Folder of the daemon, instead of looking into a configuration.
-    """
+def resume(symbol: Symbol = None, /, *, config: OfDaemon = DEFAULT_CONFIG, state_dir: StatePath = None) -> int:
+    """Quote again what was paused."""
     return _tell("resume", config, state_dir, symbol)
 
 
-def kill(*, config: ConfigPath = DEFAULT_CONFIG, state_dir: StatePath = None) -> int:
-    """The kill switch: cancel everything at once; quoting stays off until `clear-kill`.
+def flatten(symbol: Symbol = None, /, *, config: OfDaemon = DEFAULT_CONFIG, state_dir: StatePath = None) -> int:
+    """Pull the quotes and take what the market offers until the position is zero; paused from then on."""
+    return _tell("flatten", config, state_dir, symbol)
 
-    Parameters
-    ----------
-    config:
-        Configuration the daemon was started with; only its `state_dir` is read.
-    state_dir:
-        Folder of the daemon, instead of looking into a configuration.
+
+def enable(symbol: OneSymbol, /, *, config: OfDaemon = DEFAULT_CONFIG, state_dir: StatePath = None) -> int:
+    """Trade a market that was disabled, here or by `enabled: false`."""
+    return _tell("enable", config, state_dir, symbol)
+
+
+def disable(symbol: OneSymbol, /, *, config: OfDaemon = DEFAULT_CONFIG, state_dir: StatePath = None) -> int:
+    """Take a market out of trade until `enable`, across restarts and whatever `resume` says."""
+    return _tell("disable", config, state_dir, symbol)
+
+
+def reload(*, config: OfDaemon = DEFAULT_CONFIG, state_dir: StatePath = None) -> int:
+    """Let the daemon read its configuration again: models, prices, sizes and limits change at once, the rest is named
+    and waits for a restart. A file with a mistake changes nothing.
     """
+    return _tell("reload", config, state_dir)
+
+
+def kill(*, config: OfDaemon = DEFAULT_CONFIG, state_dir: StatePath = None) -> int:
+    """The kill switch: cancel everything at once; quoting stays off until `clear-kill`."""
     return _tell("kill", config, state_dir)
 
 
-def clear_kill(*, config: ConfigPath = DEFAULT_CONFIG, state_dir: StatePath = None) -> int:
-    """Let quoting begin again after the kill switch or a loss limit.
+def clear_kill(*, config: OfDaemon = DEFAULT_CONFIG, state_dir: StatePath = None) -> int:
+    """Let quoting begin again after the kill switch or a loss limit."""
+    return _tell("clear_kill", config, state_dir)
+
+
+def cancel_all(
+    *,
+    config: ConfigPath = DEFAULT_CONFIG,
+    state_dir: StatePath = None,
+    direct: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Cancel every order at every venue. Asks the running daemon, which then pauses; where none does it, asks the
+    venues themselves, which needs the whole configuration with its secrets.
 
     Parameters
     ----------
     config:
-        Configuration the daemon was started with; only its `state_dir` is read.
-    state_dir:
-        Folder of the daemon, instead of looking into a configuration.
+        Configuration of the daemon.
+    direct:
+        Ask the venues themselves at once, for a daemon that no longer does what it is told.
     """
-    return _tell("clear_kill", config, state_dir)
+    from mm_daemon.domain.errors import UsageError
+
+    if not direct:
+        try:
+            return _tell("cancel_all", config, state_dir)
+        except UsageError as error:  # nobody there, or nobody who does it
+            print(f"{error}\nasking the venues themselves")
+    from mm_daemon.runtime.panic import cancel_everywhere
+
+    return cancel_everywhere(read_config(config), print)
 
 
 def _tell(verb: "Verb", config: Path, state_dir: Path | None, symbol: str | None = None) -> int:

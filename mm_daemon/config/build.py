@@ -100,6 +100,7 @@ def _market(
             max_order_lots=sizes["max_order_size"],
             max_orders_per_side=market.quoting.levels,
             collar_bps=market.collar_bps,
+            flatten_slippage_bps=market.flatten_slippage_bps,
             actions_per_minute=market.actions_per_minute,
         ),
     )

@@ -116,6 +116,10 @@ class MarketKeys(msgspec.Struct, frozen=True, kw_only=True):
     collar_bps: Annotated[float, Meta(gt=0, le=10000, description="largest distance of an order from the mid, bps")] = (
         500.0
     )
+    flatten_slippage_bps: Annotated[
+        float,
+        Meta(ge=0, le=1000, description="how far beyond the market's best price an order of `flatten` may trade, bps"),
+    ] = 20.0
     actions_per_minute: (
         Annotated[int, Meta(gt=0, le=1000000, description="places and amends a minute; null = no budget")] | None
     ) = None
@@ -141,6 +145,7 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
     min_position: Decimal
     max_order_size: Decimal
     collar_bps: float
+    flatten_slippage_bps: float
     actions_per_minute: int | None
     quoting: QuoteParameters
     path: str

@@ -1,12 +1,16 @@
-"""One market's state in a `Checkpoint`, and a market taken up from it.
+"""One market's state in a `Checkpoint`, and a market taken up from it: after a death, or with other parameters.
 
 Books, decisions and deadlines are not in it: they follow from the events of the next life.
 """
 
+from collections.abc import Mapping
+
 from mm_daemon.core.market import MarketState
+from mm_daemon.core.parameters import MarketParameters
 from mm_daemon.domain.checkpoint import MarketCheckpoint
 from mm_daemon.domain.errors import ReconciliationFailed
 from mm_daemon.domain.instrument import Instrument
+from mm_daemon.engine.pricing_model import ModelFactory
 
 
 def grid(instrument: Instrument) -> str:
@@ -22,9 +26,11 @@ def market_checkpoint(market: MarketState) -> MarketCheckpoint:
         market.position.state(),
         market.lockouts.state(),
         market.engine.volatility.state(),
-        market.operator_paused,
+        market.paused,
         market.engine.conditions.state(),
         None if market.guard is None else market.guard.state(),
+        market.enabled,
+        market.flattening,
     )
 
 
@@ -50,4 +56,17 @@ def take_up(market: MarketState, state: MarketCheckpoint) -> None:
     market.engine.conditions.restore(state.signals)
     if market.guard is not None and state.guard is not None:
         market.guard.restore(state.guard, market.position)
-    market.operator_paused = state.paused
+    market.paused = bool(state.paused)
+    market.enabled = state.enabled
+    market.flattening = state.flattening
+
+
+def reconfigure(market: MarketState, parameters: MarketParameters, models: Mapping[str, ModelFactory]) -> None:
+    """Go on with other parameters and all that was learned so far. Raises DomainError, with nothing changed, for
+    parameters that contradict each other.
+    """
+    known, funding = market_checkpoint(market), market.engine.conditions.funding
+    market.configure(parameters, models)
+    take_up(market, known)
+    if funding is not None:
+        market.engine.conditions.on_funding(funding)

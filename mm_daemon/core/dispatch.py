@@ -78,7 +78,7 @@ class Dispatch:
         """The fewest commands from what is working to what was decided."""
         capabilities = self._capabilities[market.instrument.venue]
         slots = list(zip(market.decisions, market.slots, strict=True))
-        for intent in plan(market.id, slots, market.surplus, capabilities, self._next_client_id):
+        for intent in plan(market.id, slots, market.surplus, capabilities, self.next_client_id):
             self.submit(intent, market, now_ns)
             if isinstance(intent, AmendOrder) and capabilities.amend_quantity is AmendQuantity.FRESH:
                 self._move_without_room(intent, market, now_ns)
@@ -190,6 +190,6 @@ class Dispatch:
         if order is not None:
             self.take_up((order,))
 
-    def _next_client_id(self) -> ClientOrderId:
+    def next_client_id(self) -> ClientOrderId:
         self.last_client_id = ClientOrderId(self.last_client_id + 1)
         return self.last_client_id

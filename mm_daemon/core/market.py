@@ -14,7 +14,7 @@ from mm_daemon.domain.orders import Side
 from mm_daemon.engine.inventory import Position
 from mm_daemon.engine.lockouts import LockoutSet
 from mm_daemon.engine.models.catalogue import MODELS
-from mm_daemon.engine.position_guard import guard_of
+from mm_daemon.engine.position_guard import PositionGuard, guard_of
 from mm_daemon.engine.pricing import Pricing
 from mm_daemon.engine.pricing_model import ModelFactory
 from mm_daemon.engine.quote_engine import QuoteEngine
@@ -38,10 +38,13 @@ class MarketState:
         "decided_touch",
         "decided_trusted",
         "decisions",
+        "enabled",
         "engine",
         "facts",
         "fair_high",
         "fair_low",
+        "flatten_due_ns",
+        "flattening",
         "full",
         "guard",
         "halts",
@@ -53,8 +56,8 @@ class MarketState:
         "lockouts",
         "lockouts_withdraw",
         "max_book_age_ns",
-        "operator_paused",
         "parameters",
+        "paused",
         "position",
         "pricing",
         "quotes",
@@ -65,34 +68,17 @@ class MarketState:
         "worth_atto",
     )
 
+    engine: QuoteEngine
+    guard: PositionGuard | None
+    lockouts: LockoutSet
+    parameters: MarketParameters
+
     def __init__(self, parameters: MarketParameters, models: Mapping[str, ModelFactory] = MODELS) -> None:
-        limits = parameters.limits
-        self.parameters = parameters
         self.instrument = parameters.instrument
         self.id = parameters.instrument.id
         self.book = OrderBook()
-        self.engine = QuoteEngine(
-            parameters.instrument,
-            parameters.quoting,
-            order_lots=parameters.order_lots,
-            min_position_lots=limits.min_position_lots,
-            max_position_lots=limits.max_position_lots,
-            collar_bps=limits.collar_bps,
-            models=models,
-        )
         self.position = Position(parameters.instrument)
-        self.guard = guard_of(
-            parameters.instrument,
-            parameters.quoting,
-            min_position_lots=limits.min_position_lots,
-            max_position_lots=limits.max_position_lots,
-        )
-        self.lockouts = LockoutSet(
-            parameters.quoting.fill_lockout_ms,
-            parameters.quoting.order_lockout_ms,
-            parameters.quoting.reject_lockout_ms,
-        )
-        self.facts = MarketFacts(parameters.instrument, limits, self.book)
+        self.facts = MarketFacts(parameters.instrument, parameters.limits, self.book)
         self.worth_atto = 0
         """Its part of the account's equity, as last counted."""
         self.quotes: dict[Side, list[LedgerOrder]] = {Side.BUY: [], Side.SELL: []}
@@ -105,15 +91,14 @@ class MarketState:
         """Quotes of ours that have no slot."""
         self.halts = 0
         """Withdraw reasons that stand until an event clears them, as a mask."""
-        self.operator_paused: bool | None = None
-        """What an operator last said about quoting here; None: nothing, and the configuration holds."""
-        self.decide_interval_ns = parameters.quoting.decide_interval_ms * _MS
-        self.levels = parameters.quoting.levels
-        self.joins = not parameters.quoting.improve_touch
-        """Quotes follow the best prices of their own sides."""
-        self.size_tolerance = parameters.quoting.size_tolerance
-        self.lockouts_withdraw = parameters.quoting.lockout_action == "withdraw"
-        self.max_book_age_ns = parameters.quoting.max_book_age_ms * _MS
+        self.paused = False
+        """An operator wants no quotes here for a while."""
+        self.enabled: bool | None = None
+        """What an operator last said about trading here at all; None: nothing, and the configuration holds."""
+        self.flattening = False
+        """An operator wants the position gone, and it is not yet."""
+        self.flatten_due_ns = 0
+        """When the next order to that end may leave."""
         # The standing decision: what it was, when it was made, and how far the fair price may move before the next.
         self.basis: tuple[object, ...] = ()
         """All that the standing decision was made of."""
@@ -132,6 +117,39 @@ class MarketState:
         self.touched = False
         self.book_moved = False
         self.full = False
+        self.configure(parameters, models)
+
+    def configure(self, parameters: MarketParameters, models: Mapping[str, ModelFactory]) -> None:
+        """Go by these parameters from here on, with estimators and lockouts that know nothing yet; what stands at the
+        venue stays. Raises DomainError, with nothing changed, for parameters that contradict each other.
+        """
+        quoting, limits = parameters.quoting, parameters.limits
+        self.engine = QuoteEngine(
+            parameters.instrument,
+            quoting,
+            order_lots=parameters.order_lots,
+            min_position_lots=limits.min_position_lots,
+            max_position_lots=limits.max_position_lots,
+            collar_bps=limits.collar_bps,
+            models=models,
+        )
+        self.guard = guard_of(
+            parameters.instrument,
+            quoting,
+            min_position_lots=limits.min_position_lots,
+            max_position_lots=limits.max_position_lots,
+        )
+        self.lockouts = LockoutSet(quoting.fill_lockout_ms, quoting.order_lockout_ms, quoting.reject_lockout_ms)
+        self.parameters = parameters
+        self.facts.limit(limits)
+        self.decide_interval_ns = quoting.decide_interval_ms * _MS
+        self.levels = quoting.levels
+        self.joins = not quoting.improve_touch
+        """Quotes follow the best prices of their own sides."""
+        self.size_tolerance = quoting.size_tolerance
+        self.lockouts_withdraw = quoting.lockout_action == "withdraw"
+        self.max_book_age_ns = quoting.max_book_age_ms * _MS
+        self.slots, self.basis, self.decisions, self.pricing = [], (), (), None
 
     def working(self, side: Side) -> LedgerOrder | None:
         """The quote of ours that works on a side, if any may be alive."""
@@ -156,6 +174,8 @@ class MarketState:
             change_ns = self.guard.due_ns(now_ns)
             if change_ns is not None and (deadline_ns is None or change_ns < deadline_ns):
                 deadline_ns = change_ns
+        if self.flattening and self.flatten_due_ns > now_ns:
+            deadline_ns = self.flatten_due_ns if deadline_ns is None else min(deadline_ns, self.flatten_due_ns)
         if self.pricing is not None:
             stale_ns = self.book.ts_local_ns + self.max_book_age_ns + 1
             if deadline_ns is None or stale_ns < deadline_ns:

@@ -10,8 +10,9 @@ event's local time, and answers `next_deadline_ns` with `DeadlineReached`.
 from collections.abc import Callable, Mapping
 from typing import get_args
 
-from mm_daemon.core.checkpoint import market_checkpoint, take_up
+from mm_daemon.core.checkpoint import market_checkpoint, reconfigure, take_up
 from mm_daemon.core.dispatch import Dispatch
+from mm_daemon.core.flattening import flatten_order
 from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.market import MarketState
 from mm_daemon.core.market_decision import decide_market
@@ -41,6 +42,7 @@ from mm_daemon.domain.events import (
     OperatorRequest,
     OrderEvent,
     OrderFilled,
+    ParametersChanged,
     PositionUpdate,
     PublicTrade,
     RateLimited,
@@ -64,11 +66,13 @@ from mm_daemon.risk.gate import RiskGate
 
 _STARTING = Reason.STARTING.bit
 _PAUSED = Reason.OPERATOR_PAUSED.bit
+_DISABLED = Reason.MARKET_DISABLED.bit
 _SHUTDOWN = Reason.SHUTDOWN.bit
 _KILLED = Reason.KILL_LATCHED.bit
 _VENUE_DOWN = Reason.VENUE_DOWN.bit
 _MARKET_HALTED = Reason.MARKET_HALTED.bit
 _LOOP_STALL = Reason.LOOP_STALL.bit
+_PAUSING = (OperatorAction.PAUSE, OperatorAction.FLATTEN, OperatorAction.CANCEL_ALL)
 LOSS_LIMIT = "loss limit"
 """Why the gate latches when money was lost."""
 _FACTS = (BalanceUpdate, PositionUpdate, VenueTime, RunEnded)
@@ -90,6 +94,9 @@ class TradingCore:
         contracts of today cannot express, DomainError for quoting parameters that contradict each other.
         """
         self.parameters = parameters
+        self._models = models
+        self._changed_parameters: str | None = None
+        """What they have become in this life, where they did."""
         self._markets = {market.instrument.id: MarketState(market, models) for market in parameters.markets}
         self.ledger = OrderLedger(parameters.venues)
         self.gate = RiskGate(parameters.account)
@@ -127,7 +134,10 @@ class TradingCore:
         if resumed is not None:
             self._resume(resumed)
         for market in self._markets.values():
-            market.halts = self._opening_halts(market)
+            market.halts = _STARTING | _VENUE_DOWN | (0 if self.gate.latched is None else _KILLED)
+            if not market.instrument.tradable:
+                market.halts |= _MARKET_HALTED
+            _heed_operator(market)
         self._handlers: dict[type, Callable[..., None]] = {
             BookDelta: self._on_delta,
             TopOfBook: self._on_top,
@@ -147,6 +157,7 @@ class TradingCore:
             DeadlineReached: self._on_deadline,
             LoopLagged: self._on_loop_lagged,
             OperatorRequest: self._on_operator,
+            ParametersChanged: self._on_parameters,
             ShutdownRequested: self._on_shutdown,
             RunStarted: self._on_run_started,
             **dict.fromkeys(_FACTS, self._on_fact),
@@ -199,6 +210,7 @@ class TradingCore:
             (*(market_checkpoint(market) for market in self._markets.values()), *self._absent),
             cursors,
             self.gate.state(),
+            self._changed_parameters,
         )
 
     def _resume(self, resumed: Checkpoint) -> None:
@@ -214,18 +226,6 @@ class TradingCore:
                 take_up(self._markets[state.instrument], state)
         self._absent = tuple(state for state in resumed.markets if state.instrument not in self._markets)
         self.dispatch.take_up(self.ledger.restore(resumed.ledger))
-
-    def _opening_halts(self, market: MarketState) -> int:
-        """What keeps a market out at the start of a life, as a mask."""
-        halts = _STARTING | _VENUE_DOWN
-        paused = market.operator_paused
-        if paused or (paused is None and not market.parameters.quoting.enabled):
-            halts |= _PAUSED
-        if not market.instrument.tradable:
-            halts |= _MARKET_HALTED
-        if self.gate.latched is not None:
-            halts |= _KILLED
-        return halts
 
     def _on_run_started(self, event: RunStarted) -> None:
         """A life that begins before the last one ended, as recordings do when they are played again, has another clock:
@@ -406,20 +406,47 @@ class TradingCore:
             self._reconsider(market)
 
     def _on_operator(self, event: OperatorRequest) -> None:
+        action = event.action
         markets = self._markets.values() if event.instrument is None else (self._markets[event.instrument],)
-        if event.action is OperatorAction.KILL:
+        if action is OperatorAction.KILL:
             self._latch(f"operator {event.who}")
-        elif event.action is OperatorAction.CLEAR_KILL:
+        elif action is OperatorAction.CLEAR_KILL:
             self.gate.clear()
+        elif action is OperatorAction.CANCEL_ALL:
+            self.dispatch.cancel_everything(Reason.OPERATOR_CANCEL, event.ts_local_ns)
         for market in markets:
-            if event.action is OperatorAction.PAUSE:
-                market.halts |= _PAUSED
-                market.operator_paused = True
-            elif event.action is OperatorAction.RESUME:
-                market.halts &= ~_PAUSED
-                market.operator_paused = False
-            elif event.action is OperatorAction.CLEAR_KILL:
+            if action in _PAUSING:
+                market.paused = True
+                market.flattening = action is OperatorAction.FLATTEN
+            elif action is OperatorAction.RESUME:
+                market.paused = market.flattening = False
+            elif action is OperatorAction.CLEAR_KILL:
                 market.halts &= ~_KILLED
+            elif action is OperatorAction.ENABLE:
+                market.enabled = True
+            elif action is OperatorAction.DISABLE:
+                market.enabled = False
+            _heed_operator(market)
+            self._reconsider(market)
+
+    def _on_parameters(self, event: ParametersChanged) -> None:
+        """The configuration was read again. Raises DomainError for parameters that contradict each other, CoreError
+        for other markets or contracts than we began with: whoever sent it should have looked.
+        """
+        parameters = CoreParameters.from_json(event.parameters)
+        if [market.instrument for market in parameters.markets] != [each.instrument for each in self._markets.values()]:
+            raise CoreError("changed parameters name other markets or contracts than those of the start")
+        self.parameters, self._changed_parameters = parameters, event.parameters
+        self.gate.limit(parameters.account)
+        self._equity_atto = None
+        for wanted in parameters.markets:
+            market = self._markets[wanted.instrument.id]
+            if wanted == market.parameters:
+                continue
+            if wanted.quoting.enabled is not market.parameters.quoting.enabled:
+                market.enabled = None  # the newer word counts
+            reconfigure(market, wanted, self._models)
+            _heed_operator(market)
             self._reconsider(market)
 
     def _on_shutdown(self, event: ShutdownRequested) -> None:
@@ -500,6 +527,14 @@ class TradingCore:
             self._decided.append(changed)
         if market.surplus or not market.holding:
             self.dispatch.pursue(market, now_ns)
+        if market.flattening:
+            self._flatten(market, now_ns)
+
+    def _flatten(self, market: MarketState, now_ns: int) -> None:
+        order = flatten_order(market, self.ledger.alive(market.id), self.dispatch.next_client_id, now_ns)
+        if order is not None:
+            self.dispatch.submit(order, market, now_ns)
+            market.refresh_deadline(now_ns)
 
     def _check_equity(self, now_ns: int) -> None:
         """What the account is worth now, all of it at once: what one market lost another may have won."""
@@ -537,3 +572,13 @@ def _sooner(a: int | None, b: int | None) -> int | None:
     if a is None:
         return b
     return a if b is None or a < b else b
+
+
+def _heed_operator(market: MarketState) -> None:
+    """Let the market's halts say what operator and configuration want of it."""
+    market.halts &= ~(_PAUSED | _DISABLED)
+    if market.paused:
+        market.halts |= _PAUSED
+    enabled = market.parameters.quoting.enabled if market.enabled is None else market.enabled
+    if not enabled:
+        market.halts |= _DISABLED

@@ -152,6 +152,10 @@ class MarketCheckpoint(_State, frozen=True, array_like=True, gc=False):
     signals: SignalsState | None = None
     """What the estimators have learned, where the market has any."""
     guard: GuardState | None = None
+    enabled: bool | None = None
+    """What an operator last said about trading here at all; None: nothing, and the configuration holds."""
+    flattening: bool = False
+    """An operator wants the position worked off and it is not yet."""
 
 
 class Checkpoint(_State, frozen=True, array_like=True, gc=False, tag="checkpoint"):
@@ -164,3 +168,5 @@ class Checkpoint(_State, frozen=True, array_like=True, gc=False, tag="checkpoint
     markets: tuple[MarketCheckpoint, ...]
     cursors: tuple[FillCursor, ...]
     gate: GateState
+    parameters: str | None = None
+    """What the run's parameters have become, where they were changed while it ran."""

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     KILL_LATCHED = "kill_latched"
     SHUTDOWN = "shutdown"
     OPERATOR_PAUSED = "operator_paused"
+    MARKET_DISABLED = "market_disabled"
     STARTING = "starting"
     JOURNAL_FAULT = "journal_fault"
     LOOP_STALL = "loop_stall"

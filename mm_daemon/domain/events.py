@@ -285,6 +285,10 @@ class OperatorAction(StrEnum):
     RESUME = "resume"
     KILL = "kill"
     CLEAR_KILL = "clear_kill"
+    FLATTEN = "flatten"
+    CANCEL_ALL = "cancel_all"
+    ENABLE = "enable"
+    DISABLE = "disable"
 
 
 class OperatorRequest(_ControlEvent, frozen=True, array_like=True, gc=False, tag="operator"):
@@ -293,6 +297,15 @@ class OperatorRequest(_ControlEvent, frozen=True, array_like=True, gc=False, tag
     action: OperatorAction
     who: str
     instrument: InstrumentId | None = None
+
+
+class ParametersChanged(_ControlEvent, frozen=True, array_like=True, gc=False, tag="parameters_changed"):
+    """The configuration was read again: what the core is to go by from here on, in the words of `RunStarted`. The
+    contracts, markets and venues in it are those of the start.
+    """
+
+    parameters: str
+    who: str
 
 
 class ShutdownRequested(_ControlEvent, frozen=True, array_like=True, gc=False, tag="shutdown"):
@@ -339,5 +352,7 @@ OrderEvent = (
 )
 AccountEvent = BalanceUpdate | PositionUpdate | FundingPaid | VenueSnapshotReceived
 LinkEvent = VenueConnected | VenueDisconnected | VenueTime | RateLimited
-ControlEvent = DeadlineReached | LoopLagged | OperatorRequest | ShutdownRequested | RunStarted | RunEnded
+ControlEvent = (
+    DeadlineReached | LoopLagged | OperatorRequest | ParametersChanged | ShutdownRequested | RunStarted | RunEnded
+)
 Event = MarketEvent | OrderEvent | AccountEvent | LinkEvent | ControlEvent

@@ -53,7 +53,6 @@ class Conditions:
     __slots__ = (
         "_configured",
         "_flow_zeta",
-        "_funding",
         "_hours",
         "_last_outlier",
         "_max_lots",
@@ -62,6 +61,7 @@ class Conditions:
         "_quoting",
         "_volatility",
         "changing",
+        "funding",
         "shifts",
         "signals",
         "timed",
@@ -98,7 +98,8 @@ class Conditions:
         self._hours = TradingHours(*hours) if any(hours) else None
         self._volatility = _volatility_limits(quoting)
         self._max_lots, self._min_lots = max_position_lots, min_position_lots
-        self._funding: FundingUpdate | None = None
+        self.funding: FundingUpdate | None = None
+        """What was last said of it."""
         self.shifts = bool(quoting.momentum_beta or quoting.flow_beta_bps)
         """Whether anything may move both quotes off the fair price."""
         self.timed = self._hours is not None or self._pull is not None
@@ -121,7 +122,7 @@ class Conditions:
             self.signals.on_trade(trade.ts_local_ns, trade.ts_venue_ns, buy, trade.ticks, trade.lots)
 
     def on_funding(self, update: FundingUpdate) -> None:
-        self._funding = update
+        self.funding = update
         self.changing = True
         self.shifts = self.shifts or self._quoting.funding_shift
 
@@ -186,7 +187,7 @@ class Conditions:
 
     def funding_bps(self, tau_s: float, now_ns: int) -> float:
         """The shift by funding that is still to be paid, without a bound."""
-        funding = self._funding
+        funding = self.funding
         if funding is None or not self._quoting.funding_shift or funding.period_ns <= 0:
             return 0.0
         return _funding_bps(funding, tau_s, now_ns)

@@ -83,7 +83,7 @@ def left_by(records: Iterable[Record], models: Mapping[str, ModelFactory] = MODE
         if isinstance(record, RunStarted):
             parameters, base, tail = record.parameters, record.resumed, [record]
         elif isinstance(record, Checkpoint):
-            base, tail = record, []
+            parameters, base, tail = record.parameters or parameters, record, []
         else:
             tail.append(record)
     if parameters is None:

@@ -60,6 +60,7 @@ _ALWAYS_SHOWN = (
     Reason.KILL_LATCHED,
     Reason.SHUTDOWN,
     Reason.OPERATOR_PAUSED,
+    Reason.MARKET_DISABLED,
     Reason.STARTING,
     Reason.LOOP_STALL,
     Reason.VENUE_DOWN,

@@ -23,6 +23,7 @@ from mm_daemon.domain.events import (
     OrderCancelRejected,
     OrderFilled,
     OrderRejected,
+    ParametersChanged,
     RateLimited,
     ShutdownRequested,
     VenueConnected,
@@ -109,6 +110,8 @@ class Narrator:
         self._markets = markets
         self._log = log
         self._debug = log.is_enabled_for(10)
+        self._flattening: set[InstrumentId] = set()
+        """Markets of which an operator wanted the position gone, until we have told that it is."""
         self._told = {instrument: _Told() for instrument in markets}
         self.tallies = {instrument: Tally() for instrument in markets}
 
@@ -124,6 +127,10 @@ class Narrator:
             self._refusal(refusal, turn.now_ns)
         for instrument, market in self._markets.items():
             self.tallies[instrument].see(market, turn.now_ns)
+            if market.flattening:
+                self._flattening.add(instrument)
+            elif instrument in self._flattening:
+                self._flattened(market, turn.now_ns)
 
     def opening(self, now_ns: int) -> None:
         """What the model would quote at the configured volatility: half-spread and skew per market (MODELS 0.2)."""
@@ -190,6 +197,12 @@ class Narrator:
         market = self._markets[changed.instrument]
         return " | ".join(_slot(market, decision, changed.now_ns) for decision in changed.decisions)
 
+    def _flattened(self, market: MarketState, now_ns: int) -> None:
+        self._flattening.discard(market.id)
+        left = f"position {_size(market.instrument, market.position.lots)}"
+        text = f"flat: {left}; paused until resume" if market.paused else f"no longer flattening: {left}"
+        self._log.warning("flattened", symbol=market.instrument.symbol, ts_ns=now_ns, text=text)
+
     def _refusal(self, refusal: Refusal, now_ns: int) -> None:
         intent = refusal.intent
         instrument = getattr(intent, "instrument", None)
@@ -237,8 +250,13 @@ class Narrator:
             text = f"{'banned' if event.banned else 'asked to slow down'}{wait}"
             self._log.warning("rate_limited", venue=event.venue, ts_ns=event.ts_local_ns, text=text)
         elif isinstance(event, OperatorRequest):
-            text = f"{event.action.value} asked by {event.who}"
-            self._log.warning("operator", ts_ns=event.ts_local_ns, text=text, kind=event.action.value)
+            text = f"{event.action.value.replace('_', '-')} asked by {event.who}"
+            symbol = "" if event.instrument is None else self._symbol(event.instrument)
+            self._log.warning("operator", symbol=symbol, ts_ns=event.ts_local_ns, text=text, kind=event.action.value)
+        elif isinstance(event, ParametersChanged):
+            text = f"other parameters from here on, asked by {event.who}"
+            self._log.warning("parameters", ts_ns=event.ts_local_ns, text=text)
+            self.opening(event.ts_local_ns)
         elif isinstance(event, ShutdownRequested):
             for told in self._told.values():
                 told.listen()

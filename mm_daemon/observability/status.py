@@ -246,7 +246,8 @@ def _state(
         return "starting"
     if any(market.bid.price or market.ask.price for market in markets):
         return "quoting"
-    return "paused" if all(Reason.OPERATOR_PAUSED in market.halts for market in markets) else "idle"
+    unwanted = (Reason.OPERATOR_PAUSED, Reason.MARKET_DISABLED)
+    return "paused" if all(any(reason in market.halts for reason in unwanted) for market in markets) else "idle"
 
 
 def _venue(core: TradingCore, venue: Venue, around: Surroundings, now_ns: int) -> VenueStatus:

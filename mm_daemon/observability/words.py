@@ -6,6 +6,7 @@ WORDS: dict[Reason, str] = {
     Reason.KILL_LATCHED: "killed",
     Reason.SHUTDOWN: "stopping",
     Reason.OPERATOR_PAUSED: "paused",
+    Reason.MARKET_DISABLED: "disabled",
     Reason.STARTING: "not reconciled yet",
     Reason.JOURNAL_FAULT: "journal cannot be written",
     Reason.LOOP_STALL: "event loop stalled",

@@ -102,8 +102,7 @@ class MarketFacts:
         position_lots: int = 0,
     ) -> None:
         self.instrument = instrument
-        self.limits = limits
-        self.bounds = Bounds(instrument, limits)
+        self.limit(limits)
         self.book = book
         self.book_fresh = book_fresh
         self.position_lots = position_lots
@@ -111,3 +110,8 @@ class MarketFacts:
         """The venue's mark, twice in ticks; None where there is none."""
         self.tradable = instrument.tradable
         self.reconciling = False
+
+    def limit(self, limits: MarketLimits) -> None:
+        """Go by these limits from here on."""
+        self.limits = limits
+        self.bounds = Bounds(self.instrument, limits)

@@ -57,9 +57,7 @@ class RiskGate:
     )
 
     def __init__(self, account: AccountLimits) -> None:
-        self.account = account
-        self.limits_equity = account.max_drawdown_atto is not None or account.max_loss_atto is not None
-        """Whether `set_equity` can ever matter."""
+        self.limit(account)
         self.cancels_only = False
         self.latched: str | None = None
         self._actions: dict[InstrumentId, deque[int]] = {}
@@ -69,6 +67,12 @@ class RiskGate:
         self._day: int | None = None
 
     # Account
+
+    def limit(self, account: AccountLimits) -> None:
+        """Go by these limits from here on; what losses count from stays."""
+        self.account = account
+        self.limits_equity = account.max_drawdown_atto is not None or account.max_loss_atto is not None
+        """Whether `set_equity` can ever matter."""
 
     @property
     def drawdown_atto(self) -> int | None:

@@ -14,6 +14,8 @@ class MarketLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_orders_per_side: int = 1
     collar_bps: float = 500.0
     """Largest distance of an order's price from the mid (and mark), bps."""
+    flatten_slippage_bps: float = 20.0
+    """How far beyond the market's best price an order of `flatten` may trade, bps."""
     max_notional_atto: int | None = None
     """Largest notional of one order."""
     actions_per_minute: int | None = None

@@ -23,7 +23,6 @@ from structlog.typing import FilteringBoundLogger
 import mm_daemon
 from mm_daemon import registry
 from mm_daemon.config.build import core_parameters
-from mm_daemon.config.load import load
 from mm_daemon.config.schema import Config
 from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.decisions import Turn
@@ -68,6 +67,7 @@ from mm_daemon.runtime.lifecycle import (
     load_instruments,
     stop_cleanly,
 )
+from mm_daemon.runtime.reload import Reloader
 from mm_daemon.runtime.reports import Reports, trace
 from mm_daemon.runtime.screen import RunLog
 from mm_daemon.runtime.state_dir import StateDir
@@ -126,6 +126,7 @@ class Daemon:
     _keeper: Keeper
     _gateway: OrderGateway
     _narrator: Narrator
+    _reloader: Reloader
     _reports: Reports
     _loop: CoreLoop
     _supervisor: Supervisor
@@ -224,6 +225,9 @@ class Daemon:
             carry=self._gateway.carry,
             observe=self._after_turn,
         )
+        self._reloader = Reloader(
+            self._config, self._core, capabilities, emit=self._inbox.put, now_ns=self._clock.now_ns, log=self.log
+        )
         self.view = OperatorsView(
             self._config,
             self._core,
@@ -236,6 +240,7 @@ class Daemon:
             state_dir=state.path,
             journal=lambda: self._journal.path,
             stopping=lambda: self._stop.asked,
+            reload=self._reloader.read,
             recent=self._recent,
             log=self.log,
             run_log=self._run_log,
@@ -281,6 +286,7 @@ class Daemon:
             supervisor.add(f"{_VENUE}{venue}", Kind.RESTARTABLE, partial(self._run_venue, connector))
         supervisor.add("summary", Kind.RESTARTABLE, self._summarise)
         supervisor.add("reconcile", Kind.RESTARTABLE, self._reconcile)
+        supervisor.add("reload", Kind.RESTARTABLE, self._reloader.run)
         supervisor.add("lateness", Kind.RESTARTABLE, self._watch_lateness)
         for name, start in self.view.children():
             supervisor.add(name, Kind.RESTARTABLE, start)
@@ -294,24 +300,11 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop.hurry, number.name)
-        loop.add_signal_handler(signal.SIGHUP, self._check_config)
+        loop.add_signal_handler(signal.SIGHUP, self._reloader.ask, signal.SIGHUP.name)
         loop.add_signal_handler(signal.SIGUSR1, self._kill_switch)
 
     def _kill_switch(self) -> None:
         self._inbox.put(OperatorRequest(self._clock.now_ns(), OperatorAction.KILL, signal.SIGUSR1.name))
-
-    def _check_config(self) -> None:
-        """No key can change while we run: the file is read for its mistakes, and what we run with stays."""
-        file = self._config.file
-        try:
-            load(Path(file), settings_of=registry.settings_of, environ=os.environ)
-        except ConfigError as error:
-            self.log.error("config_bad", text=f"{file} is bad, the configuration in use stays:\n{error}")
-        else:
-            text = (
-                f"{file} is valid; no key can change while running, so the configuration in use stays until a restart"
-            )
-            self.log.info("config_kept", text=text)
 
     async def _run_venue(self, connector: Connector) -> None:
         """A venue's link comes and goes; a disk that cannot keep its account ends the run (R14)."""

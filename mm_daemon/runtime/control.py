@@ -1,22 +1,22 @@
 """The control socket: how a person at this machine asks a running daemon, and tells it to pause or to stop quoting.
 
 A unix socket in `state_dir`, for its owner (and root) alone. One JSON line in, one JSON line out, as often as one
-likes: `{"verb": "status"}`, `{"verb": "pause", "symbol": "BTC-USDT"}`. Requests that change something become
-`OperatorRequest` events in the inbox, journaled with who asked, and are answered when the core has taken them.
+likes: `{"verb": "status"}`, `{"verb": "pause", "symbol": "BTC-USDT"}`. Requests that change something become events in
+the inbox, journaled with who asked, and are answered when the core has taken them.
 """
 
 import asyncio
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from mm_daemon.domain.errors import UsageError
+from mm_daemon.domain.errors import ConfigError, UsageError
 from mm_daemon.domain.events import Event, OperatorAction, OperatorRequest
 from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.domain.spelling import did_you_mean
@@ -34,25 +34,29 @@ _TAKEN_S = 2.0
 _END_S = 1.0
 _CREDENTIALS = struct.Struct("3i")
 
-Verb = Literal["status", "pause", "resume", "kill", "clear_kill"]
-_ACTIONS = {
-    "pause": OperatorAction.PAUSE,
-    "resume": OperatorAction.RESUME,
-    "kill": OperatorAction.KILL,
-    "clear_kill": OperatorAction.CLEAR_KILL,
-}
+Verb = Literal[
+    "status", "reload", "pause", "resume", "flatten", "cancel_all", "kill", "clear_kill", "enable", "disable"
+]
 _DONE = {
     OperatorAction.PAUSE: "paused",
     OperatorAction.RESUME: "resumed",
+    OperatorAction.FLATTEN: "quotes are pulled and the position is worked off; paused from then on, until resume",
+    OperatorAction.CANCEL_ALL: "every order is cancelled at every venue; paused until resume",
     OperatorAction.KILL: "killed: everything is cancelled, quoting stays off until clear-kill",
     OperatorAction.CLEAR_KILL: "the kill switch is cleared",
+    OperatorAction.ENABLE: "enabled",
+    OperatorAction.DISABLE: "disabled: nothing is quoted here until enable, whatever resume says",
 }
+_OF_ALL = (OperatorAction.KILL, OperatorAction.CLEAR_KILL, OperatorAction.CANCEL_ALL)
+"""These know no single market."""
+_OF_ONE = (OperatorAction.ENABLE, OperatorAction.DISABLE)
+"""These must name one."""
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     verb: Verb
     symbol: str | None = None
-    """One market, as `BTC-USDT` or `sim:BTC-USDT`; None: all. Only for pause and resume."""
+    """One market, as `BTC-USDT` or `sim:BTC-USDT`; None: all."""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -70,19 +74,24 @@ class ControlSocket:
         *,
         instruments: Sequence[InstrumentId],
         status: Callable[[], Status],
+        reload: Callable[[str], Awaitable[tuple[Event | None, str]]],
         emit: Callable[[Event], None],
         now_ns: Callable[[], int],
     ) -> None:
+        """`reload` reads the configuration for whoever it is told of; it answers with the event that makes what has
+        changed so, and with words. Raises ConfigError.
+        """
         self._path = folder / SOCKET_NAME
         self._instruments = instruments
         self._status = status
+        self._reload = reload
         self._emit = emit
         self._now_ns = now_ns
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(Request)
         self._clients: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
         """Who is connected and by whom it is served; whoever asked last is last."""
-        self._waiting: list[tuple[OperatorRequest, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Event, asyncio.Future[None]]] = []
         self.listening = asyncio.Event()
 
     async def run(self) -> None:
@@ -163,18 +172,28 @@ class ControlSocket:
             request = self._decoder.decode(line)
             if request.verb == "status":
                 return Reply(True, status=self._status())
+            if request.verb == "reload":
+                changed, text = await self._reload(who)
+                return Reply(True, text) if changed is None else await self._tell(changed, text)
             return await self._act(request, who)
-        except (msgspec.DecodeError, UsageError) as error:
+        except (msgspec.DecodeError, UsageError, ConfigError) as error:
             return Reply(False, str(error))
 
     async def _act(self, request: Request, who: str) -> Reply:
-        action = _ACTIONS[request.verb]
+        action = OperatorAction(request.verb)
         instrument = None
         if request.symbol is not None:
-            if action in (OperatorAction.KILL, OperatorAction.CLEAR_KILL):
-                raise UsageError("the kill switch is for all markets: name none")
+            if action in _OF_ALL:
+                raise UsageError(f"{request.verb.replace('_', '-')} is for all markets: name none")
             instrument = find_instrument(request.symbol, self._instruments)
+        elif action in _OF_ONE:
+            raise UsageError(f"name the market to {action}: {', '.join(self._instruments)}")
+        done = _DONE[action]
         event = OperatorRequest(self._now_ns(), action, who, instrument)
+        return await self._tell(event, done if instrument is None else f"{instrument} {done}")
+
+    async def _tell(self, event: Event, done: str) -> Reply:
+        """Give the core an event and wait until it has taken it."""
         taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((event, taken))
         self._emit(event)
@@ -183,7 +202,7 @@ class ControlSocket:
         except TimeoutError:
             self._waiting = [waiting for waiting in self._waiting if waiting[0] is not event]
             return Reply(False, f"asked, but the core has not taken it within {_TAKEN_S:g} s")
-        return Reply(True, _DONE[action] if instrument is None else f"{instrument} {_DONE[action]}")
+        return Reply(True, done)
 
 
 def find_instrument(symbol: str, instruments: Sequence[InstrumentId]) -> InstrumentId:

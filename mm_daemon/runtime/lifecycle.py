@@ -209,6 +209,11 @@ async def _confirmed(connectors: Iterable[tuple[Venue, Connector]], log: Filteri
     return True
 
 
+async def confirmed_empty(venue: Venue, connector: Connector) -> bool:
+    """Whether the venue shows no open order on the account, whoever placed it. Raises VenueUnreachable."""
+    return not (await _ask(venue, connector)).orders
+
+
 async def _ask(venue: Venue, connector: Connector, since_ns: int | None = None) -> VenueSnapshot:
     """`since_ns` None asks for no fills."""
     try:

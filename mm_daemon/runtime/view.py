@@ -9,7 +9,7 @@ import errno
 import hashlib
 import importlib
 import os
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ class OperatorsView:
         state_dir: Path,
         journal: Callable[[], Path],
         stopping: Callable[[], bool],
+        reload: Callable[[str], Awaitable[tuple[Event | None, str]]],
         recent: Recent,
         log: FilteringBoundLogger,
         run_log: RunLog | None,
@@ -90,7 +91,12 @@ class OperatorsView:
         self._control: ControlSocket | None = None
         if config.control:
             self._control = ControlSocket(
-                state_dir, instruments=tuple(core.markets), status=self.status, emit=inbox.put, now_ns=clock.now_ns
+                state_dir,
+                instruments=tuple(core.markets),
+                status=self.status,
+                reload=reload,
+                emit=inbox.put,
+                now_ns=clock.now_ns,
             )
 
     def children(self) -> Iterator[tuple[str, Start]]:

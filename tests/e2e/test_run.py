@@ -39,13 +39,13 @@ class Process:
         self._watchdog = threading.Timer(PATIENCE_S, self._process.kill)
         self._watchdog.start()
 
-    def until(self, *wanted: tuple[str, str]) -> None:
-        """Read the log until every (event, symbol) of `wanted` has been seen."""
+    def until(self, *wanted: tuple[str, str]) -> dict[str, Any]:
+        """Read the log until every (event, symbol) of `wanted` has been seen; the line of the last of them."""
         missing = set(wanted)
         for line in self._read():
             missing.discard((line["event"], line.get("symbol", "")))
             if not missing:
-                return
+                return line
         pytest.fail(f"the log ended without {missing}")
 
     def signal(self, number: signal.Signals) -> None:
@@ -116,24 +116,40 @@ def test_run_quotes_within_two_seconds_and_ctrl_c_leaves_nothing(config: Path) -
     assert report["ended"] == "SIGINT"
 
 
-def test_sighup_reads_the_configuration_and_keeps_the_old_one(config: Path) -> None:
-    """A good file and a bad one are both told in words, and the daemon quotes on as it was started."""
+def test_a_changed_configuration_takes_effect_while_running(config: Path) -> None:
+    """SIGHUP: another model and size at once, another port at the next start, a mistake not at all; and the journal of
+    all that lives again.
+    """
     process = Process(config)
     try:
         process.until(("decision", "BTC-USDT"))
         process.signal(signal.SIGHUP)
-        process.until(("config_kept", ""))
+        nothing = process.until(("config_read", ""))
+        assert "nothing that can change while running has changed" in nothing["text"]
+        text = config.read_text(encoding="utf-8")
+        config.write_text(
+            text.replace("model: glft ", "model: fixed_spread ")
+            .replace("half_spread_bps: null", "half_spread_bps: 4")
+            .replace("segment_mb: 64", "segment_mb: 32"),
+            encoding="utf-8",
+        )
+        process.signal(signal.SIGHUP)
+        read = process.until(("config_read", ""))
+        process.until(("parameters", ""))
+        assert "sim:BTC-USDT model glft -> fixed_spread" in read["text"]
+        assert "at the next start only: journal" in read["text"]
         with config.open("a", encoding="utf-8") as file:
             file.write("gama: 1\n")
         process.signal(signal.SIGHUP)
-        process.until(("config_bad", ""))
+        assert "gama: unknown key" in process.until(("config_bad", ""))["text"]
         process.signal(signal.SIGTERM)
         assert process.finish() == 0
     finally:
         process.end()
-    bad = next(line for line in process.lines if line["event"] == "config_bad")
-    assert "gama: unknown key" in bad["text"]
     assert process.lines[-1]["reason"] == "SIGTERM"
+    report = replay_verify(config)
+    assert report["ok"]
+    assert report["compared"]["decisions"] > 0
 
 
 def test_sigkill_leaves_a_journal_that_replays(config: Path) -> None:

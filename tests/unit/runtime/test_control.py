@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mm_daemon.core.trading_core import TradingCore
-from mm_daemon.domain.errors import UsageError
-from mm_daemon.domain.events import Event, OperatorAction, OperatorRequest
+from mm_daemon.domain.errors import ConfigError, UsageError
+from mm_daemon.domain.events import Event, OperatorAction, OperatorRequest, ParametersChanged
 from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.observability.live_statistics import LiveStatistics
 from mm_daemon.observability.status import Status, Surroundings, status_of
@@ -27,9 +27,21 @@ class Served:
         self.core = TradingCore(b.core_parameters())
         self.taken: list[Event] = []
         self._deaf = deaf
+        self.reading: ParametersChanged | ConfigError | None = None
+        """What reading the configuration again comes to."""
         self.control = ControlSocket(
-            folder, instruments=tuple(self.core.markets), status=self._status, emit=self._emit, now_ns=lambda: 5
+            folder,
+            instruments=tuple(self.core.markets),
+            status=self._status,
+            reload=self._reload,
+            emit=self._emit,
+            now_ns=lambda: 5,
         )
+
+    async def _reload(self, who: str) -> tuple[Event | None, str]:
+        if isinstance(self.reading, ConfigError):
+            raise self.reading
+        return self.reading, f"read for {who.split(maxsplit=1)[0]}"
 
     def _status(self) -> Status:
         around = Surroundings(version="1", mode="paper", pid=1, config="c", journal="j", started_ns=0)
@@ -70,6 +82,10 @@ async def test_status_pause_and_kill_are_answered_when_taken(tmp_path: Path) -> 
         assert client.ask("resume").text == "resumed"
         assert client.ask("kill").ok
         assert client.ask("clear_kill").ok
+        assert "worked off" in client.ask("flatten", "BTC-USDT").text
+        assert client.ask("cancel_all").ok
+        assert client.ask("disable", "BTC-USDT").text.startswith("test:BTC-USDT disabled")
+        assert client.ask("enable", "BTC-USDT").ok
 
     await with_client(served, tmp_path, use)
     requests = [event for event in served.taken if isinstance(event, OperatorRequest)]
@@ -78,6 +94,10 @@ async def test_status_pause_and_kill_are_answered_when_taken(tmp_path: Path) -> 
         (OperatorAction.RESUME, None),
         (OperatorAction.KILL, None),
         (OperatorAction.CLEAR_KILL, None),
+        (OperatorAction.FLATTEN, b.SYMBOL),
+        (OperatorAction.CANCEL_ALL, None),
+        (OperatorAction.DISABLE, b.SYMBOL),
+        (OperatorAction.ENABLE, b.SYMBOL),
     ]
     assert all(request.who.startswith("uid ") for request in requests)
     assert mode == [0o600]
@@ -91,11 +111,31 @@ async def test_what_is_not_understood_is_said_and_changes_nothing(tmp_path: Path
     def use(client: ControlClient) -> None:
         assert "no market 'DOGE'" in client.ask("pause", "DOGE").text
         assert "for all markets" in client.ask("kill", "BTC-USDT").text
+        assert "cancel-all is for all markets" in client.ask("cancel_all", "BTC-USDT").text
+        assert "name the market to disable: test:BTC-USDT" in client.ask("disable").text
         assert not client.ask("sell everything").ok  # type: ignore[arg-type]
         assert "one line" in client.ask("pause", "x" * 10_000).text
 
     await with_client(served, tmp_path, use)
     assert served.taken == []
+
+
+async def test_reload_is_answered_with_what_changed_and_taken_by_the_core(tmp_path: Path) -> None:
+    """Nothing changed: words alone. Something did: the core has it before the answer is out. A mistake is told."""
+    served = Served(tmp_path)
+    event = ParametersChanged(5, "{}", "uid 0")
+
+    def use(client: ControlClient) -> None:
+        assert client.ask("reload").text == "read for uid"
+        assert served.taken == []
+        served.reading = event
+        assert client.ask("reload").text == "read for uid"
+        assert served.taken == [event]
+        served.reading = ConfigError("c.yaml:3: gama: unknown key")
+        reply = client.ask("reload")
+        assert (reply.ok, reply.text) == (False, "c.yaml:3: gama: unknown key")
+
+    await with_client(served, tmp_path, use)
 
 
 async def test_requests_in_bulk_do_not_hold_up_the_loop(tmp_path: Path) -> None:

@@ -1,0 +1,290 @@
+"""What an operator may ask of the core beside pausing: disable, flatten, cancel all, other parameters."""
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from mm_daemon.core.parameters import CoreParameters
+from mm_daemon.core.trading_core import TradingCore
+from mm_daemon.domain.decisions import CancelAll, PlaceOrder, Reason, Turn
+from mm_daemon.domain.errors import CoreError
+from mm_daemon.domain.events import (
+    Event,
+    FundingUpdate,
+    OperatorAction,
+    OperatorRequest,
+    OrderCanceled,
+    OrderFilled,
+    ParametersChanged,
+    RunStarted,
+)
+from mm_daemon.domain.orders import Purpose, Side, TimeInForce
+from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.journal.recovery import left_by
+from mm_daemon.risk.limits import AccountLimits
+from mm_daemon.testkit import builders
+from tests.unit.core.desk import MS, SYMBOL, Desk, commands, kinds
+
+
+def ask(desk: Desk, at_ms: int, action: OperatorAction) -> Turn:
+    return desk.feed(OperatorRequest(at_ms * MS, action, "anna", SYMBOL if action in _OF_ONE else None))
+
+
+_OF_ONE = (OperatorAction.ENABLE, OperatorAction.DISABLE)
+
+
+def quoting_desk(parameters: CoreParameters | None = None) -> Desk:
+    desk = Desk(parameters)
+    desk.acknowledge(desk.open_market(), 10)
+    desk.wait(1000)
+    return desk
+
+
+def long_desk(lots: int = 10, **limits: object) -> Desk:
+    """Long `lots`, quoting."""
+    market = builders.market(order_lots=lots, max_position_lots=5 * lots)
+    market = msgspec.structs.replace(market, limits=msgspec.structs.replace(market.limits, **limits))
+    desk = quoting_desk(builders.core_parameters(market))
+    desk.fill(Side.BUY, lots, 1100)
+    desk.feed(builders.snapshot(2100, 600_000, 600_001))
+    desk.wait(3000)
+    return desk
+
+
+def flatten_orders(turn: Turn) -> list[PlaceOrder]:
+    return [c for c in commands(turn) if isinstance(c, PlaceOrder) and c.purpose is Purpose.FLATTEN]
+
+
+def take(desk: Desk, order: PlaceOrder, lots: int, at_ms: int) -> Turn:
+    """The venue trades `lots` of an immediate order at its limit and lets go of the rest."""
+    at, identity = at_ms * MS, f"v{order.client_id}"
+    key = f"t{order.client_id}"
+    events: list[Event] = [
+        OrderFilled(SYMBOL, at, at, order.client_id, identity, key, order.side, order.ticks, lots, False),
+        OrderCanceled(SYMBOL, at, at, order.client_id, identity, True, lots),
+    ]
+    return desk.feed(*events[: 1 if lots == order.lots else 2])
+
+
+def test_a_disabled_market_stays_out_whatever_resume_says():
+    """Only `enable` brings it back: a word about one market outlives one about all."""
+    desk = quoting_desk()
+    turn = ask(desk, 1100, OperatorAction.DISABLE)
+    assert desk.says() == "bid withdraw (market_disabled) | ask withdraw (market_disabled)"
+    desk.acknowledge(turn, 1110)
+    assert not ask(desk, 2000, OperatorAction.RESUME).released
+    turn = ask(desk, 3000, OperatorAction.ENABLE)
+    assert kinds(turn) == ["PlaceOrder bid", "PlaceOrder ask"]
+
+
+def test_what_an_operator_said_outlives_the_process():
+    """Disabled, paused and flattening stand in the checkpoint."""
+    desk = long_desk()
+    ask(desk, 3100, OperatorAction.DISABLE)
+    ask(desk, 3200, OperatorAction.FLATTEN)
+    again = TradingCore(builders.core_parameters(), desk.core.checkpoint()).markets[SYMBOL]
+    assert (again.enabled, again.paused, again.flattening) == (False, True, True)
+    assert again.halts & Reason.MARKET_DISABLED.bit
+    assert again.halts & Reason.OPERATOR_PAUSED.bit
+
+
+def test_enabled_false_in_the_file_is_disabled_until_somebody_says_otherwise():
+    """The configuration's word counts where no operator gave one."""
+    market = builders.market(quoting=QuoteParameters(enabled=False))
+    desk = Desk(builders.core_parameters(market))
+    desk.open_market()
+    assert desk.says() == "bid withdraw (market_disabled) | ask withdraw (market_disabled)"
+    assert kinds(ask(desk, 100, OperatorAction.ENABLE)) == ["PlaceOrder bid", "PlaceOrder ask"]
+
+
+def test_flatten_pulls_the_quotes_first_and_then_takes_the_position_off():
+    """No order to that end leaves while a quote may still trade: position and orders never pass zero together."""
+    desk = long_desk()
+    turn = ask(desk, 3100, OperatorAction.FLATTEN)
+    assert set(kinds(turn)) == {"CancelOrder"}
+    (order,) = flatten_orders(desk.acknowledge(turn, 3110))
+    assert (order.side, order.lots, order.reduce_only, order.post_only) == (Side.SELL, 10, True, False)
+    assert order.time_in_force is TimeInForce.IOC
+    assert order.reasons == (Reason.FLATTEN,)
+    assert 600_000 * (1 - 20e-4) <= order.ticks < 600_000
+    turn = take(desk, order, 10, 3120)
+    assert desk.core.markets[SYMBOL].position.lots == 0
+    assert not desk.core.markets[SYMBOL].flattening
+    assert not turn.released
+    assert desk.says() == "bid withdraw (operator_paused) | ask withdraw (operator_paused)"
+    assert kinds(ask(desk, 5000, OperatorAction.RESUME)) == ["PlaceOrder bid", "PlaceOrder ask"]
+
+
+def test_what_the_market_did_not_take_is_offered_again_a_second_later():
+    """Partly filled: the rest follows, not at once and not never."""
+    desk = long_desk()
+    (order,) = flatten_orders(desk.acknowledge(ask(desk, 3100, OperatorAction.FLATTEN), 3110))
+    assert not take(desk, order, 4, 3120).released
+    desk.feed(builders.snapshot(4000, 600_000, 600_001))
+    turn = desk.wait(4200)
+    (rest,) = flatten_orders(turn)
+    assert rest.lots == 6
+    assert turn.now_ns >= (3110 + 1000) * MS
+
+
+def test_a_flatten_order_is_no_larger_than_one_order_may_be_and_leaves_no_dust():
+    """Ten lots with seven at most and at least five an order: five and five, not seven and three too small to sell."""
+    market = builders.market(order_lots=10, max_position_lots=50)
+    contract = msgspec.structs.replace(market.instrument, min_lots=5)
+    limits = msgspec.structs.replace(market.limits, max_order_lots=10)
+    desk = quoting_desk(builders.core_parameters(msgspec.structs.replace(market, instrument=contract, limits=limits)))
+    desk.fill(Side.BUY, 10, 1100)
+    changed = msgspec.structs.replace(limits, max_order_lots=7)
+    parameters = desk.core.parameters
+    smaller = msgspec.structs.replace(parameters.markets[0], limits=changed)
+    desk.feed(
+        ParametersChanged(1200 * MS, msgspec.structs.replace(parameters, markets=(smaller,)).to_json(), "anna"),
+        builders.snapshot(1200, 600_000, 600_001),
+    )
+    turn = ask(desk, 1300, OperatorAction.FLATTEN)
+    (order,) = flatten_orders(desk.acknowledge(turn, 1310))
+    assert order.lots == 5
+
+
+def test_resume_ends_a_flattening():
+    """The operator has changed his mind: quotes come back, and nothing more is taken."""
+    desk = long_desk()
+    turn = ask(desk, 3100, OperatorAction.FLATTEN)
+    ask(desk, 3105, OperatorAction.RESUME)
+    turn = desk.acknowledge(turn, 3110)
+    assert not flatten_orders(turn)
+    assert not desk.core.markets[SYMBOL].flattening
+
+
+def test_flatten_waits_while_the_kill_switch_is_on():
+    """Killed means cancels only; once it is cleared the position is worked off and the market stays paused."""
+    desk = long_desk()
+    turn = ask(desk, 3100, OperatorAction.KILL)
+    events = [
+        OrderCanceled(SYMBOL, 3110 * MS, 3110 * MS, order.client_id, f"v{order.client_id}", True, 0)
+        for order in desk.core.ledger.alive(SYMBOL)
+    ]
+    desk.feed(*events)
+    turn = ask(desk, 3200, OperatorAction.FLATTEN)
+    assert not turn.released
+    assert not turn.refusals
+    (order,) = flatten_orders(ask(desk, 3300, OperatorAction.CLEAR_KILL))
+    take(desk, order, 10, 3310)
+    assert desk.says() == "bid withdraw (operator_paused) | ask withdraw (operator_paused)"
+
+
+def test_cancel_all_cancels_at_the_venue_and_pauses():
+    """One command for the whole venue, so that orders we do not know of go too; nothing is quoted again."""
+    desk = quoting_desk()
+    turn = ask(desk, 1100, OperatorAction.CANCEL_ALL)
+    assert [type(command) for command in commands(turn)] == [CancelAll]
+    assert desk.says() == "bid withdraw (operator_paused) | ask withdraw (operator_paused)"
+
+
+# Other parameters
+
+
+def changed(desk: Desk, change: Callable[[QuoteParameters], QuoteParameters], at_ms: int) -> Turn:
+    market = desk.core.parameters.markets[0]
+    quoting = change(market.quoting)
+    limits = msgspec.structs.replace(market.limits, max_orders_per_side=quoting.levels)
+    parameters = msgspec.structs.replace(
+        desk.core.parameters, markets=(msgspec.structs.replace(market, quoting=quoting, limits=limits),)
+    )
+    return desk.feed(ParametersChanged(at_ms * MS, parameters.to_json(), "anna"))
+
+
+def test_another_model_prices_from_the_next_decision_on():
+    """The quotes move to where the new model wants them, and what was learned about volatility stays."""
+    desk = quoting_desk()
+    for step in range(1, 400):
+        turn = desk.feed(builders.snapshot(1000 + 100 * step, 600_000 + step % 3, 600_001 + step % 3))
+        if turn.released:
+            desk.acknowledge(turn, 1000 + 100 * step + 1)
+    desk.wait(42_000)
+    engine = desk.core.markets[SYMBOL].engine
+    sigma = engine.volatility.sigma_bps
+    assert sigma is not None
+    before = desk.quote(Side.BUY).ticks
+    turn = changed(desk, lambda old: msgspec.structs.replace(old, model="fixed_spread", half_spread_bps=20.0), 42_000)
+    market = desk.core.markets[SYMBOL]
+    assert market.engine is not engine
+    assert market.engine.volatility.sigma_bps == sigma
+    assert kinds(turn) == ["AmendOrder", "AmendOrder"]
+    desk.acknowledge(turn, 42_001)
+    after = desk.quote(Side.BUY).ticks
+    assert after < before
+    assert abs((market.book.half_ticks / 2 - after) / 60 - 20.0) < 0.2
+
+
+def test_more_levels_are_placed_and_fewer_are_cancelled():
+    """A ladder grows and shrinks while it works."""
+    desk = quoting_desk()
+    turn = changed(desk, lambda old: msgspec.structs.replace(old, levels=3, order_lockout_ms=0), 1100)
+    assert kinds(turn) == ["PlaceOrder bid"] * 2 + ["PlaceOrder ask"] * 2
+    desk.acknowledge(turn, 1110)
+    turn = changed(desk, lambda old: msgspec.structs.replace(old, levels=1), 2000)
+    assert kinds(turn) == ["CancelOrder"] * 4
+
+
+def test_parameters_that_stay_leave_the_market_alone():
+    """The same words again change nothing, not even an estimator's object."""
+    desk = quoting_desk()
+    engine = desk.core.markets[SYMBOL].engine
+    assert not changed(desk, lambda old: old, 1100).released
+    assert desk.core.markets[SYMBOL].engine is engine
+
+
+def test_a_running_lockout_and_the_funding_rate_survive_other_parameters():
+    """What is known of the moment is kept: the filled side stays locked, the funding shift goes on."""
+    desk = quoting_desk()
+    desk.feed(FundingUpdate(SYMBOL, 1000 * MS, 1000 * MS, 10**9, 3600 * 10**9, 3600 * 10**9))
+    desk.fill(Side.BUY, 10, 1100)
+    changed(desk, lambda old: msgspec.structs.replace(old, gamma=0.06), 1200)
+    market = desk.core.markets[SYMBOL]
+    assert Reason.FILL_LOCKOUT in market.decisions[0].reasons
+    assert market.engine.conditions.funding is not None
+
+
+def test_a_limit_on_losses_holds_from_the_moment_it_is_given():
+    """Given while running, it counts from the present: the loss that follows latches."""
+    desk = long_desk()
+    account = AccountLimits(max_drawdown_atto=5 * 10**18)
+    parameters = msgspec.structs.replace(desk.core.parameters, account=account)
+    desk.feed(ParametersChanged(3100 * MS, parameters.to_json(), "anna"))
+    desk.feed(builders.snapshot(3200, 600_000, 600_001))
+    turn = desk.feed(builders.snapshot(3300, 590_000, 590_001))
+    assert CancelAll in [type(command) for command in commands(turn)]
+    assert desk.core.gate.latched is not None
+
+
+def test_enabled_in_the_file_overrules_an_older_word():
+    """Who writes `enabled: false` and reloads means it, although somebody once said enable."""
+    desk = quoting_desk()
+    ask(desk, 1100, OperatorAction.ENABLE)
+    changed(desk, lambda old: msgspec.structs.replace(old, enabled=False), 1200)
+    assert desk.says() == "bid withdraw (market_disabled) | ask withdraw (market_disabled)"
+
+
+def test_other_markets_are_a_bug_of_whoever_sent_them():
+    """The core does not trade what it was not built with."""
+    desk = quoting_desk()
+    other = builders.core_parameters(builders.market(builders.instrument("ETH-USDT")))
+    with pytest.raises(CoreError, match="other markets"):
+        desk.feed(ParametersChanged(1100 * MS, other.to_json(), "anna"))
+
+
+def test_a_core_recovered_behind_a_change_goes_by_the_changed_parameters():
+    """A checkpoint says what the run's parameters had become: a lockout of the tail is as long as it was."""
+    desk = quoting_desk()
+    changed(desk, lambda old: msgspec.structs.replace(old, fill_lockout_ms=7777), 1100)
+    checkpoint = desk.core.checkpoint()
+    started = RunStarted(0, "1", builders.core_parameters().to_json())
+    order = desk.quote(Side.BUY)
+    at = 2000 * MS
+    fill = OrderFilled(SYMBOL, at, at, order.client_id, f"v{order.client_id}", "k", Side.BUY, order.ticks, 1, True)
+    left = left_by([started, checkpoint, fill])
+    assert left is not None
+    assert left[0].markets[0].lockouts.buy.fill_ns == at + 7777 * MS
+    assert left[0].parameters is None
