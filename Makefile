@@ -7,7 +7,7 @@ CONFIG ?= config.yaml
 BENCH := $(BIN)/pytest -q -m bench -o addopts="--strict-markers --benchmark-quiet"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench instructions peers compare-models fmt lint types lock clean
+.PHONY: help setup run test check bench instructions peers compare-models soak fmt lint types lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -55,6 +55,10 @@ peers: setup ## other engines on the same recording; they are installed in build
 
 compare-models: setup ## the pricing models on the same markets, 5 minutes; writes deploy/docs/models.md (needs matplotlib)
 	$(BIN)/python -m mm_daemon.backtest.comparison
+
+soak: setup ## a day of the whole daemon on virtual time, 8 minutes: what it holds each hour, as JSON
+	@rm -rf build/soak && mkdir -p build/soak
+	$(BIN)/python -m tests.soak.day build/soak 24
 
 fmt: setup ## write the format
 	$(BIN)/ruff format .

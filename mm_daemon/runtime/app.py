@@ -126,7 +126,7 @@ class Daemon:
     _keeper: Keeper
     _gateway: OrderGateway
     _narrator: Narrator
-    _reloader: Reloader
+    reloader: Reloader
     _reports: Reports
     _loop: CoreLoop
     _supervisor: Supervisor
@@ -150,7 +150,7 @@ class Daemon:
         self._run_log = log_to if isinstance(log_to, RunLog) else None
         self._recent = Recent()
         self.log = _open_log(config, log_to, self._clock.now_ns, self._recent)
-        self._inbox = Inbox()
+        self.inbox = Inbox()
         self._stop = StopRequest(config.runtime.stop_timeout_s)
         self._clean = False
         self._closed: list[Venue] = []
@@ -170,7 +170,7 @@ class Daemon:
         self._connectors = build_connectors(
             self._config,
             paper=self._mode == "paper",
-            emit=self._inbox.put,
+            emit=self.inbox.put,
             clock=self._clock,
             state_dir=state.path,
             connector_named=self._connector_named,
@@ -214,19 +214,19 @@ class Daemon:
         )
         self._reports = Reports(self.log, self._core, self._connectors)
         self._gateway = OrderGateway(
-            self._connectors, emit=self._inbox.put, now_ns=self._clock.now_ns, report=self._reports.venue_trouble
+            self._connectors, emit=self.inbox.put, now_ns=self._clock.now_ns, report=self._reports.venue_trouble
         )
         self._narrator = Narrator(self._core.markets, self.log)
         self._loop = CoreLoop(
             self._core,
-            inbox=self._inbox,
+            inbox=self.inbox,
             journal=self._journal,
             clock=self._clock,
             carry=self._gateway.carry,
             observe=self._after_turn,
         )
-        self._reloader = Reloader(
-            self._config, self._core, capabilities, emit=self._inbox.put, now_ns=self._clock.now_ns, log=self.log
+        self.reloader = Reloader(
+            self._config, self._core, capabilities, emit=self.inbox.put, now_ns=self._clock.now_ns, log=self.log
         )
         self.view = OperatorsView(
             self._config,
@@ -234,19 +234,19 @@ class Daemon:
             self._loop,
             mode=self._mode,
             clock=self._clock,
-            inbox=self._inbox,
+            inbox=self.inbox,
             connectors=self._connectors,
             tallies=self._narrator.tallies,
             state_dir=state.path,
             journal=lambda: self._journal.path,
             stopping=lambda: self._stop.asked,
-            reload=self._reloader.read,
+            reload=self.reloader.read,
             recent=self._recent,
             log=self.log,
             run_log=self._run_log,
         )
-        self._inbox.on_lost_market = self._reports.market_lost
-        self._inbox.on_lost_orders = self._orders_lost
+        self.inbox.on_lost_market = self._reports.market_lost
+        self.inbox.on_lost_orders = self._orders_lost
         self._loop.begin(RunStarted(self._clock.now_ns(), mm_daemon.__version__, parameters.to_json(), resumed))
         # Only now is it a journal: whenever we may be killed, what bears this name can be replayed.
         self._journal.rename(state.journals / name)
@@ -254,7 +254,7 @@ class Daemon:
         self._narrator.opening(self._clock.now_ns())
         if left is not None:
             self._reports.continuing(left)
-        await clear_leftovers(self._core, self._connectors, self._inbox.put, self._clock.now_ns)
+        await clear_leftovers(self._core, self._connectors, self.inbox.put, self._clock.now_ns)
 
     # Living
 
@@ -286,7 +286,7 @@ class Daemon:
             supervisor.add(f"{_VENUE}{venue}", Kind.RESTARTABLE, partial(self._run_venue, connector))
         supervisor.add("summary", Kind.RESTARTABLE, self._summarise)
         supervisor.add("reconcile", Kind.RESTARTABLE, self._reconcile)
-        supervisor.add("reload", Kind.RESTARTABLE, self._reloader.run)
+        supervisor.add("reload", Kind.RESTARTABLE, self.reloader.run)
         supervisor.add("lateness", Kind.RESTARTABLE, self._watch_lateness)
         for name, start in self.view.children():
             supervisor.add(name, Kind.RESTARTABLE, start)
@@ -300,11 +300,11 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop.hurry, number.name)
-        loop.add_signal_handler(signal.SIGHUP, self._reloader.ask, signal.SIGHUP.name)
+        loop.add_signal_handler(signal.SIGHUP, self.reloader.ask, signal.SIGHUP.name)
         loop.add_signal_handler(signal.SIGUSR1, self._kill_switch)
 
     def _kill_switch(self) -> None:
-        self._inbox.put(OperatorRequest(self._clock.now_ns(), OperatorAction.KILL, signal.SIGUSR1.name))
+        self.inbox.put(OperatorRequest(self._clock.now_ns(), OperatorAction.KILL, signal.SIGUSR1.name))
 
     async def _run_venue(self, connector: Connector) -> None:
         """A venue's link comes and goes; a disk that cannot keep its account ends the run (R14)."""
@@ -335,7 +335,7 @@ class Daemon:
         await keep_reconciled(
             self._core,
             self._connectors,
-            emit=self._inbox.put,
+            emit=self.inbox.put,
             now_ns=self._clock.now_ns,
             start_timeout_s=self._config.runtime.start_timeout_s,
             on_never=self._never_reconciled,
@@ -345,7 +345,7 @@ class Daemon:
     async def _watch_lateness(self) -> None:
         await watch_loop(
             limit_s=self._config.runtime.loop_stall_ms / 1000,
-            emit=self._inbox.put,
+            emit=self.inbox.put,
             now_ns=self._clock.now_ns,
             observe=self.view.metrics.loop_lag.observe,
             report=self._reports.late,
@@ -361,12 +361,12 @@ class Daemon:
             self._core,
             self._connectors,
             self._stop,
-            emit=self._inbox.put,
+            emit=self.inbox.put,
             now_ns=self._clock.now_ns,
             log=self.log,
         )
         await self._close_venues()  # nothing a venue does after this is part of the run
-        self._inbox.put(RunEnded(self._clock.now_ns(), self._stop.reason, self._clean))
+        self.inbox.put(RunEnded(self._clock.now_ns(), self._stop.reason, self._clean))
 
     def _after_turn(self, turn: Turn, urgent: Sequence[Event]) -> None:
         if self._core.last_client_id + _SPARE_IDS > self._ids_end:
@@ -398,7 +398,7 @@ class Daemon:
         venue = Venue(name.removeprefix(_VENUE))
         self._venues_left.discard(venue)
         if self._venues_left:
-            self._inbox.put(VenueDisconnected(venue, 0, self._clock.now_ns(), cause))
+            self.inbox.put(VenueDisconnected(venue, 0, self._clock.now_ns(), cause))
         else:
             self._stop.ask(cause)
 
