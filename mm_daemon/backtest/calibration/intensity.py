@@ -85,7 +85,7 @@ def fit_intensity(depths: Depths, exposure: Exposure, *, tick_bps: float, sides:
             entry = f", {exposure.entries.mean:.3g} bps from the mid," if seconds > 0.0 else ""
             what = f"none of {depths.orders:,} taker orders reached the distance{entry} where our quotes begin"
         return IntensityFit(orders=orders, refused=what)
-    bins = [(index, bin_) for index, bin_ in depths.excesses.bins()]
+    bins = list(depths.excesses.bins())
     last, last_bin = _last_bin(bins, orders)
     furthest = max((last + 1) * WIDTH_BPS, last_bin.mean + tick_bps)
     inside = [(bin_.weight, bin_.mean) for index, bin_ in bins if index <= last]
@@ -93,7 +93,7 @@ def fit_intensity(depths: Depths, exposure: Exposure, *, tick_bps: float, sides:
     beyond = orders - stopped
     mean = (sum(count * excess for count, excess in inside) + beyond * furthest) / stopped
     k = decay_of_excess(mean, tick_bps)
-    d0 = _pivot(exposure, k)[1] if k is not None else exposure.entries.mean
+    log_seen_s, d0 = _pivot(exposure, k or 0.0)
     reach = min(d0 + max(furthest, 3.0 * tick_bps, 5.0 * WIDTH_BPS), BEYOND_BPS)
     points, k_regression, r2 = _survival(depths, exposure, reach, tick_bps, sides)
     told = IntensityFit(
@@ -106,8 +106,7 @@ def fit_intensity(depths: Depths, exposure: Exposure, *, tick_bps: float, sides:
     dependence = inflation(depths.excess, depths.independent_excess_variance, observations=orders)
     k_error = math.sqrt(max(scatter, law) * dependence) / stopped / (mean * (mean + tick_bps))
     rate_error = math.sqrt(inflation(depths.rate, depths.independent_rate_variance) / orders)
-    seen, d0 = _pivot(exposure, k)
-    log_A = math.log(orders / sides) - seen
+    log_A = math.log(orders / sides) - log_seen_s
     log_A_error = math.hypot(rate_error, d0 * k_error)
     A = math.exp(log_A) if log_A < _LARGEST else None
     n_eff = (k / k_error) ** 2

@@ -142,6 +142,17 @@ def test_orders_that_all_stop_at_the_touch_have_no_k() -> None:
     assert found.fit.orders == 600 and found.sells.orders == 0
 
 
+def test_a_spread_beyond_the_histogram_is_measured_too() -> None:
+    """Three per cent from bid to ask: the touch is further out than the last bin, and nothing breaks."""
+    events = [
+        event
+        for second in range(600)
+        for event in (book(second, 591_000, 609_000), trade(second + 0.5, Side.BUY, 609_000 + 60 * (second % 7)))
+    ]
+    found = whole(measured(Events(*events)))
+    assert found.fit.orders == 600 and found.fit.d0_bps == pytest.approx(150.0)
+
+
 def test_k_out_of_range_is_refused() -> None:
     """Nine in ten stop at the touch of a very fine grid, the tenth goes one step: k would be thousands."""
     events = [
