@@ -65,7 +65,12 @@ class SymbolSettings(FlowSettings, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 def build_symbol(venue: Venue, name: str, settings: SymbolSettings) -> EmbeddedSymbol:
-    """The contract and its surroundings. Raises ConfigError for a start price below one tick."""
+    """The contract and its surroundings. Raises ConfigError for a start price below one tick, and when only one half of
+    a law of takers is given.
+    """
+    if (settings.taker_intensity is None) is not (settings.taker_k is None):
+        given, missing = ("taker_k", "taker_intensity") if settings.taker_k else ("taker_intensity", "taker_k")
+        raise ConfigError(f"venue {venue}: symbols.{name}.{given} needs {missing} beside it: set both or neither")
     base, quote = _currencies(name)
     price = settings.start_price or START_PRICES.get(base, _OTHER_START_PRICE)
     magnitude = math.floor(math.log10(price))

@@ -14,7 +14,8 @@ _LINE_POINTS = 60
 _LARGEST_DOT, _LEAST_DOT = 90.0, 12.0
 _ROOM = 4.0
 """Factor on a logarithmic axis below the least rate and above the largest."""
-_HEADROOM = 1.25
+_HEADROOM = 1.5
+"""Room for the legend above the highest volatility."""
 _FAR = 1.5
 """A quote further out than this, in furthest distances counted, is told in the legend and not shown."""
 _MARGIN = 0.06
@@ -65,7 +66,9 @@ def _intensity(axes: "Axes", market: MarketCalibration) -> None:
         line = [fit.A * math.exp(-fit.k * distance) for distance in distances]
         errors = [_BAND * math.hypot(rate_error, (distance - d0) * fit.k_error) for distance in distances]
         told = " (refused)" if fit.refused else ""
-        axes.plot(distances, line, color=ORANGE, label=f"A = {fit.A:.3g}/s, k = {fit.k:.3g}/bps{told}", zorder=2)
+        A_error = 0.0 if fit.A_error is None else fit.A_error
+        figures = f"A = {fit.A:.3g} ± {A_error:.2g} /s, k = {fit.k:.3g} ± {fit.k_error:.2g} /bps"
+        axes.plot(distances, line, color=ORANGE, label=f"{figures}{told}\nby maximum likelihood", zorder=2)
         axes.fill_between(
             distances,
             [value * math.exp(-error) for value, error in zip(line, errors, strict=True)],
@@ -73,7 +76,7 @@ def _intensity(axes: "Axes", market: MarketCalibration) -> None:
             color=ORANGE,
             alpha=0.18,
             linewidth=0,
-            label="95 % of its error",
+            label="95 % band of the line",
         )
     if market.touch_spread is not None:
         half_bps = 0.5 * market.touch_spread.bps
@@ -104,11 +107,29 @@ def _volatility(axes: "Axes", market: MarketCalibration) -> None:
             [point.sigma_bps for point in short.course],
             color=BLUE,
             linewidth=1.2,
-            label=f"half-life {short.half_life_s:g} s",
+            label=f"moves of {fit.step_s:g} s, half-life {short.half_life_s:g} s",
         )
     error = _BAND * fit.standard_error_bps
-    axes.axhline(fit.sigma_bps, color=ORANGE, label=f"whole sample, {fit.sigma_bps:.3g}")
-    axes.axhspan(max(fit.sigma_bps - error, 0.0), fit.sigma_bps + error, color=ORANGE, alpha=0.18, linewidth=0)
+    sigma = f"sigma = {fit.sigma_bps:.3g} ± {fit.standard_error_bps:.2g}"
+    scales = (
+        f"moves of {fit.slow_s:g} s less moves of {fit.fast_s:g} s"
+        if fit.noise_bps is not None
+        else f"moves of {fit.step_s:g} s, flicker and lag included"
+    )
+    axes.axhline(fit.sigma_bps, color=ORANGE, label=f"whole sample, {sigma}\nby {scales}")
+    axes.axhspan(
+        max(fit.sigma_bps - error, 0.0),
+        fit.sigma_bps + error,
+        color=ORANGE,
+        alpha=0.18,
+        linewidth=0,
+        label="95 % band of sigma",
+    )
+    plain = market.plain_volatility
+    if plain is not None and fit.noise_bps is not None:
+        told = f"{plain.sigma_bps:.3g} ± {plain.standard_error_bps:.2g}"
+        how = f"by moves of {plain.step_s:g} s, flicker and lag included"
+        axes.axhline(plain.sigma_bps, color=GREY, linestyle="--", linewidth=1, label=f"{told} {how}")
     axes.set_xlim(0.0, max(market.seconds, 1.0))
     axes.set_ylim(
         0.0, _HEADROOM * max([fit.sigma_bps + error, *([p.sigma_bps for p in short.course] if short else [])])

@@ -235,6 +235,7 @@ class EmbeddedMarket:
         book = symbol.book
         book.take_changes(Side.BUY)
         book.take_changes(Side.SELL)
+        symbol.flow.published()
         symbol.update_id += 1
         bids, asks = book.depth(Side.BUY), book.depth(Side.SELL)
         self._emit(local_ns, BookSnapshot(symbol.instrument_id, at_ns, local_ns, bids, asks, symbol.update_id))
@@ -275,6 +276,7 @@ class EmbeddedMarket:
 
     def _publish(self, symbol: _Symbol, at_ns: int) -> None:
         symbol.publishing = False
+        symbol.flow.published()
         symbol.published_ns = at_ns
         symbol.update_id += 1
         local_ns = at_ns + self._feed_ns

@@ -4,6 +4,13 @@ Makers stand around the price the public believes in (`fair_price.py`), join goo
 quotes that the price has reached and refill what was taken. Takers come in bursts (`arrivals.py`) with sizes of a heavy
 tail; a share of them knows the fair price before the public does and takes whatever stands on its wrong side. All
 chance comes from one seed, so that a seed is a history.
+
+With `taker_intensity` and `taker_k` takers have a limit instead of a size, and the market a known law: orders of each
+side that reach a distance delta from the published mid come at `A e^{-k delta}` a second (Avellaneda and Stoikov 2008,
+2.5; MODELS 6.4). Such a taker takes all that stands within its reach, and the rest of its order at its limit, from
+makers who do not display. Makers of others put back at once what was taken, so that the mid is theirs alone to move, as
+it is in that model. Bursts keep the mean rate, and those who know the fair price only choose the side, so the law holds
+of both sides together at every time, and of each on average.
 """
 
 import math
@@ -13,6 +20,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from mm_daemon.domain.book import NO_ASK, NO_BID
 from mm_daemon.domain.orders import Side
 from mm_daemon.domain.rng import Rng
 from mm_daemon.simulation.arrivals import Arrivals
@@ -29,6 +37,11 @@ _REACH = 2.0
 """How far beyond the touch a taker goes at most, in mean order distances: the slippage it accepts."""
 _LEAST_EDGE = 0.4
 """Nearer to the believed price than this, in half spreads, no maker wants to stand."""
+
+_ALL_LOTS = 1 << 62
+"""More than any book holds."""
+_HIDDEN = -(1 << 62)
+"""Id of a maker who does not display, below all others of this flow."""
 
 _SIDES = (Side.BUY, Side.SELL)
 
@@ -78,6 +91,22 @@ class FlowSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     impact_bps: Annotated[
         float, Meta(ge=0, le=100, description="how far a trade pushes what the public believes, bps")
     ] = 0.1
+    taker_intensity: (
+        Annotated[
+            float,
+            Meta(
+                gt=0,
+                le=1000,
+                description="A of A*exp(-k*delta), takers per second and side that reach delta bps from the mid; "
+                "replaces trades_per_second; null = takers have a size, not a reach",
+            ),
+        ]
+        | None
+    ) = None
+    taker_k: (
+        Annotated[float, Meta(ge=0.01, le=100, description="k of A*exp(-k*delta), 1/bps; goes with taker_intensity")]
+        | None
+    ) = None
 
 
 class Flow:
@@ -98,6 +127,8 @@ class Flow:
         "_orders",
         "_places",
         "_rng",
+        "_seen_half_ticks",
+        "_seen_touch",
         "_settings",
         "_typical_lots",
         "next_ns",
@@ -119,8 +150,11 @@ class Flow:
             memory_s=settings.volatility_memory_s,
             lag_s=settings.news_lag_ms / 1000.0,
         )
+        A, rate = settings.taker_intensity, settings.trades_per_second
         self._arrivals = Arrivals(
-            rate=settings.trades_per_second, followers=settings.trade_clustering, memory_s=settings.trade_memory_s
+            rate=rate if A is None else 2.0 * A,
+            followers=settings.trade_clustering,
+            memory_s=settings.trade_memory_s,
         )
         self._leave_rate = 1.0 / settings.order_life_s
         self._limit_rate = 2.0 * settings.orders_per_side * self._leave_rate
@@ -133,6 +167,9 @@ class Flow:
         """Half the spread that makers want at present."""
         self._bound = 0.0
         """Sum of all rates as of the last event: none is higher until the next one."""
+        self._seen_half_ticks = 0
+        self._seen_touch = {Side.BUY: NO_BID, Side.SELL: NO_ASK}
+        """The mid in half ticks and the best prices as everybody saw them last."""
         self.next_ns = 0
 
     def open(self, now_ns: int) -> None:
@@ -173,6 +210,13 @@ class Flow:
                 orders[place] = last
                 places[last] = (place, places[last][1])
 
+    def published(self) -> None:
+        """Everybody sees the book as it is now."""
+        seen = self._seen_touch
+        for side in _SIDES:
+            seen[side] = self._book.best(side)
+        self._seen_half_ticks = seen[Side.BUY] + seen[Side.SELL]
+
     def keep_two_sided(self) -> None:
         """Somebody always steps in where nobody is left."""
         for side in _SIDES:
@@ -186,9 +230,13 @@ class Flow:
         missing = 2 * self._settings.orders_per_side - len(self._orders)
         return self._limit_rate + max(missing, 0) * _REFILL_PER_S
 
+    def _taker_rate(self, side: Side) -> float:
+        """Takers per second: more in wild times, but for a law that holds at all times."""
+        activity = self.price.activity if self._settings.taker_k is None else 1.0
+        return self._arrivals.intensity(side, activity)
+
     def _schedule(self, now_ns: int) -> None:
-        activity = self.price.activity
-        takers = sum(self._arrivals.intensity(side, activity) for side in _SIDES)
+        takers = sum(self._taker_rate(side) for side in _SIDES)
         self._bound = self._arrival_rate() + self._leave_rate * len(self._orders) + takers
         self.next_ns = now_ns + 1 + int(self._rng.exponential(self._bound) * _NS_PER_S)
 
@@ -210,9 +258,11 @@ class Flow:
             self._leave(self._orders[rng.below(len(self._orders))])
             return Side.BUY, []
         for side in _SIDES:
-            choice -= self._arrivals.intensity(side, self.price.activity)
+            choice -= self._taker_rate(side)
             if choice < 0.0:
                 self._arrivals.arrived(side)
+                if self._settings.taker_k is not None:
+                    return self._reach(side, self._settings.taker_k)
                 if rng.uniform() < self._settings.informed_share:
                     return self._take_informed()
                 return self._take(side)
@@ -236,25 +286,54 @@ class Flow:
                 return self._sweep(side, math.floor(fair) if side is Side.BUY else math.ceil(fair))
         return Side.BUY, []
 
+    def _reach(self, side: Side, k: float) -> tuple[Side, list[Match]]:
+        """Somebody with a limit at an exponential distance from the mid that was published; those who know the fair
+        price are on its side. Who does not reach the best price does not trade.
+        """
+        rng, book = self._rng, self._book
+        mid = 0.5 * self._seen_half_ticks
+        if rng.uniform() < self._settings.informed_share and self.price.fair_ticks != mid:
+            side = Side.BUY if self.price.fair_ticks > mid else Side.SELL
+        limit = mid * (1.0 + side * rng.exponential(k) * _BPS)
+        ticks = math.floor(limit) if side is Side.BUY else max(math.ceil(limit), 1)
+        maker = Side(-side)
+        if not book.crosses(side, ticks) and side * (ticks - self._seen_touch[maker]) < 0:
+            return side, []
+        matches = book.sweep(side, _ALL_LOTS, limit_ticks=ticks)
+        self.forget(match.maker_id for match in matches)
+        for match in matches:
+            if match.maker_id < 0:
+                self._put(maker, match.ticks)
+        hidden = max(self._size(self._typical_lots), round(self._typical_lots))
+        matches.append(Match(_HIDDEN, ticks, hidden, 0))
+        self._push(side)
+        return side, matches
+
+    def _push(self, side: Side) -> None:
+        self.price.push(side * self._settings.impact_bps * _BPS * self.price.public_ticks)
+
     def _worth(self, side: Side, fair: float) -> bool:
         return side * (fair - self._book.best(Side(-side))) > 0.0
 
     def _sweep(self, side: Side, limit_ticks: int) -> tuple[Side, list[Match]]:
         matches = self._book.sweep(side, self._size(self._typical_lots), limit_ticks=limit_ticks)
         if matches:
-            self.price.push(side * self._settings.impact_bps * _BPS * self.price.public_ticks)
+            self._push(side)
         return side, matches
 
     def _enter(self) -> tuple[Side, list[Match]]:
-        """A new limit order, which may meet a quote that has fallen behind."""
+        """A new limit order, which may meet a quote that has fallen behind: takes it, but under a law of takers, which
+        counts all that is taken, lets it step back.
+        """
         side = self._thin_side()
         ticks = self._new_ticks(side)
-        matches: list[Match] = []
         if self._book.crosses(side, ticks):
-            matches = self._book.sweep(side, self._size(_MAKER_SIZE * self._typical_lots), limit_ticks=ticks)
-        else:
-            self._stand(side, ticks)
-        return side, matches
+            if self._settings.taker_k is None:
+                lots = self._size(_MAKER_SIZE * self._typical_lots)
+                return side, self._book.sweep(side, lots, limit_ticks=ticks)
+            self._step_back(Side(-side))
+        self._stand(side, ticks)
+        return side, []
 
     def _thin_side(self) -> Side:
         """The side that is refilled: one whose best price is too far from the believed one, else the thinner one."""
@@ -289,9 +368,13 @@ class Flow:
         book = self._book
         if book.crosses(side, ticks):
             ticks = max(book.best(Side(-side)) - side, 1)
+        self._put(side, ticks)
+
+    def _put(self, side: Side, ticks: int) -> None:
+        """A limit order where nothing crosses."""
         order_id = self._next_id
         self._next_id -= 1
-        book.rest(order_id, side, ticks, self._size(_MAKER_SIZE * self._typical_lots))
+        self._book.rest(order_id, side, ticks, self._size(_MAKER_SIZE * self._typical_lots))
         self._places[order_id] = (len(self._orders), side)
         self._orders.append(order_id)
         self._counts[side] += 1

@@ -42,6 +42,11 @@ class BatchedRatio:
         return self.y / self.x if self.x > 0.0 else None
 
     @property
+    def batches(self) -> int:
+        """Those in which something was seen."""
+        return len(self._batches) + bool(self._x or self._y)
+
+    @property
     def standard_error(self) -> float | None:
         """Of `value`; None where there are too few batches to tell."""
         batches = [*self._batches, (self._y, self._x)] if self._x or self._y else self._batches
@@ -64,9 +69,14 @@ class BatchedRatio:
         self._end_ns = (ts_ns // self._length_ns + 1) * self._length_ns
 
 
-def inflation(ratio: BatchedRatio, independent_variance: float) -> float:
-    """How many times the variance of a ratio is that of independent observations; at least 1, and 1 where unknown."""
+def inflation(ratio: BatchedRatio, independent_variance: float, *, observations: float = 1.0) -> float:
+    """How many times the variance of a ratio is that of independent observations; at least 1.
+
+    Where that is unknown, because `observations` came in a few batches only, each batch is taken to be worth one.
+    """
     error = ratio.standard_error
-    if error is None or not independent_variance > 0.0:
+    if error is None:
+        return max(1.0, observations / max(ratio.batches, 1))
+    if not independent_variance > 0.0:
         return 1.0
     return max(1.0, error * error / independent_variance)

@@ -137,10 +137,8 @@ def _assessed(sample: MarketSample) -> MarketCalibration:
     fee_bps = instrument.maker_fee_ppm / _PPM_PER_BP
     even = break_even(float(instrument.tick) * (mean_mid or 1.0), fee_bps * BPS, 0.0, 0.0)
     fees = FeeBreakEven(half_spread_bps=0.5 * even.spread_bps, spread_bps=even.spread_bps)
-    # Nearer than this the daemon does not quote: nobody comes past the touch, and what it earns would not pay the fee.
-    least_bps = max(half_touch_bps, fee_bps if market.quoting.fees_in_model else 0.0, market.quoting.min_edge_bps)
     fit, buys, sells = (
-        fit_intensity(depths, from_bps=least_bps, tick_bps=tick_bps, sides=sides)
+        fit_intensity(depths, sample.exposure, tick_bps=tick_bps, sides=sides)
         for depths, sides in ((sample.both, 2), (sample.buys, 1), (sample.sells, 1))
     )
     rate_error = sample.rate.standard_error
@@ -159,8 +157,8 @@ def _assessed(sample: MarketSample) -> MarketCalibration:
         mid=None if mean_mid is None else float(instrument.tick) * mean_mid,
         volatility=volatility,
         annual_volatility=None if volatility is None else _annual(volatility.sigma_bps),
-        coarse_volatility=sample.coarse_volatility.fit(),
-        short_volatility=_short(sample, volatility),
+        plain_volatility=sample.volatility.plain_fit(),
+        short_volatility=_short(sample),
         touch_spread=touch,
         trades=Trades(
             prints=sample.prints,
@@ -268,12 +266,13 @@ def _suggested(
     return suggestion, quotes
 
 
-def _short(sample: MarketSample, volatility: VolatilityFit | None) -> ShortVolatility | None:
+def _short(sample: MarketSample) -> ShortVolatility | None:
+    """Against the whole sample by the same estimator, single steps of one clock, so that noise is in both."""
     points, first_ns = sample.course.points, sample.first_ns
-    last = sample.short_volatility.sigma_bps
-    if volatility is None or not volatility.sigma_bps or last is None or not points or first_ns is None:
+    last, plain = sample.short_volatility.sigma_bps, sample.volatility.plain_fit()
+    if plain is None or not plain.sigma_bps or last is None or not points or first_ns is None:
         return None
-    usual = volatility.sigma_bps
+    usual = plain.sigma_bps
     values = [sigma for _, sigma in points]
     return ShortVolatility(
         half_life_s=sample.short_volatility.half_life_s,

@@ -1,10 +1,16 @@
 """A and k of the fill intensity from a whole sample, with standard errors (MODELS 6.4, methods 1 and 2).
 
-Maximum likelihood over the orders that reached `d0`, where our quotes begin: the touch, or where the fee is earned. How
-well they are exponential at all is judged by the regression of how often each distance was reached. The furthest
-hundredth of the orders counts as having come that far and no further (a censored sample), so that one order in a jump
-of the price does not decide. Errors are the larger of what the exponential law says and what the sample's own scatter
-says, times what dependence adds.
+Maximum likelihood over the orders that reached where our quotes begin: the touch as it then was, the usual touch, or
+where the fee is earned. An order that stops inside is not seen, so the sample is truncated at that distance c, which
+moves with the book. Where orders come at `A e^{-k delta}` (Avellaneda and Stoikov 2008, 2.5), the excess over c is
+exponential again, whatever c is, and N orders in the time observed give
+
+    k = 1 / mean(depth - c)        A = N / E(k),    E(k) = integral of e^{-k c(t)} dt
+
+How well they are exponential at all is judged by the regression of how often each distance was reached while it could
+be seen. The furthest hundredth of the orders counts as having come that far and no further (a censored sample), so that
+one order in a jump of the price does not decide. Errors are the larger of what the exponential law says and what the
+sample's own scatter says, times what dependence adds.
 """
 
 import math
@@ -12,7 +18,7 @@ import math
 import msgspec
 
 from mm_daemon.backtest.calibration.batches import inflation
-from mm_daemon.backtest.calibration.depths import BEYOND_BPS, WIDTH_BPS, Bin, Depths, bin_of
+from mm_daemon.backtest.calibration.depths import BEYOND_BPS, WIDTH_BPS, Bin, Depths, Exposure, Histogram
 from mm_daemon.engine.signals.intensity import decay_of_excess, log_rate_fit
 
 K_MIN, K_MAX = 1e-3, 100.0
@@ -24,6 +30,7 @@ MIN_ORDERS = 20
 _REACHED_BY_ONE_IN = 100
 _EDGES = 12
 _NEAR_EDGES = 6
+_SEEN_SHARE = 0.1
 _CERTAIN = 1.96
 """Standard errors of k that must fit into k before there is any confidence in it (95 %)."""
 _LARGEST = 700.0
@@ -41,10 +48,11 @@ class RatePoint(msgspec.Struct, frozen=True):
 
 
 class IntensityFit(msgspec.Struct, frozen=True, kw_only=True):
-    """`lambda(delta) = A e^{-k delta}`, A per second and side, k in 1/bps, as fitted over `d0_bps` to `reach_bps`.
+    """`lambda(delta) = A e^{-k delta}`, A per second and side, k in 1/bps, as fitted from `d0_bps` to `reach_bps`.
 
-    `n_eff`: independent orders the sample is worth for k, so that se(k) = k/sqrt(n_eff). `confidence`, 0 to 1, as the
-    daemon's own estimator has it. `refused` says why the fit must not be used; A and k are told where they exist.
+    `d0_bps` is where our quotes begin, mean over the orders that came there. `n_eff`: independent orders the sample is
+    worth for k, so that se(k) = k/sqrt(n_eff). `confidence`, 0 to 1, as the daemon's own estimator has it. `refused`
+    says why the fit must not be used; A and k are told where they exist.
     """
 
     orders: int
@@ -68,44 +76,37 @@ class IntensityFit(msgspec.Struct, frozen=True, kw_only=True):
     points: tuple[RatePoint, ...] = ()
 
 
-def fit_intensity(depths: Depths, *, from_bps: float, tick_bps: float, sides: int) -> IntensityFit:
-    """`from_bps`: where our quotes begin; `tick_bps`: distance between possible prices; `sides`: 2 when the orders of
-    both sides were counted together.
-    """
-    everything = list(depths.since(0))
-    first = bin_of(from_bps - 0.25 * tick_bps)
-    bins = [(index, bin_) for index, bin_ in everything if index >= first]
-    orders = sum(bin_.count for _, bin_ in bins)
-    seconds = depths.rate.x
+def fit_intensity(depths: Depths, exposure: Exposure, *, tick_bps: float, sides: int) -> IntensityFit:
+    """`tick_bps`: distance between possible prices; `sides`: 2 when the orders of both sides were counted together."""
+    orders, seconds = depths.reached, exposure.entries.weight
     if not orders or not seconds > 0.0:
         what = "no taker order as large as ours came"
         if depths.orders:
-            what = f"none of {depths.orders:,} taker orders reached {from_bps:.3g} bps, where our quotes begin"
+            entry = f", {exposure.entries.mean:.3g} bps from the mid," if seconds > 0.0 else ""
+            what = f"none of {depths.orders:,} taker orders reached the distance{entry} where our quotes begin"
         return IntensityFit(orders=orders, refused=what)
-    # The first price of the grid that our quotes can have; not further, where it just so happens that nobody stopped.
-    d0 = min(bins[0][1].least, from_bps + tick_bps + WIDTH_BPS)
-    last = _last_bin([(index, bin_.count) for index, bin_ in bins], orders)
-    reach = min(max((last + 1) * WIDTH_BPS, d0 + 3.0 * tick_bps, d0 + 5.0 * WIDTH_BPS), BEYOND_BPS)
-    inside = [(bin_.count, bin_.sum / bin_.count - d0) for index, bin_ in bins if (index + 1) * WIDTH_BPS <= reach]
+    bins = list(depths.excesses.bins())
+    last, last_bin = _last_bin(bins, orders)
+    furthest = max((last + 1) * WIDTH_BPS, last_bin.mean + tick_bps)
+    inside = [(bin_.weight, bin_.mean) for index, bin_ in bins if index <= last]
     stopped = sum(count for count, _ in inside)
-    beyond, furthest = orders - stopped, reach - d0
-    points, k_regression, r2 = _survival(everything, d0, reach, tick_bps, seconds * sides)
+    beyond = orders - stopped
+    mean = (sum(count * excess for count, excess in inside) + beyond * furthest) / stopped
+    k = decay_of_excess(mean, tick_bps)
+    log_seen_s, d0 = _pivot(exposure, k or 0.0)
+    reach = min(d0 + max(furthest, 3.0 * tick_bps, 5.0 * WIDTH_BPS), BEYOND_BPS)
+    points, k_regression, r2 = _survival(depths, exposure, reach, tick_bps, sides)
     told = IntensityFit(
         orders=orders, d0_bps=d0, reach_bps=reach, k_regression=k_regression, r2=r2, points=points, refused="no fit"
     )
-    mean = (sum(count * excess for count, excess in inside) + beyond * furthest) / stopped if stopped else math.inf
-    k = decay_of_excess(mean, tick_bps) if mean < math.inf else None
     if k is None:
-        why = (
-            "every order stopped where our quotes begin: k has no bound" if stopped else "no order stopped within reach"
-        )
-        return msgspec.structs.replace(told, refused=why)
+        return msgspec.structs.replace(told, refused="every order stopped where our quotes begin: k has no bound")
     scatter = sum(count * (excess - mean) ** 2 for count, excess in inside) + beyond * furthest**2
     law = stopped * mean * (mean + tick_bps)
-    excess_error = math.sqrt(max(scatter, law) * inflation(depths.depth, depths.independent_depth_variance)) / stopped
-    k_error = excess_error / (mean * (mean + tick_bps))
+    dependence = inflation(depths.excess, depths.independent_excess_variance, observations=orders)
+    k_error = math.sqrt(max(scatter, law) * dependence) / stopped / (mean * (mean + tick_bps))
     rate_error = math.sqrt(inflation(depths.rate, depths.independent_rate_variance) / orders)
-    log_A = math.log(orders / (seconds * sides)) + k * d0
+    log_A = math.log(orders / sides) - log_seen_s
     log_A_error = math.hypot(rate_error, d0 * k_error)
     A = math.exp(log_A) if log_A < _LARGEST else None
     n_eff = (k / k_error) ** 2
@@ -121,6 +122,17 @@ def fit_intensity(depths: Depths, *, from_bps: float, tick_bps: float, sides: in
         confidence=max(0.0, 1.0 - _CERTAIN / math.sqrt(n_eff)) * r2,
     )
     return msgspec.structs.replace(fit, refused=_refusal(fit))
+
+
+def _pivot(exposure: Exposure, k: float) -> tuple[float, float]:
+    """The logarithm of E(k), seconds, and where it is flat: the mean distance at which our quotes begin, weighted with
+    the orders that came there.
+    """
+    bins = [(bin_.weight, bin_.mean) for _, bin_ in exposure.entries.bins()]
+    nearest = bins[0][1]
+    seen = [(seconds * math.exp(-k * (entry - nearest)), entry) for seconds, entry in bins]
+    total = math.fsum(weight for weight, _ in seen)
+    return math.log(total) - k * nearest, math.fsum(weight * entry for weight, entry in seen) / total
 
 
 def _refusal(fit: IntensityFit) -> str | None:
@@ -139,33 +151,51 @@ def _refusal(fit: IntensityFit) -> str | None:
     return None
 
 
-def _last_bin(counts: list[tuple[int, int]], orders: int) -> int:
+def _last_bin(bins: list[tuple[int, Bin]], orders: int) -> tuple[int, Bin]:
     """The last bin but for the furthest hundredth of the orders."""
-    left = orders // _REACHED_BY_ONE_IN
-    for index, count in reversed(counts):
-        if count > left:
-            return index
-        left -= count
-    return counts[0][0]
+    left: float = orders // _REACHED_BY_ONE_IN
+    for index, bin_ in reversed(bins):
+        if bin_.weight > left:
+            return index, bin_
+        left -= bin_.weight
+    return bins[0]
 
 
 def _survival(
-    bins: list[tuple[int, Bin]], d0: float, reach: float, tick_bps: float, exposure_s: float
+    depths: Depths, exposure: Exposure, reach: float, tick_bps: float, sides: int
 ) -> tuple[tuple[RatePoint, ...], float | None, float]:
-    """How often distances from `d0` on were reached, and the line through the logarithms: its k and R squared."""
-    step = max((reach - d0) / _EDGES, tick_bps, WIDTH_BPS)
-    near = min(int(d0 / step), _NEAR_EDGES)
-    edges = [(d0 * number / near, False) for number in range(near)]
-    edges += [(d0 + step * number, True) for number in range(max(int((reach - d0) / step + 0.5), 2))]
-    points = []
+    """How often distances were reached, and the line through the logarithms: its k and R squared.
+
+    Each is counted while the touch was inside it. The line begins where our quotes do for a tenth of the time.
+    """
+    nearest = _reached_for(exposure.touches, _SEEN_SHARE)
+    first = _reached_for(exposure.entries, _SEEN_SHARE)
+    step = max((reach - first) / _EDGES, tick_bps, WIDTH_BPS)
+    near = min(int((first - nearest) / step + 0.5), _NEAR_EDGES)
+    edges = [(nearest + (first - nearest) * number / near, False) for number in range(near)]
+    edges += [(first + step * number, True) for number in range(max(int((reach - first) / step + 0.5), 2))]
+    points: list[RatePoint] = []
+    seconds: list[float] = []
     for edge, fitted in edges:
         # Between two prices of the grid, so that it does not matter which of them a rounded distance is.
-        first = bin_of(d0 if edge == d0 else edge - 0.5 * tick_bps)
-        count = sum(bin_.count for index, bin_ in bins if index >= first)
-        if count:
-            points.append(RatePoint(edge, count / exposure_s, count, fitted))
+        orders = depths.touches.until(edge) - depths.depths.before(max(edge - 0.5 * tick_bps, 0.0))
+        seen_s = exposure.touches.until(edge) * sides
+        if orders > 0.5 and seen_s > 0.0:
+            points.append(RatePoint(edge, orders / seen_s, round(orders), fitted))
+            if fitted:
+                seconds.append(seen_s)
     used = [point for point in points if point.fitted]
     distances, counts = [point.distance_bps for point in used], [float(point.orders) for point in used]
-    line = log_rate_fit(distances, counts, [exposure_s] * len(used), 1.0)
+    line = log_rate_fit(distances, counts, seconds, 1.0)
     falls = line.k is not None and line.k > 0.0 and line.r2 is not None
     return tuple(points), line.k if falls else None, (line.r2 or 0.0) if falls else 0.0
+
+
+def _reached_for(times: Histogram, share: float) -> float:
+    """The distance that is seen for a share of the time."""
+    seen, mean = 0.0, 0.0
+    for _, bin_ in times.bins():
+        seen, mean = seen + bin_.weight, bin_.mean
+        if seen >= share * times.weight:
+            break
+    return mean

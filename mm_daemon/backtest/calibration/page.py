@@ -6,6 +6,9 @@ from mm_daemon.backtest.calibration.report import CalibrationReport, MarketCalib
 from mm_daemon.engine.signals.volatility import MIN_OBSERVED_HALF_LIVES
 
 _WIDTH = 18
+_INTENSITY_METHOD = (
+    "maximum likelihood of A e^(-k delta), over orders that came to the touch and where the fee is earned"
+)
 
 
 def to_text(report: CalibrationReport) -> str:
@@ -28,6 +31,7 @@ def _market(market: MarketCalibration) -> list[str]:
         *_intensity("fill intensity", market.fit),
         *_intensity("  buyers", market.buys),
         *_intensity("  sellers", market.sells),
+        _line("", _INTENSITY_METHOD),
         *_live(market),
         *_quotes(market),
     ]
@@ -37,7 +41,7 @@ def _market(market: MarketCalibration) -> list[str]:
 
 
 def _volatility(market: MarketCalibration) -> list[str]:
-    fit, coarse, short = market.volatility, market.coarse_volatility, market.short_volatility
+    fit, short = market.volatility, market.short_volatility
     if fit is None or market.annual_volatility is None:
         return [_line("sigma", "unknown: too little time with a book to trust")]
     lines = [
@@ -45,23 +49,37 @@ def _volatility(market: MarketCalibration) -> list[str]:
             "sigma",
             f"{_pm(fit.sigma_bps, fit.standard_error_bps)} bps/sqrt(s), {market.annual_volatility:.1%} a year "
             f"({fit.observations} mids, {fit.step_s:g} s apart)",
-        )
+        ),
+        *(_line("", text) for text in _sigma_method(market)),
     ]
-    if coarse is not None:
-        lines.append(
-            _line(
-                "",
-                f"{_pm(coarse.sigma_bps, coarse.standard_error_bps)} on a clock of {coarse.step_s:g} s: "
-                "less if the price flickers, more if it trends",
-            )
-        )
     if short is not None:
         lines.append(
             _line(
                 "short / usual",
                 f"{short.ratio:.2f} at the end, {short.lowest_ratio:.2f} to {short.highest_ratio:.2f} on the way "
-                f"(half-life {short.half_life_s:g} s over the whole sample)",
+                f"(half-life {short.half_life_s:g} s over the whole sample, both of {fit.step_s:g} s moves)",
             )
+        )
+    return lines
+
+
+def _sigma_method(market: MarketCalibration) -> list[str]:
+    """Which estimator sigma is from, and what the plain one has, in words."""
+    fit, plain = market.volatility, market.plain_volatility
+    if fit is None:
+        return []
+    if fit.noise_bps is None:
+        return [f"plain estimator, moves of {fit.step_s:g} s: too little data to take out flicker of the mid"]
+    lines = [
+        f"two-scale estimator, moves of {fit.slow_s:g} s less moves of {fit.fast_s:g} s: flicker and lag of the mid "
+        "are taken out"
+    ]
+    if plain is not None:
+        flicker = (
+            f"; the mid flickers by {fit.noise_bps:.2g} bps" if fit.noise_bps else "; the mid comes behind the price"
+        )
+        lines.append(
+            f"with them, moves of {plain.step_s:g} s: {_pm(plain.sigma_bps, plain.standard_error_bps)}{flicker}"
         )
     return lines
 
@@ -94,7 +112,7 @@ def _intensity(name: str, fit: IntensityFit) -> list[str]:
         return [_line(name, f"none: {fit.refused}")]
     line = _line(name, f"A {_pm(fit.A, fit.A_error)} a second and side, k {_pm(fit.k, fit.k_error)} /bps")
     detail = (
-        f"{fit.orders:,} orders at {fit.d0_bps:.3g} to {fit.reach_bps:.3g} bps, n_eff {fit.n_eff:.0f}, "
+        f"{fit.orders:,} orders from {fit.d0_bps:.3g} to {fit.reach_bps:.3g} bps, n_eff {fit.n_eff:.0f}, "
         f"R2 {fit.r2:.3f}, confidence {fit.confidence:.2f}"
     )
     if fit.k_regression is not None:

@@ -18,7 +18,7 @@ class CoursePoint(msgspec.Struct, frozen=True):
 
 
 class ShortVolatility(msgspec.Struct, frozen=True, kw_only=True):
-    """The daemon's short-horizon volatility against that of the whole sample: at the end, and in between."""
+    """The daemon's short-horizon volatility against the plain one of the whole sample: at the end, and in between."""
 
     half_life_s: float
     ratio: float
@@ -86,8 +86,10 @@ class MarketCalibration(msgspec.Struct, frozen=True, kw_only=True):
     volatility: VolatilityFit | None
     annual_volatility: float | None
     """A fraction: 0.5 = 50 %."""
-    coarse_volatility: VolatilityFit | None
-    """On a slower clock: less than the other where the price flickers, more where it trends."""
+    plain_volatility: VolatilityFit | None
+    """Of single steps of the clock, as the daemon's own estimator has it: more than the other where the mid flickers,
+    less where it comes behind.
+    """
     short_volatility: ShortVolatility | None
     touch_spread: TouchSpread | None
     trades: Trades

@@ -5,10 +5,11 @@ as it was known just before the order, as the daemon's own estimator measures it
 trusted, or the feed was silent, was not observed.
 """
 
+import math
 from collections.abc import Mapping
 
 from mm_daemon.backtest.calibration.batches import BatchedRatio
-from mm_daemon.backtest.calibration.depths import Depths
+from mm_daemon.backtest.calibration.depths import Depths, Exposure
 from mm_daemon.backtest.calibration.volatility import SILENCE_NS, Course, RealisedVolatility
 from mm_daemon.core.parameters import MarketParameters
 from mm_daemon.domain.book import OrderBook
@@ -24,7 +25,8 @@ _PER_BP = 1e4
 _BOOK = frozenset((BookSnapshot, BookDelta, TopOfBook, BookInvalidated))
 STEP_MS = 1000
 """Clock of the volatility where the configuration asks for none."""
-COARSE_STEP_MS = 10_000
+_PPM_PER_BP = 100.0
+_GRID_SLACK = 1e-6
 
 
 class MarketSample:
@@ -36,10 +38,10 @@ class MarketSample:
         self.book = OrderBook()
         step_ms = parameters.quoting.volatility_step_ms or STEP_MS
         self.volatility = RealisedVolatility(step_ms)
-        self.coarse_volatility = RealisedVolatility(max(COARSE_STEP_MS, step_ms))
         self.short_volatility = EwmaVolatility(signals.volatility_fast_s, step_ms)
         self.course = Course()
         """The short volatility over time."""
+        self.exposure = Exposure()
         self.both, self.buys, self.sells = Depths(), Depths(), Depths()
         """Orders as large as ours or larger: all, those that lift asks, those that hit bids."""
         self.live = FillIntensity(
@@ -54,6 +56,12 @@ class MarketSample:
         self.rate = BatchedRatio()
         """Taker orders of any size over seconds."""
         self._orders = TakerOrders()
+        self._nearest_bps = _nearest_bps(parameters)
+        self._touch_bps = self._entry_bps = 0.0
+        """From the mid of the last trusted book: half its spread; and the nearest price of the grid that our quotes may
+        have, which is at that touch, the usual touch so far, and where the fee is earned, whichever is furthest. Both
+        are known before the orders to come, so an exponential law stays one beyond them.
+        """
         self._seen_ns: int | None = None
         self._trusted = False
         self.first_ns: int | None = None
@@ -114,6 +122,7 @@ class MarketSample:
         self.spread_bps_s += spread / mid * _PER_BP * seconds
         self.mid_tick_s += mid * seconds
         self.rate.add(now_ns, 0.0, seconds)
+        self.exposure.observe(seconds, self._touch_bps, self._entry_bps)
         for depths in (self.both, self.buys, self.sells):
             depths.observe(now_ns, seconds)
 
@@ -122,12 +131,15 @@ class MarketSample:
         self._trusted = book.trusted
         if not book.trusted:
             self.volatility.lose()
-            self.coarse_volatility.lose()
             return
         mid = 0.5 * book.half_ticks
         self.mid_ticks = mid
+        touch = 0.5 * (book.ask_ticks - book.bid_ticks)
+        self._touch_bps = touch / mid * _PER_BP
+        usual_bps = 0.5 * self.spread_bps_s / self.observed_s if self.observed_s else 0.0
+        nearest = math.ceil(mid + mid * max(usual_bps, self._nearest_bps) / _PER_BP - _GRID_SLACK) - mid
+        self._entry_bps = max(touch, nearest) / mid * _PER_BP
         self.volatility.update(now_ns, mid)
-        self.coarse_volatility.update(now_ns, mid)
         self.short_volatility.update(now_ns, mid)
         self.live.on_clock(now_ns)
         sigma = self.short_volatility.sigma_bps
@@ -165,5 +177,12 @@ class MarketSample:
             return
         beyond = order.ticks - order.fair_ticks if order.buy else order.fair_ticks - order.ticks
         depth_bps = beyond / order.fair_ticks * _PER_BP
-        self.both.add(order.ts_ns, depth_bps)
-        (self.buys if order.buy else self.sells).add(order.ts_ns, depth_bps)
+        for depths in (self.both, self.buys if order.buy else self.sells):
+            depths.add(order.ts_ns, depth_bps, self._touch_bps, self._entry_bps)
+
+
+def _nearest_bps(parameters: MarketParameters) -> float:
+    """Nearer than this the daemon does not quote, whatever the book: what it earns would not pay the fee."""
+    quoting = parameters.quoting
+    fee_bps = parameters.instrument.maker_fee_ppm / _PPM_PER_BP if quoting.fees_in_model else 0.0
+    return max(fee_bps, quoting.min_edge_bps, 0.0)

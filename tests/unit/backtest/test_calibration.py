@@ -11,7 +11,8 @@ import pytest
 from mm_daemon import registry
 from mm_daemon.backtest.calibration.advice import rounded
 from mm_daemon.backtest.calibration.batches import BatchedRatio
-from mm_daemon.backtest.calibration.depths import Depths
+from mm_daemon.backtest.calibration.depths import Depths, Exposure
+from mm_daemon.backtest.calibration.intensity import fit_intensity
 from mm_daemon.backtest.calibration.page import to_text
 from mm_daemon.backtest.calibration.report import CalibrationReport, MarketCalibration
 from mm_daemon.backtest.calibration.volatility import Course, RealisedVolatility
@@ -141,6 +142,17 @@ def test_orders_that_all_stop_at_the_touch_have_no_k() -> None:
     assert found.fit.orders == 600 and found.sells.orders == 0
 
 
+def test_a_spread_beyond_the_histogram_is_measured_too() -> None:
+    """Three per cent from bid to ask: the touch is further out than the last bin, and nothing breaks."""
+    events = [
+        event
+        for second in range(600)
+        for event in (book(second, 591_000, 609_000), trade(second + 0.5, Side.BUY, 609_000 + 60 * (second % 7)))
+    ]
+    found = whole(measured(Events(*events)))
+    assert found.fit.orders == 600 and found.fit.d0_bps == pytest.approx(150.0)
+
+
 def test_k_out_of_range_is_refused() -> None:
     """Nine in ten stop at the touch of a very fine grid, the tenth goes one step: k would be thousands."""
     events = [
@@ -232,10 +244,10 @@ def test_memory_does_not_grow_with_time() -> None:
     for second in range(20_000):
         ratio.add(second * NS, 1.0, 1.0)
         course.add(second * NS, 1.0)
-        depths.add(second * NS, rng.exponential(0.001))
+        depths.add(second * NS, rng.exponential(0.001), 0.0, 0.0)
     assert len(ratio._batches) <= 40
     assert len(course.points) <= 512
-    assert len(list(depths.since(0))) <= 5001
+    assert len(list(depths.depths.bins())) <= 5001 and len(list(depths.excesses.bins())) <= 5001
     assert ratio.value == 1.0 and ratio.standard_error == 0.0
 
 
@@ -260,9 +272,94 @@ def test_realised_volatility_is_its_definition() -> None:
         realised.update(round(at_s * NS), price)
     sampled = [101.0, 102.0, 102.0, 102.0, 103.0]  # at 1, 2, 3, 4, 5 s
     squares = [(1e4 * math.log(b / a)) ** 2 for a, b in pairwise(sampled)]
-    assert realised.sum.y == pytest.approx(sum(squares))
-    assert realised.sum.x == pytest.approx(4.0)
+    assert realised.plain.sum.y == pytest.approx(sum(squares))
+    assert realised.plain.sum.x == pytest.approx(4.0)
     assert realised.fit() is None, "four observations say nothing"
+
+
+def walked(
+    seed: int, seconds: int, *, noise: float = 0.0, lag_s: float = 0.0, jump: float = 0.0, spike: float = 0.0
+) -> RealisedVolatility:
+    """A walk of 1 bp per square root of a second, seen with flicker of its own, late, with a jump half-way that stays,
+    or with one that is over after a second.
+    """
+    rng, realised, log, seen = Rng(seed), RealisedVolatility(1000), 0.0, 0.0
+    for second in range(seconds):
+        half_way = second == seconds // 2
+        log += rng.normal() + jump * half_way
+        seen += (log - seen) * (-math.expm1(-1.0 / lag_s) if lag_s else 1.0)
+        shown = seen + noise * rng.normal() + spike * half_way
+        realised.update(second * NS + 1, 100.0 * math.exp(1e-4 * shown))
+    return realised
+
+
+def test_two_scales_are_their_definition() -> None:
+    """Mean squared moves of 12 s less those of 4 s, over 8 s; the same end points count for both."""
+    rng = Rng(5)
+    logs = [math.log(100.0) * 1e4]
+    for _ in range(199):
+        logs.append(logs[-1] + rng.normal())
+    realised = RealisedVolatility(1000)
+    for second, log in enumerate(logs):
+        realised.update(second * NS + 1, math.exp(1e-4 * log))
+    seen = logs[:-1]  # the last one is not carried to a boundary yet
+    gained = [(seen[i] - seen[i - 12]) ** 2 / 8.0 - (seen[i] - seen[i - 4]) ** 2 / 8.0 for i in range(12, len(seen))]
+    fit = realised.fit()
+    assert fit is not None and (fit.fast_s, fit.slow_s) == (4.0, 12.0)
+    assert fit.sigma_bps**2 == pytest.approx(sum(gained) / len(gained), rel=1e-6)
+    assert fit.noise_bps is not None
+
+
+@pytest.mark.parametrize("seen", [{}, {"noise": 0.5}, {"noise": 2.0}, {"lag_s": 1.0}], ids=str)
+def test_flicker_and_lag_of_the_mid_are_no_volatility(seen: dict[str, float]) -> None:
+    """Over 40 walks of half an hour the error in standard errors is a standard normal: mean 0 and spread 1, each within
+    three of their own errors. Plain steps are right only for the walk itself.
+    """
+    fits = [(realised.fit(), realised.plain_fit()) for realised in (walked(seed, 1800, **seen) for seed in range(40))]
+    scores = [(fit.sigma_bps - 1.0) / fit.standard_error_bps for fit, _ in fits if fit is not None]
+    plain = [(fit.sigma_bps - 1.0) / fit.standard_error_bps for _, fit in fits if fit is not None]
+    assert len(scores) == len(plain) == 40
+    assert abs(sum(scores) / 40) < 3 / math.sqrt(40)
+    assert 1 - 3 / math.sqrt(80) < math.sqrt(sum(z * z for z in scores) / 40) < 1 + 3 / math.sqrt(80)
+    assert abs(sum(plain) / 40) < 3 / math.sqrt(40) if not seen else min(map(abs, plain)) > 5
+
+
+def test_a_jump_that_stays_is_told_and_one_that_comes_back_is_flicker() -> None:
+    """A move of 60 bps is most of the variance; the usual sigma is that of the rest."""
+    fit = walked(1, 1800, jump=60.0).fit()
+    assert fit is not None and fit.jump_bps == pytest.approx(60.0, abs=4.0) and fit.jump_share > 0.6
+    assert fit.usual_bps == pytest.approx(1.0, rel=0.15)
+    flicker = walked(1, 1800, spike=60.0).fit()
+    assert flicker is not None and flicker.jump_bps is None
+    assert flicker.sigma_bps == pytest.approx(1.0, rel=0.2)
+
+
+def test_short_data_have_the_plain_estimator_and_say_so() -> None:
+    """Two minutes are the least for two scales."""
+    short, longer = walked(1, 100).fit(), walked(1, 140).fit()
+    assert short is not None and short.noise_bps is None and (short.fast_s, short.slow_s) == (0.0, 1.0)
+    assert longer is not None and longer.noise_bps is not None
+
+
+def test_a_distance_is_counted_while_the_touch_is_inside_it() -> None:
+    """Orders at distances that are out of sight half of the time: the rate there is over the other half."""
+    depths, exposure = Depths(), Exposure()
+    for second in range(1000):
+        touch = 1.0 if second % 2 else 3.0
+        exposure.observe(1.0, touch, touch)
+        depths.observe(second * NS, 1.0)
+        for depth in (2.0, 4.0):
+            if depth >= touch:
+                depths.add(second * NS, depth, touch, touch)
+        depths.add(second * NS, 0.5, touch, touch)  # inside a stale touch: reached nothing
+    assert depths.orders == 2500 and depths.reached == 1500
+    fit = fit_intensity(depths, exposure, tick_bps=0.0, sides=1)
+    rates = {round(point.distance_bps, 1): point.rate for point in fit.points}
+    assert all(rate == pytest.approx(2.0 if distance <= 2.0 else 1.0) for distance, rate in rates.items())
+    assert fit.k is not None and fit.d0_bps is not None
+    assert fit.k == pytest.approx(1500 / (500 * 1 + 500 * 3 + 500 * 1), rel=0.02)
+    seen = 500 * math.exp(-fit.k * 1.0) + 500 * math.exp(-fit.k * 3.0)
+    assert pytest.approx(1500 / seen) == fit.A
 
 
 @pytest.mark.parametrize(

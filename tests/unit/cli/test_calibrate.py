@@ -39,9 +39,30 @@ def test_a_market_is_calibrated_in_words(config: str, capsys: pytest.CaptureFixt
         assert words in told
     for words in ("fill intensity", "buyers", "sellers", "n_eff", "R2", "confidence", "fees break even", "GLFT quotes"):
         assert words in told
+    for words in ("plain estimator", "maximum likelihood"):
+        assert words in told, "which estimator it was"
     block = yaml.safe_load(told.split("suggested:")[1])
     assert set(block) == {"defaults", "markets"}
     assert [market["symbol"] for market in block["markets"]] == ["BTC-USDT", "ETH-USDT"]
+
+
+def test_the_market_of_a_known_law_is_calibrated(capsys: pytest.CaptureFixture[str]) -> None:
+    """The ready example: what is told, with its standard errors and estimators, is what the example's keys say."""
+    example = ROOT / "deploy/examples/embedded-known-law.yaml"
+    keys = yaml.safe_load(example.read_text("utf-8"))["venues"]["sim"]["symbols"]["BTC-USDT"]
+    verb = ["calibrate", "--config", str(example), "--duration", "10m"]
+    assert execute([*verb, "--json"]) == 0
+    (market,) = json.loads(capsys.readouterr().out)["markets"]
+    fit, volatility = market["fit"], market["volatility"]
+    assert abs(fit["A"] - keys["taker_intensity"]) < 3 * fit["A_error"]
+    assert abs(fit["k"] - keys["taker_k"]) < 3 * fit["k_error"]
+    annual_error = market["annual_volatility"] * volatility["standard_error_bps"] / volatility["sigma_bps"]
+    assert abs(market["annual_volatility"] - keys["volatility"]) < 3 * annual_error
+    assert (volatility["fast_s"], volatility["slow_s"]) == (4.0, 12.0)
+    assert execute(verb) == 0
+    told = capsys.readouterr().out
+    for words in ("two-scale estimator, moves of 12 s less moves of 4 s", "maximum likelihood", "±"):
+        assert words in told
 
 
 def test_json_has_all_of_it(config: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,9 @@
 """The others in the embedded market react: they refill, join, step back, and take what is priced wrongly."""
 
+import math
 from decimal import Decimal
+
+import msgspec
 
 from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.events import BookDelta, BookSnapshot, OrderFilled, PublicTrade
@@ -22,11 +25,16 @@ def _market(flow: FlowSettings, seed: int = 1, *, price: str = "60000") -> Hand:
 
 def _book(hand: Hand) -> OrderBook:
     book = OrderBook()
+    _hear(hand, book)
+    return book
+
+
+def _hear(hand: Hand, book: OrderBook) -> None:
+    """All that was said of the book and is new to it."""
     for event in hand.said:
-        if isinstance(event, BookSnapshot | BookDelta):
+        if isinstance(event, BookSnapshot | BookDelta) and event.update_id > book.update_id:
             book.apply(event)
             assert book.trusted
-    return book
 
 
 def test_swept_side_is_refilled() -> None:
@@ -86,3 +94,77 @@ def test_symbol_opens_at_its_own_start_price() -> None:
     hand.until(0)
     book = _book(hand)
     assert abs(book.half_ticks / 2 - 432_105.67) < 0.0002 * 432_105.67
+
+
+LAW = FlowSettings(
+    volatility=0.0, volatility_dispersion=0.0, spread_bps=0.4, trade_clustering=0.0, taker_intensity=20.0, taker_k=1.0
+)
+
+
+def test_takers_reach_as_far_as_the_law_says() -> None:
+    """Orders that come at least so far from the published mid, for each of four distances: A*exp(-k*distance) a second
+    of both sides together, within three standard errors of a Poisson count, with bursts or informed takers too.
+    """
+    for flow, error in (
+        (LAW, 1.0),
+        (msgspec.structs.replace(LAW, informed_share=1.0, volatility=0.5), 1.0),
+        (
+            msgspec.structs.replace(LAW, trade_clustering=0.5),
+            2.0,
+        ),  # each brings one more: sqrt(4) times a Poisson count's
+    ):
+        hand = _market(flow, seed=3)
+        hand.until(200_000)
+        book = OrderBook()
+        reaches: dict[int, float] = {}
+        for event in hand.said:
+            if isinstance(event, BookSnapshot | BookDelta):
+                book.apply(event)
+            elif isinstance(event, PublicTrade):
+                mid = book.half_ticks / 2
+                reach = event.aggressor * (event.ticks - mid) / mid * 1e4
+                reaches[event.ts_venue_ns] = max(reach, reaches.get(event.ts_venue_ns, 0.0))
+        for distance in (1.0, 1.5, 2.0, 3.0):
+            expected = 200 * 2 * 20.0 * math.exp(-distance)
+            counted = sum(reach >= distance for reach in reaches.values())
+            assert abs(counted - expected) < 3 * error * math.sqrt(expected)
+
+
+def test_our_order_is_filled_as_often_as_the_law_says() -> None:
+    """An offer at a distance is taken whole, whatever its size, after 1/(A*exp(-k*distance)) seconds on average."""
+    hand, book = _market(LAW, seed=4), OrderBook()
+    waits: list[float] = []
+    now_ms = 0.0
+    for number in range(1, 301):
+        hand.said.clear()
+        now_ms += 200
+        hand.until(now_ms)
+        _hear(hand, book)
+        mid = book.half_ticks / 2
+        ticks = math.ceil(mid * (1 + 1.5e-4))
+        hand.send(now_ms, place(number, SELL, ticks, 1_000_000))
+        start_ms = now_ms + 2
+        while not (fills := hand.of(OrderFilled)):
+            now_ms += 50
+            hand.until(now_ms)
+        _hear(hand, book)
+        assert fills[0].lots == 1_000_000
+        seconds = (fills[0].ts_venue_ns / 1e6 - start_ms) / 1e3
+        waits.append(seconds * 20.0 * math.exp(-1e4 * (ticks / mid - 1)))
+    assert abs(sum(waits) / len(waits) - 1) < 3 / math.sqrt(len(waits))
+
+
+def test_takers_with_a_reach_leave_the_book_as_it_was() -> None:
+    """Makers put back what was taken: the touch is the makers' alone, and not wider than without takers."""
+    spreads = []
+    for flow in (FlowSettings(volatility=0.0, volatility_dispersion=0.0, trades_per_second=0.0), LAW):
+        hand = _market(msgspec.structs.replace(flow, spread_bps=1.6, impact_bps=0.0))
+        hand.until(60_000)
+        book, widths = OrderBook(), []
+        for event in hand.said:
+            if isinstance(event, BookSnapshot | BookDelta):
+                book.apply(event)
+                widths.append(book.ask_ticks - book.bid_ticks)
+        spreads.append(sum(widths) / len(widths))
+    quiet, taken = spreads
+    assert taken < 1.2 * quiet

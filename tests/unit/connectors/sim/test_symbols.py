@@ -54,6 +54,20 @@ def test_price_below_its_tick_is_refused() -> None:
         build_symbol(SIM, "BTC-USDT", SymbolSettings(start_price=Decimal("0.05"), tick=Decimal("0.1")))
 
 
+@pytest.mark.parametrize(
+    ("half", "words"),
+    [
+        (SymbolSettings(taker_intensity=2.0), "taker_intensity needs taker_k"),
+        (SymbolSettings(taker_k=1.0), "taker_k needs taker_intensity"),
+    ],
+    ids=["A", "k"],
+)
+def test_half_a_law_of_takers_is_refused(half: SymbolSettings, words: str) -> None:
+    """A without k, or k without A, is none; the missing key is named."""
+    with pytest.raises(ConfigError, match=f"symbols.BTC-USDT.{words}"):
+        build_symbol(SIM, "BTC-USDT", half)
+
+
 def test_funding_is_what_was_written() -> None:
     """A perpetual by default; null makes it a spot market."""
     terms = build_symbol(SIM, "BTC-USDT", SymbolSettings(funding_period_s=60, funding_mean_bps=-1.0)).funding
