@@ -42,7 +42,7 @@ test: lint types ## everything the pipeline runs: lint, types, contracts, tests
 	$(BIN)/pytest -q -m "not slow and not bench"
 
 check: lint types ## everything, the slow proofs too
-	$(BIN)/pytest -q -m "not bench" -o faulthandler_timeout=600
+	$(BIN)/pytest -q -m "not bench" -o faulthandler_timeout=1800
 
 bench: setup ## measure ours beside the peers, 3 minutes; prints a table (KEEP=1 keeps it under tests/bench/results)
 	$(BENCH) tests/bench $(if $(KEEP),--keep)
