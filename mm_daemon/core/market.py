@@ -27,8 +27,10 @@ class MarketState:
     """State of one instrument. Times in nanoseconds of the core's clock, prices in ticks."""
 
     __slots__ = (
+        "ask_bars",
         "ask_clamped_at",
         "basis",
+        "bid_bars",
         "bid_clamped_at",
         "book",
         "book_moved",
@@ -54,7 +56,9 @@ class MarketState:
         "lockouts_withdraw",
         "max_book_age_ns",
         "operator_paused",
+        "paced_until_ns",
         "parameters",
+        "patience",
         "position",
         "pricing",
         "quotes",
@@ -62,6 +66,7 @@ class MarketState:
         "slots",
         "surplus",
         "touched",
+        "wanted_lots",
         "worth_atto",
     )
 
@@ -91,6 +96,9 @@ class MarketState:
             parameters.quoting.fill_lockout_ms,
             parameters.quoting.order_lockout_ms,
             parameters.quoting.reject_lockout_ms,
+            fill_burst=parameters.quoting.fill_burst,
+            fill_burst_window_ms=parameters.quoting.fill_burst_window_ms,
+            fill_burst_pause_ms=parameters.quoting.fill_burst_pause_ms,
         )
         self.facts = MarketFacts(parameters.instrument, limits, self.book)
         self.worth_atto = 0
@@ -105,6 +113,17 @@ class MarketState:
         """Quotes of ours that have no slot."""
         self.halts = 0
         """Withdraw reasons that stand until an event clears them, as a mask."""
+        self.bid_bars = self.ask_bars = 0
+        """Withdraw reasons of one side by the account's limits, as masks."""
+        self.patience = 1
+        """What tolerances are multiplied by: more where messages are scarce."""
+        self.paced_until_ns: int | None = None
+        """When pacing lets more through, where it holds something back."""
+        self.wanted_lots = sum(
+            max(1, int(parameters.order_lots * parameters.quoting.level_size_ratio**level + 1e-9))
+            for level in range(parameters.quoting.levels)
+        )
+        """What all levels of a side come to."""
         self.operator_paused: bool | None = None
         """What an operator last said about quoting here; None: nothing, and the configuration holds."""
         self.decide_interval_ns = parameters.quoting.decide_interval_ms * _MS
@@ -156,6 +175,8 @@ class MarketState:
             change_ns = self.guard.due_ns(now_ns)
             if change_ns is not None and (deadline_ns is None or change_ns < deadline_ns):
                 deadline_ns = change_ns
+        if self.paced_until_ns is not None and (deadline_ns is None or self.paced_until_ns < deadline_ns):
+            deadline_ns = self.paced_until_ns
         if self.pricing is not None:
             stale_ns = self.book.ts_local_ns + self.max_book_age_ns + 1
             if deadline_ns is None or stale_ns < deadline_ns:

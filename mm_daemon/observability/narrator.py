@@ -45,9 +45,10 @@ _ROUTINE_HOLDS = frozenset(
         Reason.AMEND_PENDING,
         Reason.CANCEL_PENDING,
         Reason.BUDGET_HOLD,
+        Reason.ORDER_TO_TRADE,
     }
 )
-_LOCKOUTS = frozenset({Reason.FILL_LOCKOUT, Reason.ORDER_LOCKOUT, Reason.REJECT_LOCKOUT})
+_LOCKOUTS = frozenset({Reason.FILL_LOCKOUT, Reason.ORDER_LOCKOUT, Reason.REJECT_LOCKOUT, Reason.FILL_BURST})
 
 WIDE_SKEW_BPS = 50.0
 """A shift beyond this at full inventory is rarely meant (MODELS 0.2)."""

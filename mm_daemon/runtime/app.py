@@ -213,7 +213,11 @@ class Daemon:
         )
         self._reports = Reports(self.log, self._core, self._connectors)
         self._gateway = OrderGateway(
-            self._connectors, emit=self._inbox.put, now_ns=self._clock.now_ns, report=self._reports.venue_trouble
+            self._connectors,
+            emit=self._inbox.put,
+            now_ns=self._clock.now_ns,
+            report=self._reports.venue_trouble,
+            family_of=self._core.family_of,
         )
         self._narrator = Narrator(self._core.markets, self.log)
         self._loop = CoreLoop(
