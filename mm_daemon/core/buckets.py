@@ -152,7 +152,7 @@ class _Window(_Recent):
     __slots__ = ()
 
     def __init__(self, bucket: Bucket) -> None:
-        super().__init__(bucket, max(bucket.period_ms, 1) * NS_PER_MS)
+        super().__init__(bucket, max(bucket.period_ms + bucket.slack_ms, 1) * NS_PER_MS)
 
     def refill(self, now_ns: int, height: int) -> None:
         self._forget(now_ns)

@@ -18,6 +18,7 @@ from mm_daemon.engine.position_guard import guard_of
 from mm_daemon.engine.pricing import Pricing
 from mm_daemon.engine.pricing_model import ModelFactory
 from mm_daemon.engine.quote_engine import QuoteEngine
+from mm_daemon.risk.checks import Failure
 from mm_daemon.risk.facts import MarketFacts
 
 _MS = 1_000_000
@@ -27,10 +28,10 @@ class MarketState:
     """State of one instrument. Times in nanoseconds of the core's clock, prices in ticks."""
 
     __slots__ = (
-        "ask_bars",
+        "ask_bar",
         "ask_clamped_at",
         "basis",
-        "bid_bars",
+        "bid_bar",
         "bid_clamped_at",
         "book",
         "book_moved",
@@ -113,8 +114,9 @@ class MarketState:
         """Quotes of ours that have no slot."""
         self.halts = 0
         """Withdraw reasons that stand until an event clears them, as a mask."""
-        self.bid_bars = self.ask_bars = 0
-        """Withdraw reasons of one side by the account's limits, as masks."""
+        self.bid_bar: Failure | None = None
+        self.ask_bar: Failure | None = None
+        """Why the account's limits keep a side out."""
         self.patience = 1
         """What tolerances are multiplied by: more where messages are scarce."""
         self.paced_until_ns: int | None = None

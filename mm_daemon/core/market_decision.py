@@ -20,6 +20,7 @@ from mm_daemon.engine.decision_table import decide_row
 from mm_daemon.engine.position_guard import UNGUARDED
 from mm_daemon.engine.pricing import Pricing, SideQuote
 from mm_daemon.engine.tolerance import price_verdict, size_within, validity
+from mm_daemon.risk.exposure import bar_bits
 
 _BOOK_INVALID = Reason.BOOK_INVALID.bit
 _BOOK_STALE = Reason.BOOK_STALE.bit
@@ -52,8 +53,9 @@ def decide_market(market: MarketState, pacing: int, now_ns: int) -> DecisionsCha
     if market.full or market.surplus or not market.slots or market.levels > 1:
         market.slots, market.surplus = working_slots(market, pricing)
     slots: list[Standing] = []
-    holds = conditions | market.bid_bars | market.lockouts.mask(_BUY, now_ns)
-    others = conditions | market.ask_bars | market.lockouts.mask(_SELL, now_ns)
+    holds, others = conditions | market.lockouts.mask(_BUY, now_ns), conditions | market.lockouts.mask(_SELL, now_ns)
+    if market.bid_bar is not None or market.ask_bar is not None:
+        holds, others = holds | bar_bits(market.bid_bar), others | bar_bits(market.ask_bar)
     bids_left = market.levels
     for order in market.slots:
         if not bids_left:

@@ -50,7 +50,7 @@ class _VenueClock:
     __slots__ = ("_other", "skew_ns", "skewed")
 
     def __init__(self) -> None:
-        self.skew_ns = 0
+        self.skew_ns: int | None = None
         self.skewed = False
         self._other = 0
         """Tellings running that speak for the other state."""
@@ -72,7 +72,7 @@ class _VenueClock:
 class Safeguards:
     """Answers are the cause for a latch in words, or None."""
 
-    __slots__ = ("_clocks", "_contradictions", "_rejects", "_samples", "_skew_limit_ns")
+    __slots__ = ("_clocks", "_contradictions", "_rejects", "_samples", "_skew_limit_ns", "_skewed")
 
     def __init__(self, parameters: CoreParameters) -> None:
         account = parameters.account
@@ -81,6 +81,7 @@ class Safeguards:
         limit_ms = parameters.max_clock_skew_ms
         self._skew_limit_ns = None if limit_ms is None else limit_ms * _NS_PER_MS
         self._samples = parameters.clock_skew_samples
+        self._skewed: Mapping[Venue, int] = {}
         self._clocks = {
             venue: _VenueClock() for venue, capabilities in parameters.venues.items() if not capabilities.recorded
         }
@@ -123,8 +124,16 @@ class Safeguards:
         if limit_ns is None:
             clock.skew_ns = skew_ns
             return None
-        return clock.skewed if clock.see(skew_ns, limit_ns, self._samples) else None
+        if not clock.see(skew_ns, limit_ns, self._samples):
+            return None
+        kept = {venue: skew for venue, skew in self._skewed.items() if venue != event.venue}
+        self._skewed = {**kept, event.venue: skew_ns} if clock.skewed else kept
+        return clock.skewed
+
+    def skewed(self) -> Mapping[Venue, int]:
+        """Venues whose quotes are pulled for their clock, with the skew that did it, ns."""
+        return self._skewed
 
     def skews_ns(self) -> Mapping[Venue, int]:
-        """Our clock less each venue's, as last told; 0 before that."""
-        return {venue: clock.skew_ns for venue, clock in self._clocks.items()}
+        """Our clock less each venue's, of those that have told it."""
+        return {venue: clock.skew_ns for venue, clock in self._clocks.items() if clock.skew_ns is not None}

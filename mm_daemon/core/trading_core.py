@@ -596,8 +596,8 @@ class TradingCore:
             self._check_equity(now_ns)
         exposure = self.gate.exposure
         if exposure.limited:
-            market.bid_bars = exposure.bars(market.facts, Side.BUY, market.wanted_lots, self.ledger)
-            market.ask_bars = exposure.bars(market.facts, Side.SELL, market.wanted_lots, self.ledger)
+            market.bid_bar = exposure.bar(market.facts, Side.BUY, market.wanted_lots, self.ledger)
+            market.ask_bar = exposure.bar(market.facts, Side.SELL, market.wanted_lots, self.ledger)
         changed = decide_market(market, self.dispatch.pacing(market, now_ns), now_ns)
         if changed is not None:
             self._decided.append(changed)

@@ -54,7 +54,9 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True):
     batch_costs: dict[CommandClass, int] = msgspec.field(default_factory=dict)
     batch_step: int | None = None
     use_percent: int = 90
-    """Share of `capacity` that is used at most: counts differ, and messages arrive closer together than they left."""
+    """Share of `capacity` that is used at most: somebody's count may differ from ours."""
+    slack_ms: int = 100
+    """How much closer together messages may arrive than they left: a window counts for so much longer."""
 
     def cost(self, kind: CommandClass, commands: int) -> int:
         """Units that one batch of so many commands costs."""

@@ -120,6 +120,10 @@ class ActionBudget:
                 until_ns = part_ns if until_ns is None else min(until_ns, part_ns)
         return held, soft, until_ns
 
+    def actions(self, instrument: InstrumentId, now_ns: int) -> int:
+        """Places and amends of the last minute that count against its budget."""
+        return len(self._last_minute(instrument, now_ns))
+
     def order_to_trade(self, instrument: InstrumentId, now_ns: int) -> float:
         """Messages per fill of the last hour, as they are limited."""
         traffic = self._hour(instrument, now_ns)

@@ -16,9 +16,16 @@ from mm_daemon.risk.checks import Failure
 from mm_daemon.risk.facts import MarketFacts, OrdersView
 from mm_daemon.risk.limits import AccountLimits
 
-_MAX_NOTIONAL = Reason.MAX_NOTIONAL.bit
-_MARGIN_LOW = Reason.MARGIN_LOW.bit
+_BITS = {
+    RefusalCode.WORST_NOTIONAL: Reason.MAX_NOTIONAL.bit,
+    RefusalCode.MARGIN_LOW: Reason.MARGIN_LOW.bit,
+}
 _SIDES = (Side.BUY, Side.SELL)
+
+
+def bar_bits(bar: Failure | None) -> int:
+    """The withdraw reason of a bar as a mask."""
+    return 0 if bar is None else _BITS[bar[0]]
 
 
 class AccountExposure:
@@ -49,13 +56,9 @@ class AccountExposure:
         low = self._margin_short(facts, side, added_lots, orders)
         return None if low is None else (RefusalCode.MARGIN_LOW, *low)
 
-    def bars(self, facts: MarketFacts, side: Side, wanted_lots: int, orders: OrdersView) -> int:
-        """Withdraw reasons of a side that quotes so many lots, as a mask."""
-        added = max(wanted_lots - orders.exposure(facts.instrument.id, side), 0)
-        failure = self.failure(facts, side, added, orders)
-        if failure is None:
-            return 0
-        return _MAX_NOTIONAL if failure[0] is RefusalCode.WORST_NOTIONAL else _MARGIN_LOW
+    def bar(self, facts: MarketFacts, side: Side, wanted_lots: int, orders: OrdersView) -> Failure | None:
+        """Why a side that wants to quote so many lots may not."""
+        return self.failure(facts, side, max(wanted_lots - orders.exposure(facts.instrument.id, side), 0), orders)
 
     # Figures
 

@@ -384,6 +384,7 @@ class Daemon:
             _, self._ids_end = client_ids.reserve(self._ids_file, self._clock.wall_ns() // _NS_PER_MS)
         self._narrator.observe(turn, urgent)
         self._reports.reconciled(turn)
+        self._reports.safeguards()
         self.view.observe(turn, urgent)
 
     # What the parts report, and what is done about it

@@ -26,7 +26,7 @@ ONE_EACH = dict.fromkeys(CommandClass, 1)
 def _bucket(
     capacity: int = 10, kind: BucketKind = BucketKind.WINDOW, period_ms: int = 1000, **changes: object
 ) -> Bucket:
-    fields: dict[str, object] = {"name": "orders", "costs": ONE_EACH, "reserve": 0}
+    fields: dict[str, object] = {"name": "orders", "costs": ONE_EACH, "reserve": 0, "slack_ms": 0}
     return Bucket(kind=kind, capacity=capacity, period_ms=period_ms, **(fields | changes))  # type: ignore[arg-type]
 
 
