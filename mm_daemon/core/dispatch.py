@@ -116,7 +116,11 @@ class Dispatch:
     def pursue(self, market: MarketState, now_ns: int) -> None:
         """The fewest commands from what is working to what was decided."""
         capabilities = self._capabilities[market.instrument.venue]
-        slots = list(zip(market.decisions, market.slots, strict=True))
+        slots = [  # an order that was let go in this very decision is decided anew at once
+            (decision, order)
+            for decision, order in zip(market.decisions, market.slots, strict=True)
+            if order is None or not order.final
+        ]
         for intent in plan(market.id, slots, market.surplus, capabilities, self._next_client_id):
             self.submit(intent, market, now_ns)
             if isinstance(intent, AmendOrder) and capabilities.amend_quantity is AmendQuantity.FRESH:

@@ -38,7 +38,7 @@ class AccountExposure:
         most = limits.max_notional_atto
         self._max_notional = None if most is None else Fraction(most, ATTO)
         headroom = limits.min_margin_headroom
-        self._headroom = None if headroom is None else Fraction(headroom)
+        self._headroom = None if headroom is None else Fraction(str(headroom))
         self.limited = most is not None or headroom is not None
         """Whether any of this is limited."""
         self.balances: dict[tuple[Venue, str], int] = {}

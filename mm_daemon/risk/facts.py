@@ -121,4 +121,4 @@ class MarketFacts:
         self.half_tick = Fraction(instrument.tick) / 2
         self.lot_units = Fraction(instrument.lot) * Fraction(instrument.multiplier)
         """What a lot is of the underlying; of quote currency where the contract is inverse."""
-        self.margin_share = Fraction(limits.initial_margin)
+        self.margin_share = Fraction(str(limits.initial_margin))

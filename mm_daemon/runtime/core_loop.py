@@ -34,6 +34,9 @@ BATCH_LIMIT = 512
 CHECKPOINT_NS = 60_000_000_000
 """Core time between two checkpoints."""
 
+_TOLD_OF_ERROR = 200
+"""Characters of an exception that the journal keeps as the cause of the latch; the log has all of it."""
+
 LEAST_DELAY_S = 0.0005
 """Shortest sleep for a deadline, so that one that stays in the past cannot spin the loop."""
 
@@ -142,7 +145,9 @@ class CoreLoop:
         except JournalError:
             raise
         except Exception as error:  # what the core holds cannot be trusted: no later life quotes before a person looked
-            self._journal.event(CoreFailed(self._now_ns, f"{type(error).__name__}: {error}"))
+            text = f"{type(error).__name__}: {error}"[:_TOLD_OF_ERROR]
+            self._journal.event(CoreFailed(self._now_ns, text))
+            self._journal.turn(Turn(self._now_ns))
             self._journal.flush()
             raise
         now_ns = self._now_ns
