@@ -33,6 +33,8 @@ from mm_daemon.engine.tolerance import price_verdict
 from mm_daemon.risk.budget import FREE
 from mm_daemon.risk.gate import RiskGate
 
+_NO_ROOM = frozenset({RefusalCode.WORST_POSITION, RefusalCode.WORST_NOTIONAL, RefusalCode.MARGIN_LOW})
+"""Refusals of an amend that counts twice until it is answered."""
 _SCARCE_PATIENCE = 2
 """What tolerances are multiplied by while messages are scarce (EXECUTION 5)."""
 _NS_PER_MS = 1_000_000
@@ -92,6 +94,7 @@ class Dispatch:
                     until_ns = opens_ns
         market.patience = _SCARCE_PATIENCE if scarce else 1
         market.paced_until_ns = until_ns
+        market.paced = bool(held) or scarce
         return held
 
     def drop_superseded(self, market: MarketState, now_ns: int) -> None:
@@ -131,7 +134,7 @@ class Dispatch:
         the order is cancelled instead, and placed anew when it is gone.
         """
         refusal = self.refusals[-1] if self.refusals else None
-        if refusal is not None and refusal.intent is amend and refusal.code is RefusalCode.WORST_POSITION:
+        if refusal is not None and refusal.intent is amend and refusal.code in _NO_ROOM:
             self.submit(CancelOrder(amend.instrument, amend.client_id, amend.reasons), market, now_ns)
 
     def submit(self, intent: Intent, market: MarketState | None, now_ns: int) -> None:

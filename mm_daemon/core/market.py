@@ -57,6 +57,7 @@ class MarketState:
         "lockouts_withdraw",
         "max_book_age_ns",
         "operator_paused",
+        "paced",
         "paced_until_ns",
         "parameters",
         "patience",
@@ -119,6 +120,8 @@ class MarketState:
         """Why the account's limits keep a side out."""
         self.patience = 1
         """What tolerances are multiplied by: more where messages are scarce."""
+        self.paced = False
+        """Pacing held something back, or asked for patience, when this market was last decided."""
         self.paced_until_ns: int | None = None
         """When pacing lets more through, where it holds something back."""
         self.wanted_lots = sum(

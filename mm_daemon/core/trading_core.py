@@ -472,9 +472,10 @@ class TradingCore:
             self._pace_anew(event.venue)
 
     def _pace_anew(self, venue: Venue) -> None:
-        """A limit of the venue has moved: what waits for it may go, or has to wait."""
-        if self.dispatch.outboxes[venue].paced:
-            for market in self._of_venue(venue):
+        """A limit of the venue has moved: what it held back may go on. What it holds from now on is seen at the next
+        decision."""
+        for market in self._of_venue(venue):
+            if market.paced:
                 self._reconsider(market)
 
     def _on_balance(self, event: BalanceUpdate) -> None:
