@@ -78,7 +78,6 @@ def _paced(capabilities: Capabilities, orders_per_second: int | None) -> Capabil
         reserve=0,
         use_percent=100,
         slack_ms=0,
-        cancels_exempt=True,
     )
     return msgspec.structs.replace(capabilities, buckets=(*capabilities.buckets, own))
 

@@ -245,8 +245,6 @@ class TradingCore:
             halts |= _MARKET_HALTED
         if self.gate.latched is not None:
             halts |= _KILLED
-        if market.instrument.venue in self._banned_until_ns:
-            halts |= _BANNED
         return halts
 
     def _introduce_twins(self) -> None:
@@ -274,8 +272,11 @@ class TradingCore:
                 market.engine.lose_clock(back_ns)
                 if market.guard is not None:
                     market.guard.lose_clock(back_ns)
-        for venue, until_ns in list(self._banned_until_ns.items()):
-            self._ban(venue, until_ns - max(back_ns, 0))
+        bans, self._banned_until_ns = self._banned_until_ns, {}
+        for venue, until_ns in bans.items():
+            ends_ns = until_ns - max(back_ns, 0)
+            if ends_ns > event.ts_local_ns:
+                self._ban(venue, ends_ns)
 
     # Facts in.
 

@@ -47,6 +47,7 @@ def test_limits_of_account_and_pacing_arrive_where_they_are_checked() -> None:
     assert (account.reject_storm, account.max_contradictions) == (None, 3)
     assert (parameters.queue_ttl_ms, parameters.max_clock_skew_ms, parameters.clock_skew_samples) == (400, 1000, 3)
     (own,) = parameters.venues[V].buckets
+    assert not own.cancels_exempt  # that would exempt cancels from the venue's own word
     assert (own.name, own.capacity, own.cost(CommandClass.PLACE, 3), own.concerns(CommandClass.CANCEL)) == (
         "max_orders_per_second", 30, 3, False,
     )  # fmt: skip
