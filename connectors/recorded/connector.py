@@ -119,7 +119,7 @@ class RecordedConnector:
     """A `Connector` for `run` and a `RecordedFeed` for backtests, over one file."""
 
     Settings: ClassVar[type[msgspec.Struct]] = RecordedSettings
-    capabilities = Capabilities()
+    capabilities = Capabilities(recorded=True)
 
     def __init__(self, context: ConnectorContext, settings: RecordedSettings) -> None:
         """Raises ConfigError when the file cannot be opened, or a symbol has no definition."""

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 
+import msgspec
+
 from mm_daemon.config.problems import ConfigProblems, Problem
 from mm_daemon.config.schema import Config, Market
 from mm_daemon.core.parameters import CoreParameters, MarketParameters
-from mm_daemon.domain.capabilities import Capabilities
+from mm_daemon.domain.capabilities import Bucket, BucketKind, Capabilities, CommandClass
 from mm_daemon.domain.errors import DomainError
 from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue
 from mm_daemon.domain.money import ATTO, from_text
@@ -22,6 +24,8 @@ from mm_daemon.engine.intent import solved_intent
 from mm_daemon.engine.units import annual_vol_to_bps
 from mm_daemon.risk.limits import AccountLimits, MarketLimits
 
+OWN_BUCKET = "max_orders_per_second"
+"""Name of the bucket that keeps our own limit."""
 _FEE_UNITS = 10**6
 _FIRST_CLIENT_ID = ClientOrderId(1)
 
@@ -41,12 +45,41 @@ def core_parameters(
         raise ConfigProblems(problems)
     return CoreParameters(
         markets=tuple(market for market in markets if market is not None),
-        venues={venue: capabilities[venue] for venue in config.venues if config.symbols_of(venue)},
+        venues={
+            venue: _paced(capabilities[venue], config.risk.max_orders_per_second)
+            for venue in config.venues
+            if config.symbols_of(venue)
+        },
         account=AccountLimits(
-            max_drawdown_atto=_atto(config.risk.max_drawdown), max_loss_atto=_atto(config.risk.max_loss)
+            max_drawdown_atto=_atto(config.risk.max_drawdown),
+            max_loss_atto=_atto(config.risk.max_loss),
+            max_notional_atto=_atto(config.risk.max_notional),
+            min_margin_headroom=config.risk.min_margin_headroom,
+            reject_storm=config.risk.reject_storm,
+            max_contradictions=config.risk.max_contradictions,
         ),
         first_client_id=first_client_id,
+        queue_ttl_ms=config.runtime.queue_ttl_ms,
+        max_clock_skew_ms=config.risk.max_clock_skew_ms,
+        clock_skew_samples=config.risk.clock_skew_samples,
     )
+
+
+def _paced(capabilities: Capabilities, orders_per_second: int | None) -> Capabilities:
+    """A venue with our own limit beside its own; cancels do not count against ours, so that they never wait for it."""
+    if orders_per_second is None:
+        return capabilities
+    own = Bucket(
+        name=OWN_BUCKET,
+        kind=BucketKind.WINDOW,
+        capacity=orders_per_second,
+        period_ms=1000,
+        costs={CommandClass.REDUCE: 1, CommandClass.AMEND: 1, CommandClass.PLACE: 1},
+        reserve=0,
+        use_percent=100,
+        slack_ms=0,
+    )
+    return msgspec.structs.replace(capabilities, buckets=(*capabilities.buckets, own))
 
 
 def money_unit_is_exact(instrument: Instrument) -> bool:
@@ -101,7 +134,10 @@ def _market(
             max_orders_per_side=market.quoting.levels,
             collar_bps=market.collar_bps,
             flatten_slippage_bps=market.flatten_slippage_bps,
+            max_notional_atto=_atto(market.max_order_notional),
             actions_per_minute=market.actions_per_minute,
+            max_order_to_trade=market.max_order_to_trade,
+            initial_margin=market.initial_margin,
         ),
     )
 

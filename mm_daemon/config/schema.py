@@ -33,6 +33,62 @@ class RiskSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     max_drawdown: Annotated[Decimal, Meta(gt=0, description="fall of P&L from its peak, quote currency")] | None = None
     max_loss: Annotated[Decimal, Meta(gt=0, description="loss of the day, quote currency")] | None = None
+    max_notional: (
+        Annotated[
+            Decimal,
+            Meta(
+                gt=0,
+                description="value of one underlying over all its markets, netted, every order of a side filled, "
+                "quote currency; quotes that would pass it are pulled",
+            ),
+        ]
+        | None
+    ) = None
+    min_margin_headroom: (
+        Annotated[
+            float,
+            Meta(
+                gt=0,
+                lt=1,
+                description="share of a venue's reported balance that must stay free of margin, every order filled; "
+                "quotes that would take it are pulled",
+            ),
+        ]
+        | None
+    ) = None
+    max_orders_per_second: (
+        Annotated[int, Meta(gt=0, le=100000, description="places and amends a second at one venue; cancels never wait")]
+        | None
+    ) = None
+    reject_storm: (
+        Annotated[int, Meta(gt=0, le=100000, description="venue rejects a minute beyond which all stops; null = never")]
+        | None
+    ) = 20
+    max_contradictions: (
+        Annotated[
+            int,
+            Meta(
+                ge=0,
+                le=100000,
+                description="reports an hour that contradict our picture, beyond which all stops; null = never",
+            ),
+        ]
+        | None
+    ) = 3
+    max_clock_skew_ms: (
+        Annotated[
+            int,
+            Meta(
+                ge=10,
+                le=3600000,
+                description="distance of a venue's clock from ours at which its quotes are pulled, ms; null = never",
+            ),
+        ]
+        | None
+    ) = 1000
+    clock_skew_samples: Annotated[
+        int, Meta(ge=1, le=1000, description="how often running a venue's time must say so to pull, or to go on")
+    ] = 3
 
 
 class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +103,10 @@ class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
     loop_stall_ms: Annotated[
         float, Meta(ge=50, le=60000, description="lateness of this process at which all quotes are pulled, ms")
     ] = 1000.0
+    queue_ttl_ms: Annotated[
+        int,
+        Meta(ge=10, le=60000, description="longest wait of a place or amend for a rate limit, then dropped, ms"),
+    ] = 250
     summary_interval_s: Annotated[float, Meta(ge=1, le=86400, description="time between summary lines, seconds")] = 60.0
 
 
@@ -120,8 +180,21 @@ class MarketKeys(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(ge=0, le=1000, description="how far beyond the market's best price an order of `flatten` may trade, bps"),
     ] = 20.0
+    max_order_notional: (
+        Annotated[Decimal, Meta(gt=0, description="largest value of one order, quote currency; null = no limit")] | None
+    ) = None
+    initial_margin: Annotated[
+        float, Meta(gt=0, le=1, description="share of an order's value that the venue asks as margin; 1 = all of it")
+    ] = 1.0
     actions_per_minute: (
         Annotated[int, Meta(gt=0, le=1000000, description="places and amends a minute; null = no budget")] | None
+    ) = None
+    max_order_to_trade: (
+        Annotated[
+            float,
+            Meta(ge=1, le=1e9, description="messages (places, amends, cancels) per fill in an hour; null = no limit"),
+        ]
+        | None
     ) = None
 
 
@@ -146,7 +219,10 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
     max_order_size: Decimal
     collar_bps: float
     flatten_slippage_bps: float
+    max_order_notional: Decimal | None
+    initial_margin: float
     actions_per_minute: int | None
+    max_order_to_trade: float | None
     quoting: QuoteParameters
     path: str
     place: Place

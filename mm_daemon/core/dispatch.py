@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.market import MarketState
 from mm_daemon.core.order_ledger import OrderLedger
-from mm_daemon.core.outbox import Outbox
+from mm_daemon.core.outbox import CAPACITY, Outbox
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.planner import plan
 from mm_daemon.domain.capabilities import AmendQuantity
@@ -28,11 +28,15 @@ from mm_daemon.domain.decisions import (
     RefusalCode,
 )
 from mm_daemon.domain.instrument import InstrumentId, venue_of
-from mm_daemon.domain.orders import ClientOrderId, Purpose
+from mm_daemon.domain.orders import ClientOrderId, InFlight, Phase, Purpose
+from mm_daemon.engine.tolerance import price_verdict
+from mm_daemon.risk.budget import FREE
 from mm_daemon.risk.gate import RiskGate
 
-_VENUE_BACKOFF = Reason.VENUE_BACKOFF.bit
-_BUDGET_HOLD = Reason.BUDGET_HOLD.bit
+_NO_ROOM = frozenset({RefusalCode.WORST_POSITION, RefusalCode.WORST_NOTIONAL, RefusalCode.MARGIN_LOW})
+"""Refusals of an amend that counts twice until it is answered."""
+_SCARCE_PATIENCE = 2
+"""What tolerances are multiplied by while messages are scarce (EXECUTION 5)."""
 _NS_PER_MS = 1_000_000
 
 
@@ -55,7 +59,8 @@ class Dispatch:
         self._capabilities = parameters.venues
         ttl_ns = parameters.queue_ttl_ms * _NS_PER_MS
         self.outboxes = {
-            venue: Outbox(capabilities, ttl_ns, self._merge) for venue, capabilities in parameters.venues.items()
+            venue: Outbox(capabilities, ttl_ns, self._merge, self.family_of)
+            for venue, capabilities in parameters.venues.items()
         }
         self._outbox_of = {market.id: self.outboxes[market.instrument.venue] for market in markets.values()}
         self.last_client_id = ClientOrderId(parameters.first_client_id - 1)
@@ -66,18 +71,59 @@ class Dispatch:
 
     # In
 
+    def family_of(self, instrument: InstrumentId) -> str:
+        """Which contracts may share a batch with this one."""
+        return self._markets[instrument].instrument.family
+
     def pacing(self, market: MarketState, now_ns: int) -> int:
-        """What keeps new commands of this market back for now, as a mask of hold reasons."""
-        mask = 0 if self._outbox_of[market.id].closed_until(now_ns) is None else _VENUE_BACKOFF
-        budget = market.facts.limits.actions_per_minute
-        if budget is not None and self._gate.budget_low(market.id, budget, now_ns):
-            mask |= _BUDGET_HOLD
-        return mask
+        """What keeps new commands of this market back for now, as a mask of hold reasons; also tells the market how
+        patient it has to be, and until when."""
+        outbox, limits = self._outbox_of[market.id], market.facts.limits
+        limited = limits.actions_per_minute is not None or limits.max_order_to_trade is not None
+        if not (outbox.paced or limited):
+            return 0
+        held, scarce, until_ns = self._gate.budget.pace(market.id, limits, now_ns) if limited else FREE
+        if outbox.paced:
+            venue = market.instrument.venue
+            amends = self._capabilities[venue].amend
+            reason, opens_ns = outbox.hold(amends, self._ledger.open_orders(venue), now_ns)
+            scarce = scarce or outbox.scarce
+            if reason is not None:
+                held |= reason.bit
+                if opens_ns is not None and (until_ns is None or opens_ns < until_ns):
+                    until_ns = opens_ns
+        market.patience = _SCARCE_PATIENCE if scarce else 1
+        market.paced_until_ns = until_ns
+        market.paced = bool(held) or scarce
+        return held
+
+    def drop_superseded(self, market: MarketState, now_ns: int) -> None:
+        """Let go of what has not left and would not be asked for at this price any more (EXECUTION 6). The next
+        decision asks for what is wanted instead."""
+        outbox, pricing = self._outbox_of[market.id], market.pricing
+        if not outbox.waiting or pricing is None:
+            return
+        for order, quote in zip(market.slots, pricing.bids + pricing.asks, strict=True):
+            if order is None:
+                continue
+            if order.amend is InFlight.QUEUED:
+                ticks = order.pend_ticks
+            elif order.phase is Phase.QUEUED:
+                ticks = order.ticks
+            else:
+                continue
+            tolerance = quote.tolerance_ticks * market.patience
+            if price_verdict(order.side, ticks, quote.ticks, tolerance) is not Reason.WITHIN_TOLERANCE:
+                self._drop(outbox.take_back(order.client_id), now_ns)
 
     def pursue(self, market: MarketState, now_ns: int) -> None:
         """The fewest commands from what is working to what was decided."""
         capabilities = self._capabilities[market.instrument.venue]
-        slots = list(zip(market.decisions, market.slots, strict=True))
+        slots = [  # an order that was let go in this very decision is decided anew at once
+            (decision, order)
+            for decision, order in zip(market.decisions, market.slots, strict=True)
+            if order is None or not order.final
+        ]
         for intent in plan(market.id, slots, market.surplus, capabilities, self.next_client_id):
             self.submit(intent, market, now_ns)
             if isinstance(intent, AmendOrder) and capabilities.amend_quantity is AmendQuantity.FRESH:
@@ -88,7 +134,7 @@ class Dispatch:
         the order is cancelled instead, and placed anew when it is gone.
         """
         refusal = self.refusals[-1] if self.refusals else None
-        if refusal is not None and refusal.intent is amend and refusal.code is RefusalCode.WORST_POSITION:
+        if refusal is not None and refusal.intent is amend and refusal.code in _NO_ROOM:
             self.submit(CancelOrder(amend.instrument, amend.client_id, amend.reasons), market, now_ns)
 
     def submit(self, intent: Intent, market: MarketState | None, now_ns: int) -> None:
@@ -96,7 +142,7 @@ class Dispatch:
         facts = None if market is None else market.facts
         outbox = self.outboxes[intent.venue if isinstance(intent, CancelAll) else venue_of(intent.instrument)]
         if outbox.full and isinstance(intent, PlaceOrder):
-            self.refusals.append(Refusal(intent, RefusalCode.OUTBOX_FULL, outbox.waiting))
+            self.refusals.append(Refusal(intent, RefusalCode.OUTBOX_FULL, outbox.waiting, CAPACITY))
             return
         reviewed = self._gate.review(intent, facts, self._ledger, now_ns)
         if isinstance(reviewed, Refusal):
@@ -176,10 +222,20 @@ class Dispatch:
 
     def _drop(self, dropped: list[DroppedCommand], now_ns: int) -> None:
         for drop in dropped:
+            self._give_back(drop.command, now_ns)
             self._ledger.dropped(drop.command, drop.code, now_ns)
             if not isinstance(drop.command, CancelAll):
                 self._touch(self._markets[drop.command.instrument])
         self.dropped += dropped
+
+    def _give_back(self, command: Command, now_ns: int) -> None:
+        """What never left is not counted as an action."""
+        if isinstance(command, CancelAll):
+            return
+        order = self._ledger.get(command.client_id)
+        reduces = order is not None and order.reduce_only
+        charged = isinstance(command, PlaceOrder | AmendOrder) and not reduces
+        self._gate.budget.give_back(command.instrument, charged=charged, now_ns=now_ns)
 
     def _merge(self, place: PlaceOrder, amend: AmendOrder, now_ns: int) -> ApprovedCommand | Refusal:
         """A queued place takes over its amend's price and size: one command, reviewed like any other."""

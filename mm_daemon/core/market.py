@@ -18,6 +18,7 @@ from mm_daemon.engine.position_guard import PositionGuard, guard_of
 from mm_daemon.engine.pricing import Pricing
 from mm_daemon.engine.pricing_model import ModelFactory
 from mm_daemon.engine.quote_engine import QuoteEngine
+from mm_daemon.risk.checks import Failure
 from mm_daemon.risk.facts import MarketFacts
 
 _MS = 1_000_000
@@ -27,8 +28,10 @@ class MarketState:
     """State of one instrument. Times in nanoseconds of the core's clock, prices in ticks."""
 
     __slots__ = (
+        "ask_bar",
         "ask_clamped_at",
         "basis",
+        "bid_bar",
         "bid_clamped_at",
         "book",
         "book_moved",
@@ -56,7 +59,10 @@ class MarketState:
         "lockouts",
         "lockouts_withdraw",
         "max_book_age_ns",
+        "paced",
+        "paced_until_ns",
         "parameters",
+        "patience",
         "paused",
         "position",
         "pricing",
@@ -65,6 +71,7 @@ class MarketState:
         "slots",
         "surplus",
         "touched",
+        "wanted_lots",
         "worth_atto",
     )
 
@@ -91,6 +98,15 @@ class MarketState:
         """Quotes of ours that have no slot."""
         self.halts = 0
         """Withdraw reasons that stand until an event clears them, as a mask."""
+        self.bid_bar: Failure | None = None
+        self.ask_bar: Failure | None = None
+        """Why the account's limits keep a side out."""
+        self.patience = 1
+        """What tolerances are multiplied by: more where messages are scarce."""
+        self.paced = False
+        """Pacing held something back, or asked for patience, when this market was last decided."""
+        self.paced_until_ns: int | None = None
+        """When pacing lets more through, where it holds something back."""
         self.paused = False
         """An operator wants no quotes here for a while."""
         self.enabled: bool | None = None
@@ -139,11 +155,23 @@ class MarketState:
             min_position_lots=limits.min_position_lots,
             max_position_lots=limits.max_position_lots,
         )
-        self.lockouts = LockoutSet(quoting.fill_lockout_ms, quoting.order_lockout_ms, quoting.reject_lockout_ms)
+        self.lockouts = LockoutSet(
+            quoting.fill_lockout_ms,
+            quoting.order_lockout_ms,
+            quoting.reject_lockout_ms,
+            fill_burst=quoting.fill_burst,
+            fill_burst_window_ms=quoting.fill_burst_window_ms,
+            fill_burst_pause_ms=quoting.fill_burst_pause_ms,
+        )
         self.parameters = parameters
         self.facts.limit(limits)
         self.decide_interval_ns = quoting.decide_interval_ms * _MS
         self.levels = quoting.levels
+        self.wanted_lots = sum(
+            max(1, int(parameters.order_lots * quoting.level_size_ratio**level + 1e-9))
+            for level in range(quoting.levels)
+        )
+        """What all levels of a side come to."""
         self.joins = not quoting.improve_touch
         """Quotes follow the best prices of their own sides."""
         self.size_tolerance = quoting.size_tolerance
@@ -176,6 +204,8 @@ class MarketState:
                 deadline_ns = change_ns
         if self.flattening and self.flatten_due_ns > now_ns:
             deadline_ns = self.flatten_due_ns if deadline_ns is None else min(deadline_ns, self.flatten_due_ns)
+        if self.paced_until_ns is not None and (deadline_ns is None or self.paced_until_ns < deadline_ns):
+            deadline_ns = self.paced_until_ns
         if self.pricing is not None:
             stale_ns = self.book.ts_local_ns + self.max_book_age_ns + 1
             if deadline_ns is None or stale_ns < deadline_ns:

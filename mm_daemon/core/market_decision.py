@@ -20,6 +20,7 @@ from mm_daemon.engine.decision_table import decide_row
 from mm_daemon.engine.position_guard import UNGUARDED
 from mm_daemon.engine.pricing import Pricing, SideQuote
 from mm_daemon.engine.tolerance import price_verdict, size_within, validity
+from mm_daemon.risk.exposure import bar_bits
 
 _BOOK_INVALID = Reason.BOOK_INVALID.bit
 _BOOK_STALE = Reason.BOOK_STALE.bit
@@ -53,6 +54,8 @@ def decide_market(market: MarketState, pacing: int, now_ns: int) -> DecisionsCha
         market.slots, market.surplus = working_slots(market, pricing)
     slots: list[Standing] = []
     holds, others = conditions | market.lockouts.mask(_BUY, now_ns), conditions | market.lockouts.mask(_SELL, now_ns)
+    if market.bid_bar is not None or market.ask_bar is not None:
+        holds, others = holds | bar_bits(market.bid_bar), others | bar_bits(market.ask_bar)
     bids_left = market.levels
     for order in market.slots:
         if not bids_left:
@@ -69,7 +72,7 @@ def decide_market(market: MarketState, pacing: int, now_ns: int) -> DecisionsCha
         market.decided_touch = market.book.bid_ticks, market.book.ask_ticks
     market.pricing = pricing
     market.refresh_deadline(now_ns)
-    basis = pricing, slots
+    basis = pricing, slots, market.patience
     if basis == market.basis:
         # On a coarse grid another best price can come to the same target.
         if market.bid_clamped_at is not None:
@@ -169,7 +172,7 @@ def _decide_slot(
         conditions |= quote.obstacles
         if rests is not None:
             ticks, lots = rests
-            verdict = price_verdict(side, ticks, quote.ticks, quote.tolerance_ticks)
+            verdict = price_verdict(side, ticks, quote.ticks, quote.tolerance_ticks * market.patience)
             # A target that a limit has trimmed forces a larger order down, whatever the tolerance.
             limit = quote.lots if quote.trimmed else None
             if lots != quote.lots and not size_within(lots, quote.lots, market.size_tolerance, limit):
@@ -193,7 +196,7 @@ def _stand(market: MarketState, side: Side, quote: SideQuote, working_ticks: int
 
     A side that is withdrawn, or held until its deadline or answer comes, bounds nothing.
     """
-    levels.append((side, quote.raw_ticks, working_ticks, quote.tolerance_ticks))
+    levels.append((side, quote.raw_ticks, working_ticks, quote.tolerance_ticks * market.patience))
     if quote.clamped:
         if side is _BUY:
             market.bid_clamped_at = market.book.ask_ticks
@@ -217,7 +220,7 @@ def _inputs(market: MarketState, pricing: Pricing | None) -> DecisionInputs:
         pricing.half_bps,
         pricing.skew_bps,
         pricing.tau_s,
-        pricing.bid.tolerance_ticks,
+        pricing.bid.tolerance_ticks * market.patience,
         pricing.shift_bps,
         inputs.gamma,
         inputs.A,

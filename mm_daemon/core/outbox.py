@@ -7,8 +7,9 @@ class. Commands about one order that has not left yet are folded together. A ven
 
 from collections.abc import Callable
 
-from mm_daemon.core.buckets import BucketState, Closing
-from mm_daemon.domain.capabilities import Capabilities, CommandClass
+from mm_daemon.core.batching import Batch, FamilyOf, command_class
+from mm_daemon.core.buckets import Closing, bucket_state
+from mm_daemon.domain.capabilities import BucketKind, Capabilities, CommandClass
 from mm_daemon.domain.decisions import (
     AmendOrder,
     ApprovedCommand,
@@ -18,6 +19,7 @@ from mm_daemon.domain.decisions import (
     DropCode,
     DroppedCommand,
     PlaceOrder,
+    Reason,
     Refusal,
 )
 from mm_daemon.domain.events import (
@@ -26,15 +28,18 @@ from mm_daemon.domain.events import (
     OrderCanceled,
     OrderEvent,
     RateLimited,
+    RateLimitUsed,
 )
-from mm_daemon.domain.orders import Purpose
 
 CAPACITY = 512
+_SOFT_SHARE = 5
+"""Below this part of a quota quotes may lag further behind (EXECUTION 5)."""
 
 _CANCEL_ALL, _CANCEL, _REDUCE, _AMEND, _PLACE = range(5)
 _CLASSES = (CommandClass.CANCEL_ALL, CommandClass.CANCEL, CommandClass.REDUCE, CommandClass.AMEND, CommandClass.PLACE)
 _CANCELS = (CommandClass.CANCEL_ALL, CommandClass.CANCEL)
 _EXPIRING = (_REDUCE, _AMEND, _PLACE)
+_RANKS = {kind: rank for rank, kind in enumerate(_CLASSES)}
 
 Merge = Callable[[PlaceOrder, AmendOrder, int], ApprovedCommand | Refusal]
 """The gate's review of a waiting place that takes over the price and size of its amend."""
@@ -43,34 +48,44 @@ _Waiting = tuple[ApprovedCommand, int]
 """A command and when it was offered."""
 
 
-def command_class(command: Command) -> CommandClass:
-    """The priority class a command leaves with."""
-    return _CLASSES[_rank(command)]
-
-
 class Outbox:
     """Commands waiting for one venue. Each class holds one command per order at most, so only places can pile up."""
 
     __slots__ = (
-        "_banned_until_ns",
+        "_batch_max",
         "_buckets",
         "_classes",
         "_closed_until_ns",
         "_closing",
         "_deadline_ns",
         "_exempt",
+        "_family_of",
+        "_height",
         "_merge",
+        "_quotas",
         "_ttl_ns",
+        "banned_until_ns",
+        "paced",
         "waiting",
     )
 
-    def __init__(self, capabilities: Capabilities, ttl_ns: int, merge: Merge) -> None:
+    def __init__(
+        self, capabilities: Capabilities, ttl_ns: int, merge: Merge, family_of: FamilyOf = lambda instrument: ""
+    ) -> None:
         self._ttl_ns = ttl_ns
         self._merge = merge
-        self._buckets = [BucketState(bucket) for bucket in capabilities.buckets]
+        self._batch_max = capabilities.batch_max
+        self._family_of = family_of
+        self._buckets = [bucket_state(bucket) for bucket in capabilities.buckets]
+        self._quotas = [state for state in self._buckets if state.bucket.kind is BucketKind.QUOTA]
+        self._height = 0
+        """The venue's, as last heard."""
+        self.paced = bool(self._buckets)
+        """Whether `hold` can say anything: the venue has limits, or has told us to slow down."""
         self._exempt = any(bucket.cancels_exempt for bucket in capabilities.buckets)
         self._closing = Closing()
-        self._banned_until_ns = 0
+        self.banned_until_ns = 0
+        """The venue takes no message at all before; 0: it never said so."""
         self._closed_until_ns = 0
         self._classes: tuple[dict[int, _Waiting], ...] = ({}, {}, {}, {}, {})
         self._deadline_ns: int | None = None
@@ -180,7 +195,32 @@ class Outbox:
         self.waiting = 0
         return dropped
 
+    def take_back(self, client_id: int) -> list[DroppedCommand]:
+        """Places and amends of an order that have not left, and that nobody wants any more (EXECUTION 6)."""
+        dropped = self._take_out(client_id, _EXPIRING)
+        return [DroppedCommand(drop.command, DropCode.QUEUE_EXPIRED) for drop in dropped]
+
     # Events
+
+    def at_height(self, height: int, now_ns: int) -> None:
+        """The venue has made another block."""
+        self._height = max(self._height, height)
+        self._deadline_ns = now_ns
+
+    def used(self, event: RateLimitUsed) -> None:
+        """The venue tells its own count of a limit (a response's headers). An unknown limit is none of ours."""
+        now_ns = event.ts_local_ns
+        for state in self._buckets:
+            if state.bucket.name == event.bucket:
+                state.refill(now_ns, self._height)
+                state.correct(event.used, event.capacity, now_ns, self._height)
+        self._deadline_ns = now_ns
+
+    def ban(self, until_ns: int) -> None:
+        """No message before this instant, whatever it costs."""
+        self.banned_until_ns = max(self.banned_until_ns, until_ns)
+        self._closed_until_ns = max(self._closed_until_ns, self.banned_until_ns)
+        self.paced = True
 
     def apply(self, event: OrderEvent | RateLimited) -> None:
         """Retry-after closes, success forgets the backoff. The count itself was taken at release."""
@@ -193,13 +233,14 @@ class Outbox:
 
     def _slow_down(self, event: RateLimited) -> None:
         now_ns = event.ts_local_ns
+        self.paced = True
         named = [state for state in self._buckets if state.bucket.name == event.bucket]
         for state in named:
             state.closing.close(now_ns, event.retry_after_ms)
         if not named or event.banned:
             self._closing.close(now_ns, event.retry_after_ms)
         if event.banned:
-            self._banned_until_ns = max(self._banned_until_ns, self._closing.until_ns)
+            self.ban(self._closing.until_ns)
         closings = [self._closing, *(state.closing for state in self._buckets)]
         self._closed_until_ns = max(closing.until_ns for closing in closings)
         self._deadline_ns = now_ns
@@ -208,6 +249,30 @@ class Outbox:
         """The end of the longest retry-after or ban that runs; None while nothing is closed."""
         return self._closed_until_ns if self._closed_until_ns > now_ns else None
 
+    def hold(self, amends: bool, live_orders: int, now_ns: int) -> tuple[Reason | None, int | None]:
+        """Why what moves a quote, an amend or else a place, would be too old before it could leave, and until when;
+        None: it would not. Without an end only an event opens the limit again.
+        """
+        kind = CommandClass.AMEND if amends else CommandClass.PLACE
+        opens_ns = self._opens_ns(kind)
+        if opens_ns > now_ns:
+            return Reason.VENUE_BACKOFF, opens_ns
+        until_ns = now_ns
+        for state in self._buckets:
+            if not state.bucket.concerns(kind):
+                continue
+            state.refill(now_ns, self._height)
+            ready_ns = state.ready_ns(kind, state.bucket.cost(kind, 1), live_orders, now_ns)
+            if ready_ns is None:
+                return Reason.BUDGET_HOLD, None
+            until_ns = max(until_ns, ready_ns)
+        return (None, None) if until_ns < now_ns + self._ttl_ns else (Reason.BUDGET_HOLD, until_ns)
+
+    @property
+    def scarce(self) -> bool:
+        """A quota of the venue is nearly used up: quotes should move less."""
+        return any(_SOFT_SHARE * state.level < state.usable for state in self._quotas)
+
     # Out
 
     def release(self, now_ns: int, live_orders: int) -> tuple[list[ApprovedCommand], list[DroppedCommand]]:
@@ -215,7 +280,7 @@ class Outbox:
         released: list[ApprovedCommand] = []
         if not self.waiting:
             return released, []
-        if not self._buckets and now_ns >= self._closing.until_ns:
+        if not self._buckets and now_ns >= self._closing.until_ns and now_ns >= self.banned_until_ns:
             for waiting in self._classes:
                 if waiting:
                     released += [approved for approved, _ in waiting.values()]
@@ -224,24 +289,33 @@ class Outbox:
             return released, []
         dropped = self._expire(now_ns)
         for state in self._buckets:
-            state.refill(now_ns)
+            state.refill(now_ns, self._height)
         ready_ns: int | None = None
-        for rank, waiting in enumerate(self._classes):
-            kind = _CLASSES[rank]
+        batch = Batch(self._batch_max, self._family_of)
+        for kind, waiting in zip(_CLASSES, self._classes, strict=True):
             while waiting:
-                if not self._may_leave(kind, live_orders, now_ns):
-                    ready_ns = self._ready_ns(kind, live_orders, now_ns)
+                key, (approved, _) = next(iter(waiting.items()))
+                units = self._units(kind, batch.size if batch.takes(approved.command) else 0)
+                if not self._may_leave(kind, units, live_orders, now_ns):
+                    ready_ns = self._ready_ns(kind, units, live_orders, now_ns)
                     break
-                key = next(iter(waiting))
+                batch.add(approved.command)
                 released.append(waiting.pop(key)[0])
                 self.waiting -= 1
-                for state in self._buckets:
-                    state.take(kind)
+                for state, cost in zip(self._buckets, units, strict=True):
+                    state.take(cost, now_ns, self._height)
             else:
                 continue
             break
         self._deadline_ns = self._earliest(ready_ns)
         return released, dropped
+
+    def _units(self, kind: CommandClass, before: int) -> list[int]:
+        """What one more command costs in each bucket, behind so many of its batch."""
+        return [
+            max(state.bucket.cost(kind, before + 1) - (state.bucket.cost(kind, before) if before else 0), 0)
+            for state in self._buckets
+        ]
 
     def next_deadline_ns(self) -> int | None:
         """When `release` could do something it could not do last time: a command may leave, or has waited too long."""
@@ -258,27 +332,31 @@ class Outbox:
                 self.waiting -= 1
         return dropped
 
-    def _may_leave(self, kind: CommandClass, live_orders: int, now_ns: int) -> bool:
+    def _may_leave(self, kind: CommandClass, units: list[int], live_orders: int, now_ns: int) -> bool:
         if now_ns < self._opens_ns(kind):
             return False
-        return all(state.allows(kind, live_orders) for state in self._buckets if state.costs.get(kind, 0))
+        return all(
+            state.allows(kind, cost, live_orders)
+            for state, cost in zip(self._buckets, units, strict=True)
+            if state.bucket.concerns(kind)
+        )
 
     def _opens_ns(self, kind: CommandClass) -> int:
         """The end of every closing that concerns this class."""
         cancel = kind in _CANCELS
-        opens_ns = self._banned_until_ns
+        opens_ns = self.banned_until_ns
         if not (cancel and self._exempt):
             opens_ns = max(opens_ns, self._closing.until_ns)
         for state in self._buckets:
-            if state.costs.get(kind, 0) and not (cancel and state.bucket.cancels_exempt):
+            if state.bucket.concerns(kind) and not (cancel and state.bucket.cancels_exempt):
                 opens_ns = max(opens_ns, state.closing.until_ns)
         return opens_ns
 
-    def _ready_ns(self, kind: CommandClass, live_orders: int, now_ns: int) -> int | None:
+    def _ready_ns(self, kind: CommandClass, units: list[int], live_orders: int, now_ns: int) -> int | None:
         ready_ns = max(self._opens_ns(kind), now_ns)
-        for state in self._buckets:
-            if state.costs.get(kind, 0):
-                bucket_ns = state.ready_ns(kind, live_orders, now_ns)
+        for state, cost in zip(self._buckets, units, strict=True):
+            if state.bucket.concerns(kind):
+                bucket_ns = state.ready_ns(kind, cost, live_orders, now_ns)
                 if bucket_ns is None:
                     return None
                 ready_ns = max(ready_ns, bucket_ns)
@@ -296,8 +374,4 @@ class Outbox:
 
 
 def _rank(command: Command) -> int:
-    if isinstance(command, PlaceOrder):
-        return _PLACE if command.purpose is Purpose.QUOTE else _REDUCE
-    if isinstance(command, AmendOrder):
-        return _AMEND
-    return _CANCEL if isinstance(command, CancelOrder) else _CANCEL_ALL
+    return _RANKS[command_class(command)]

@@ -26,6 +26,9 @@ class CoreParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     first_client_id: ClientOrderId = ClientOrderId(1)
     queue_ttl_ms: int = 250
     """Places and amends that waited longer in the outbox are dropped."""
+    max_clock_skew_ms: int | None = None
+    """A venue's clock further from ours than this, in `clock_skew_samples` tellings running, pulls its quotes."""
+    clock_skew_samples: int = 3
 
     def to_json(self) -> str:
         """Keeps the order of venues and markets: a core built from this text asks its outboxes in the same order."""

@@ -6,7 +6,7 @@ Called by `journal/recovery.py` with a core that was built from that checkpoint.
 
 from typing import cast, get_args
 
-from mm_daemon.core.trading_core import LOSS_LIMIT, TradingCore
+from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.checkpoint import PositionBooked
 from mm_daemon.domain.codec import Decided, Record
 from mm_daemon.domain.decisions import (
@@ -20,6 +20,10 @@ from mm_daemon.domain.decisions import (
 )
 from mm_daemon.domain.events import DeadlineReached, Event, MarketEvent
 
+_LATCHED = "in an earlier run, by a loss limit or as its log says"
+"""Why the gate is latched, where only the effect was journaled: what is lost and what is counted need market data and
+the time before the checkpoint.
+"""
 _OUTLIVING = frozenset(get_args(Event)) - frozenset(get_args(MarketEvent)) - {DeadlineReached}
 """Events that change state which outlives a process."""
 
@@ -29,7 +33,7 @@ def relive(core: TradingCore, record: Record) -> None:
     if isinstance(record, ApprovedCommand):
         command = record.command
         if isinstance(command, CancelAll) and Reason.KILL_LATCHED in command.reasons:
-            core.gate.latch(LOSS_LIMIT)
+            core.gate.latch(_LATCHED)
         core.dispatch.relive(command, max(core.now_ns, record.approved_ns))
     elif isinstance(record, PositionBooked):
         market = core.markets.get(record.instrument)
@@ -38,7 +42,7 @@ def relive(core: TradingCore, record: Record) -> None:
             market.facts.position_lots = record.state.lots
     elif isinstance(record, DecisionsChanged):
         if any(Reason.KILL_LATCHED in decision.reasons for decision in record.decisions):
-            core.gate.latch(LOSS_LIMIT)
+            core.gate.latch(_LATCHED)
         core.reach(record.now_ns)
     elif isinstance(record, Decided):
         core.reach(record.now_ns)

@@ -17,11 +17,12 @@ from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.market import MarketState
 from mm_daemon.core.market_decision import decide_market
 from mm_daemon.core.order_ledger import OrderLedger
-from mm_daemon.core.order_table import LedgerChange
+from mm_daemon.core.order_table import CONTRADICTION, LedgerChange
 from mm_daemon.core.outbox import Outbox
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.payments import Payments
 from mm_daemon.core.reconciler import OVERLAP_NS, Actions, Reconciler
+from mm_daemon.core.safeguards import Safeguards
 from mm_daemon.domain.checkpoint import Checkpoint, MarketCheckpoint, PositionBooked
 from mm_daemon.domain.decisions import ApprovedCommand, DecisionsChanged, Reason, Turn
 from mm_daemon.domain.errors import CoreError
@@ -30,6 +31,7 @@ from mm_daemon.domain.events import (
     BookDelta,
     BookInvalidated,
     BookSnapshot,
+    CoreFailed,
     DeadlineReached,
     Event,
     FundingPaid,
@@ -46,6 +48,7 @@ from mm_daemon.domain.events import (
     PositionUpdate,
     PublicTrade,
     RateLimited,
+    RateLimitUsed,
     RunEnded,
     RunStarted,
     ShutdownRequested,
@@ -58,7 +61,7 @@ from mm_daemon.domain.events import (
 )
 from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
 from mm_daemon.domain.money import from_pair
-from mm_daemon.domain.orders import ClientOrderId, Purpose
+from mm_daemon.domain.orders import ClientOrderId, Purpose, Side
 from mm_daemon.domain.reconciliation import Reconciled
 from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.pricing_model import ModelFactory
@@ -73,9 +76,13 @@ _VENUE_DOWN = Reason.VENUE_DOWN.bit
 _MARKET_HALTED = Reason.MARKET_HALTED.bit
 _LOOP_STALL = Reason.LOOP_STALL.bit
 _PAUSING = (OperatorAction.PAUSE, OperatorAction.FLATTEN, OperatorAction.CANCEL_ALL)
+_CLOCK_SKEW = Reason.CLOCK_SKEW.bit
+_BANNED = Reason.VENUE_BANNED.bit
+_BAN = "ban"
+"""Who holds `reconciling` after a ban."""
 LOSS_LIMIT = "loss limit"
 """Why the gate latches when money was lost."""
-_FACTS = (BalanceUpdate, PositionUpdate, VenueTime, RunEnded)
+_FACTS = (PositionUpdate, RunEnded)
 """Kept in the journal for reports; nothing here depends on them."""
 
 
@@ -99,8 +106,13 @@ class TradingCore:
         """What they have become in this life, where they did."""
         self._markets = {market.instrument.id: MarketState(market, models) for market in parameters.markets}
         self.ledger = OrderLedger(parameters.venues)
-        self.gate = RiskGate(parameters.account)
+        self.gate = RiskGate(parameters.account, [market.facts for market in self._markets.values()])
+        self.safeguards = Safeguards(parameters)
+        self._introduce_twins()
         self.dispatch = Dispatch(parameters, self._markets, self.ledger, self.gate, self._reconsider)
+        self.family_of = self.dispatch.family_of
+        self._banned_until_ns: dict[Venue, int] = {}
+        """Venues that take no message of ours, and until when."""
         self.full_decisions = 0
         self.now_ns = 0
         """The latest instant that was lived; never steps back."""
@@ -154,6 +166,10 @@ class TradingCore:
             VenueConnected: self._on_connected,
             VenueDisconnected: self._on_disconnected,
             RateLimited: self._on_rate_limited,
+            RateLimitUsed: self._on_rate_used,
+            VenueTime: self._on_venue_time,
+            BalanceUpdate: self._on_balance,
+            CoreFailed: self._on_core_failed,
             DeadlineReached: self._on_deadline,
             LoopLagged: self._on_loop_lagged,
             OperatorRequest: self._on_operator,
@@ -210,6 +226,7 @@ class TradingCore:
             (*(market_checkpoint(market) for market in self._markets.values()), *self._absent),
             cursors,
             self.gate.state(),
+            tuple(self._banned_until_ns.items()),
             self._changed_parameters,
         )
 
@@ -218,6 +235,9 @@ class TradingCore:
         self.dispatch.skip_ids(ClientOrderId(resumed.next_client_id - 1))
         self.gate.restore(resumed.gate)
         self._payments.restore(resumed.payments)
+        for venue, until_ns in resumed.bans:
+            if venue in self._reconcilers:
+                self._banned_until_ns[venue] = until_ns
         for cursor in resumed.cursors:
             if cursor.venue in self._reconcilers:
                 self._reconcilers[cursor.venue].cursor = cursor
@@ -226,6 +246,19 @@ class TradingCore:
                 take_up(self._markets[state.instrument], state)
         self._absent = tuple(state for state in resumed.markets if state.instrument not in self._markets)
         self.dispatch.take_up(self.ledger.restore(resumed.ledger))
+
+    def _introduce_twins(self) -> None:
+        """Markets that are one book under several accounts of ours (G7): one exchange by its connectors, one symbol,
+        one tick."""
+        books: dict[tuple[str, str, object], list[MarketState]] = {}
+        for market in self._markets.values():
+            contract = market.instrument
+            exchange = self.parameters.venues[contract.venue].exchange
+            if exchange:
+                books.setdefault((exchange, contract.symbol, contract.tick), []).append(market)
+        for twins in books.values():
+            for market in twins:
+                market.facts.twins = tuple(other.id for other in twins if other is not market)
 
     def _on_run_started(self, event: RunStarted) -> None:
         """A life that begins before the last one ended, as recordings do when they are played again, has another clock:
@@ -239,6 +272,11 @@ class TradingCore:
                 market.engine.lose_clock(back_ns)
                 if market.guard is not None:
                     market.guard.lose_clock(back_ns)
+        bans, self._banned_until_ns = self._banned_until_ns, {}
+        for venue, until_ns in bans.items():
+            ends_ns = until_ns - max(back_ns, 0)
+            if ends_ns > event.ts_local_ns:
+                self._ban(venue, ends_ns)
 
     # Facts in.
 
@@ -330,12 +368,20 @@ class TradingCore:
         if order is not None and order.purpose is Purpose.QUOTE:
             if change.rejected is not None:
                 market.lockouts.after_reject(order.side, event.ts_local_ns, change.rejected)
+                self._distrust(self.safeguards.rejected(change.rejected, event.ts_local_ns))
             elif change.accepted:
                 market.lockouts.after_accept(order.side)
         if change.reconcile:
             market.lockouts.hold(Reason.RECONCILING, ", ".join(change.flags))
             market.facts.reconciling = True
+            if CONTRADICTION in change.flags:
+                self._distrust(self.safeguards.contradicted(event.ts_local_ns))
         self._reconsider(market)
+
+    def _distrust(self, cause: str | None) -> None:
+        """Something went wrong too often, or too far: nothing is quoted until an operator has looked."""
+        if cause is not None and self.gate.latched is None:
+            self._latch(cause)
 
     def _book_fill(
         self, market: MarketState, event: OrderEvent, order: LedgerOrder | None, change: LedgerChange, age_ns: int
@@ -356,6 +402,8 @@ class TradingCore:
         self._revalued[market.id] = market
         if order is not None and order.purpose is Purpose.QUOTE:
             market.lockouts.after_fill(order.side, event.ts_local_ns, age_ns)
+        self.gate.budget.count_fill(market.id, market.facts.limits, event.ts_local_ns)
+        self._distrust(self.safeguards.overrun(market, change.fill_lots))
 
     def _on_funding(self, event: FundingPaid) -> None:
         """Each payment once, by the venue's key."""
@@ -386,12 +434,64 @@ class TradingCore:
             self._lose_book(market, InvalidCause.DISCONNECTED)
 
     def _on_rate_limited(self, event: RateLimited) -> None:
-        self.dispatch.outboxes[event.venue].apply(event)
+        outbox = self.dispatch.outboxes[event.venue]
+        outbox.apply(event)
+        if event.banned:
+            self._ban(event.venue, outbox.banned_until_ns)
         for market in self._of_venue(event.venue):
             self._reconsider(market)
 
+    def _ban(self, venue: Venue, until_ns: int) -> None:
+        self._banned_until_ns[venue] = until_ns
+        self.dispatch.outboxes[venue].ban(until_ns)
+        for market in self._of_venue(venue):
+            market.halts |= _BANNED
+
+    def _end_bans(self, now_ns: int) -> None:
+        """What happened at a venue that would not hear us is not known: it reconciles before it quotes."""
+        for venue in [venue for venue, until_ns in self._banned_until_ns.items() if until_ns <= now_ns]:
+            del self._banned_until_ns[venue]
+            for market in self._of_venue(venue):
+                market.halts &= ~_BANNED
+                market.lockouts.hold(Reason.RECONCILING, _BAN)
+                market.facts.reconciling = True
+                self._reconsider(market)
+
+    def _on_rate_used(self, event: RateLimitUsed) -> None:
+        self.dispatch.outboxes[event.venue].used(event)
+        self._pace_anew(event.venue)
+
+    def _on_venue_time(self, event: VenueTime) -> None:
+        """The venue's clock and height: one may be too far from ours, the other brings back what a block allows."""
+        skewed = self.safeguards.venue_time(event)
+        if skewed is not None:
+            for market in self._of_venue(event.venue):
+                market.halts = market.halts | _CLOCK_SKEW if skewed else market.halts & ~_CLOCK_SKEW
+                self._reconsider(market)
+        if event.height is not None:
+            self.dispatch.outboxes[event.venue].at_height(event.height, event.ts_local_ns)
+            self._pace_anew(event.venue)
+
+    def _pace_anew(self, venue: Venue) -> None:
+        """A limit of the venue has moved: what it held back may go on. What it holds from now on is seen at the next
+        decision."""
+        for market in self._of_venue(venue):
+            if market.paced:
+                self._reconsider(market)
+
+    def _on_balance(self, event: BalanceUpdate) -> None:
+        self.gate.exposure.balances[event.venue, event.asset] = from_pair(event.total)
+        if self.gate.exposure.limited:
+            for market in self._of_venue(event.venue):
+                self._reconsider(market)
+
+    def _on_core_failed(self, event: CoreFailed) -> None:
+        self._distrust(f"exception in the core: {event.text}")
+
     def _on_deadline(self, event: DeadlineReached) -> None:
         now_ns = event.ts_local_ns
+        if self._banned_until_ns:
+            self._end_bans(now_ns)
         for order in self.ledger.expire(now_ns):
             self._reconsider(self._markets[order.instrument])
         for market in self._markets.values():
@@ -412,6 +512,7 @@ class TradingCore:
             self._latch(f"operator {event.who}")
         elif action is OperatorAction.CLEAR_KILL:
             self.gate.clear()
+            self.safeguards.clear()
         elif action is OperatorAction.CANCEL_ALL:
             self.dispatch.cancel_everything(Reason.OPERATOR_CANCEL, event.ts_local_ns)
         for market in markets:
@@ -438,6 +539,7 @@ class TradingCore:
             raise CoreError("changed parameters name other markets or contracts than those of the start")
         self.parameters, self._changed_parameters = parameters, event.parameters
         self.gate.limit(parameters.account)
+        self.safeguards.limit(parameters)
         self._equity_atto = None
         for wanted in parameters.markets:
             market = self._markets[wanted.instrument.id]
@@ -522,9 +624,15 @@ class TradingCore:
         self.full_decisions += 1
         if self.gate.limits_equity:
             self._check_equity(now_ns)
+        exposure = self.gate.exposure
+        if exposure.limited:
+            market.bid_bar = exposure.bar(market.facts, Side.BUY, market.wanted_lots, self.ledger)
+            market.ask_bar = exposure.bar(market.facts, Side.SELL, market.wanted_lots, self.ledger)
         changed = decide_market(market, self.dispatch.pacing(market, now_ns), now_ns)
         if changed is not None:
             self._decided.append(changed)
+        if self.dispatch.waiting:
+            self.dispatch.drop_superseded(market, now_ns)
         if market.surplus or not market.holding:
             self.dispatch.pursue(market, now_ns)
         if market.flattening:
@@ -561,6 +669,8 @@ class TradingCore:
         if self._touched:
             return now_ns  # something changed while deciding: come back at once
         earliest: int | None = self.ledger.next_deadline_ns()
+        for until_ns in self._banned_until_ns.values():
+            earliest = _sooner(earliest, until_ns)
         for outbox in self.dispatch.outboxes.values():
             earliest = _sooner(earliest, outbox.next_deadline_ns())
         for market in self._markets.values():

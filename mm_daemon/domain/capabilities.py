@@ -16,9 +16,13 @@ class AmendQuantity(StrEnum):
 
 class BucketKind(StrEnum):
     WINDOW = "window"
-    """`capacity` units in each fixed window of `period_ms`."""
+    """`capacity` units in any `period_ms`, wherever the venue lets its windows begin."""
     TOKEN = "token"
     """A bucket of `capacity` refilled evenly over `period_ms`."""
+    PER_BLOCK = "per_block"
+    """`capacity` units in any `blocks` blocks, by the heights of `VenueTime`."""
+    QUOTA = "quota"
+    """`capacity` units that time does not bring back: the venue grants more, and says so by `RateLimitUsed`."""
 
 
 class CommandClass(StrEnum):
@@ -32,16 +36,38 @@ class CommandClass(StrEnum):
 
 
 class Bucket(msgspec.Struct, frozen=True, kw_only=True):
-    """One rate limit of a venue. `reserve` is kept back for cancels; None means 20 % of capacity."""
+    """One rate limit of a venue. `reserve` is kept back for cancels; None means 20 % of capacity (5 % of a quota).
+
+    A batch of n commands costs n times `costs`, unless `batch_costs` names its class: then 2 and more cost that, and
+    `costs` once more for each full `batch_step` of them.
+    """
 
     name: str
     kind: BucketKind
     capacity: int
-    period_ms: int
+    period_ms: int = 0
     costs: dict[CommandClass, int]
     reserve: int | None = None
     cancels_exempt: bool = False
     """While a retry-after runs, cancels may still leave."""
+    blocks: int = 1
+    batch_costs: dict[CommandClass, int] = msgspec.field(default_factory=dict)
+    batch_step: int | None = None
+    use_percent: int = 90
+    """Share of `capacity` that is used at most: somebody's count may differ from ours."""
+    slack_ms: int = 100
+    """How much closer together messages may arrive than they left: a window counts for so much longer."""
+
+    def cost(self, kind: CommandClass, commands: int) -> int:
+        """Units that one batch of so many commands costs."""
+        each = self.costs.get(kind, 0)
+        flat = self.batch_costs.get(kind)
+        if commands < 2 or flat is None:
+            return each * commands
+        return flat + (each * (commands // self.batch_step) if self.batch_step else 0)
+
+    def concerns(self, kind: CommandClass) -> bool:
+        return bool(self.costs.get(kind) or self.batch_costs.get(kind))
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,3 +87,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     buckets: tuple[Bucket, ...] = ()
     simulated: bool = False
     """Orders never leave this process: paper mode needs no wrapper around it."""
+    exchange: str = ""
+    """Whose books these are: entries that say the same trade the same symbols in the same books, and their orders of
+    ours must not meet. Empty: nobody else's.
+    """
+    recorded: bool = False
+    """Market data are played from a recording: the venue's clock says nothing about ours."""

@@ -50,6 +50,7 @@ class SideLockoutState(_State, frozen=True, array_like=True, gc=False):
     order_ns: int
     reject_ns: int
     rejects: int
+    burst_ns: int = 0
 
 
 class LockoutState(_State, frozen=True, array_like=True, gc=False):
@@ -168,5 +169,7 @@ class Checkpoint(_State, frozen=True, array_like=True, gc=False, tag="checkpoint
     markets: tuple[MarketCheckpoint, ...]
     cursors: tuple[FillCursor, ...]
     gate: GateState
+    bans: tuple[tuple[Venue, int], ...] = ()
+    """Venues that take no message of ours, and until when, ns."""
     parameters: str | None = None
     """What the run's parameters have become, where they were changed while it ran."""

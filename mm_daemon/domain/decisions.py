@@ -39,11 +39,13 @@ class Reason(StrEnum):
     MODEL_NOT_READY = "model_not_ready"
     BAD_NUMBER = "bad_number"
     TOXIC_FLOW = "toxic_flow"
+    FILL_BURST = "fill_burst"
     VOLATILITY_HALT = "volatility_halt"
     STOP_LOSS = "stop_loss"
     POSITION_AGE = "position_age"
     LOSS_LIMIT = "loss_limit"
     MAX_POSITION = "max_position"
+    MAX_NOTIONAL = "max_notional"
     SIZE_BELOW_MIN = "size_below_min"
     PRICE_COLLAR = "price_collar"
     LEVEL_MERGED = "level_merged"
@@ -60,6 +62,7 @@ class Reason(StrEnum):
     ORDER_LOCKOUT = "order_lockout"
     REJECT_LOCKOUT = "reject_lockout"
     VENUE_BACKOFF = "venue_backoff"
+    ORDER_TO_TRADE = "order_to_trade"
     BUDGET_HOLD = "budget_hold"
     WITHIN_TOLERANCE = "within_tolerance"
     # Quote.
@@ -102,7 +105,7 @@ def _between(first: Reason, last: Reason) -> int:
 
 
 WITHDRAW_MASK = _between(Reason.KILL_LATCHED, Reason.BUDGET_PULL)
-LOCKOUT_MASK = _between(Reason.FILL_LOCKOUT, Reason.REJECT_LOCKOUT)
+LOCKOUT_MASK = _between(Reason.FILL_LOCKOUT, Reason.REJECT_LOCKOUT) | Reason.FILL_BURST.bit
 PACING_MASK = _between(Reason.VENUE_BACKOFF, Reason.BUDGET_HOLD)
 HOLD_MASK = _between(Reason.PLACE_PENDING, Reason.BUDGET_HOLD)
 
@@ -138,6 +141,7 @@ class RefusalCode(StrEnum):
     NOT_REDUCING = "not_reducing"
     LOSS_LIMIT = "loss_limit"
     ACTION_BUDGET = "action_budget"
+    ORDER_TO_TRADE = "order_to_trade"
     OUTBOX_FULL = "outbox_full"
 
 

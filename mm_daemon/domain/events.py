@@ -247,6 +247,14 @@ class RateLimited(_VenueEvent, frozen=True, array_like=True, gc=False, tag="rate
     banned: bool = False
 
 
+class RateLimitUsed(_VenueEvent, frozen=True, array_like=True, gc=False, tag="rate_used"):
+    """The venue's own count of one of its limits, as responses tell it: units `used`, of `capacity` where it tells."""
+
+    bucket: str
+    used: int
+    capacity: int | None = None
+
+
 class CommandSent(_InstrumentEvent, frozen=True, array_like=True, gc=False, tag="sent"):
     """A command's bytes were handed to the socket; `wire_ref` (nonce, hash) is evidence only."""
 
@@ -278,6 +286,12 @@ class LoopLagged(_ControlEvent, frozen=True, array_like=True, gc=False, tag="loo
     """The process was `late_ms` late: quotes are pulled. 0: it has kept time again for long enough."""
 
     late_ms: int
+
+
+class CoreFailed(_ControlEvent, frozen=True, array_like=True, gc=False, tag="core_failed"):
+    """The core raised what it must not: nothing is quoted any more until an operator clears it (EXECUTION 5)."""
+
+    text: str
 
 
 class OperatorAction(StrEnum):
@@ -351,8 +365,15 @@ OrderEvent = (
     | CommandOutcomeUnknown
 )
 AccountEvent = BalanceUpdate | PositionUpdate | FundingPaid | VenueSnapshotReceived
-LinkEvent = VenueConnected | VenueDisconnected | VenueTime | RateLimited
+LinkEvent = VenueConnected | VenueDisconnected | VenueTime | RateLimited | RateLimitUsed
 ControlEvent = (
-    DeadlineReached | LoopLagged | OperatorRequest | ParametersChanged | ShutdownRequested | RunStarted | RunEnded
+    DeadlineReached
+    | LoopLagged
+    | CoreFailed
+    | OperatorRequest
+    | ParametersChanged
+    | ShutdownRequested
+    | RunStarted
+    | RunEnded
 )
 Event = MarketEvent | OrderEvent | AccountEvent | LinkEvent | ControlEvent

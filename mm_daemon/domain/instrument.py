@@ -67,6 +67,8 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     tradable: bool = True
     inverse: bool = False
     """Settled in the base currency: a lot is `lot * multiplier` of quote currency, worth that over the price."""
+    family: str = ""
+    """Contracts of different families never share a batch of commands."""
 
     @property
     def id(self) -> InstrumentId:

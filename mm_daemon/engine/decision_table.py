@@ -13,7 +13,7 @@ MAX_REASONS = 4
 
 _PULLING_LOCKOUTS = mask(Reason.FILL_LOCKOUT, Reason.REJECT_LOCKOUT)
 """The order lockout is not among them: it always holds."""
-_BUDGET_HOLD = Reason.BUDGET_HOLD.bit
+_NO_BUDGET = mask(Reason.BUDGET_HOLD, Reason.ORDER_TO_TRADE)
 _BUDGET_PULL = Reason.BUDGET_PULL.bit
 _TOO_AGGRESSIVE, _TOO_PASSIVE = Reason.TOO_AGGRESSIVE, Reason.TOO_PASSIVE
 _WITHDRAW, _HOLD = Action.WITHDRAW, Action.HOLD
@@ -42,7 +42,7 @@ def decide_row(conditions: int, working: bool, verdict: Reason | None, lockouts_
         lockouts = conditions & _PULLING_LOCKOUTS if lockouts_withdraw else 0
         if pulling:
             return _WITHDRAW, first_reasons(pulling | lockouts)
-        if conditions & _BUDGET_HOLD and working and verdict is _TOO_AGGRESSIVE:
+        if conditions & _NO_BUDGET and working and verdict is _TOO_AGGRESSIVE:
             lockouts |= _BUDGET_PULL
         if lockouts:
             return _WITHDRAW, first_reasons(lockouts)

@@ -5,6 +5,8 @@ the whole instrument without an end and are cleared by the source that set them.
 every full decision and for the next expiry when it arms its deadline.
 """
 
+from collections import deque
+
 from mm_daemon.domain.checkpoint import LockoutState, SideLockoutState
 from mm_daemon.domain.decisions import Reason
 from mm_daemon.domain.orders import RejectKind, Side
@@ -18,6 +20,7 @@ _BUY = Side.BUY
 _FILL = Reason.FILL_LOCKOUT.bit
 _ORDER = Reason.ORDER_LOCKOUT.bit
 _REJECT = Reason.REJECT_LOCKOUT.bit
+_BURST = Reason.FILL_BURST.bit
 
 
 def lockout_until(now: int, base: int, until: int, consecutive: int = 1, cap: int | None = None) -> int:
@@ -38,10 +41,12 @@ class _SideLockouts:
     `bits` is the mask of those that run from `since_ns` until just before `until_ns`, which is the next end.
     """
 
-    __slots__ = ("bits", "fill_ns", "order_ns", "reject_ns", "rejects", "since_ns", "until_ns")
+    __slots__ = ("bits", "burst_ns", "fill_ns", "fills", "order_ns", "reject_ns", "rejects", "since_ns", "until_ns")
 
     def __init__(self) -> None:
-        self.fill_ns = self.order_ns = self.reject_ns = 0
+        self.fill_ns = self.order_ns = self.reject_ns = self.burst_ns = 0
+        self.fills: deque[int] = deque()
+        """When quotes were filled of late; kept where a burst of fills pulls the side."""
         self.rejects = 0
         self.changed()
 
@@ -53,32 +58,68 @@ class _SideLockouts:
     def look(self, now_ns: int) -> None:
         """Bring the mask up to `now_ns`."""
         bits, until_ns = 0, _NEVER_NS
-        for bit, end_ns in ((_FILL, self.fill_ns), (_ORDER, self.order_ns), (_REJECT, self.reject_ns)):
+        for bit, end_ns in (
+            (_FILL, self.fill_ns),
+            (_ORDER, self.order_ns),
+            (_REJECT, self.reject_ns),
+            (_BURST, self.burst_ns),
+        ):
             if now_ns < end_ns:
                 bits |= bit
                 until_ns = min(until_ns, end_ns)
         self.bits, self.since_ns, self.until_ns = bits, now_ns, until_ns
 
     def state(self) -> SideLockoutState:
-        return SideLockoutState(self.fill_ns, self.order_ns, self.reject_ns, self.rejects)
+        return SideLockoutState(self.fill_ns, self.order_ns, self.reject_ns, self.rejects, self.burst_ns)
 
     def restore(self, state: SideLockoutState) -> None:
         self.fill_ns, self.order_ns, self.reject_ns = state.fill_ns, state.order_ns, state.reject_ns
-        self.rejects = state.rejects
+        self.rejects, self.burst_ns = state.rejects, state.burst_ns
         self.changed()
 
     def shift(self, by_ns: int) -> None:
+        self.fills = deque(fill_ns + by_ns for fill_ns in self.fills)
         self.restore(
-            SideLockoutState(self.fill_ns + by_ns, self.order_ns + by_ns, self.reject_ns + by_ns, self.rejects)
+            SideLockoutState(
+                self.fill_ns + by_ns,
+                self.order_ns + by_ns,
+                self.reject_ns + by_ns,
+                self.rejects,
+                self.burst_ns + by_ns,
+            )
         )
 
 
 class LockoutSet:
     """The lockouts of one instrument. Durations in milliseconds, instants in the core's nanoseconds."""
 
-    __slots__ = ("_buy", "_fill_ns", "_held", "_held_mask", "_order_ns", "_reject_ns", "_sell")
+    __slots__ = (
+        "_burst_fills",
+        "_burst_ns",
+        "_burst_window_ns",
+        "_buy",
+        "_fill_ns",
+        "_held",
+        "_held_mask",
+        "_order_ns",
+        "_reject_ns",
+        "_sell",
+    )
 
-    def __init__(self, fill_lockout_ms: int, order_lockout_ms: int, reject_lockout_ms: int) -> None:
+    def __init__(
+        self,
+        fill_lockout_ms: int,
+        order_lockout_ms: int,
+        reject_lockout_ms: int,
+        *,
+        fill_burst: int | None = None,
+        fill_burst_window_ms: int = 1000,
+        fill_burst_pause_ms: int = 10_000,
+    ) -> None:
+        """`fill_burst`: that many fills of a side within the window pull it for the pause; None: none do."""
+        self._burst_fills = fill_burst
+        self._burst_window_ns = fill_burst_window_ms * _MS
+        self._burst_ns = fill_burst_pause_ms * _MS
         self._buy = _SideLockouts()
         self._sell = _SideLockouts()
         self._held: dict[tuple[Reason, str], None] = {}
@@ -93,7 +134,19 @@ class LockoutSet:
             return
         locked = self._of(side)
         locked.fill_ns = lockout_until(now_ns, self._fill_ns, locked.fill_ns)
+        if self._burst_fills is not None:
+            self._count_fill(locked, self._burst_fills, now_ns)
         locked.changed()
+
+    def _count_fill(self, locked: _SideLockouts, limit: int, now_ns: int) -> None:
+        """A side that trades faster than anybody meant has the wrong price (MODELS 7): it is pulled."""
+        fills = locked.fills
+        fills.append(now_ns)
+        while fills[0] <= now_ns - self._burst_window_ns:
+            fills.popleft()
+        if len(fills) >= limit:
+            fills.clear()
+            locked.burst_ns = lockout_until(now_ns, self._burst_ns, locked.burst_ns)
 
     def after_order(self, side: Side, now_ns: int) -> None:
         """A place or an amend was released to the venue."""
@@ -144,14 +197,16 @@ class LockoutSet:
         return self._held_mask | locked.bits
 
     def until_ns(self, side: Side, reason: Reason) -> int:
-        """When a side's fill, order or reject lockout ends (or ended; 0: never set): what `fill_lockout 640 ms` is made
-        of.
+        """When a side's fill, order, reject or burst lockout ends (or ended; 0: never set): what `fill_lockout 640 ms`
+        is made of.
         """
         locked = self._of(side)
         if reason is Reason.FILL_LOCKOUT:
             return locked.fill_ns
         if reason is Reason.ORDER_LOCKOUT:
             return locked.order_ns
+        if reason is Reason.FILL_BURST:
+            return locked.burst_ns
         return locked.reject_ns if reason is Reason.REJECT_LOCKOUT else 0
 
     def next_expiry_ns(self, now_ns: int) -> int | None:

@@ -324,6 +324,19 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     reject_lockout_ms: Annotated[
         int, Meta(ge=0, le=600000, description="pause of a side after a venue reject, doubling to 60 s, ms")
     ] = 2000
+    fill_burst: (
+        Annotated[
+            int,
+            Meta(gt=0, le=10000, description="fills of a side within fill_burst_window_ms that pull it; null = never"),
+        ]
+        | None
+    ) = None
+    fill_burst_window_ms: Annotated[
+        int, Meta(ge=1, le=3600000, description="time in which the fills of fill_burst are counted, ms")
+    ] = 1000
+    fill_burst_pause_ms: Annotated[
+        int, Meta(ge=1, le=3600000, description="how long fill_burst keeps a side pulled, ms")
+    ] = 10000
     lockout_action: Annotated[
         LockoutAction, Meta(description="what a fill or reject lockout does to the working quote")
     ] = "hold"

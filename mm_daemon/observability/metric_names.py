@@ -32,6 +32,12 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "mm_drawdown_quote", "gauge", (), "Fall of the P&L of all markets from its peak, where a limit watches it."
     ),
+    Definition(
+        "mm_worst_case_notional_quote",
+        "gauge",
+        ("underlying",),
+        "Value of an underlying's net position if every order of its worse side were filled, where it is limited.",
+    ),
     Definition("mm_task_restarts_total", "counter", ("task",), "Restarts of a part that had failed."),
     Definition("mm_event_loop_lag_seconds", "histogram", (), "How much later than asked the event loop woke up."),
     Definition("mm_queue_depth", "gauge", ("queue",), "What waits in a queue."),
@@ -40,6 +46,12 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition("mm_journal_free_bytes", "gauge", (), "Free space where the journal is kept."),
     # A venue
     Definition("mm_rate_limit_headroom_ratio", "gauge", (*_VENUE, "bucket"), "Share of a rate limit that is left."),
+    Definition(
+        "mm_clock_skew_seconds", "gauge", _VENUE, "Our clock less the venue's, the way of its message included."
+    ),
+    Definition(
+        "mm_margin_headroom_ratio", "gauge", (*_VENUE, "asset"), "Share of the balance left if every order were filled."
+    ),
     Definition("mm_throttled_total", "counter", (*_VENUE, "bucket"), "Times the venue asked to slow down."),
     Definition(
         "mm_ws_bad_messages_total", "counter", (*_VENUE, "stream", "reason"), "Messages that could not be used."
@@ -110,4 +122,9 @@ DEFINITIONS: tuple[Definition, ...] = (
     # A market: decisions
     Definition("mm_decisions_total", "counter", _market("side", "action", "reason"), "Decisions that changed."),
     Definition("mm_refusals_total", "counter", _market("reason"), "Intents the risk gate refused."),
+    Definition("mm_commands_dropped_total", "counter", _market("reason"), "Approved commands that the outbox let go."),
+    Definition(
+        "mm_order_to_trade_ratio", "gauge", _MARKET, "Messages per fill in the last hour, where they are limited."
+    ),
+    Definition("mm_action_headroom_ratio", "gauge", _MARKET, "Share of the minute's actions that is left."),
 )

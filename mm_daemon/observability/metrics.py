@@ -116,6 +116,7 @@ class _MarketCounts:
         "cancels",
         "decision_to_send",
         "decisions",
+        "dropped",
         "labels",
         "locked_bits",
         "locked_ns",
@@ -134,6 +135,7 @@ class _MarketCounts:
         self.labels = (market.instrument.venue, market.instrument.symbol)
         self.decisions: Counter[tuple[str, str, str]] = Counter()
         self.refusals: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
         self.cancels: Counter[str] = Counter()
         self.rejects: Counter[str] = Counter()
         self.submitted = dict.fromkeys(_SIDES, 0)
@@ -228,7 +230,7 @@ class Metrics:
     def observe(self, turn: Turn, events: Sequence[Event], times: TurnTimes) -> None:
         """One turn and its order, account, link and control events. Called after the turn's commands have left."""
         self.flushes.observe(times.flush_s)
-        if not (events or turn.decisions or turn.released or turn.refusals):
+        if not (events or turn.decisions or turn.released or turn.refusals or turn.dropped):
             return
         markets = self._markets
         now_ns = turn.now_ns
@@ -241,6 +243,9 @@ class Metrics:
             instrument = getattr(refusal.intent, "instrument", None)
             if instrument is not None:
                 markets[instrument].refusals[refusal.code] += 1
+        for drop in turn.dropped:
+            if not isinstance(drop.command, CancelAll):
+                markets[drop.command.instrument].dropped[drop.code] += 1
         for event in events:
             instrument = getattr(event, "instrument", None)
             if instrument in markets:
@@ -311,12 +316,15 @@ class Metrics:
         for venue, outbox in self._core.outboxes.items():
             for bucket, share in outbox.headroom().items():
                 page.add("mm_rate_limit_headroom_ratio", share, venue, bucket)
+        for venue, skew_ns in self._core.safeguards.skews_ns().items():
+            page.add("mm_clock_skew_seconds", skew_ns / _NS_PER_S, venue)
         for counts in self._markets.values():
             _state(page, counts, now_ns)
             _orders(page, counts, self._core, now_ns)
             _money(page, counts, self._core)
             _markouts(page, counts, self._statistics[counts.market.id], now_ns)
             _decisions(page, counts)
+            _budgets(page, counts, self._core, now_ns)
         yield from page.families()
 
     def _daemon(self, page: "_Page", now_ns: int) -> None:
@@ -326,6 +334,12 @@ class Metrics:
         page.add("mm_kill_active", core.gate.latched is not None)
         if core.gate.drawdown_atto is not None:
             page.add("mm_drawdown_quote", core.gate.drawdown_atto / ATTO)
+        exposure = core.gate.exposure
+        if exposure.limited:
+            for underlying, value in exposure.notionals(core.ledger).items():
+                page.add("mm_worst_case_notional_quote", value, underlying)
+            for (venue, asset), share in exposure.headrooms(core.ledger).items():
+                page.add("mm_margin_headroom_ratio", share, venue, asset)
         for task, restarts in self.restarts.items():
             page.add("mm_task_restarts_total", restarts, task)
         page.add_histogram("mm_event_loop_lag_seconds", self.loop_lag)
@@ -493,3 +507,14 @@ def _decisions(page: _Page, counts: _MarketCounts) -> None:
         page.add("mm_decisions_total", times, *counts.labels, side, action.lower(), reason)
     for code, times in counts.refusals.items():
         page.add("mm_refusals_total", times, *counts.labels, code)
+    for code, times in counts.dropped.items():
+        page.add("mm_commands_dropped_total", times, *counts.labels, code)
+
+
+def _budgets(page: _Page, counts: _MarketCounts, core: TradingCore, now_ns: int) -> None:
+    limits, budget = counts.market.facts.limits, core.gate.budget
+    if limits.actions_per_minute is not None:
+        used = budget.actions(counts.market.id, now_ns)
+        page.add("mm_action_headroom_ratio", 1 - used / limits.actions_per_minute, *counts.labels)
+    if limits.max_order_to_trade is not None:
+        page.add("mm_order_to_trade_ratio", budget.order_to_trade(counts.market.id, now_ns), *counts.labels)

@@ -46,9 +46,12 @@ _ROUTINE_HOLDS = frozenset(
         Reason.AMEND_PENDING,
         Reason.CANCEL_PENDING,
         Reason.BUDGET_HOLD,
+        Reason.ORDER_TO_TRADE,
     }
 )
-_LOCKOUTS = frozenset({Reason.FILL_LOCKOUT, Reason.ORDER_LOCKOUT, Reason.REJECT_LOCKOUT})
+_LOCKOUTS = frozenset({Reason.FILL_LOCKOUT, Reason.ORDER_LOCKOUT, Reason.REJECT_LOCKOUT, Reason.FILL_BURST})
+
+_BARS = frozenset({Reason.MAX_NOTIONAL, Reason.MARGIN_LOW})
 
 WIDE_SKEW_BPS = 50.0
 """A shift beyond this at full inventory is rarely meant (MODELS 0.2)."""
@@ -320,11 +323,18 @@ def _resting_ticks(market: MarketState, decision: Decision) -> int | None:
 
 
 def _reason(market: MarketState, side: Side, reason: Reason, now_ns: int) -> str:
+    if reason in _BARS:
+        bar = market.bid_bar if side is Side.BUY else market.ask_bar
+        return reason.value if bar is None else f"{reason.value}: {_figure(bar[1])} against {_figure(bar[2])}"
     if reason not in _LOCKOUTS:
         return reason.value
     # Rounded up: a lockout that still runs never shows 0 ms.
     left_ms = -(min(0, now_ns - market.lockouts.until_ns(side, reason)) // _NS_PER_MS)
     return f"{reason.value} {left_ms} ms"
+
+
+def _figure(value: float | int | str | None) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else f"{value}"
 
 
 def _mid(contract: Instrument, changed: DecisionsChanged) -> str | None:

@@ -4,7 +4,7 @@ Pure: each looks at one order as it would be (`Trial`) and answers None or why n
 """
 
 from mm_daemon.domain.decisions import AmendOrder, PlaceOrder, RefusalCode
-from mm_daemon.domain.instrument import grid_floor
+from mm_daemon.domain.instrument import InstrumentId, grid_floor
 from mm_daemon.domain.orders import InFlight, Phase, Purpose, Side
 from mm_daemon.risk.facts import COLLAR_WHOLE, MarketFacts, OrdersView, OrderView
 
@@ -149,10 +149,19 @@ def check_reducing(trial: Trial, facts: MarketFacts, orders: OrdersView) -> Fail
 
 
 def check_crossing(trial: Trial, facts: MarketFacts, orders: OrdersView) -> Failure | None:
-    """G7, over all versions of our orders that may be alive."""
+    """G7, over all versions of our orders that may be alive, those of other accounts in the same book included."""
+    failure = _meets(trial, trial.intent.instrument, orders)
+    for twin in facts.twins:
+        if failure is not None:
+            break
+        failure = _meets(trial, twin, orders)
+    return failure
+
+
+def _meets(trial: Trial, instrument: InstrumentId, orders: OrdersView) -> Failure | None:
     side, ticks = trial.side, trial.ticks
     buying = side is Side.BUY
-    for other in orders.alive(trial.intent.instrument):
+    for other in orders.alive(instrument):
         if other.side is not side:
             for resting in other.alive_ticks():
                 if ticks >= resting if buying else ticks <= resting:

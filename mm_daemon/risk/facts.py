@@ -5,6 +5,7 @@ The core owns a `MarketFacts` per instrument and keeps it true; the ledger satis
 
 from collections.abc import Collection
 from decimal import ROUND_CEILING, Decimal
+from fractions import Fraction
 from typing import Protocol
 
 from mm_daemon.domain.book import OrderBook
@@ -85,12 +86,16 @@ class MarketFacts:
         "book",
         "book_fresh",
         "bounds",
+        "half_tick",
         "instrument",
         "limits",
+        "lot_units",
+        "margin_share",
         "mark_half_ticks",
         "position_lots",
         "reconciling",
         "tradable",
+        "twins",
     )
 
     def __init__(
@@ -110,8 +115,14 @@ class MarketFacts:
         """The venue's mark, twice in ticks; None where there is none."""
         self.tradable = instrument.tradable
         self.reconciling = False
+        self.twins: tuple[InstrumentId, ...] = ()
+        """The same market under other accounts of ours: our orders there must not meet those here."""
+        self.half_tick = Fraction(instrument.tick) / 2
+        self.lot_units = Fraction(instrument.lot) * Fraction(instrument.multiplier)
+        """What a lot is of the underlying; of quote currency where the contract is inverse."""
 
     def limit(self, limits: MarketLimits) -> None:
         """Go by these limits from here on."""
         self.limits = limits
         self.bounds = Bounds(self.instrument, limits)
+        self.margin_share = Fraction(str(limits.initial_margin))

@@ -5,7 +5,7 @@ ledger of each approval at once, so that the next review counts it. Only the int
 position limits: a position past its limit can always shrink. Sizes are lots, prices ticks, money atto: integers only.
 """
 
-from collections import deque
+from collections.abc import Collection
 
 from mm_daemon.domain.checkpoint import GateState
 from mm_daemon.domain.decisions import (
@@ -18,9 +18,9 @@ from mm_daemon.domain.decisions import (
     Refusal,
     RefusalCode,
 )
-from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.domain.money import from_pair, to_pair
 from mm_daemon.domain.orders import Purpose
+from mm_daemon.risk.budget import ActionBudget
 from mm_daemon.risk.checks import (
     Failure,
     Trial,
@@ -33,11 +33,10 @@ from mm_daemon.risk.checks import (
     check_slot,
     check_target,
 )
+from mm_daemon.risk.exposure import AccountExposure
 from mm_daemon.risk.facts import MarketFacts, OrdersView, OrderView
 from mm_daemon.risk.limits import AccountLimits
 
-_BUDGET_RESERVE_SHARE = 20
-_MINUTE_NS = 60_000_000_000
 _DAY_NS = 86_400_000_000_000
 
 
@@ -45,22 +44,25 @@ class RiskGate:
     """Passes or refuses intents. `cancels_only` is set by a shutdown; `latched` holds the reason of the kill latch."""
 
     __slots__ = (
-        "_actions",
         "_day",
         "_day_start_atto",
         "_equity_atto",
         "_peak_atto",
         "account",
+        "budget",
         "cancels_only",
+        "exposure",
         "latched",
         "limits_equity",
     )
 
-    def __init__(self, account: AccountLimits) -> None:
+    def __init__(self, account: AccountLimits, markets: Collection[MarketFacts] = ()) -> None:
+        """`markets`: all that the account's limits add up."""
+        self.budget = ActionBudget()
+        self.exposure = AccountExposure(account, markets)
         self.limit(account)
         self.cancels_only = False
         self.latched: str | None = None
-        self._actions: dict[InstrumentId, deque[int]] = {}
         self._equity_atto: int | None = None
         self._peak_atto = 0
         self._day_start_atto = 0
@@ -71,6 +73,7 @@ class RiskGate:
     def limit(self, account: AccountLimits) -> None:
         """Go by these limits from here on; what losses count from stays."""
         self.account = account
+        self.exposure.limit(account)
         self.limits_equity = account.max_drawdown_atto is not None or account.max_loss_atto is not None
         """Whether `set_equity` can ever matter."""
 
@@ -143,6 +146,8 @@ class RiskGate:
             order = orders.get(intent.client_id)
             if order is None or not order.may_be_alive:
                 return Refusal(intent, RefusalCode.UNKNOWN_TARGET, intent.client_id)
+            if facts is not None:
+                self.budget.count_cancel(intent.instrument, facts.limits, now_ns)
             return ApprovedCommand(intent, now_ns)
         target = orders.get(intent.client_id) if isinstance(intent, AmendOrder) else None
         failure = self._mode(intent, target, facts) or check_target(intent, target, facts)
@@ -183,14 +188,6 @@ class RiskGate:
             return Refusal(amend, *failure)
         return ApprovedCommand(merged, now_ns)
 
-    def budget_low(self, instrument: InstrumentId, budget: int | None, now_ns: int) -> bool:
-        """Whether less than 5 % of an instrument's actions of the minute are left (EXECUTION 5): nothing is to be
-        placed or moved then, and what has become too aggressive has to be pulled, because it cannot be moved.
-        """
-        if budget is None:
-            return False
-        return (budget - len(self._last_minute(instrument, now_ns))) * _BUDGET_RESERVE_SHARE < budget
-
     def _mode(
         self, intent: PlaceOrder | AmendOrder, target: OrderView | None, facts: MarketFacts | None
     ) -> Failure | None:
@@ -222,6 +219,7 @@ class RiskGate:
             or check_crossing(trial, facts, orders)
             or check_slot(trial, facts, orders)
             or check_position(trial, facts, orders)
+            or (self.exposure.failure(facts, trial.side, trial.added_lots, orders) if trial.added_lots > 0 else None)
             or self._loss()
         )
         if failure is not None:
@@ -230,20 +228,4 @@ class RiskGate:
             return failure
         if charged or trial.reduce_only:
             return None
-        return self._charge(trial.intent.instrument, facts.limits.actions_per_minute, now_ns)
-
-    def _charge(self, instrument: InstrumentId, budget: int | None, now_ns: int) -> Failure | None:
-        """G12: places and amends of one instrument in any sixty seconds. The last check, so that a pass is a charge."""
-        if budget is None:
-            return None
-        actions = self._last_minute(instrument, now_ns)
-        if len(actions) >= budget:
-            return RefusalCode.ACTION_BUDGET, len(actions), budget
-        actions.append(now_ns)
-        return None
-
-    def _last_minute(self, instrument: InstrumentId, now_ns: int) -> deque[int]:
-        actions = self._actions.setdefault(instrument, deque())
-        while actions and actions[0] <= now_ns - _MINUTE_NS:
-            actions.popleft()
-        return actions
+        return self.budget.charge(trial.intent.instrument, facts.limits, now_ns)  # a pass is a charge: the last check

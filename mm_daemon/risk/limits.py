@@ -20,6 +20,10 @@ class MarketLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Largest notional of one order."""
     actions_per_minute: int | None = None
     """Budget of places and amends a minute."""
+    max_order_to_trade: float | None = None
+    """Most messages (places, amends, cancels) per fill in an hour; one fill counts before there was one."""
+    initial_margin: float = 1.0
+    """Share of an order's value that the venue is assumed to ask as margin."""
 
 
 class AccountLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,3 +31,11 @@ class AccountLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     max_drawdown_atto: int | None = None
     max_loss_atto: int | None = None
+    max_notional_atto: int | None = None
+    """Largest worst-case value of what all markets of one underlying come to, long and short netted (G10)."""
+    min_margin_headroom: float | None = None
+    """Share of a venue's balance that must stay free of margin, whatever is filled."""
+    reject_storm: int | None = None
+    """More venue rejects in a minute than this set the kill latch."""
+    max_contradictions: int | None = None
+    """More reports in an hour that contradict what we know set the kill latch."""

@@ -214,7 +214,11 @@ class Daemon:
         )
         self._reports = Reports(self.log, self._core, self._connectors)
         self._gateway = OrderGateway(
-            self._connectors, emit=self.inbox.put, now_ns=self._clock.now_ns, report=self._reports.venue_trouble
+            self._connectors,
+            emit=self.inbox.put,
+            now_ns=self._clock.now_ns,
+            report=self._reports.venue_trouble,
+            family_of=self._core.family_of,
         )
         self._narrator = Narrator(self._core.markets, self.log)
         self._loop = CoreLoop(
@@ -373,6 +377,7 @@ class Daemon:
             _, self._ids_end = client_ids.reserve(self._ids_file, self._clock.wall_ns() // _NS_PER_MS)
         self._narrator.observe(turn, urgent)
         self._reports.reconciled(turn)
+        self._reports.safeguards()
         self.view.observe(turn, urgent)
 
     # What the parts report, and what is done about it

@@ -23,7 +23,8 @@ import msgspec
 
 from mm_daemon.domain.checkpoint import Checkpoint
 from mm_daemon.domain.decisions import ApprovedCommand, Turn
-from mm_daemon.domain.events import DeadlineReached, Event, RunEnded, RunStarted
+from mm_daemon.domain.errors import JournalError
+from mm_daemon.domain.events import CoreFailed, DeadlineReached, Event, RunEnded, RunStarted
 from mm_daemon.runtime.clock import Clock
 from mm_daemon.runtime.inbox import Inbox
 
@@ -32,6 +33,9 @@ BATCH_LIMIT = 512
 
 CHECKPOINT_NS = 60_000_000_000
 """Core time between two checkpoints."""
+
+_TOLD_OF_ERROR = 200
+"""Characters of an exception that the journal keeps as the cause of the latch; the log has all of it."""
 
 LEAST_DELAY_S = 0.0005
 """Shortest sleep for a deadline, so that one that stays in the past cannot spin the loop."""
@@ -136,15 +140,17 @@ class CoreLoop:
         return len(self._inbox) > 0 and not self.ended
 
     def _live(self, batch: Sequence[Event], urgent: Sequence[Event]) -> None:
+        try:
+            turn = self._answer(batch)
+        except JournalError:
+            raise
+        except Exception as error:  # what the core holds cannot be trusted: no later life quotes before a person looked
+            text = f"{type(error).__name__}: {error}"[:_TOLD_OF_ERROR]
+            self._journal.event(CoreFailed(self._now_ns, text))
+            self._journal.turn(Turn(self._now_ns))
+            self._journal.flush()
+            raise
         now_ns = self._now_ns
-        keep, apply = self._journal.event, self._core.apply
-        for event in batch:
-            if event.ts_local_ns > now_ns:
-                now_ns = event.ts_local_ns
-            keep(event)
-            apply(event)
-        self._now_ns = now_ns
-        turn = self._core.decide(now_ns)
         ending = any(isinstance(event, RunEnded) for event in urgent)
         if now_ns >= self._checkpoint_ns or ending:
             turn = msgspec.structs.replace(turn, checkpoint=self._core.checkpoint())
@@ -164,6 +170,17 @@ class CoreLoop:
         self.events += len(batch)
         self._observe(turn, urgent)
         self.ended = ending
+
+    def _answer(self, batch: Sequence[Event]) -> Turn:
+        now_ns = self._now_ns
+        keep, apply = self._journal.event, self._core.apply
+        for event in batch:
+            if event.ts_local_ns > now_ns:
+                now_ns = event.ts_local_ns
+            keep(event)
+            apply(event)
+        self._now_ns = now_ns
+        return self._core.decide(now_ns)
 
     def _add_deadline(self, batch: list[Event]) -> None:
         deadline_ns = self._core.next_deadline_ns()

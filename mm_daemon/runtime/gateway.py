@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
+from mm_daemon.core.batching import FamilyOf, batches
 from mm_daemon.domain.decisions import (
     AmendOrder,
     ApprovedCommand,
@@ -42,13 +43,17 @@ class OrderGateway:
         emit: Callable[[Event], None],
         now_ns: Callable[[], int],
         report: Callable[[Venue, str], None],
+        family_of: FamilyOf = lambda instrument: "",
     ) -> None:
-        """`report` hears about a venue's trouble in words for the log."""
+        """`report` hears about a venue's trouble in words for the log; `family_of` an instrument, as its outbox has
+        it.
+        """
         self._connectors = connectors
         self._emit = emit
         self._now_ns = now_ns
         self._report = report
-        self._queues: dict[Venue, deque[ApprovedCommand]] = {
+        self._family_of = family_of
+        self._queues: dict[Venue, deque[list[ApprovedCommand]]] = {
             venue: deque() for venue, connector in connectors.items() if not connector.capabilities.simulated
         }
         self._waiting: dict[Venue, asyncio.Event] = {venue: asyncio.Event() for venue in self._queues}
@@ -61,11 +66,11 @@ class OrderGateway:
     def carry(self, released: Sequence[ApprovedCommand]) -> None:
         """Take over a turn's released commands. Returns at once."""
         for venue, commands in _by_venue(released).items():
-            queue = self._queues.get(venue)
+            queue, connector = self._queues.get(venue), self._connectors[venue]
             if queue is None:
-                self._hand_over_now(self._connectors[venue], commands)
-            else:
-                queue.extend(commands)
+                self._hand_over_now(connector, commands)
+            else:  # what the outbox has counted as one message stays one
+                queue.extend(batches(commands, connector.capabilities.batch_max, self._family_of))
                 self._waiting[venue].set()
 
     async def serve(self, venue: Venue) -> None:
@@ -75,10 +80,7 @@ class OrderGateway:
             await waiting.wait()
             waiting.clear()
             while queue:
-                commands = tuple(queue)
-                queue.clear()
-                for batch in batches(commands, connector.capabilities.batch_max):
-                    await self._send(venue, connector, batch)
+                await self._send(venue, connector, queue.popleft())
 
     async def _send(self, venue: Venue, connector: Connector, batch: Sequence[ApprovedCommand]) -> None:
         self._tell(
@@ -111,19 +113,6 @@ class OrderGateway:
     def _hand_over_now(self, connector: Connector, commands: Sequence[ApprovedCommand]) -> None:
         for batch in batches(commands, len(commands)):
             _finish_at_once(_carried(connector, batch))
-
-
-def batches(commands: Sequence[ApprovedCommand], batch_max: int) -> list[list[ApprovedCommand]]:
-    """Neighbours of one kind together, at most `batch_max`, order kept; a `CancelAll` stands alone (EXECUTION 6)."""
-    grouped: list[list[ApprovedCommand]] = []
-    for approved in commands:
-        kind = type(approved.command)
-        last = grouped[-1] if grouped else None
-        if last is not None and type(last[0].command) is kind and kind is not CancelAll and len(last) < batch_max:
-            last.append(approved)
-        else:
-            grouped.append([approved])
-    return grouped
 
 
 async def _carried(connector: Connector, batch: Sequence[ApprovedCommand]) -> None:

@@ -124,15 +124,17 @@ def changes(
     `old`: what the daemon goes by now. Raises ConfigProblems for what a venue would not take.
     """
     markets = {market.id: market for market in new.markets}
+    pace = old.risk.max_orders_per_second  # part of what the outboxes were built with
+    risk = msgspec.structs.replace(new.risk, max_orders_per_second=pace)
     effective = msgspec.structs.replace(
         old,
-        risk=new.risk,
+        risk=risk,
         markets=tuple(markets.get(market.id, market) for market in old.markets),
     )
     instruments = [market.instrument for market in running.markets]
     parameters = core_parameters(effective, instruments, capabilities, first_client_id=running.first_client_id)
     applied = (
-        *_differences(old.risk, new.risk, "risk"),
+        *_differences(old.risk, risk, "risk"),
         *(
             text
             for market in old.markets
@@ -141,6 +143,7 @@ def changes(
     )
     waiting = (
         *(name for name in Config.__struct_fields__ if name not in _NOT_COMPARED and _differ(old, new, name)),
+        *(() if new.risk == risk else ("risk.max_orders_per_second",)),
         *_venues_that_differ(old, new),
         *_markets_that_came_or_went(old, new),
     )

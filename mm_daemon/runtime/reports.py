@@ -27,6 +27,8 @@ class Reports:
         self._problems: dict[Venue, dict[str, int]] = {}
         self._places_told: set[str] = set()
         self._keeping_problems: tuple[str, ...] = ()
+        self._latched: str | None = None
+        self._skewed: Mapping[Venue, int] = {}
 
     # The start
 
@@ -100,6 +102,27 @@ class Reports:
             if result.diffs or result.payments:
                 text = f"the venue's account differs: {result.compact()}" + (": settled" if result.clean else "")
                 self._log.warning("reconcile", venue=result.venue, clean=result.clean, text=text)
+
+    # Safeguards
+
+    def safeguards(self) -> None:
+        """The kill latch and each venue's clock, when they have changed."""
+        latched = self._core.gate.latched
+        if latched != self._latched:
+            self._latched = latched
+            if latched is not None:
+                text = f"killed: {latched}. All orders are cancelled; `mm-daemon clear-kill` lets quoting go on"
+                self._log.critical("killed", cause=latched, text=text)
+        skewed = self._core.safeguards.skewed()
+        if skewed != self._skewed:
+            for venue, skew_ns in skewed.items():
+                if venue not in self._skewed:
+                    text = f"our clock less the venue's is {skew_ns / 1e9:.3f} s: quotes are pulled until they agree"
+                    self._log.error("clock_skew", venue=venue, skew_s=skew_ns / 1e9, text=text)
+            for venue in self._skewed:
+                if venue not in skewed:
+                    self._log.info("clock_agrees", venue=venue, text="our clock and the venue's agree again")
+            self._skewed = skewed
 
     # Journals
 

@@ -58,4 +58,6 @@ def paper_capabilities(policy: VenuePolicy, real: Capabilities) -> Capabilities:
     own = desk_capabilities(
         decrease_keeps_place=policy.decrease_keeps_place, ack_timeout_ms=max(_ACK_TIMEOUT_MS, round(4 * slowest))
     )
-    return msgspec.structs.replace(own, batch_max=real.batch_max, buckets=real.buckets)
+    return msgspec.structs.replace(
+        own, batch_max=real.batch_max, buckets=real.buckets, exchange=real.exchange, recorded=real.recorded
+    )

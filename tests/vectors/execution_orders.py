@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mm_daemon.core.batching import command_class
 from mm_daemon.core.order_ledger import OrderLedger
 from mm_daemon.core.order_table import LedgerChange
-from mm_daemon.core.outbox import Outbox, command_class
+from mm_daemon.core.outbox import Outbox
 from mm_daemon.core.planner import pair_levels
 from mm_daemon.domain.capabilities import AmendQuantity, Bucket, BucketKind, Capabilities, CommandClass
 from mm_daemon.domain.decisions import (

@@ -7,7 +7,7 @@ import pytest
 
 from mm_daemon.config.build import core_parameters, money_unit_is_exact
 from mm_daemon.config.problems import ConfigProblems
-from mm_daemon.domain.capabilities import Capabilities
+from mm_daemon.domain.capabilities import Capabilities, CommandClass
 from mm_daemon.domain.instrument import Instrument, Venue
 from mm_daemon.domain.money import ATTO
 from tests.unit.config.sample import GOOD, read
@@ -34,6 +34,23 @@ def test_sizes_become_lots_and_limits_atto() -> None:
     assert (market.limits.max_order_lots, market.limits.actions_per_minute) == (20, 30)
     assert (parameters.account.max_drawdown_atto, parameters.account.max_loss_atto) == (ATTO * 25 // 2, None)
     assert parameters.venues == CAPABILITIES
+
+
+def test_limits_of_account_and_pacing_arrive_where_they_are_checked() -> None:
+    """Money is exact, a null stays no limit, and our own rate stands beside the venue's as a bucket."""
+    text = GOOD.replace("0.05}", "0.05, max_order_notional: 900, max_order_to_trade: 50, initial_margin: 0.1}")
+    risk = "risk: {max_notional: 12.5, min_margin_headroom: 0.2, max_orders_per_second: 30, reject_storm: null}\n"
+    parameters = core_parameters(read(text + risk + "runtime: {queue_ttl_ms: 400}\n"), [BTC], CAPABILITIES)
+    limits, account = parameters.markets[0].limits, parameters.account
+    assert (limits.max_notional_atto, limits.max_order_to_trade, limits.initial_margin) == (900 * ATTO, 50, 0.1)
+    assert (account.max_notional_atto, account.min_margin_headroom) == (ATTO * 25 // 2, 0.2)
+    assert (account.reject_storm, account.max_contradictions) == (None, 3)
+    assert (parameters.queue_ttl_ms, parameters.max_clock_skew_ms, parameters.clock_skew_samples) == (400, 1000, 3)
+    (own,) = parameters.venues[V].buckets
+    assert not own.cancels_exempt  # that would exempt cancels from the venue's own word
+    assert (own.name, own.capacity, own.cost(CommandClass.PLACE, 3), own.concerns(CommandClass.CANCEL)) == (
+        "max_orders_per_second", 30, 3, False,
+    )  # fmt: skip
 
 
 def test_parameters_survive_the_journal() -> None:

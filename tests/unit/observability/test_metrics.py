@@ -7,13 +7,17 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.trading_core import TradingCore
+from mm_daemon.domain.capabilities import Bucket, BucketKind, Capabilities, CommandClass
 from mm_daemon.domain.decisions import RefusalCode, Turn
 from mm_daemon.domain.events import (
+    BalanceUpdate,
     BookInvalidated,
     Event,
     InvalidCause,
@@ -21,13 +25,15 @@ from mm_daemon.domain.events import (
     OrderFilled,
     OrderRejected,
     RateLimited,
+    VenueTime,
 )
 from mm_daemon.domain.instrument import Venue
-from mm_daemon.domain.money import to_pair
+from mm_daemon.domain.money import ATTO, to_pair
 from mm_daemon.domain.orders import ClientOrderId, RejectKind, Side
 from mm_daemon.observability.live_statistics import LiveStatistics
 from mm_daemon.observability.metric_names import DEFINITIONS
 from mm_daemon.observability.metrics import Metrics
+from mm_daemon.risk.limits import AccountLimits
 from mm_daemon.runtime.core_loop import TurnTimes
 from mm_daemon.runtime.inbox import Inbox
 from mm_daemon.testkit import builders as b
@@ -39,8 +45,8 @@ COUNTED = {"venue": "test", "symbol": "BTC-USDT"}
 class Counted:
     """A core with its metrics beside it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.core = TradingCore(b.core_parameters())
+    def __init__(self, folder: Path, parameters: CoreParameters | None = None) -> None:
+        self.core = TradingCore(parameters or b.core_parameters())
         self.now_ns = 0
         self.times = TurnTimes()
         self.statistics = LiveStatistics(self.core.markets, 0)
@@ -130,8 +136,45 @@ def test_names_units_labels_and_help_pass_the_rules_of_the_linter(tmp_path: Path
     assert described == {definition.name for definition in DEFINITIONS} - NOT_IN_THE_SAMPLE
 
 
-NOT_IN_THE_SAMPLE = {"mm_drawdown_quote", "mm_rate_limit_headroom_ratio", "mm_refusals_total"}
-"""What this core has no cause for: no account limit, no rate limit at the venue, no refusal."""
+NOT_IN_THE_SAMPLE = {
+    "mm_action_headroom_ratio",
+    "mm_clock_skew_seconds",
+    "mm_commands_dropped_total",
+    "mm_drawdown_quote",
+    "mm_margin_headroom_ratio",
+    "mm_order_to_trade_ratio",
+    "mm_rate_limit_headroom_ratio",
+    "mm_refusals_total",
+    "mm_worst_case_notional_quote",
+}
+"""What this core has no cause for: no limit of ours or of the venue, no refusal; its venue tells no time."""
+
+
+def test_limits_have_their_figures(tmp_path: Path) -> None:
+    """Where something is limited, how near it is can be read: the rate, the actions, messages per fill, value, margin;
+    and how far the venue's clock is from ours."""
+    market = b.market()
+    limits = msgspec.structs.replace(
+        market.limits, actions_per_minute=10, max_order_to_trade=50.0, initial_margin=0.1, max_position_lots=1000
+    )
+    orders = Bucket(
+        name="orders", kind=BucketKind.WINDOW, capacity=3, period_ms=1000, costs={CommandClass.PLACE: 1}, reserve=0
+    )
+    parameters = b.core_parameters(
+        msgspec.structs.replace(market, limits=limits),
+        capabilities=Capabilities(amend=True, buckets=(orders,)),
+        account=AccountLimits(max_notional_atto=10_000 * ATTO, min_margin_headroom=0.1),
+    )
+    counted = Counted(tmp_path, parameters).quoting()
+    counted.tell(BalanceUpdate(Venue("test"), 0, 6 * b.MS, "USDT", to_pair(1000 * ATTO)))
+    counted.tell(VenueTime(Venue("test"), 1, 7 * b.MS))
+    counted.tell(filled(50))
+    assert counted.value("mm_rate_limit_headroom_ratio", bucket="orders") == 0.0
+    assert counted.value("mm_action_headroom_ratio", **COUNTED) == 0.8
+    assert counted.value("mm_order_to_trade_ratio", **COUNTED) == 2.0
+    assert counted.value("mm_worst_case_notional_quote", underlying="BTC") == pytest.approx(600.0, rel=1e-3)
+    assert counted.value("mm_margin_headroom_ratio", venue="test", asset="USDT") == pytest.approx(0.94, rel=1e-3)
+    assert counted.value("mm_clock_skew_seconds", venue="test") == pytest.approx(0.007, abs=1e-6)
 
 
 def test_promtool_has_nothing_to_say(tmp_path: Path) -> None:

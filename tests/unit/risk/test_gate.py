@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from mm_daemon.core.order_ledger import OrderLedger
-from mm_daemon.domain.decisions import ApprovedCommand, Intent, PlaceOrder, Refusal, RefusalCode
+from mm_daemon.domain.decisions import ApprovedCommand, Intent, PlaceOrder, Reason, Refusal, RefusalCode
 from mm_daemon.domain.events import InvalidCause
 from mm_daemon.domain.instrument import SignificantFigures
 from mm_daemon.domain.orders import Purpose, Side
@@ -298,17 +298,22 @@ def test_action_budget_slides_over_a_minute() -> None:
 
 
 def test_budget_is_low_while_less_than_a_twentieth_of_it_is_left() -> None:
-    """The core stops moving quotes before the gate has to refuse them; without a budget it never does."""
+    """The core stops moving quotes before the gate has to refuse them, and knows when it may go on."""
     gate, market = RiskGate(AccountLimits()), facts(actions_per_minute=2)
     ledger = ledger_with(place(9, ticks=95, level=2))
-    instrument = market.instrument.id
-    assert not gate.budget_low(instrument, 2, 0)
+
+    def pace(now_s: int) -> tuple[int, bool, int | None]:
+        return gate.budget.pace(market.instrument.id, market.limits, now_s * SECOND)
+
+    assert pace(0) == (0, False, None)
     assert _review(place(1), market, ledger, gate) is None
-    assert not gate.budget_low(instrument, 2, 0)
+    assert pace(0) == (0, False, None)
     assert _review(amend(9, 94, 10), market, ledger, gate, 30 * SECOND) is None
-    assert gate.budget_low(instrument, 2, 59 * SECOND)
-    assert not gate.budget_low(instrument, None, 59 * SECOND)
-    assert not gate.budget_low(instrument, 2, 60 * SECOND)
+    assert pace(59) == (Reason.BUDGET_HOLD.bit, True, 60 * SECOND)
+    assert pace(60) == (0, False, None)
+    gate.budget.give_back(market.instrument.id, charged=True, now_ns=60 * SECOND)
+    assert _review(place(3), market, ledger, gate, 60 * SECOND) is None
+    assert _review(place(4), market, ledger, gate, 60 * SECOND) is None
 
 
 def test_merged_place_is_reviewed_without_counting_itself_twice() -> None:

@@ -1,10 +1,13 @@
 """The whole daemon on virtual time and the embedded market: it starts, quotes, stops, and fails well."""
 
 import asyncio
+import errno
 import io
 import os
 import re
+import resource
 import shutil
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -195,6 +198,10 @@ def test_bug_in_the_core_cancels_and_exits_1(tmp_path: Path) -> None:
     assert day.run(20.0, around=Alien) == 1
     assert cancelled == [1]
     assert day.lines("CRITICAL: stopping at once: .*NOBODY")
+    # No later life quotes before a person has looked (R15).
+    day.journal.rename(day.journal.with_name("2023-11-13T000000.000Z"))  # the virtual clock begins anew
+    assert day.run(5.0) == 80
+    assert day.lines("CRITICAL: killed: exception in the core: CoreError: .*NOBODY")
 
 
 def test_refused_credentials_are_told_with_their_exit_code(tmp_path: Path) -> None:
@@ -209,28 +216,77 @@ def test_refused_credentials_are_told_with_their_exit_code(tmp_path: Path) -> No
     assert day.lines("cannot start: sim refused the key")
 
 
-def test_full_disk_stops_with_74(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the journal cannot be written nothing leaves any more, all is cancelled, and the code says disk."""
+_FAULT = "the disk breaks"
+
+
+class Sending(Around):
+    """Notes what is asked of the venue, and breaks the disk 3 s after the start."""
+
+    def __init__(
+        self, inner: Connector, context: ConnectorContext, asked: list[str], breaks: Callable[[], None]
+    ) -> None:
+        super().__init__(inner, context)
+        self.asked = asked
+        self.breaks = breaks
+
+    async def run(self) -> None:
+        asyncio.get_running_loop().call_later(3.0, self._break)
+        await self.inner.run()
+
+    def _break(self) -> None:
+        self.breaks()
+        self.asked.append(_FAULT)
+
+    async def send(self, commands: Sequence[ApprovedCommand]) -> None:
+        self.asked += [type(approved.command).__name__ for approved in commands]
+        await self.inner.send(commands)
+
+    async def cancel_all(self) -> None:
+        self.asked.append("cancel_all")
+        await self.inner.cancel_all()
+
+
+def _after_the_fault(day: Day, breaks: Callable[[], None], asked: list[str]) -> list[str]:
+    """What was asked of the venue once the disk had broken; `asked` is all of it. The run must end with 74."""
+    assert day.run(20.0, around=lambda inner, context: Sending(inner, context, asked, breaks)) == 74
+    assert "PlaceOrder" in asked
+    return asked[asked.index(_FAULT) + 1 :]
+
+
+def test_full_disk_stops_with_74(tmp_path: Path) -> None:
+    """The kernel takes a part of a write and no more: nothing leaves after that, all is cancelled, and the code says
+    disk."""
     day = Day(tmp_path)
-    real_write = os.write
-    started = False
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
-    class Watching(Around):
-        async def run(self) -> None:
-            nonlocal started
-            asyncio.get_running_loop().call_later(3.0, fill_disk)
-            await self.inner.run()
+    def fill_up() -> None:
+        largest = max(file.stat().st_size for file in day.journal.iterdir())
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest + 20, hard))
 
-    def fill_disk() -> None:
-        def no_space(fd: int, data: bytes) -> int:
-            if fd > 2:
-                raise OSError(28, "No space left on device")
-            return real_write(fd, data)
+    try:
+        assert _after_the_fault(day, fill_up, []) == ["cancel_all"]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert day.lines("cannot be written: File too large")
 
-        monkeypatch.setattr(os, "write", no_space)
 
-    assert day.run(20.0, around=Watching) == 74
-    assert day.lines("No space left on device")
+@pytest.mark.parametrize("call", ["write", "fdatasync"])
+def test_a_disk_that_fails_stops_with_74(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    """EIO, whichever call hears of it first: one `cancel_all`, and not one order more."""
+    day = Day(tmp_path)
+
+    asked: list[str] = []
+
+    def broken(fd: int, *data: bytes) -> int:
+        asked.append(_FAULT)  # the call that heard of it
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    since = _after_the_fault(day, lambda: monkeypatch.setattr(os, call, broken), asked)
+    monkeypatch.undo()
+    assert day.lines("Input/output error")
+    assert [what for what in since[since.index(_FAULT) :] if what != _FAULT] == ["cancel_all"]
 
 
 def test_account_that_cannot_be_kept_stops_with_74(tmp_path: Path) -> None:

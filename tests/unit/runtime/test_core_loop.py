@@ -7,7 +7,7 @@ import pytest
 
 from mm_daemon.domain.decisions import ApprovedCommand, Turn
 from mm_daemon.domain.errors import JournalError
-from mm_daemon.domain.events import DeadlineReached, Event, PublicTrade, RunEnded, RunStarted
+from mm_daemon.domain.events import CoreFailed, DeadlineReached, Event, PublicTrade, RunEnded, RunStarted
 from mm_daemon.domain.orders import Side
 from mm_daemon.runtime.clock import Clock
 from mm_daemon.runtime.core_loop import BATCH_LIMIT, CoreLoop
@@ -84,6 +84,28 @@ def test_nothing_is_sent_when_the_journal_fails() -> None:
         with pytest.raises(JournalError):
             await shell.loop.run()
         assert not any(isinstance(entry, tuple) for entry in shell.diary.entries)
+
+    run_virtual(main)
+
+
+def test_an_exception_in_the_core_is_the_last_thing_it_writes_down() -> None:
+    """On the disk before anybody hears of it, and nothing leaves; a full disk is told instead."""
+
+    def broken(now_ns: int) -> Turn:
+        raise ZeroDivisionError("no such price")
+
+    async def main(loop: VirtualLoop) -> None:
+        shell = Shell(loop, broken)
+        shell.inbox.put(trade(10))
+        with pytest.raises(ZeroDivisionError):
+            await shell.loop.run()
+        failed = CoreFailed(10, "ZeroDivisionError: no such price")
+        assert shell.diary.entries == [trade(10), failed, Turn(10), "flush"]
+        shell = Shell(loop, broken)
+        shell.diary.disk_full = True
+        shell.inbox.put(trade(10))
+        with pytest.raises(JournalError):
+            await shell.loop.run()
 
     run_virtual(main)
 

@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
+from mm_daemon.core.batching import batches
 from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import CommandOutcomeUnknown, CommandSent, Event
 from mm_daemon.domain.orders import Operation
-from mm_daemon.runtime.gateway import OrderGateway, batches
+from mm_daemon.runtime.gateway import OrderGateway
 from mm_daemon.testkit.virtual_loop import VirtualLoop, run_virtual
 from tests.unit.runtime.parts import VENUE, DiaryConnector, cancel, cancel_all, place, released
 
