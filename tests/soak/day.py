@@ -28,7 +28,7 @@ version: 1
 state_dir: {state_dir}
 log: {{format: json, level: warning}}
 http: {{port: null}}
-journal: {{segment_mb: 4, market_keep_hours: 1, trade_keep_days: 0.25}}
+journal: {{segment_mb: 4}}
 venues:
   sim: {{connector: sim}}
 defaults: {{levels: 2, model: glft_exact, calibration: market, toxic_cool_down_ms: 500, regime_power: 0.5}}

@@ -22,7 +22,8 @@ pytestmark = [
 
 
 def test_a_day_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Memory grows by less than 1 MiB an hour; files, tasks, metric series and the journal stay what they were."""
+    """Memory grows by less than 1 MiB an hour; files, tasks and metric series stay what they were, and
+    the journal grows as it did."""
     run = subprocess.run(
         [sys.executable, "-m", "tests.soak.day", str(tmp_path), str(HOURS)],
         cwd=ROOT,
@@ -40,4 +41,6 @@ def test_a_day_leaves_nothing_behind(tmp_path: Path) -> None:
     assert max(each.files for each in warm) <= min(each.files for each in warm) + 2
     assert len({each.tasks for each in warm}) == 1
     assert max(each.series for each in warm) - warm[0].series < 30  # a reason that is seen for the first time
-    assert max(each.journal_mib for each in warm[4:]) < 1.5 * warm[4].journal_mib
+    # Segments age by the clock of the file system, which knows nothing of this day: none is deleted in it.
+    hourly = np.diff([each.journal_mib for each in warm])
+    assert hourly[-6:].mean() < 1.3 * hourly[:6].mean()
