@@ -53,6 +53,7 @@ def core_parameters(
         account=AccountLimits(
             max_drawdown_atto=_atto(config.risk.max_drawdown),
             max_loss_atto=_atto(config.risk.max_loss),
+            flatten_on_kill=config.risk.flatten_on_kill,
             max_notional_atto=_atto(config.risk.max_notional),
             min_margin_headroom=config.risk.min_margin_headroom,
             reject_storm=config.risk.reject_storm,

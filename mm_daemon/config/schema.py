@@ -33,6 +33,10 @@ class RiskSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     max_drawdown: Annotated[Decimal, Meta(gt=0, description="fall of P&L from its peak, quote currency")] | None = None
     max_loss: Annotated[Decimal, Meta(gt=0, description="loss of the day, quote currency")] | None = None
+    flatten_on_kill: Annotated[
+        bool,
+        Meta(description="work positions off, taking what the market offers, once a limit here or `kill` has latched"),
+    ] = False
     max_notional: (
         Annotated[
             Decimal,

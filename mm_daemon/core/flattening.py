@@ -1,4 +1,4 @@
-"""Working a position off because an operator wants it gone: the order that takes what the market offers.
+"""Working a position off because an operator, or `flatten_on_kill`, wants it gone: an order that takes what there is.
 
 A flatten order is reduce-only and immediate-or-cancel, no larger than the position and the largest order allowed, at a
 limit that is at most `flatten_slippage_bps` beyond the market's best price and inside the collar. It goes through the
@@ -19,7 +19,6 @@ RETRY_NS = 1_000_000_000
 """Between two flatten orders of a market: what it offers now was taken, and more has to come first."""
 
 _IMPOSSIBLE = mask(
-    Reason.KILL_LATCHED,
     Reason.SHUTDOWN,
     Reason.STARTING,
     Reason.LOOP_STALL,

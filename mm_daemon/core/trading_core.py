@@ -149,6 +149,8 @@ class TradingCore:
             market.halts = _STARTING | _VENUE_DOWN | (0 if self.gate.latched is None else _KILLED)
             if not market.instrument.tradable:
                 market.halts |= _MARKET_HALTED
+            if self.gate.latched is not None:
+                market.flattening |= parameters.account.flatten_on_kill
             _heed_operator(market)
         self._handlers: dict[type, Callable[..., None]] = {
             BookDelta: self._on_delta,
@@ -635,7 +637,7 @@ class TradingCore:
             self.dispatch.drop_superseded(market, now_ns)
         if market.surplus or not market.holding:
             self.dispatch.pursue(market, now_ns)
-        if market.flattening:
+        if market.flattening and (self.gate.latched is None or self.gate.account.flatten_on_kill):
             self._flatten(market, now_ns)
 
     def _flatten(self, market: MarketState, now_ns: int) -> None:
@@ -662,6 +664,7 @@ class TradingCore:
         self.gate.latch(cause)
         for market in self._markets.values():
             market.halts |= _KILLED
+            market.flattening |= self.gate.account.flatten_on_kill
             self._reconsider(market)
         self.dispatch.cancel_everything(Reason.KILL_LATCHED, self.now_ns)
 

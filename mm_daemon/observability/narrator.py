@@ -203,7 +203,10 @@ class Narrator:
     def _flattened(self, market: MarketState, now_ns: int) -> None:
         self._flattening.discard(market.id)
         left = f"position {_size(market.instrument, market.position.lots)}"
-        text = f"flat: {left}; paused until resume" if market.paused else f"no longer flattening: {left}"
+        if market.position.lots and not market.paused:
+            text = f"no longer flattening: {left}"
+        else:
+            text = f"flat: {left}{'; paused until resume' if market.paused else ''}"
         self._log.warning("flattened", symbol=market.instrument.symbol, ts_ns=now_ns, text=text)
 
     def _refusal(self, refusal: Refusal, now_ns: int) -> None:

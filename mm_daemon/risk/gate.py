@@ -194,7 +194,7 @@ class RiskGate:
         """G1."""
         if self.cancels_only:
             return RefusalCode.CANCELS_ONLY, None, None
-        if self.latched is not None:
+        if self.latched is not None and not (self.account.flatten_on_kill and _flattens(intent)):
             return RefusalCode.KILL_LATCHED, self.latched, None
         if facts is not None and facts.reconciling:
             source = intent if isinstance(intent, PlaceOrder) else target
@@ -220,7 +220,7 @@ class RiskGate:
             or check_slot(trial, facts, orders)
             or check_position(trial, facts, orders)
             or (self.exposure.failure(facts, trial.side, trial.added_lots, orders) if trial.added_lots > 0 else None)
-            or self._loss()
+            or (None if _flattens(trial.intent) else self._loss())
         )
         if failure is not None:
             if failure[0] is RefusalCode.LOSS_LIMIT:
@@ -229,3 +229,8 @@ class RiskGate:
         if charged or trial.reduce_only:
             return None
         return self.budget.charge(trial.intent.instrument, facts.limits, now_ns)  # a pass is a charge: the last check
+
+
+def _flattens(intent: PlaceOrder | AmendOrder) -> bool:
+    """An order that can only take a position off."""
+    return isinstance(intent, PlaceOrder) and intent.purpose is Purpose.FLATTEN and intent.reduce_only

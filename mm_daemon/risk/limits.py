@@ -31,6 +31,8 @@ class AccountLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     max_drawdown_atto: int | None = None
     max_loss_atto: int | None = None
+    flatten_on_kill: bool = False
+    """Once latched, positions are worked off: nothing but cancels and flatten orders passes."""
     max_notional_atto: int | None = None
     """Largest worst-case value of what all markets of one underlying come to, long and short netted (G10)."""
     min_margin_headroom: float | None = None

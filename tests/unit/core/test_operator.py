@@ -174,6 +174,27 @@ def test_flatten_waits_while_the_kill_switch_is_on():
     assert desk.says() == "bid withdraw (operator_paused) | ask withdraw (operator_paused)"
 
 
+def test_flatten_on_kill_takes_positions_off_and_lets_nothing_else_pass():
+    """A loss limit latches: quotes go, the position follows, across a restart if need be; nothing is quoted."""
+    account = AccountLimits(max_drawdown_atto=5 * 10**18, flatten_on_kill=True)
+    desk = quoting_desk(builders.core_parameters(account=account))
+    desk.fill(Side.BUY, 10, 1100)
+    desk.feed(builders.snapshot(2100, 590_000, 590_001))
+    assert desk.core.gate.latched is not None
+    resumed = TradingCore(desk.core.parameters, desk.core.checkpoint())
+    assert resumed.markets[SYMBOL].flattening
+    gone = [
+        OrderCanceled(SYMBOL, 2110 * MS, 2110 * MS, order.client_id, f"v{order.client_id}", True, order.filled_lots)
+        for order in desk.core.ledger.alive(SYMBOL)
+    ]
+    (order,) = flatten_orders(desk.feed(*gone))
+    assert (order.side, order.lots) == (Side.SELL, 10)
+    turn = take(desk, order, 10, 2120)
+    assert not turn.released
+    assert not desk.core.markets[SYMBOL].flattening
+    assert desk.says() == "bid withdraw (kill_latched) | ask withdraw (kill_latched)"
+
+
 def test_cancel_all_cancels_at_the_venue_and_pauses():
     """One command for the whole venue, so that orders we do not know of go too; nothing is quoted again."""
     desk = quoting_desk()
