@@ -307,10 +307,11 @@ def _parts(scene: Scene, pricing: Pricing, curve: Curve, half: HalfSpread, side:
     conditions, bp = scene.engine.conditions, pricing.mid_ticks * BPS
     quote = pricing.bid if side is Side.BUY else pricing.ask
     momentum = flow = funding = 0.0
-    if conditions.shifts and curve.tau_s is not None:
-        momentum = conditions.momentum_bps(pricing.sigma_bps, curve.tau_s)
-        flow = conditions.flow_bps(curve.tau_s)
-        funding = conditions.funding_bps(curve.tau_s, scene.now_ns)
+    horizon_s = conditions.horizon_s(curve.tau_s)
+    if conditions.shifts and horizon_s is not None:
+        momentum = conditions.momentum_bps(pricing.sigma_bps, horizon_s)
+        flow = conditions.flow_bps(horizon_s)
+        funding = conditions.funding_bps(horizon_s, scene.now_ns)
     inventory = _inventory(scene, pricing, curve)
     further = conditions.inventory_widening(conditions.used(scene.position_lots), pricing.half_bps)[side is Side.SELL]
     wanted = pricing.half_bps + side * pricing.centre_bps + further - side * pricing.shift_bps

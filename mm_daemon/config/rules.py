@@ -100,6 +100,18 @@ def _findings(market: MarketEntries) -> Iterator[Finding]:
     yield from _spread_rules(market)
     yield from _size_rules(market)
     yield from _condition_rules(market)
+    least, interval = market.value("decide_interval_min_ms"), market.value("decide_interval_ms")
+    if least is not None and interval is not None and least > interval:
+        yield Finding(
+            ("decide_interval_min_ms", "decide_interval_ms"),
+            f"decide_interval_min_ms {least} must not be above decide_interval_ms {interval}",
+        )
+    life_ms, age_s = market.value("quote_min_life_ms"), market.value("quote_max_age_s")
+    if life_ms and age_s is not None and age_s * 1000 <= life_ms:
+        yield Finding(
+            ("quote_max_age_s", "quote_min_life_ms"),
+            f"quote_max_age_s {plain(age_s)} must be longer than quote_min_life_ms {life_ms}",
+        )
     tolerance = market.value("tolerance_frac")
     if tolerance is not None and not 0 < tolerance < 1:
         yield Finding(

@@ -13,12 +13,10 @@ from mm_daemon.core.order_ledger import OrderLedger
 from mm_daemon.core.outbox import Outbox
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.planner import plan
-from mm_daemon.domain.capabilities import AmendQuantity
 from mm_daemon.domain.decisions import (
     AmendOrder,
     ApprovedCommand,
     CancelAll,
-    CancelOrder,
     Command,
     DroppedCommand,
     Intent,
@@ -80,16 +78,6 @@ class Dispatch:
         slots = list(zip(market.decisions, market.slots, strict=True))
         for intent in plan(market.id, slots, market.surplus, capabilities, self._next_client_id):
             self.submit(intent, market, now_ns)
-            if isinstance(intent, AmendOrder) and capabilities.amend_quantity is AmendQuantity.FRESH:
-                self._move_without_room(intent, market, now_ns)
-
-    def _move_without_room(self, amend: AmendOrder, market: MarketState, now_ns: int) -> None:
-        """Where an amend makes a fresh order, old and new count together until it is answered. Too much near a limit:
-        the order is cancelled instead, and placed anew when it is gone.
-        """
-        refusal = self.refusals[-1] if self.refusals else None
-        if refusal is not None and refusal.intent is amend and refusal.code is RefusalCode.WORST_POSITION:
-            self.submit(CancelOrder(amend.instrument, amend.client_id, amend.reasons), market, now_ns)
 
     def submit(self, intent: Intent, market: MarketState | None, now_ns: int) -> None:
         """Ask the gate, and put what it approves into the outbox."""

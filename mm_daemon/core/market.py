@@ -4,7 +4,7 @@ Owned and changed by `TradingCore` alone; reports and status views read it.
 """
 
 from collections.abc import Mapping
-from math import inf
+from math import ceil, inf
 
 from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.parameters import MarketParameters
@@ -14,6 +14,7 @@ from mm_daemon.domain.orders import Side
 from mm_daemon.engine.inventory import Position
 from mm_daemon.engine.lockouts import LockoutSet
 from mm_daemon.engine.models.catalogue import MODELS
+from mm_daemon.engine.pacing import adapted_interval_ns
 from mm_daemon.engine.position_guard import guard_of
 from mm_daemon.engine.pricing import Pricing
 from mm_daemon.engine.pricing_model import ModelFactory
@@ -21,12 +22,14 @@ from mm_daemon.engine.quote_engine import QuoteEngine
 from mm_daemon.risk.facts import MarketFacts
 
 _MS = 1_000_000
+_S = 1_000_000_000
 
 
 class MarketState:
     """State of one instrument. Times in nanoseconds of the core's clock, prices in ticks."""
 
     __slots__ = (
+        "ages",
         "ask_clamped_at",
         "basis",
         "bid_clamped_at",
@@ -52,7 +55,10 @@ class MarketState:
         "levels",
         "lockouts",
         "lockouts_withdraw",
+        "max_age_ns",
         "max_book_age_ns",
+        "min_interval_ns",
+        "min_life_ns",
         "operator_paused",
         "parameters",
         "position",
@@ -62,6 +68,7 @@ class MarketState:
         "slots",
         "surplus",
         "touched",
+        "working_off",
         "worth_atto",
     )
 
@@ -108,12 +115,22 @@ class MarketState:
         self.operator_paused: bool | None = None
         """What an operator last said about quoting here; None: nothing, and the configuration holds."""
         self.decide_interval_ns = parameters.quoting.decide_interval_ms * _MS
+        least_ms = parameters.quoting.decide_interval_min_ms
+        self.min_interval_ns = None if least_ms is None else least_ms * _MS
+        """What `decide_interval_ns` may be shortened to; None: it stays as configured."""
         self.levels = parameters.quoting.levels
         self.joins = not parameters.quoting.improve_touch
         """Quotes follow the best prices of their own sides."""
         self.size_tolerance = parameters.quoting.size_tolerance
         self.lockouts_withdraw = parameters.quoting.lockout_action == "withdraw"
         self.max_book_age_ns = parameters.quoting.max_book_age_ms * _MS
+        self.min_life_ns = parameters.quoting.quote_min_life_ms * _MS
+        max_age_s = parameters.quoting.quote_max_age_s
+        self.max_age_ns = None if max_age_s is None else ceil(max_age_s * _S)
+        self.ages = self.min_life_ns > 0 or self.max_age_ns is not None
+        """Whether it matters how old a quote is."""
+        self.working_off = False
+        """The guard wants the position reduced."""
         # The standing decision: what it was, when it was made, and how far the fair price may move before the next.
         self.basis: tuple[object, ...] = ()
         """All that the standing decision was made of."""
@@ -143,6 +160,17 @@ class MarketState:
         before, self.worth_atto = self.worth_atto, self.position.total_atto
         return self.worth_atto - before
 
+    def adapt_interval(self, least_ns: int) -> None:
+        """Let the present decision stand as long as volatility and inventory allow."""
+        conditions, quoting = self.engine.conditions, self.parameters.quoting
+        self.decide_interval_ns = adapted_interval_ns(
+            quoting.decide_interval_ms * _MS,
+            least_ns,
+            None if conditions.signals is None else conditions.signals.regime.ratio,
+            conditions.used(self.position.lots),
+            quoting.inventory_widen_at,
+        )
+
     def refresh_deadline(self, now_ns: int) -> None:
         """When this instrument must be decided again even if nothing happens: a lockout ends, or the book turns
         stale.
@@ -156,11 +184,27 @@ class MarketState:
             change_ns = self.guard.due_ns(now_ns)
             if change_ns is not None and (deadline_ns is None or change_ns < deadline_ns):
                 deadline_ns = change_ns
+        if self.ages:
+            change_ns = self._next_age_ns(now_ns)
+            if change_ns is not None and (deadline_ns is None or change_ns < deadline_ns):
+                deadline_ns = change_ns
         if self.pricing is not None:
             stale_ns = self.book.ts_local_ns + self.max_book_age_ns + 1
             if deadline_ns is None or stale_ns < deadline_ns:
                 deadline_ns = stale_ns
         self.deadline_ns = deadline_ns
+
+    def _next_age_ns(self, now_ns: int) -> int | None:
+        """When a quote is next old enough to be moved, or to be placed anew."""
+        spans_ns = (self.min_life_ns, self.max_age_ns)
+        changes = (
+            order.since_ns + span_ns
+            for orders in self.quotes.values()
+            for order in orders
+            for span_ns in spans_ns
+            if span_ns and not order.final
+        )
+        return min((change_ns for change_ns in changes if change_ns > now_ns), default=None)
 
     def decision_due(self, now_ns: int) -> bool:
         """The decide rule of EXECUTION 3.1: on events and their timestamps alone, so that every run decides alike."""

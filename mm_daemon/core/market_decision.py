@@ -1,8 +1,12 @@
 """One full decision for one market: what may be quoted, what each side does about it, and how long that stands.
 
 Called by `TradingCore` when the decide rule of `MarketState.decision_due` says so. Reads the market and its working
-orders; writes down the standing decision; asks nobody for anything: the planner turns decisions into intents.
+orders; writes down the standing decision; asks nobody for anything: the planner turns decisions into intents. A quote
+is given no more than the position limits leave beside all that may still be filled, so that the gate has nothing to
+refuse.
 """
+
+import msgspec
 
 from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.market import MarketState
@@ -20,19 +24,28 @@ from mm_daemon.engine.decision_table import decide_row
 from mm_daemon.engine.position_guard import UNGUARDED
 from mm_daemon.engine.pricing import Pricing, SideQuote
 from mm_daemon.engine.tolerance import price_verdict, size_within, validity
+from mm_daemon.risk.facts import OrdersView
 
 _BOOK_INVALID = Reason.BOOK_INVALID.bit
 _BOOK_STALE = Reason.BOOK_STALE.bit
 _NO_REFERENCE = Reason.NO_REFERENCE.bit
 _SIZE_CHANGED = Reason.SIZE_CHANGED.bit
+_MAX_POSITION = Reason.MAX_POSITION.bit
+_NO_ROOM = (Reason.MAX_POSITION,)
+_TOO_YOUNG = Reason.MIN_LIFE.bit
+_TOO_OLD = Reason.EXPIRY_NEAR.bit
+_NO_BOUND = 1 << 40
+"""A tolerance that nothing exceeds, ticks."""
 
 # Members of an enumeration are slow to look up, and these are looked at in every decision.
 _BUY, _SELL = _SIDES = (Side.BUY, Side.SELL)
-_QUOTE, _HOLD = Action.QUOTE, Action.HOLD
-_WITHIN = Reason.WITHIN_TOLERANCE
+_QUOTE, _HOLD, _WITHDRAW = Action.QUOTE, Action.HOLD, Action.WITHDRAW
+_WITHIN, _YOUNG = Reason.WITHIN_TOLERANCE, Reason.MIN_LIFE
 
-Rests = tuple[int, int]
-"""Price and remaining size of an order that works in a slot, in ticks and lots."""
+Rests = tuple[int, int, bool]
+"""Price and remaining size of an order that works in a slot, in ticks and lots; whether what a move makes of it counts
+beside it until the venue has answered.
+"""
 
 Standing = tuple[int, Rests | None]
 """Of one slot: what holds for it as a mask, and what rests in it."""
@@ -41,11 +54,11 @@ Level = tuple[Side, float, int, int]
 """A quote that stands: side, unrounded target, working tick, tolerance, all in ticks."""
 
 
-def decide_market(market: MarketState, pacing: int, now_ns: int) -> DecisionsChanged | None:
+def decide_market(market: MarketState, orders: OrdersView, pacing: int, now_ns: int) -> DecisionsChanged | None:
     """Decide both sides and let the decision stand in `market`; returned when it differs from the one before.
 
-    `pacing`: the venue's hold reasons as a mask. While nothing that a decision rests on has changed, there is nothing
-    to decide anew.
+    `orders`: all of ours; `pacing`: the venue's hold reasons as a mask. While nothing that a decision rests on has
+    changed, there is nothing to decide anew.
     """
     pricing, conditions = _price(market, now_ns)
     conditions |= pacing
@@ -61,15 +74,21 @@ def decide_market(market: MarketState, pacing: int, now_ns: int) -> DecisionsCha
         if order is None:
             slots.append((holds, None))
         else:
-            slots.append((holds | order.pending_bits, (order.ticks, order.remaining_lots)))
+            bits = holds | order.pending_bits
+            if market.ages:
+                bits |= _age_bits(market, order, now_ns)
+            slots.append((bits, (order.ticks, order.remaining_lots, order.fresh)))
     market.full = False
     market.decided_ns = now_ns
     market.decided_trusted = market.book.trusted
     if market.joins:
         market.decided_touch = market.book.bid_ticks, market.book.ask_ticks
     market.pricing = pricing
+    if market.min_interval_ns is not None:
+        market.adapt_interval(market.min_interval_ns)
     market.refresh_deadline(now_ns)
-    basis = pricing, slots
+    exposures = orders.exposures(market.id)
+    basis = pricing, slots, exposures
     if basis == market.basis:
         # On a coarse grid another best price can come to the same target.
         if market.bid_clamped_at is not None:
@@ -81,11 +100,13 @@ def decide_market(market: MarketState, pacing: int, now_ns: int) -> DecisionsCha
     market.bid_clamped_at = market.ask_clamped_at = None
     levels: list[Level] = []
     quotes = None if pricing is None else pricing.bids + pricing.asks
+    limits, held = market.facts.limits, market.position.lots
+    rooms = [limits.max_position_lots - held - exposures[0], held - limits.min_position_lots - exposures[1]]
     decided: list[Decision] = []
     holding = True
     for index, (slot_conditions, rests) in enumerate(slots):
         quote = None if quotes is None else quotes[index]
-        decision = _decide_slot(market, index, slot_conditions, rests, quote, levels)
+        decision = _decide_slot(market, index, slot_conditions, rests, quote, levels, rooms)
         if decision.action is not _HOLD:
             holding = False
         decided.append(decision)
@@ -110,6 +131,7 @@ def _price(market: MarketState, now_ns: int) -> tuple[Pricing | None, int]:
         return None, conditions | _BOOK_STALE
     position = market.position
     guarded = UNGUARDED if market.guard is None else market.guard.judge(position, book.half_ticks * 0.5, now_ns)
+    market.working_off = guarded.reasons != 0
     pricing = market.engine.price(book, position.lots, now_ns, guarded)
     if isinstance(pricing, int):
         return None, conditions | pricing
@@ -158,29 +180,45 @@ def _decide_slot(
     rests: Rests | None,
     quote: SideQuote | None,
     levels: list[Level],
+    rooms: list[int],
 ) -> Decision:
     """One slot's row of the table. A quote that stands by it is added to `levels`, which bound how long it stands.
 
-    `quote` is None while there is no price to aim at.
+    `quote` is None while there is no price to aim at. `rooms`: by what bids and asks may still grow, lots; what this
+    slot takes of it is taken off.
     """
-    side, level = (_BUY, index) if index < market.levels else (_SELL, index - market.levels)
+    selling = index >= market.levels
+    side, level = (_SELL, index - market.levels) if selling else (_BUY, index)
     verdict: Reason | None = None
+    room = rooms[selling]
     if quote is not None:
+        if quote.lots > room:
+            quote = _fitted(market, quote, rests, room)
         conditions |= quote.obstacles
         if rests is not None:
-            ticks, lots = rests
+            ticks, lots, _ = rests
             verdict = price_verdict(side, ticks, quote.ticks, quote.tolerance_ticks)
             # A target that a limit has trimmed forces a larger order down, whatever the tolerance.
             limit = quote.lots if quote.trimmed else None
             if lots != quote.lots and not size_within(lots, quote.lots, market.size_tolerance, limit):
                 conditions |= _SIZE_CHANGED
+            if conditions & _TOO_YOUNG and (market.working_off or (limit is not None and lots > limit)):
+                conditions ^= _TOO_YOUNG  # what safety asks for does not wait
     action, reasons = decide_row(conditions, rests is not None, verdict, market.lockouts_withdraw)
     if quote is not None:
         if action is _QUOTE:
-            _stand(market, side, quote, quote.ticks, levels)
-            return Decision(side, level, action, QuoteTarget(quote.ticks, quote.lots, quote.raw_ticks), reasons)
-        if rests is not None and reasons[0] is _WITHIN:
-            _stand(market, side, quote, rests[0], levels)
+            takes = quote.lots if rests is None or rests[2] else max(quote.lots - rests[1], 0)
+            if takes <= room:
+                rooms[selling] = room - takes
+                _stand(market, side, quote, quote.ticks, levels, quote.tolerance_ticks)
+                return Decision(side, level, action, QuoteTarget(quote.ticks, quote.lots, quote.raw_ticks), reasons)
+            # What works here cannot be moved beside the rest: it is cancelled, and placed anew when it is gone.
+            action, reasons = _WITHDRAW, _NO_ROOM
+        elif rests is not None:
+            if reasons[0] is _WITHIN:
+                _stand(market, side, quote, rests[0], levels, quote.tolerance_ticks)
+            elif reasons[0] is _YOUNG:
+                _stand(market, side, quote, rests[0], levels, _NO_BOUND)
     if market.decisions:
         standing = market.decisions[index]
         if standing.reasons is reasons and standing.target is None:
@@ -188,12 +226,40 @@ def _decide_slot(
     return Decision(side, level, action, None, reasons)
 
 
-def _stand(market: MarketState, side: Side, quote: SideQuote, working_ticks: int, levels: list[Level]) -> None:
+def _fitted(market: MarketState, quote: SideQuote, rests: Rests | None, room: int) -> SideQuote:
+    """The quote with as much size as `room` allows it, where it wants more: what works keeps its size but in a side
+    that is beyond its limit, and a level for which there is no room is not placed.
+    """
+    if rests is None:
+        lots = max(room, 0)
+    else:
+        _, working, beside = rests
+        lots = working + (min(room, 0) if beside else room)
+    if lots >= quote.lots:
+        return quote
+    if lots < market.instrument.min_lots_at(quote.ticks):
+        if rests is None or room < 0:
+            return msgspec.structs.replace(quote, trimmed=True, obstacles=quote.obstacles | _MAX_POSITION)
+        lots = min(rests[1], quote.lots)
+    return msgspec.structs.replace(quote, lots=lots, trimmed=True)
+
+
+def _age_bits(market: MarketState, order: LedgerOrder, now_ns: int) -> int:
+    """Whether a quote is too young to be moved without need, or old enough to be placed anew, as a mask."""
+    age_ns = now_ns - order.since_ns
+    if age_ns < market.min_life_ns:
+        return _TOO_YOUNG
+    return _TOO_OLD if market.max_age_ns is not None and age_ns >= market.max_age_ns else 0
+
+
+def _stand(
+    market: MarketState, side: Side, quote: SideQuote, working_ticks: int, levels: list[Level], tolerance: int
+) -> None:
     """A quote at `working_ticks` bounds how far the fair price may move before the next decision (EXECUTION 3.1).
 
     A side that is withdrawn, or held until its deadline or answer comes, bounds nothing.
     """
-    levels.append((side, quote.raw_ticks, working_ticks, quote.tolerance_ticks))
+    levels.append((side, quote.raw_ticks, working_ticks, tolerance))
     if quote.clamped:
         if side is _BUY:
             market.bid_clamped_at = market.book.ask_ticks

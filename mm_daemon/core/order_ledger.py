@@ -116,6 +116,11 @@ class OrderLedger:
             return 0
         return market.buy_lots if side is Side.BUY else market.sell_lots
 
+    def exposures(self, instrument: InstrumentId) -> tuple[int, int]:
+        """Lots that all bids, and all asks, may still add to their side."""
+        market = self._markets.get(instrument)
+        return (0, 0) if market is None else (market.buy_lots, market.sell_lots)
+
     def duplicates_of(self, instrument: InstrumentId) -> int:
         """Fills of this instrument that had been seen before."""
         market = self._markets.get(instrument)
@@ -171,6 +176,12 @@ class OrderLedger:
             self._key_log.append(key)
         return alive
 
+    def lose_clock(self, back_ns: int) -> None:
+        """Time begins anew, `back_ns` earlier: quotes are as old as they were."""
+        for market in self._markets.values():
+            for order in market.alive.values():
+                order.since_ns -= back_ns
+
     def adopt(self, shown: OpenOrder, client_id: ClientOrderId, now_ns: int) -> LedgerOrder:
         """An open order of ours that we have no record of (EXECUTION 1, orphan): it is live, and belongs to no slot."""
         order = self._take_up(orphan(shown, client_id))
@@ -222,8 +233,10 @@ class OrderLedger:
             return  # it ended while the command waited; the venue will answer that nothing is there
         if isinstance(command, PlaceOrder):
             order.ticks, order.lots = command.ticks, command.lots  # a conflated amend is part of it
+            order.since_ns = now_ns
             self._mark_sent(order, Operation.PLACE, now_ns)
         elif isinstance(command, AmendOrder):
+            order.since_ns = now_ns
             self._mark_sent(order, Operation.AMEND, now_ns)
         else:
             self._mark_sent(order, Operation.CANCEL, now_ns)

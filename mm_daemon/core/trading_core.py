@@ -234,6 +234,7 @@ class TradingCore:
         self._equity_atto = None
         back_ns = self._resumed_ns - event.ts_local_ns
         if back_ns > 0:
+            self.ledger.lose_clock(back_ns)
             for market in self._markets.values():
                 market.lockouts.shift(-back_ns)
                 market.engine.lose_clock(back_ns)
@@ -495,7 +496,7 @@ class TradingCore:
         self.full_decisions += 1
         if self.gate.limits_equity:
             self._check_equity(now_ns)
-        changed = decide_market(market, self.dispatch.pacing(market, now_ns), now_ns)
+        changed = decide_market(market, self.ledger, self.dispatch.pacing(market, now_ns), now_ns)
         if changed is not None:
             self._decided.append(changed)
         if market.surplus or not market.holding:

@@ -100,6 +100,7 @@ class OrderState(_State, frozen=True, array_like=True, gc=False):
     accepted: bool
     amended: bool
     final_ns: int | None
+    since_ns: int = 0
 
 
 class SeenKey(_State, frozen=True, array_like=True, gc=False):

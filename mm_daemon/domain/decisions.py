@@ -60,6 +60,7 @@ class Reason(StrEnum):
     REJECT_LOCKOUT = "reject_lockout"
     VENUE_BACKOFF = "venue_backoff"
     BUDGET_HOLD = "budget_hold"
+    MIN_LIFE = "min_life"
     WITHIN_TOLERANCE = "within_tolerance"
     # Quote.
     NEW_QUOTE = "new_quote"

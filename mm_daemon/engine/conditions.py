@@ -163,10 +163,15 @@ class Conditions:
 
     def shift_bps(self, sigma_bps: float, tau_s: float | None, now_ns: int) -> float:
         """How far both quotes move off the fair price, upwards positive. Raises DomainError."""
+        tau_s = self.horizon_s(tau_s)
         if tau_s is None:
             return 0.0
         shift = self.momentum_bps(sigma_bps, tau_s) + self.flow_bps(tau_s) + self.funding_bps(tau_s, now_ns)
         return clamped(shift, self._quoting.max_shift_bps) if shift else 0.0
+
+    def horizon_s(self, tau_s: float | None) -> float | None:
+        """Over which time shifts are counted: as configured, else the model's own."""
+        return self._quoting.shift_horizon_s or tau_s
 
     def momentum_bps(self, sigma_bps: float, tau_s: float) -> float:
         """The shift by momentum, within the largest shift. Raises DomainError, as the next two."""
@@ -280,6 +285,7 @@ def _estimates(quoting: QuoteParameters) -> bool:
         or quoting.momentum_beta
         or quoting.flow_beta_bps
         or quoting.toxic_cool_down_ms
+        or quoting.decide_interval_min_ms is not None
     )
 
 

@@ -139,6 +139,18 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             "it is held"
         ),
     ] = True
+    shift_horizon_s: (
+        Annotated[
+            float,
+            Meta(
+                gt=0,
+                le=1e7,
+                description="time over which momentum, flow and funding are counted, seconds; null = as long as the "
+                "model expects to hold a fill",
+            ),
+        ]
+        | None
+    ) = None
     max_shift_bps: Annotated[
         float, Meta(ge=0, le=1000, description="largest shift by momentum, flow and funding together, bps")
     ] = 2.0
@@ -317,6 +329,33 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     decide_interval_ms: Annotated[
         int, Meta(ge=0, le=60000, description="longest time between full decisions while data flows, ms")
     ] = 100
+    decide_interval_min_ms: (
+        Annotated[
+            int,
+            Meta(
+                ge=0,
+                le=60000,
+                description="decide_interval_ms shrinks down to this when volatility is above usual and beyond "
+                "inventory_widen_at, ms; null = it does not",
+            ),
+        ]
+        | None
+    ) = None
+    quote_min_life_ms: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=3600000,
+            description="age before which a quote is not moved for being too passive or of another size, ms",
+        ),
+    ] = 0
+    quote_max_age_s: (
+        Annotated[
+            float,
+            Meta(gt=0, le=1e7, description="age at which a quote is placed anew, seconds; null = never"),
+        ]
+        | None
+    ) = None
     fill_lockout_ms: Annotated[int, Meta(ge=0, le=600000, description="pause of a side after its fill, ms")] = 1000
     order_lockout_ms: Annotated[
         int, Meta(ge=0, le=600000, description="pause of a side after placing or moving an order, ms")
