@@ -19,6 +19,7 @@ from mm_daemon.engine.position_guard import guard_of
 from mm_daemon.engine.pricing import Pricing
 from mm_daemon.engine.pricing_model import ModelFactory
 from mm_daemon.engine.quote_engine import QuoteEngine
+from mm_daemon.engine.sizing import Sizes, has_drifted
 from mm_daemon.risk.facts import MarketFacts
 
 _MS = 1_000_000
@@ -64,7 +65,9 @@ class MarketState:
         "position",
         "pricing",
         "quotes",
+        "resizes",
         "size_tolerance",
+        "sized_half_ticks",
         "slots",
         "surplus",
         "touched",
@@ -75,15 +78,21 @@ class MarketState:
     def __init__(self, parameters: MarketParameters, models: Mapping[str, ModelFactory] = MODELS) -> None:
         limits = parameters.limits
         self.parameters = parameters
+        """With the present sizes where those are money."""
+        self.sized_half_ticks: int | None = None
+        """The mid at which money was last made lots; None: not yet, or sizes are lots."""
+        sizes = Sizes(parameters.order_lots, limits.max_position_lots, limits.min_position_lots)
+        if parameters.money is not None:
+            sizes = parameters.money.nominal()
         self.instrument = parameters.instrument
         self.id = parameters.instrument.id
         self.book = OrderBook()
         self.engine = QuoteEngine(
             parameters.instrument,
             parameters.quoting,
-            order_lots=parameters.order_lots,
-            min_position_lots=limits.min_position_lots,
-            max_position_lots=limits.max_position_lots,
+            order_lots=sizes.order_lots,
+            min_position_lots=sizes.min_position_lots,
+            max_position_lots=sizes.max_position_lots,
             collar_bps=limits.collar_bps,
             models=models,
         )
@@ -91,9 +100,11 @@ class MarketState:
         self.guard = guard_of(
             parameters.instrument,
             parameters.quoting,
-            min_position_lots=limits.min_position_lots,
-            max_position_lots=limits.max_position_lots,
+            min_position_lots=sizes.min_position_lots,
+            max_position_lots=sizes.max_position_lots,
         )
+        self.resizes = parameters.money is not None or self.engine.depth_cap is not None
+        """Whether sizes follow price or depth."""
         self.lockouts = LockoutSet(
             parameters.quoting.fill_lockout_ms,
             parameters.quoting.order_lockout_ms,
@@ -159,6 +170,26 @@ class MarketState:
         """Set `worth_atto` to what this market is worth now; returns by how much that changed it."""
         before, self.worth_atto = self.worth_atto, self.position.total_atto
         return self.worth_atto - before
+
+    def resize(self, book: OrderBook, now_ns: int) -> None:
+        """Bring sizes up to the price and depth of a trusted book."""
+        if self.parameters.money is not None:
+            since = self.sized_half_ticks
+            if since is None or has_drifted(book.half_ticks, since):
+                self.size_at(book.half_ticks)
+        self.engine.look_at_depth(book, now_ns)
+
+    def size_at(self, half_ticks: int) -> None:
+        """Make lots of money at this mid: the gate's limits, the quotes and what guards the position go by them."""
+        self.parameters = sized = self.parameters.sized(half_ticks)
+        self.facts.limits = limits = sized.limits
+        self.engine.resize(sized.order_lots, limits.min_position_lots, limits.max_position_lots)
+        if self.sized_half_ticks is None:
+            self.engine.conditions.begin(max(sized.order_lots, 1))
+        if self.guard is not None:
+            self.guard.resize(limits.min_position_lots, limits.max_position_lots)
+        self.sized_half_ticks = half_ticks
+        self.basis = ()
 
     def adapt_interval(self, least_ns: int) -> None:
         """Let the present decision stand as long as volatility and inventory allow."""

@@ -129,6 +129,8 @@ def _price(market: MarketState, now_ns: int) -> tuple[Pricing | None, int]:
         return None, conditions | (_NO_REFERENCE if empty_side else _BOOK_INVALID)
     if not fresh:
         return None, conditions | _BOOK_STALE
+    if market.resizes:
+        market.resize(book, now_ns)
     position = market.position
     guarded = UNGUARDED if market.guard is None else market.guard.judge(position, book.half_ticks * 0.5, now_ns)
     market.working_off = guarded.reasons != 0
@@ -267,6 +269,14 @@ def _stand(
             market.ask_clamped_at = market.book.bid_ticks
 
 
+def _sizes(market: MarketState) -> tuple[int, int, int] | tuple[None, None, None]:
+    """Order size and position limits, where they follow the price."""
+    sized = market.parameters
+    if sized.money is None:
+        return None, None, None
+    return sized.order_lots, sized.limits.max_position_lots, sized.limits.min_position_lots
+
+
 def _inputs(market: MarketState, pricing: Pricing | None) -> DecisionInputs:
     if pricing is None:
         book = market.book
@@ -289,4 +299,5 @@ def _inputs(market: MarketState, pricing: Pricing | None) -> DecisionInputs:
         inputs.A,
         inputs.k,
         pricing.widening,
+        *_sizes(market),
     )

@@ -56,6 +56,7 @@ class Conditions:
         "_funding",
         "_hours",
         "_last_outlier",
+        "_made_of",
         "_max_lots",
         "_min_lots",
         "_pull",
@@ -88,6 +89,7 @@ class Conditions:
         )
         self._flow_zeta = _LN2 / parameters.order_flow_s
         unit = float(instrument.tick * instrument.lot * instrument.multiplier)
+        self._made_of = parameters, unit
         self.signals = (
             MarketSignals(parameters, order_lots=order_lots, quote_per_tick_lot=unit) if _estimates(quoting) else None
         )
@@ -105,6 +107,16 @@ class Conditions:
         """Whether obstacles may change by themselves."""
         self.changing = self.signals is not None or self._hours is not None
         """Whether anything but book, position and volatility may change the quotes between two pricings."""
+
+    def resize(self, min_position_lots: int, max_position_lots: int) -> None:
+        """The position limits have changed."""
+        self._max_lots, self._min_lots = max_position_lots, min_position_lots
+
+    def begin(self, order_lots: int) -> None:
+        """Our order size is known only now: estimators that compare others' orders with it begin anew."""
+        if self.signals is not None:
+            parameters, unit = self._made_of
+            self.signals = MarketSignals(parameters, order_lots=order_lots, quote_per_tick_lot=unit)
 
     # What happens in the market.
 

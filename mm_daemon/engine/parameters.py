@@ -180,7 +180,7 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         bool, Meta(description="may quote better than the market's best price; false = join it at most")
     ] = True
     levels: Annotated[
-        int, Meta(ge=1, le=20, description="quotes on each side; order_size is that of the inner one")
+        int, Meta(ge=1, le=20, description="quotes on each side; the order size is that of the inner one")
     ] = 1
     level_step_bps: Annotated[
         float, Meta(gt=0, le=1000, description="distance from the inner quote to the second, bps of the mid")
@@ -198,6 +198,21 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             "order at the position limit"
         ),
     ] = 0.0
+    size_depth_share: (
+        Annotated[
+            float,
+            Meta(
+                gt=0,
+                le=1,
+                description="largest order, share of what its side of the book displays within size_depth_bps; null = "
+                "whatever is displayed",
+            ),
+        ]
+        | None
+    ) = None
+    size_depth_bps: Annotated[
+        float, Meta(gt=0, le=1000, description="how far from the mid size_depth_share looks, bps")
+    ] = 10.0
     inventory_widen_at: Annotated[
         _Share, Meta(description="share of the position limit above which the side that grows it is wider")
     ] = 0.7
