@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from math import ceil, inf
 
 from mm_daemon.core.ledger_order import LedgerOrder
+from mm_daemon.core.order_ledger import Exposed
 from mm_daemon.core.parameters import MarketParameters
 from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.decisions import Decision
@@ -43,6 +44,7 @@ class MarketState:
         "decided_trusted",
         "decisions",
         "engine",
+        "exposed",
         "facts",
         "fair_high",
         "fair_low",
@@ -60,6 +62,7 @@ class MarketState:
         "max_book_age_ns",
         "min_interval_ns",
         "min_life_ns",
+        "moves_beside",
         "operator_paused",
         "parameters",
         "position",
@@ -111,6 +114,10 @@ class MarketState:
             parameters.quoting.reject_lockout_ms,
         )
         self.facts = MarketFacts(parameters.instrument, limits, self.book)
+        self.moves_beside = False
+        """An amend makes a fresh order, which counts beside the old one until the venue has answered."""
+        self.exposed = Exposed()
+        """What all orders that may be alive may still add to their sides; the ledger's, once there is one."""
         self.worth_atto = 0
         """Its part of the account's equity, as last counted."""
         self.quotes: dict[Side, list[LedgerOrder]] = {Side.BUY: [], Side.SELL: []}

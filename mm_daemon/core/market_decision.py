@@ -24,7 +24,6 @@ from mm_daemon.engine.decision_table import decide_row
 from mm_daemon.engine.position_guard import UNGUARDED
 from mm_daemon.engine.pricing import Pricing, SideQuote
 from mm_daemon.engine.tolerance import price_verdict, size_within, validity
-from mm_daemon.risk.facts import OrdersView
 
 _BOOK_INVALID = Reason.BOOK_INVALID.bit
 _BOOK_STALE = Reason.BOOK_STALE.bit
@@ -42,10 +41,8 @@ _BUY, _SELL = _SIDES = (Side.BUY, Side.SELL)
 _QUOTE, _HOLD, _WITHDRAW = Action.QUOTE, Action.HOLD, Action.WITHDRAW
 _WITHIN, _YOUNG = Reason.WITHIN_TOLERANCE, Reason.MIN_LIFE
 
-Rests = tuple[int, int, bool]
-"""Price and remaining size of an order that works in a slot, in ticks and lots; whether what a move makes of it counts
-beside it until the venue has answered.
-"""
+Rests = tuple[int, int]
+"""Price and remaining size of an order that works in a slot, in ticks and lots."""
 
 Standing = tuple[int, Rests | None]
 """Of one slot: what holds for it as a mask, and what rests in it."""
@@ -54,11 +51,11 @@ Level = tuple[Side, float, int, int]
 """A quote that stands: side, unrounded target, working tick, tolerance, all in ticks."""
 
 
-def decide_market(market: MarketState, orders: OrdersView, pacing: int, now_ns: int) -> DecisionsChanged | None:
+def decide_market(market: MarketState, pacing: int, now_ns: int) -> DecisionsChanged | None:
     """Decide both sides and let the decision stand in `market`; returned when it differs from the one before.
 
-    `orders`: all of ours; `pacing`: the venue's hold reasons as a mask. While nothing that a decision rests on has
-    changed, there is nothing to decide anew.
+    `pacing`: the venue's hold reasons as a mask. While nothing that a decision rests on has changed, there is nothing
+    to decide anew.
     """
     pricing, conditions = _price(market, now_ns)
     conditions |= pacing
@@ -77,7 +74,7 @@ def decide_market(market: MarketState, orders: OrdersView, pacing: int, now_ns: 
             bits = holds | order.pending_bits
             if market.ages:
                 bits |= _age_bits(market, order, now_ns)
-            slots.append((bits, (order.ticks, order.remaining_lots, order.fresh)))
+            slots.append((bits, (order.ticks, order.remaining_lots)))
     market.full = False
     market.decided_ns = now_ns
     market.decided_trusted = market.book.trusted
@@ -87,8 +84,8 @@ def decide_market(market: MarketState, orders: OrdersView, pacing: int, now_ns: 
     if market.min_interval_ns is not None:
         market.adapt_interval(market.min_interval_ns)
     market.refresh_deadline(now_ns)
-    exposures = orders.exposures(market.id)
-    basis = pricing, slots, exposures
+    buys, sells = market.exposed.buy_lots, market.exposed.sell_lots
+    basis = pricing, slots, buys, sells
     if basis == market.basis:
         # On a coarse grid another best price can come to the same target.
         if market.bid_clamped_at is not None:
@@ -100,8 +97,9 @@ def decide_market(market: MarketState, orders: OrdersView, pacing: int, now_ns: 
     market.bid_clamped_at = market.ask_clamped_at = None
     levels: list[Level] = []
     quotes = None if pricing is None else pricing.bids + pricing.asks
-    limits, held = market.facts.limits, market.position.lots
-    rooms = [limits.max_position_lots - held - exposures[0], held - limits.min_position_lots - exposures[1]]
+    limits, held, wanted = market.facts.limits, market.position.lots, market.engine.ladder_lots
+    bid_room, ask_room = limits.max_position_lots - held - buys, held - limits.min_position_lots - sells
+    rooms = None if bid_room >= wanted and ask_room >= wanted else [bid_room, ask_room]
     decided: list[Decision] = []
     holding = True
     for index, (slot_conditions, rests) in enumerate(slots):
@@ -132,8 +130,10 @@ def _price(market: MarketState, now_ns: int) -> tuple[Pricing | None, int]:
     if market.resizes:
         market.resize(book, now_ns)
     position = market.position
-    guarded = UNGUARDED if market.guard is None else market.guard.judge(position, book.half_ticks * 0.5, now_ns)
-    market.working_off = guarded.reasons != 0
+    guarded = UNGUARDED
+    if market.guard is not None:
+        guarded = market.guard.judge(position, book.half_ticks * 0.5, now_ns)
+        market.working_off = guarded.reasons != 0
     pricing = market.engine.price(book, position.lots, now_ns, guarded)
     if isinstance(pricing, int):
         return None, conditions | pricing
@@ -182,36 +182,32 @@ def _decide_slot(
     rests: Rests | None,
     quote: SideQuote | None,
     levels: list[Level],
-    rooms: list[int],
+    rooms: list[int] | None,
 ) -> Decision:
     """One slot's row of the table. A quote that stands by it is added to `levels`, which bound how long it stands.
 
     `quote` is None while there is no price to aim at. `rooms`: by what bids and asks may still grow, lots; what this
-    slot takes of it is taken off.
+    slot takes of it is taken off. None: by more than they want.
     """
-    selling = index >= market.levels
-    side, level = (_SELL, index - market.levels) if selling else (_BUY, index)
+    side, level = (_BUY, index) if index < market.levels else (_SELL, index - market.levels)
     verdict: Reason | None = None
-    room = rooms[selling]
     if quote is not None:
-        if quote.lots > room:
-            quote = _fitted(market, quote, rests, room)
+        if rooms is not None:
+            quote = _fitted(market, quote, rests, rooms[side is _SELL])
         conditions |= quote.obstacles
         if rests is not None:
-            ticks, lots, _ = rests
+            ticks, lots = rests
             verdict = price_verdict(side, ticks, quote.ticks, quote.tolerance_ticks)
             # A target that a limit has trimmed forces a larger order down, whatever the tolerance.
             limit = quote.lots if quote.trimmed else None
             if lots != quote.lots and not size_within(lots, quote.lots, market.size_tolerance, limit):
                 conditions |= _SIZE_CHANGED
-            if conditions & _TOO_YOUNG and (market.working_off or (limit is not None and lots > limit)):
-                conditions ^= _TOO_YOUNG  # what safety asks for does not wait
+            if market.ages and (market.working_off or (limit is not None and lots > limit)):
+                conditions &= ~_TOO_YOUNG  # what safety asks for does not wait
     action, reasons = decide_row(conditions, rests is not None, verdict, market.lockouts_withdraw)
     if quote is not None:
         if action is _QUOTE:
-            takes = quote.lots if rests is None or rests[2] else max(quote.lots - rests[1], 0)
-            if takes <= room:
-                rooms[selling] = room - takes
+            if rooms is None or _takes_room(market, rooms, side, quote, rests):
                 _stand(market, side, quote, quote.ticks, levels, quote.tolerance_ticks)
                 return Decision(side, level, action, QuoteTarget(quote.ticks, quote.lots, quote.raw_ticks), reasons)
             # What works here cannot be moved beside the rest: it is cancelled, and placed anew when it is gone.
@@ -228,21 +224,30 @@ def _decide_slot(
     return Decision(side, level, action, None, reasons)
 
 
+def _takes_room(market: MarketState, rooms: list[int], side: Side, quote: SideQuote, rests: Rests | None) -> bool:
+    """Take off what placing or moving a quote may add to its side; whether that is there."""
+    takes = quote.lots if rests is None or market.moves_beside else max(quote.lots - rests[1], 0)
+    selling = side is _SELL
+    if takes > rooms[selling]:
+        return False
+    rooms[selling] -= takes
+    return True
+
+
 def _fitted(market: MarketState, quote: SideQuote, rests: Rests | None, room: int) -> SideQuote:
     """The quote with as much size as `room` allows it, where it wants more: what works keeps its size but in a side
     that is beyond its limit, and a level for which there is no room is not placed.
     """
-    if rests is None:
-        lots = max(room, 0)
-    else:
-        _, working, beside = rests
-        lots = working + (min(room, 0) if beside else room)
+    if quote.lots <= room:
+        return quote
+    working = 0 if rests is None else rests[1]
+    lots = working + (min(room, 0) if working and market.moves_beside else room)
     if lots >= quote.lots:
         return quote
-    if lots < market.instrument.min_lots_at(quote.ticks):
+    if lots < max(market.instrument.min_lots_at(quote.ticks), 1):
         if rests is None or room < 0:
             return msgspec.structs.replace(quote, trimmed=True, obstacles=quote.obstacles | _MAX_POSITION)
-        lots = min(rests[1], quote.lots)
+        lots = min(working, quote.lots)
     return msgspec.structs.replace(quote, lots=lots, trimmed=True)
 
 
@@ -269,21 +274,13 @@ def _stand(
             market.ask_clamped_at = market.book.bid_ticks
 
 
-def _sizes(market: MarketState) -> tuple[int, int, int] | tuple[None, None, None]:
-    """Order size and position limits, where they follow the price."""
-    sized = market.parameters
-    if sized.money is None:
-        return None, None, None
-    return sized.order_lots, sized.limits.max_position_lots, sized.limits.min_position_lots
-
-
 def _inputs(market: MarketState, pricing: Pricing | None) -> DecisionInputs:
     if pricing is None:
         book = market.book
         mid = book.half_ticks * 0.5 if book.trusted else None
         return DecisionInputs(mid, None, None, market.position.lots, 0.0, None, None, None, None, None)
-    inputs = pricing.inputs
-    return DecisionInputs(
+    inputs, sized = pricing.inputs, market.parameters
+    said = DecisionInputs(
         pricing.mid_ticks,
         pricing.fair_ticks,
         pricing.sigma_bps,
@@ -299,5 +296,12 @@ def _inputs(market: MarketState, pricing: Pricing | None) -> DecisionInputs:
         inputs.A,
         inputs.k,
         pricing.widening,
-        *_sizes(market),
+    )
+    if sized.money is None:
+        return said
+    return msgspec.structs.replace(
+        said,
+        order_lots=sized.order_lots,
+        max_position_lots=sized.limits.max_position_lots,
+        min_position_lots=sized.limits.min_position_lots,
     )

@@ -21,6 +21,7 @@ from mm_daemon.core.outbox import Outbox
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.payments import Payments
 from mm_daemon.core.reconciler import OVERLAP_NS, Actions, Reconciler
+from mm_daemon.domain.capabilities import AmendQuantity
 from mm_daemon.domain.checkpoint import Checkpoint, MarketCheckpoint, PositionBooked
 from mm_daemon.domain.decisions import ApprovedCommand, DecisionsChanged, Reason, Turn
 from mm_daemon.domain.errors import CoreError
@@ -92,6 +93,10 @@ class TradingCore:
         self.parameters = parameters
         self._markets = {market.instrument.id: MarketState(market, models) for market in parameters.markets}
         self.ledger = OrderLedger(parameters.venues)
+        for market in self._markets.values():
+            market.exposed = self.ledger.exposed(market.id)
+            capabilities = parameters.venues[market.instrument.venue]
+            market.moves_beside = capabilities.amend and capabilities.amend_quantity is AmendQuantity.FRESH
         self.gate = RiskGate(parameters.account)
         self.dispatch = Dispatch(parameters, self._markets, self.ledger, self.gate, self._reconsider)
         self.full_decisions = 0
@@ -496,7 +501,7 @@ class TradingCore:
         self.full_decisions += 1
         if self.gate.limits_equity:
             self._check_equity(now_ns)
-        changed = decide_market(market, self.ledger, self.dispatch.pacing(market, now_ns), now_ns)
+        changed = decide_market(market, self.dispatch.pacing(market, now_ns), now_ns)
         if changed is not None:
             self._decided.append(changed)
         if market.surplus or not market.holding:

@@ -52,12 +52,13 @@ def decide_row(conditions: int, working: bool, verdict: Reason | None, lockouts_
         holding = conditions & HOLD_MASK
         if holding:
             return _HOLD, first_reasons(holding)
+        if conditions & _MIN_LIFE and working and verdict is not _TOO_AGGRESSIVE:
+            young = verdict is _TOO_PASSIVE or conditions & _SIZE_CHANGED
+            return _HOLD_YOUNG if young else _HOLD_WITHIN
     if not working:
         return _QUOTE_NEW
     if verdict is _TOO_AGGRESSIVE:
         return _QUOTE_TOO_AGGRESSIVE
-    if conditions & _MIN_LIFE and (verdict is _TOO_PASSIVE or conditions & _SIZE_CHANGED):
-        return _HOLD_YOUNG
     if verdict is _TOO_PASSIVE:
         return _QUOTE_TOO_PASSIVE
     if conditions & _SIZE_CHANGED:

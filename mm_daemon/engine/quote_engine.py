@@ -87,6 +87,7 @@ class QuoteEngine:
         "depth_cap",
         "gamma",
         "k",
+        "ladder_lots",
         "max_skew_bps",
         "model",
         "most_orders",
@@ -153,6 +154,8 @@ class QuoteEngine:
         )
         self._behind = self._ladder.behind(order_lots)
         """Of each level but the inner one: how far beyond that, bps, and its full size, lots."""
+        self.ladder_lots = order_lots + sum(lots for _, lots in self._behind)
+        """All levels of a side at their full size."""
         self._seen: tuple[object, ...] = ()
         self._priced: Pricing | int = 0
         """What `_seen` came to."""
@@ -171,6 +174,7 @@ class QuoteEngine:
         self._size_lots, self._order_lots = order_lots, max(order_lots, 1)
         self._min_position_lots, self._max_position_lots = min_position_lots, max_position_lots
         self._behind = self._ladder.behind(order_lots) if order_lots else tuple((b, 0) for b, _ in self._behind)
+        self.ladder_lots = order_lots + sum(lots for _, lots in self._behind)
         self.conditions.resize(min_position_lots, max_position_lots)
         self._seen = self._grounds = ()
 
@@ -384,10 +388,9 @@ class QuoteEngine:
         bid_lots = ask_lots = self._size_lots
         if wanted.bid_size != wanted.ask_size:
             bid_lots, ask_lots = self._sized(bid_lots, wanted.bid_size), self._sized(ask_lots, wanted.ask_size)
-        bid_most = ask_most = _NO_CAP
-        if self.depth_cap is not None and self.depth_cap.lots is not None:
-            bid_most, ask_most = self.depth_cap.lots
-            bid_lots, ask_lots = min(bid_lots, bid_most), min(ask_lots, ask_most)
+        most = None if self.depth_cap is None else self.depth_cap.lots
+        if most is not None:
+            bid_lots, ask_lots = min(bid_lots, most[0]), min(ask_lots, most[1])
         bid_tolerance = tolerance_ticks(wanted.half_bps * bp, bid, frac)
         ask_tolerance = bid_tolerance if frac is None else tolerance_ticks(wanted.half_bps * bp, ask, frac)
         inner_bid = self._level(
@@ -398,6 +401,7 @@ class QuoteEngine:
         )
         if not self._behind:
             return (inner_bid,), (inner_ask,)
+        bid_most, ask_most = most or (_NO_CAP, _NO_CAP)
         return (
             (
                 inner_bid,

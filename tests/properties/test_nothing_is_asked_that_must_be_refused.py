@@ -57,10 +57,10 @@ class Story:
         assert not turn.refusals, turn.refusals
         if turn.released:
             self.unanswered.append(turn)
-        exposures = self.desk.core.ledger.exposures(SYMBOL)
+        exposure = self.desk.core.ledger.exposure
         held = self.desk.core.markets[SYMBOL].position.lots
-        assert held + exposures[0] <= LIMIT
-        assert held - exposures[1] >= -LIMIT
+        assert held + exposure(SYMBOL, Side.BUY) <= LIMIT
+        assert held - exposure(SYMBOL, Side.SELL) >= -LIMIT
 
     def move(self, ticks: int) -> None:
         self.bid += ticks
@@ -144,8 +144,8 @@ def test_what_is_free_beside_an_order_that_still_works_is_taken_first() -> None:
     assert [order.lots for order in story.desk.core.markets[SYMBOL].quotes[Side.BUY]] == [10, 13, 14]
     story.fill(Side.BUY, 10)
     story.wait(60)
-    exposures = story.desk.core.ledger.exposures(SYMBOL)
-    assert story.desk.core.markets[SYMBOL].position.lots + exposures[0] == LIMIT
+    exposure = story.desk.core.ledger.exposure(SYMBOL, Side.BUY)
+    assert story.desk.core.markets[SYMBOL].position.lots + exposure == LIMIT
     for _ in range(10):
         while story.unanswered:
             story.answer()

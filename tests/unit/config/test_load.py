@@ -164,6 +164,11 @@ def test_sizes_are_exact_and_bounded() -> None:
             "collar_bps: collar_bps 10 must be at least half of min_spread_bps 100",
         ),
         ("lockout_action: pause", "lockout_action: is pause, must be one of hold, withdraw"),
+        ("decide_interval_min_ms: 101", "decide_interval_min_ms 101 must not be above decide_interval_ms 100"),
+        (
+            "quote_max_age_s: 2, quote_min_life_ms: 2000",
+            "quote_max_age_s: quote_max_age_s 2 must be longer than quote_min_life_ms 2000",
+        ),
     ],
 )
 def test_keys_that_contradict_each_other_are_named(keys: str, wanted: str) -> None:
