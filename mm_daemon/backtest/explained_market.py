@@ -108,11 +108,11 @@ def told(market: MarketParameters, given: Given, now_ns: int, source: str, *, ag
     state = MarketState(market, registry.PricingModels())
     engine = state.engine
     book, notes = book_of(market, given, now_ns - age_ms * 1_000_000)
-    if state.resizes and book.trusted:
-        state.resize(book, now_ns)
+    if market.money is not None and book.trusted:
+        state.size_at(book.half_ticks)
         market = state.parameters
     if engine.depth_cap is not None:
-        notes = (*notes, "of the book only the best prices are known, so size_depth_share is a share of those")
+        notes = (*notes, "only the best prices of the book are known: sizes are those without size_depth_share")
     if engine.conditions.signals is not None:
         notes = (*notes, "nothing was measured for this: what the market would say is left as configured")
     if given.sigma_bps is not None:

@@ -204,8 +204,8 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             Meta(
                 gt=0,
                 le=1,
-                description="largest order, share of what its side of the book displays within size_depth_bps; null = "
-                "whatever is displayed",
+                description="largest order, share of what its side of the book has displayed within size_depth_bps for "
+                "ten seconds; null = whatever is displayed",
             ),
         ]
         | None

@@ -1,11 +1,13 @@
 """Sizes that are not a number of lots: money, which becomes lots at a price, and a share of the displayed depth.
 
 Both are looked at seldom and change by steps, so that quotes do not flutter: lots of money are worked out anew once the
-price is a hundredth away from where that was last done, depth is read once a second and taken over when it differs by
-more than a quote's size may. Limits come out as whole lots. Money is in atto of the settlement currency.
+price is a hundredth away from where that was last done; depth is read once a second, counts as far as it has been there
+for ten of those looks, and is taken over when it differs by more than a quote's size may. Limits come out as whole
+lots. Money is in atto of the settlement currency.
 """
 
 import math
+from collections import deque
 from typing import NamedTuple
 
 import msgspec
@@ -19,6 +21,7 @@ _NOMINAL_LOTS = 10**6
 """An order before a price is known: only how many orders the limits hold matters then."""
 _DRIFT_PARTS = 100
 _LOOK_NS = 1_000_000_000
+_LOOKS = 10
 _LOT_SLACK = 1e-9
 _NEVER_NS = -(1 << 62)
 
@@ -64,16 +67,18 @@ def has_drifted(half_ticks: int, since_half_ticks: int) -> bool:
 
 
 class DepthCap:
-    """The largest order on each side: a share of what is displayed there within some bps of the mid. Orders of ours
-    that the venue displays are counted among it.
+    """The largest order on each side: a share of what is displayed there within some bps of the mid, the least of the
+    last looks. Orders of ours that the venue displays are counted among it.
     """
 
-    __slots__ = ("_looked_ns", "_reach", "_share", "_tolerance", "lots")
+    __slots__ = ("_looked_ns", "_looks", "_reach", "_share", "_tolerance", "lots")
 
     def __init__(self, share: float, reach_bps: float, tolerance: float) -> None:
         """`tolerance`: by what share of itself a cap may be off before it is changed."""
         self._share, self._reach, self._tolerance = share, reach_bps * BPS, tolerance
         self._looked_ns = _NEVER_NS
+        self._looks: deque[tuple[int, int]] = deque(maxlen=_LOOKS)
+        """What bids and asks displayed, in lots, the latest last."""
         self.lots: tuple[int, int] | None = None
         """Of bid and ask; None: nothing was seen yet."""
 
@@ -83,25 +88,27 @@ class DepthCap:
             return False
         self._looked_ns = now_ns
         mid = book.half_ticks * 0.5
-        bid = self._share * book.lots_within(Side.BUY, math.ceil(mid * (1.0 - self._reach)))
-        ask = self._share * book.lots_within(Side.SELL, math.floor(mid * (1.0 + self._reach)))
+        self._looks.append(
+            (
+                book.lots_within(Side.BUY, math.ceil(mid * (1.0 - self._reach))),
+                book.lots_within(Side.SELL, math.floor(mid * (1.0 + self._reach))),
+            )
+        )
+        bid, ask = (math.floor(self._share * min(side) + _LOT_SLACK) for side in zip(*self._looks, strict=True))
         before = self.lots
-        if before is None:
-            self.lots = math.floor(bid + _LOT_SLACK), math.floor(ask + _LOT_SLACK)
-        else:
-            self.lots = self._taken(before[0], bid), self._taken(before[1], ask)
+        self.lots = (bid, ask) if before is None else (self._taken(before[0], bid), self._taken(before[1], ask))
         return self.lots != before
 
-    def _taken(self, cap: int, seen: float) -> int:
-        lots = math.floor(seen + _LOT_SLACK)
+    def _taken(self, cap: int, lots: int) -> int:
         return lots if abs(lots - cap) > self._tolerance * cap else cap
 
     def state(self) -> DepthCapState:
-        return DepthCapState(self._looked_ns, self.lots)
+        return DepthCapState(self._looked_ns, self.lots, tuple(self._looks))
 
     def restore(self, state: DepthCapState) -> None:
         """Become what `state` was taken of."""
         self._looked_ns, self.lots = state.looked_ns, state.lots
+        self._looks.extend(state.looks)
 
     def shift(self, by_ns: int) -> None:
         """The clock was set by so much."""

@@ -13,9 +13,10 @@ from mm_daemon.backtest.explaining import explain
 from mm_daemon.backtest.explanation import Explanation, MarketExplanation, Quotes
 from mm_daemon.backtest.explanation_text import to_text
 from mm_daemon.core.trading_core import TradingCore
+from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.decisions import Reason
 from mm_daemon.domain.errors import UsageError
-from mm_daemon.domain.events import FundingUpdate
+from mm_daemon.domain.events import BookSnapshot, FundingUpdate
 from mm_daemon.domain.money import ATTO
 from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.engine.sizing import MoneySizes
@@ -345,13 +346,22 @@ def test_a_size_in_money_is_explained() -> None:
     """With the lots it comes to at this price."""
     money = MoneySizes(order_atto=600 * ATTO, max_position_atto=3000 * ATTO, min_position_atto=0)
     market = msgspec.structs.replace(b.market(quoting=QuoteParameters(size_depth_share=0.5)), money=money)
-    asked = msgspec.structs.replace(AROUND_60000, bid_size=Decimal("0.008"), ask_size=Decimal(1))
-    explained = explain(told(market, asked, 0, "a test"))
+    scene = told(market, AROUND_60000, 0, "a test")
+    explained = explain(scene)
     assert explained.situation.order_size == "0.010"
     assert (explained.situation.max_position, explained.situation.min_position) == ("0.050", "0.000")
-    assert explained.situation.sized_by is not None
-    assert "600 USDT at this price, the limit 3000" in explained.situation.sized_by
-    assert "a bid has 0.004 at most" in explained.situation.sized_by
-    assert explained.quotes is not None
-    assert explained.quotes.bid.size == "0.004"
-    assert "order size" in to_text(Explanation(config="c", markets=(explained,)))
+    assert explained.situation.sized_by == "600 USDT at this price, the limit 3000"
+    assert any("size_depth_share" in note for note in explained.notes)
+    scene.engine.look_at_depth(one_level(8, 1000), 0)
+    thin = explain(scene)
+    assert thin.situation.sized_by is not None
+    assert "by the displayed depth a bid has 0.004 at most, an ask 0.500" in thin.situation.sized_by
+    assert thin.quotes is not None and explained.quotes is not None
+    assert (explained.quotes.bid.size, thin.quotes.bid.size) == ("0.010", "0.004")
+    assert "order size" in to_text(Explanation(config="c", markets=(thin,)))
+
+
+def one_level(bid_lots: int, ask_lots: int) -> OrderBook:
+    made = OrderBook()
+    made.apply_snapshot(BookSnapshot(b.SYMBOL, 0, 0, ((599995, bid_lots),), ((600005, ask_lots),), 1))
+    return made

@@ -81,19 +81,24 @@ def test_a_cap_is_a_share_of_what_is_near_enough() -> None:
 
 
 def test_a_cap_is_looked_at_seldom_and_changes_by_steps() -> None:
-    """Not within a second, and not for less than the tolerance."""
+    """Not within a second, not for less than the tolerance; down at once, up when it has been there for ten looks."""
     cap = DepthCap(0.1, 1.0, 0.25)
     cap.look(_deep(100, 100), 0)
     assert cap.lots == (100, 100)
     assert not cap.look(_deep(1, 1), S - 1)
     assert not cap.look(_deep(124, 76), S)
     assert cap.look(_deep(126, 74), 2 * S)
+    assert cap.lots == (100, 74)
+    assert not any(cap.look(_deep(130, 74), (3 + look) * S) for look in range(8))
+    assert cap.look(_deep(130, 74), 11 * S)
     assert cap.lots == (126, 74)
     again = DepthCap(0.1, 1.0, 0.25)
     again.restore(cap.state())
     assert (again.lots, again.state()) == (cap.lots, cap.state())
     cap.shift(-10 * S)
-    assert cap.look(_deep(10, 10), -7 * S)
+    assert not cap.look(_deep(10, 10), S)
+    assert cap.look(_deep(10, 10), 2 * S)
+    assert cap.lots == (10, 10)
 
 
 def test_quotes_are_no_larger_than_the_cap() -> None:
