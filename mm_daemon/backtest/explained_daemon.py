@@ -8,7 +8,8 @@ from decimal import Decimal
 
 import msgspec
 
-from mm_daemon.backtest.explained_market import Given, chosen_markets, told
+from mm_daemon.backtest.explained_guards import Held
+from mm_daemon.backtest.explained_market import Given, chosen_markets, held_of, told
 from mm_daemon.backtest.explaining import Scene, explain
 from mm_daemon.backtest.explanation import MarketExplanation
 from mm_daemon.core.parameters import CoreParameters, MarketParameters
@@ -61,7 +62,26 @@ def _scene(market: MarketParameters, status: MarketStatus, now_ns: int, given: G
         position=position,
         sigma_bps=sigma_bps,
     )
-    return told(market, of_daemon, now_ns, _SOURCE, age_ms=book.age_ms or 0)
+    scene = told(market, of_daemon, now_ns, _SOURCE, age_ms=book.age_ms or 0)
+    return msgspec.structs.replace(scene, held=_held(market, status, given))
+
+
+def _held(market: MarketParameters, status: MarketStatus, given: Given) -> Held:
+    """What the daemon knows of its position and its day; what a person gives takes its place. A position of somebody
+    else has neither the daemon's entry nor its age.
+    """
+    own, guard = held_of(market, given), status.guard
+    of_daemon = given.position is None
+    entry, tick = status.average_price, float(market.instrument.tick)
+    if own.entry_ticks is None and of_daemon and entry is not None:
+        own = msgspec.structs.replace(own, entry_ticks=entry / tick)
+    if guard is not None:
+        if own.day_loss is None and guard.day_result is not None:
+            own = msgspec.structs.replace(own, day_loss=-float(guard.day_result), day_stopped=guard.day_stopped)
+        if of_daemon:
+            age_s = guard.age_s if own.age_s is None else own.age_s
+            own = msgspec.structs.replace(own, age_s=age_s, stopped=guard.stopped and given.entry is None)
+    return own
 
 
 def _status_of(market: MarketParameters, status: Status) -> MarketStatus:

@@ -55,12 +55,13 @@ def _points(scene: Scene, engine: QuoteEngine) -> tuple[DepthPoint, ...]:
 def _glft(scene: Scene) -> QuoteEngine | None:
     """GLFT in the same market, with what the present engine has learned; None where it cannot do what is meant."""
     quoting = msgspec.structs.replace(scene.parameters.quoting, model=GLFT)
+    parameters = msgspec.structs.replace(scene.parameters, quoting=quoting, money=None)
     try:
-        market = MarketState(msgspec.structs.replace(scene.parameters, quoting=quoting), registry.PricingModels())
+        market = MarketState(parameters, registry.PricingModels())
     except DomainError:
         return None
     engine = market.engine
-    engine.volatility = scene.engine.volatility
+    engine.volatility, engine.depth_cap = scene.engine.volatility, scene.engine.depth_cap
     if engine.k == scene.engine.k:
         engine.conditions = scene.engine.conditions
     return engine

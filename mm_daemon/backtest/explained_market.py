@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from math import inf
+from math import inf, isfinite
 
 import msgspec
 
 from mm_daemon import registry
+from mm_daemon.backtest.explained_guards import Held
 from mm_daemon.backtest.explaining import Scene
 from mm_daemon.backtest.runner import BacktestRunner, RecordedMarket, Source
 from mm_daemon.core.market import MarketState
@@ -19,10 +20,14 @@ from mm_daemon.domain.spelling import did_you_mean
 
 EMBEDDED_S = 60.0
 """How long an embedded market is played where nobody says for how long."""
+_LONGEST_S = 1e9
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
-    """Numbers of a person, in the market's own units; `sigma_bps` per square root of a second. None: not said."""
+    """Numbers of a person, in the market's own units; `sigma_bps` per square root of a second. None: not said.
+
+    entry, age_s: average price and age of the position; day_loss: of this day and market, negative for a profit.
+    """
 
     mid: Decimal | None = None
     bid: Decimal | None = None
@@ -31,6 +36,9 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     ask_size: Decimal | None = None
     position: Decimal | None = None
     sigma_bps: float | None = None
+    entry: Decimal | None = None
+    age_s: float | None = None
+    day_loss: float | None = None
 
     @property
     def prices(self) -> bool:
@@ -45,7 +53,8 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def of_one_market(self) -> bool:
         """Whether they mean nothing for more than one market."""
-        return self.prices or self.sized or self.position is not None
+        of_position = (self.position, self.entry, self.age_s, self.day_loss)
+        return self.prices or self.sized or any(number is not None for number in of_position)
 
 
 def scenes(
@@ -62,7 +71,7 @@ def scenes(
     """
     chosen = chosen_markets(parameters.markets, symbol)
     if given.of_one_market and len(chosen) > 1:
-        raise UsageError("prices, sizes and a position are those of one market: say which with --symbol")
+        raise UsageError("prices, sizes, a position and what it cost are those of one market: say which with --symbol")
     _check(given, at_s)
     if given.prices:
         return [told(chosen[0], given, now_ns, "numbers that were given")]
@@ -96,8 +105,14 @@ def book_of(market: MarketParameters, given: Given, now_ns: int) -> tuple[OrderB
 
 def told(market: MarketParameters, given: Given, now_ns: int, source: str, *, age_ms: int = 0) -> Scene:
     """A market of which nothing is known but these numbers; its book is `age_ms` old. Raises UsageError."""
-    engine = MarketState(market, registry.PricingModels()).engine
+    state = MarketState(market, registry.PricingModels())
+    engine = state.engine
     book, notes = book_of(market, given, now_ns - age_ms * 1_000_000)
+    if market.money is not None and book.trusted:
+        state.size_at(book.half_ticks)
+        market = state.parameters
+    if engine.depth_cap is not None:
+        notes = (*notes, "only the best prices of the book are known: sizes are those without size_depth_share")
     if engine.conditions.signals is not None:
         notes = (*notes, "nothing was measured for this: what the market would say is left as configured")
     if given.sigma_bps is not None:
@@ -111,6 +126,17 @@ def told(market: MarketParameters, given: Given, now_ns: int, source: str, *, ag
         source=source,
         sigma_given=given.sigma_bps is not None,
         notes=notes,
+        held=held_of(market, given),
+    )
+
+
+def held_of(market: MarketParameters, given: Given) -> Held:
+    """What a person said of the position."""
+    tick = float(market.instrument.tick)
+    return Held(
+        entry_ticks=None if given.entry is None else float(given.entry) / tick,
+        age_s=given.age_s,
+        day_loss=given.day_loss,
     )
 
 
@@ -118,13 +144,14 @@ def _seen(state: MarketState, market: MarketParameters, given: Given, source: st
     if given.sigma_bps is not None:
         state.engine.volatility.sigma_bps = given.sigma_bps
     return Scene(
-        parameters=market,
+        parameters=msgspec.structs.replace(state.parameters, quoting=market.quoting),
         engine=state.engine,
         book=state.book,
         position_lots=_lots_of(market, given),
         now_ns=now_ns,
         source=source,
         sigma_given=given.sigma_bps is not None,
+        held=held_of(market, given),
     )
 
 
@@ -166,6 +193,14 @@ def _check(given: Given, at_s: float | None) -> None:
         raise UsageError("--bid-size and --ask-size belong to --mid, or to --bid and --ask")
     if given.sigma_bps is not None and not 0.0 < given.sigma_bps < inf:
         raise UsageError(f"--sigma {given.sigma_bps}: must be a number above 0, in bps per square root of a second")
+    if given.entry is not None and not (given.entry.is_finite() and given.entry > 0):
+        raise UsageError(f"--entry {given.entry}: must be a price above 0")
+    if given.age_s is not None and not 0.0 <= given.age_s < _LONGEST_S:
+        raise UsageError(f"--age {given.age_s}: must be a number of seconds, 0 or more")
+    if given.day_loss is not None and not isfinite(given.day_loss):
+        raise UsageError(f"--day-loss {given.day_loss}: must be an amount of the settlement currency")
+    if (given.entry is not None or given.age_s is not None) and not given.position:
+        raise UsageError("--entry and --age are those of a position: say it with --position")
 
 
 def _lots_of(market: MarketParameters, given: Given) -> int:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from mm_daemon.backtest.explained_guards import Held, guarded, guards
 from mm_daemon.backtest.explanation import (
     BreakEven,
     FillIntensity,
@@ -33,9 +34,11 @@ from mm_daemon.core.parameters import MarketParameters
 from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.decisions import Reason, reasons_in
 from mm_daemon.domain.instrument import Instrument, grid_rounding
+from mm_daemon.domain.money import to_text
 from mm_daemon.domain.orders import Side
 from mm_daemon.engine.conditions import Intensity
 from mm_daemon.engine.costs import break_even
+from mm_daemon.engine.position_guard import UNGUARDED, Guarded
 from mm_daemon.engine.pricing import Pricing, SideQuote
 from mm_daemon.engine.pricing_model import Curve, ModelInputs, inventory_offsets, tilt_bps
 from mm_daemon.engine.quote_engine import QuoteEngine
@@ -58,12 +61,19 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     sigma_given: bool = False
     notes: tuple[str, ...] = ()
+    held: Held = Held()
+
+    def guarded(self, fill: tuple[int, int] | None = None) -> Guarded:
+        """What the guard says of the position, or of what a fill of signed lots at ticks leaves of it."""
+        if not self.book.trusted:
+            return UNGUARDED
+        return guarded(self.parameters, self.held, self.book, self.position_lots, self.now_ns, fill)
 
 
 def explain(scene: Scene) -> MarketExplanation:
     """Both quotes taken apart, or the reasons for which there are none."""
     contract = scene.parameters.instrument
-    priced = _no_price(scene) or scene.engine.price(scene.book, scene.position_lots, scene.now_ns)
+    priced = _no_price(scene) or scene.engine.price(scene.book, scene.position_lots, scene.now_ns, scene.guarded())
     reasons = reasons_in(priced) if isinstance(priced, int) else ()
     notes = scene.notes
     if scene.book.crossed:
@@ -81,8 +91,22 @@ def explain(scene: Scene) -> MarketExplanation:
         reasons=reasons,
         words=_words(reasons),
         notes=notes,
+        guards=guards(scene.parameters, scene.engine, scene.held, scene.book, scene.position_lots, scene.now_ns),
         quotes=None if isinstance(priced, int) else _quotes(scene, priced),
     )
+
+
+def _sized_by(scene: Scene) -> str | None:
+    contract, money, cap = scene.parameters.instrument, scene.parameters.money, scene.engine.depth_cap
+    said = []
+    if money is not None:
+        currency = contract.base if contract.inverse else contract.quote
+        worth, most = to_text(money.order_atto), to_text(money.max_position_atto)
+        said.append(f"{worth} {currency} at this price, the limit {most}")
+    if cap is not None and cap.lots is not None:
+        bid, ask = (f"{contract.size(lots):f}" for lots in cap.lots)
+        said.append(f"by the displayed depth a bid has {bid} at most, an ask {ask}")
+    return "; ".join(said) or None
 
 
 def _no_price(scene: Scene) -> int:
@@ -109,7 +133,9 @@ def _situation(scene: Scene) -> Situation:
         position=f"{contract.size(scene.position_lots):f}",
         min_position=f"{contract.size(limits.min_position_lots):f}",
         max_position=f"{contract.size(limits.max_position_lots):f}",
-        orders_held=(scene.position_lots - target) / scene.parameters.order_lots,
+        orders_held=(scene.position_lots - target) / max(scene.parameters.order_lots, 1),
+        order_size=f"{contract.size(scene.parameters.order_lots):f}",
+        sized_by=_sized_by(scene),
     )
 
 
@@ -223,8 +249,10 @@ def _passed_on(engine: QuoteEngine, inputs: ModelInputs) -> float:
 def _skew(scene: Scene, pricing: Pricing, curve: Curve) -> Skew:
     limits = scene.parameters.limits
 
+    widened = Guarded(0, scene.guarded().widening)
+
     def at(position_lots: int) -> float | None:
-        priced = scene.engine.price(scene.book, position_lots, scene.now_ns)
+        priced = scene.engine.price(scene.book, position_lots, scene.now_ns, widened)
         return None if isinstance(priced, int) else priced.centre_bps
 
     return Skew(
@@ -307,10 +335,11 @@ def _parts(scene: Scene, pricing: Pricing, curve: Curve, half: HalfSpread, side:
     conditions, bp = scene.engine.conditions, pricing.mid_ticks * BPS
     quote = pricing.bid if side is Side.BUY else pricing.ask
     momentum = flow = funding = 0.0
-    if conditions.shifts and curve.tau_s is not None:
-        momentum = conditions.momentum_bps(pricing.sigma_bps, curve.tau_s)
-        flow = conditions.flow_bps(curve.tau_s)
-        funding = conditions.funding_bps(curve.tau_s, scene.now_ns)
+    horizon_s = conditions.horizon_s(curve.tau_s)
+    if conditions.shifts and horizon_s is not None:
+        momentum = conditions.momentum_bps(pricing.sigma_bps, horizon_s)
+        flow = conditions.flow_bps(horizon_s)
+        funding = conditions.funding_bps(horizon_s, scene.now_ns)
     inventory = _inventory(scene, pricing, curve)
     further = conditions.inventory_widening(conditions.used(scene.position_lots), pricing.half_bps)[side is Side.SELL]
     wanted = pricing.half_bps + side * pricing.centre_bps + further - side * pricing.shift_bps
@@ -367,7 +396,8 @@ def _after_fill(scene: Scene, pricing: Pricing, quote: SideQuote, side: Side) ->
         return None
     position_lots = scene.position_lots + side * quote.lots
     position = f"{scene.parameters.instrument.size(position_lots):f}"
-    after = scene.engine.price(scene.book, position_lots, scene.now_ns)
+    left = scene.guarded((side * quote.lots, quote.ticks))
+    after = scene.engine.price(scene.book, position_lots, scene.now_ns, left)
     if isinstance(after, int):
         why = reasons_in(after)
         return Move(

@@ -12,6 +12,7 @@ from mm_daemon.domain.decisions import Reason
 
 Origin = Literal["configured", "solved", "measured"]
 SigmaOrigin = Literal["given", "prior", "estimate", "floor"]
+GuardName = Literal["inventory", "stop_loss", "position_age", "day_loss", "volatility", "hours", "toxic_flow"]
 PartName = Literal[
     "reference",
     "momentum",
@@ -55,6 +56,18 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     max_position: str
     orders_held: float
     """Position off its target in order sizes, negative when short: the models' q."""
+    order_size: str
+    """Of the inner quotes, before what a limit or a skew takes off."""
+    sized_by: str | None
+    """What made it so large, in words; None: it is configured as it is."""
+
+
+class Guard(msgspec.Struct, frozen=True, kw_only=True):
+    """What watches over position or market: what it sees and from where on it acts, in words; whether it does."""
+
+    name: GuardName
+    acts: bool
+    words: str
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
@@ -254,6 +267,7 @@ class MarketExplanation(msgspec.Struct, frozen=True, kw_only=True):
     """Reasons for people."""
     notes: tuple[str, ...]
     """What is to be known about these numbers."""
+    guards: tuple[Guard, ...]
     quotes: Quotes | None
 
 

@@ -54,6 +54,13 @@ def _market(market: MarketExplanation) -> Iterable[str]:
     yield _line("best prices", f"{_best(at.bid, at.bid_size, 'bid')}  {_best(at.ask, at.ask_size, 'ask')}")
     held = f"{at.position} {market.base}, {at.orders_held:g} orders off its target"
     yield _line("position", f"{held}; limits {at.min_position} and {at.max_position}")
+    if at.sized_by is not None:
+        yield _line("order size", f"{at.order_size} {market.base}: {at.sized_by}")
+    for guard in market.guards:
+        name = guard.name.replace("_", " ")
+        yield _line(
+            "guards" if guard is market.guards[0] else "", f"{'!' if guard.acts else '-'} {name}: {guard.words}"
+        )
     for note in market.notes:
         yield _line("note", note)
     if market.quotes is None:

@@ -26,6 +26,9 @@ def explain(
     ask_size: Decimal | None = None,
     position: Decimal | None = None,
     sigma: float | None = None,
+    entry: Decimal | None = None,
+    age: float | None = None,
+    day_loss: float | None = None,
     at: float | None = None,
     live: Annotated[bool, Parameter(negative=())] = False,
     json: Json = False,
@@ -56,6 +59,12 @@ def explain(
         Position, base units, negative when short; 0 by default.
     sigma:
         Volatility, bps per square root of a second, instead of the estimate or the configured one.
+    entry:
+        Average price of the position, for a stop-loss; the mid by default, with `--live` the daemon's.
+    age:
+        How long the position has been held, seconds; 0 by default, with `--live` the daemon's.
+    day_loss:
+        Loss of this day in this market, settlement currency; 0 by default, with `--live` the daemon's.
     at:
         Play this many seconds of the market; by default 60 of an embedded one, a recording to its end.
     live:
@@ -78,7 +87,18 @@ def explain(
         raise UsageError(f"--at {at}: must be a number of seconds above 0")
     if plot is not None and plot.suffix.lower() not in _PICTURES:
         raise UsageError(f"--plot {plot}: must end with {' or '.join(_PICTURES)}")
-    given = Given(mid=mid, bid=bid, ask=ask, bid_size=bid_size, ask_size=ask_size, position=position, sigma_bps=sigma)
+    given = Given(
+        mid=mid,
+        bid=bid,
+        ask=ask,
+        bid_size=bid_size,
+        ask_size=ask_size,
+        position=position,
+        sigma_bps=sigma,
+        entry=entry,
+        age_s=age,
+        day_loss=day_loss,
+    )
     loaded = read_config(config)
     parameters, sources = compose(loaded)
     if live:

@@ -11,7 +11,7 @@ from fractions import Fraction
 import msgspec
 
 from mm_daemon.config.problems import ConfigProblems, Problem
-from mm_daemon.config.schema import Config, Market
+from mm_daemon.config.schema import Config, Market, Money
 from mm_daemon.core.parameters import CoreParameters, MarketParameters
 from mm_daemon.domain.capabilities import Bucket, BucketKind, Capabilities, CommandClass
 from mm_daemon.domain.errors import DomainError
@@ -21,6 +21,7 @@ from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.domain.spelling import did_you_mean
 from mm_daemon.engine.costs import fill_cost_bps
 from mm_daemon.engine.intent import solved_intent
+from mm_daemon.engine.sizing import MoneySizes
 from mm_daemon.engine.units import annual_vol_to_bps
 from mm_daemon.risk.limits import AccountLimits, MarketLimits
 
@@ -112,8 +113,10 @@ def _market(
                 f"multiplier {instrument.multiplier} is no multiple of 2e-12 {instrument.quote} (EXECUTION 7b)",
             )
         )
+    if market.money is not None:
+        return _in_money(market, market.money, instrument, problems)
     sizes = {
-        key: _lots(market, key, size, instrument, problems)
+        key: 0 if size is None else _lots(market, key, size, instrument, problems)
         for key, size in (
             ("order_size", market.order_size),
             ("max_order_size", market.max_order_size),
@@ -123,7 +126,9 @@ def _market(
     }
     _check_order_size(market, sizes["order_size"], instrument, problems)
     _check_levels(market, sizes, instrument, problems)
-    _check_intent(market, sizes, instrument, problems)
+    if sizes["order_size"]:
+        most = max(sizes["max_position"], -sizes["min_position"]) / sizes["order_size"]
+        _check_intent(market, most, instrument, problems)
     return MarketParameters(
         instrument=instrument,
         order_lots=sizes["order_size"],
@@ -140,6 +145,48 @@ def _market(
             max_order_to_trade=market.max_order_to_trade,
             initial_margin=market.initial_margin,
         ),
+    )
+
+
+def _in_money(market: Market, money: Money, instrument: Instrument, problems: list[Problem]) -> MarketParameters | None:
+    """A market whose sizes become lots when there is a price. What can be told without one is told here."""
+
+    def report(key: str, text: str) -> None:
+        problems.append(Problem(market.place_of(key), f"{market.path}.{key}", text))
+
+    settled_in = instrument.base if instrument.inverse else instrument.quote
+    if instrument.inverse and money.of_capital:
+        key = money.order_key if money.order_key == "order_capital_share" else money.position_key
+        report(key, f"{instrument.id} is settled in {settled_in}, and risk.capital is in the quote currency")
+    quoting = market.quoting
+    for level in range(quoting.levels):
+        size = float(money.order) * quoting.level_size_ratio**level
+        if size < float(instrument.min_notional):
+            which = f"level {level + 1} of {quoting.levels} comes to {size:g}" if level else f"comes to {size:g}"
+            report(
+                "level_size_ratio" if level else money.order_key,
+                f"{which} {settled_in}, less than the least order of {market.venue}, {instrument.min_notional:f}",
+            )
+            break
+    most = float(max(money.max_position, -money.min_position) / money.order)
+    _check_intent(market, most, instrument, problems)
+    order, longest, shortest = (_atto(amount) for amount in (money.order, money.max_position, money.min_position))
+    if not order or longest is None or shortest is None:
+        report(money.order_key, f"comes to {money.order:f} {settled_in}, which is nothing")
+        return None
+    return MarketParameters(
+        instrument=instrument,
+        order_lots=1,
+        quoting=quoting,
+        limits=MarketLimits(
+            max_position_lots=0,
+            min_position_lots=0,
+            max_order_lots=0,
+            max_orders_per_side=quoting.levels,
+            collar_bps=market.collar_bps,
+            actions_per_minute=market.actions_per_minute,
+        ),
+        money=MoneySizes(order_atto=order, max_position_atto=longest, min_position_atto=shortest),
     )
 
 
@@ -190,11 +237,10 @@ def _check_levels(market: Market, sizes: Mapping[str, int], instrument: Instrume
         return
 
 
-def _check_intent(market: Market, sizes: Mapping[str, int], instrument: Instrument, problems: list[Problem]) -> None:
-    """What is meant in bps must be possible at the configured volatility, intensity and fees."""
-    if not sizes["order_size"]:
-        return
-    most = max(sizes["max_position"], -sizes["min_position"]) / sizes["order_size"]
+def _check_intent(market: Market, most: float, instrument: Instrument, problems: list[Problem]) -> None:
+    """What is meant in bps must be possible at the configured volatility, intensity and fees, with limits of `most`
+    orders.
+    """
     try:
         solved_intent(
             market.quoting,

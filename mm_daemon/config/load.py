@@ -15,7 +15,7 @@ import yaml
 from mm_daemon.config.annotations import FAILED, Key, keys_of, wanted
 from mm_daemon.config.nodes import Entry, Reader, compose, is_null, join
 from mm_daemon.config.problems import ConfigProblems, Place, Problem
-from mm_daemon.config.rules import MarketEntries, check_journal, check_live, check_markets
+from mm_daemon.config.rules import MarketEntries, check_journal, check_live, check_markets, money_of
 from mm_daemon.config.schema import (
     Config,
     HttpSettings,
@@ -23,6 +23,7 @@ from mm_daemon.config.schema import (
     LogSettings,
     Market,
     MarketKeys,
+    Money,
     RiskSettings,
     RuntimeSettings,
     TopLevel,
@@ -155,7 +156,8 @@ class _Loader:
         sections = {name: self._section(name, found) for name in _SECTIONS}
         venues = self._venues(root, found)
         markets = self._markets(root, found)
-        check_markets(markets, list(venues), self._models, reader)
+        capital = None if sections["risk"] is FAILED else sections["risk"].capital
+        check_markets(markets, list(venues), self._models, capital, reader)
         if top is not FAILED and sections["risk"] is not FAILED and "mode" in entries:
             check_live(top.mode, entries["mode"].place, sections["risk"], reader)
         if "journal" in found and sections["journal"] is not FAILED:
@@ -170,7 +172,7 @@ class _Loader:
             control=top.control,
             seed=self._seed,
             venues={venue.name: venue for venue in venues.values() if venue is not None},
-            markets=tuple(_market(market) for market in markets),
+            markets=tuple(_market(market, money_of(market, capital)) for market in markets),
             **sections,
         )
 
@@ -321,17 +323,20 @@ class _Loader:
         return markets
 
 
-def _market(market: MarketEntries) -> Market:
+def _market(market: MarketEntries, money: Money | None) -> Market:
     """A market without problems, as a struct."""
-    own = {key: market.value(key) for key in _MARKET_KEYS}
-    if own["min_position"] is None:
+    own = {key: market.value(key) for key in _MARKET_KEYS if key in Market.__struct_fields__}
+    if money is not None:
+        own.update(dict.fromkeys(("order_size", "max_position", "min_position", "max_order_size")))
+    elif own["min_position"] is None:
         own["min_position"] = -own["max_position"]
     quoting = QuoteParameters(**{key: market.value(key) for key in _QUOTE_KEYS})
-    if own["max_order_size"] is None:
+    if money is None and own["max_order_size"] is None:
         largest = max(1.0, quoting.level_size_ratio ** (quoting.levels - 1))
         own["max_order_size"] = own["order_size"] * 2 * Decimal(repr(largest))
     return Market(
         **own,
+        money=money,
         quoting=quoting,
         path=market.path,
         place=market.place,

@@ -4,13 +4,19 @@ Each rule reports at the key a person would change, in the market itself or in `
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from mm_daemon.config.annotations import FAILED, Key, plain
 from mm_daemon.config.nodes import Entry, Reader, join
 from mm_daemon.config.problems import Place
-from mm_daemon.config.schema import JournalSettings, RiskSettings
+from mm_daemon.config.schema import JournalSettings, Money, RiskSettings
 from mm_daemon.domain.spelling import did_you_mean
+
+_ORDER_KEYS = ("order_size", "order_notional", "order_capital_share")
+_POSITION_KEYS = ("max_position", "max_position_notional", "max_leverage")
+_OF_CAPITAL = ("order_capital_share", "max_leverage")
+_BASE_KEYS = ("order_size", "max_position")
 
 
 class MarketEntries(NamedTuple):
@@ -32,6 +38,16 @@ class MarketEntries(NamedTuple):
         value = self.keys[key].default if entry is None else entry.value
         return None if value is FAILED else value
 
+    def said(self, keys: Sequence[str]) -> tuple[str, ...]:
+        """Those of these keys, of which one is enough, that hold something: what the market says itself takes the place
+        of whatever it would inherit.
+        """
+        for section in (self.own, self.defaults):
+            found = tuple(key for key in keys if key in section and section[key].value is not None)
+            if found:
+                return found
+        return ()
+
     def where(self, *keys: str) -> tuple[str, Place]:
         """Path and place of the first key where a person would mend a rule between these: what the market says itself
         comes before what it inherits, so that a mistake within `defaults` is reported there, and once.
@@ -51,11 +67,16 @@ class Finding(NamedTuple):
 
 
 def check_markets(
-    markets: Sequence[MarketEntries], venues: Sequence[str], models: Collection[str], reader: Reader
+    markets: Sequence[MarketEntries],
+    venues: Sequence[str],
+    models: Collection[str],
+    capital: Decimal | None,
+    reader: Reader,
 ) -> None:
+    """`capital`: what shares and leverage are of, None where nobody said."""
     seen: dict[tuple[str, str], MarketEntries] = {}
     for market in markets:
-        for finding in _findings(market):
+        for finding in _findings(market, capital):
             key, place = market.where(*finding.keys)
             reader.report(place, key, finding.text)
         venue, symbol = market.value("venue"), market.value("symbol")
@@ -96,10 +117,45 @@ def check_journal(place: Place, journal: JournalSettings, reader: Reader) -> Non
         )
 
 
-def _findings(market: MarketEntries) -> Iterator[Finding]:
+def money_of(market: MarketEntries, capital: Decimal | None) -> Money | None:
+    """Sizes of a market in settlement currency; None where they are base units, or broken."""
+    order_keys, position_keys = market.said(_ORDER_KEYS), market.said(_POSITION_KEYS)
+    if len(order_keys) != 1 or len(position_keys) != 1:
+        return None
+    order_key, position_key = order_keys[0], position_keys[0]
+    order, most = market.value(order_key), market.value(position_key)
+    if order is None or most is None or {order_key, position_key} & set(_BASE_KEYS):
+        return None
+    if capital is None and {order_key, position_key} & set(_OF_CAPITAL):
+        return None
+    most = most * capital if position_key == "max_leverage" else most
+    return Money(
+        order=order * capital if order_key == "order_capital_share" else order,
+        max_position=most,
+        min_position=Decimal(0) if market.value("min_position") == 0 else -most,
+        order_key=order_key,
+        position_key=position_key,
+    )
+
+
+def _findings(market: MarketEntries, capital: Decimal | None) -> Iterator[Finding]:
     yield from _spread_rules(market)
-    yield from _size_rules(market)
+    yield from _ways_of_saying_sizes(market, capital)
+    money = money_of(market, capital)
+    yield from _size_rules(market) if money is None else _money_rules(market, money)
     yield from _condition_rules(market)
+    least, interval = market.value("decide_interval_min_ms"), market.value("decide_interval_ms")
+    if least is not None and interval is not None and least > interval:
+        yield Finding(
+            ("decide_interval_min_ms", "decide_interval_ms"),
+            f"decide_interval_min_ms {least} must not be above decide_interval_ms {interval}",
+        )
+    life_ms, age_s = market.value("quote_min_life_ms"), market.value("quote_max_age_s")
+    if life_ms and age_s is not None and age_s * 1000 <= life_ms:
+        yield Finding(
+            ("quote_max_age_s", "quote_min_life_ms"),
+            f"quote_max_age_s {plain(age_s)} must be longer than quote_min_life_ms {life_ms}",
+        )
     tolerance = market.value("tolerance_frac")
     if tolerance is not None and not 0 < tolerance < 1:
         yield Finding(
@@ -137,6 +193,54 @@ def _condition_rules(market: MarketEntries) -> Iterator[Finding]:
         for text in market.value(key) or ():
             if text[:5] == text[6:]:
                 yield Finding((key,), f"{text} begins when it ends; leave it out to mean the whole day")
+
+
+def _ways_of_saying_sizes(market: MarketEntries, capital: Decimal | None) -> Iterator[Finding]:
+    """One way for the order and one for the position, both in the same unit."""
+    orders, positions = market.said(_ORDER_KEYS), market.said(_POSITION_KEYS)
+    for keys, found, what in (
+        (_ORDER_KEYS, orders, "how large a quote is"),
+        (_POSITION_KEYS, positions, "how large a position may be"),
+    ):
+        if not found:
+            yield Finding(keys, f"is missing: one of {', '.join(keys)} has to say {what}")
+        elif len(found) > 1:
+            yield Finding(found[1:], f"{' and '.join(found)} say {what}: keep one of them")
+    if len(orders) != 1 or len(positions) != 1:
+        return
+    order, position = orders[0], positions[0]
+    if (order in _BASE_KEYS) is not (position in _BASE_KEYS):
+        in_base, in_money = (order, position) if order in _BASE_KEYS else (position, order)
+        yield Finding(
+            (position, order),
+            f"{in_base} is in base units and {in_money} is money: how many orders the limit holds would change with "
+            "the price, and the model with it; say both in one of them",
+        )
+        return
+    for key in (order, position):
+        if key in _OF_CAPITAL and capital is None:
+            yield Finding((key,), f"{key} needs risk.capital, in the quote currency")
+    if order in _BASE_KEYS:
+        return
+    if market.value("max_order_size") is not None:
+        yield Finding(
+            ("max_order_size",), f"is in base units and {order} is money: leave it out, it is twice the largest level"
+        )
+    if market.value("min_position"):
+        yield Finding(
+            ("min_position",),
+            f"is in base units and {position} is money: it can be 0 (no short position) or null (as far as long)",
+        )
+
+
+def _money_rules(market: MarketEntries, money: Money) -> Iterator[Finding]:
+    room = money.max_position - money.min_position
+    if money.order > room:
+        yield Finding(
+            (money.order_key, money.position_key),
+            f"{money.order_key} comes to {money.order.normalize():f}, and {money.position_key} leaves room for "
+            f"{room.normalize():f}: no quote passes",
+        )
 
 
 def _size_rules(market: MarketEntries) -> Iterator[Finding]:

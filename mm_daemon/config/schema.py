@@ -33,6 +33,17 @@ class RiskSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     max_drawdown: Annotated[Decimal, Meta(gt=0, description="fall of P&L from its peak, quote currency")] | None = None
     max_loss: Annotated[Decimal, Meta(gt=0, description="loss of the day, quote currency")] | None = None
+    capital: (
+        Annotated[
+            Decimal,
+            Meta(
+                gt=0,
+                description="what order_capital_share and max_leverage are parts of, quote currency; as written here, "
+                "whatever the venues report",
+            ),
+        ]
+        | None
+    ) = None
     flatten_on_kill: Annotated[
         bool,
         Meta(description="work positions off, taking what the market offers, once a limit here or `kill` has latched"),
@@ -164,14 +175,41 @@ class TopLevel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MarketKeys(msgspec.Struct, frozen=True, kw_only=True):
-    """The keys of one market beside those of `QuoteParameters`. Sizes in base units."""
+    """The keys of one market beside those of `QuoteParameters`. One of three says the size of a quote, one of three
+    the largest position, both in base units or both in money (`rules.py`).
+    """
 
     venue: Annotated[str, Meta(min_length=1, description="name of an entry under venues")]
     symbol: Annotated[str, Meta(min_length=1, description="the venue's name of the market")]
-    order_size: Annotated[Decimal, Meta(gt=0, description="size of one quote, base units")]
-    max_position: Annotated[Decimal, Meta(ge=0, description="largest long position, base units")]
+    order_size: Annotated[Decimal, Meta(gt=0, description="size of one quote, base units")] | None = None
+    order_notional: (
+        Annotated[
+            Decimal,
+            Meta(gt=0, description="instead of order_size: in settlement currency, lots follow the price"),
+        ]
+        | None
+    ) = None
+    order_capital_share: (
+        Annotated[Decimal, Meta(gt=0, le=1, description="instead of order_size: as a share of risk.capital")] | None
+    ) = None
+    max_position: Annotated[Decimal, Meta(ge=0, description="largest long position, base units")] | None = None
+    max_position_notional: (
+        Annotated[
+            Decimal,
+            Meta(gt=0, description="instead of max_position: in settlement currency, lots follow the price"),
+        ]
+        | None
+    ) = None
+    max_leverage: (
+        Annotated[Decimal, Meta(gt=0, le=1000, description="instead of max_position: in multiples of risk.capital")]
+        | None
+    ) = None
     min_position: (
-        Annotated[Decimal, Meta(le=0, description="most negative position, base units; null = -max_position")] | None
+        Annotated[
+            Decimal,
+            Meta(le=0, description="most negative position, base units; null = as far as the largest long one"),
+        ]
+        | None
     ) = None
     max_order_size: (
         Annotated[Decimal, Meta(gt=0, description="largest single order, base units; null = twice the largest level")]
@@ -212,15 +250,30 @@ class VenueConfig(msgspec.Struct, frozen=True, kw_only=True):
     place: Place
 
 
+class Money(msgspec.Struct, frozen=True, kw_only=True):
+    """Sizes in settlement currency, and the keys that said them; `min_position` is zero or negative."""
+
+    order: Decimal
+    max_position: Decimal
+    min_position: Decimal
+    order_key: str
+    position_key: str
+
+    @property
+    def of_capital(self) -> bool:
+        return self.order_key == "order_capital_share" or self.position_key == "max_leverage"
+
+
 class Market(msgspec.Struct, frozen=True, kw_only=True):
-    """One market, defaults merged and rules checked. Sizes in base units."""
+    """One market, defaults merged and rules checked. Sizes in base units; where they are money, None."""
 
     venue: Venue
     symbol: str
-    order_size: Decimal
-    max_position: Decimal
-    min_position: Decimal
-    max_order_size: Decimal
+    order_size: Decimal | None
+    max_position: Decimal | None
+    min_position: Decimal | None
+    max_order_size: Decimal | None
+    money: Money | None = None
     collar_bps: float
     flatten_slippage_bps: float
     max_order_notional: Decimal | None

@@ -31,6 +31,8 @@ def market_checkpoint(market: MarketState) -> MarketCheckpoint:
         None if market.guard is None else market.guard.state(),
         market.enabled,
         market.flattening,
+        market.sized_half_ticks,
+        None if market.engine.depth_cap is None else market.engine.depth_cap.state(),
     )
 
 
@@ -50,6 +52,10 @@ def take_up(market: MarketState, state: MarketCheckpoint) -> None:
         return
     market.position.restore(state.position)
     market.facts.position_lots = market.position.lots
+    if market.parameters.money is not None and state.sized_half_ticks is not None:
+        market.size_at(state.sized_half_ticks)
+    if market.engine.depth_cap is not None and state.depth_cap is not None:
+        market.engine.depth_cap.restore(state.depth_cap)
     market.lockouts.restore(state.lockouts)
     market.facts.reconciling = bool(market.lockouts.held())
     market.engine.volatility.restore(state.volatility)

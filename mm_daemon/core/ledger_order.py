@@ -75,6 +75,7 @@ class LedgerOrder:
         "remaining_lots",
         "settled_ids",
         "side",
+        "since_ns",
         "tails",
         "ticks",
         "touched_ns",
@@ -113,6 +114,8 @@ class LedgerOrder:
         self.fresh = fresh
         self.new_ids = new_ids
         self.touched_ns = now_ns
+        self.since_ns = now_ns
+        """When it was last sent to the venue or moved there."""
         self.exposure = place.lots
         self.pending_bits = _PLACE_PENDING
         """Why its slot must wait: a mask of place_pending, amend_pending, cancel_pending, order_unknown."""
@@ -146,6 +149,7 @@ class LedgerOrder:
         order.tails = [Tail(tail.venue_order_id, tail.ticks, tail.lots, tail.filled_lots) for tail in state.tails]
         order.settled_ids.extend(state.settled_ids)
         order.accepted, order.amended = state.accepted, state.amended
+        order.since_ns = state.since_ns
         order.exposure = 0
         return order
 
@@ -185,6 +189,7 @@ class LedgerOrder:
             self.accepted,
             self.amended,
             final_ns,
+            self.since_ns,
         )
 
     @property

@@ -4,9 +4,10 @@ Owned and changed by `TradingCore` alone; reports and status views read it.
 """
 
 from collections.abc import Mapping
-from math import inf
+from math import ceil, inf
 
 from mm_daemon.core.ledger_order import LedgerOrder
+from mm_daemon.core.order_ledger import Exposed
 from mm_daemon.core.parameters import MarketParameters
 from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.decisions import Decision
@@ -14,20 +15,24 @@ from mm_daemon.domain.orders import Side
 from mm_daemon.engine.inventory import Position
 from mm_daemon.engine.lockouts import LockoutSet
 from mm_daemon.engine.models.catalogue import MODELS
+from mm_daemon.engine.pacing import adapted_interval_ns
 from mm_daemon.engine.position_guard import PositionGuard, guard_of
 from mm_daemon.engine.pricing import Pricing
 from mm_daemon.engine.pricing_model import ModelFactory
 from mm_daemon.engine.quote_engine import QuoteEngine
+from mm_daemon.engine.sizing import Sizes, has_drifted
 from mm_daemon.risk.checks import Failure
 from mm_daemon.risk.facts import MarketFacts
 
 _MS = 1_000_000
+_S = 1_000_000_000
 
 
 class MarketState:
     """State of one instrument. Times in nanoseconds of the core's clock, prices in ticks."""
 
     __slots__ = (
+        "ages",
         "ask_bar",
         "ask_clamped_at",
         "basis",
@@ -35,6 +40,7 @@ class MarketState:
         "bid_clamped_at",
         "book",
         "book_moved",
+        "configured",
         "deadline_ns",
         "decide_interval_ns",
         "decided_ns",
@@ -43,6 +49,7 @@ class MarketState:
         "decisions",
         "enabled",
         "engine",
+        "exposed",
         "facts",
         "fair_high",
         "fair_low",
@@ -58,7 +65,11 @@ class MarketState:
         "levels",
         "lockouts",
         "lockouts_withdraw",
+        "max_age_ns",
         "max_book_age_ns",
+        "min_interval_ns",
+        "min_life_ns",
+        "moves_beside",
         "paced",
         "paced_until_ns",
         "parameters",
@@ -67,11 +78,14 @@ class MarketState:
         "position",
         "pricing",
         "quotes",
+        "resizes",
         "size_tolerance",
+        "sized_half_ticks",
         "slots",
         "surplus",
         "touched",
         "wanted_lots",
+        "working_off",
         "worth_atto",
     )
 
@@ -86,6 +100,10 @@ class MarketState:
         self.book = OrderBook()
         self.position = Position(parameters.instrument)
         self.facts = MarketFacts(parameters.instrument, parameters.limits, self.book)
+        self.moves_beside = False
+        """An amend makes a fresh order, which counts beside the old one until the venue has answered."""
+        self.exposed = Exposed()
+        """What all orders that may be alive may still add to their sides; the ledger's, once there is one."""
         self.worth_atto = 0
         """Its part of the account's equity, as last counted."""
         self.quotes: dict[Side, list[LedgerOrder]] = {Side.BUY: [], Side.SELL: []}
@@ -107,6 +125,8 @@ class MarketState:
         """Pacing held something back, or asked for patience, when this market was last decided."""
         self.paced_until_ns: int | None = None
         """When pacing lets more through, where it holds something back."""
+        self.working_off = False
+        """The guard wants the position reduced."""
         self.paused = False
         """An operator wants no quotes here for a while."""
         self.enabled: bool | None = None
@@ -140,21 +160,28 @@ class MarketState:
         venue stays. Raises DomainError, with nothing changed, for parameters that contradict each other.
         """
         quoting, limits = parameters.quoting, parameters.limits
+        sizes = Sizes(parameters.order_lots, limits.max_position_lots, limits.min_position_lots)
+        if parameters.money is not None:
+            sizes = parameters.money.nominal()
         self.engine = QuoteEngine(
             parameters.instrument,
             quoting,
-            order_lots=parameters.order_lots,
-            min_position_lots=limits.min_position_lots,
-            max_position_lots=limits.max_position_lots,
+            order_lots=sizes.order_lots,
+            min_position_lots=sizes.min_position_lots,
+            max_position_lots=sizes.max_position_lots,
             collar_bps=limits.collar_bps,
             models=models,
         )
         self.guard = guard_of(
             parameters.instrument,
             quoting,
-            min_position_lots=limits.min_position_lots,
-            max_position_lots=limits.max_position_lots,
+            min_position_lots=sizes.min_position_lots,
+            max_position_lots=sizes.max_position_lots,
         )
+        self.resizes = parameters.money is not None or self.engine.depth_cap is not None
+        """Whether sizes follow price or depth."""
+        self.sized_half_ticks: int | None = None
+        """The mid at which money was last made lots; None: not yet, or sizes are lots."""
         self.lockouts = LockoutSet(
             quoting.fill_lockout_ms,
             quoting.order_lockout_ms,
@@ -163,20 +190,26 @@ class MarketState:
             fill_burst_window_ms=quoting.fill_burst_window_ms,
             fill_burst_pause_ms=quoting.fill_burst_pause_ms,
         )
-        self.parameters = parameters
+        self.configured = self.parameters = parameters
+        """As given, and with the present sizes where those are money."""
         self.facts.limit(limits)
-        self.decide_interval_ns = quoting.decide_interval_ms * _MS
-        self.levels = quoting.levels
-        self.wanted_lots = sum(
-            max(1, int(parameters.order_lots * quoting.level_size_ratio**level + 1e-9))
-            for level in range(quoting.levels)
-        )
+        self.wanted_lots = _ladder_lots(parameters)
         """What all levels of a side come to."""
+        self.decide_interval_ns = quoting.decide_interval_ms * _MS
+        least_ms = quoting.decide_interval_min_ms
+        self.min_interval_ns = None if least_ms is None else least_ms * _MS
+        """What `decide_interval_ns` may be shortened to; None: it stays as configured."""
+        self.levels = quoting.levels
         self.joins = not quoting.improve_touch
         """Quotes follow the best prices of their own sides."""
         self.size_tolerance = quoting.size_tolerance
         self.lockouts_withdraw = quoting.lockout_action == "withdraw"
         self.max_book_age_ns = quoting.max_book_age_ms * _MS
+        self.min_life_ns = quoting.quote_min_life_ms * _MS
+        max_age_s = quoting.quote_max_age_s
+        self.max_age_ns = None if max_age_s is None else ceil(max_age_s * _S)
+        self.ages = self.min_life_ns > 0 or self.max_age_ns is not None
+        """Whether it matters how old a quote is."""
         self.slots, self.basis, self.decisions, self.pricing = [], (), (), None
 
     def working(self, side: Side) -> LedgerOrder | None:
@@ -188,6 +221,38 @@ class MarketState:
         """Set `worth_atto` to what this market is worth now; returns by how much that changed it."""
         before, self.worth_atto = self.worth_atto, self.position.total_atto
         return self.worth_atto - before
+
+    def resize(self, book: OrderBook, now_ns: int) -> None:
+        """Bring sizes up to the price and depth of a trusted book."""
+        if self.parameters.money is not None:
+            since = self.sized_half_ticks
+            if since is None or has_drifted(book.half_ticks, since):
+                self.size_at(book.half_ticks)
+        self.engine.look_at_depth(book, now_ns)
+
+    def size_at(self, half_ticks: int) -> None:
+        """Make lots of money at this mid: the gate's limits, the quotes and what guards the position go by them."""
+        self.parameters = sized = self.parameters.sized(half_ticks)
+        self.facts.limits = limits = sized.limits
+        self.wanted_lots = _ladder_lots(sized)
+        self.engine.resize(sized.order_lots, limits.min_position_lots, limits.max_position_lots)
+        if self.sized_half_ticks is None:
+            self.engine.conditions.begin(max(sized.order_lots, 1))
+        if self.guard is not None:
+            self.guard.resize(limits.min_position_lots, limits.max_position_lots)
+        self.sized_half_ticks = half_ticks
+        self.basis = ()
+
+    def adapt_interval(self, least_ns: int) -> None:
+        """Let the present decision stand as long as volatility and inventory allow."""
+        conditions, quoting = self.engine.conditions, self.parameters.quoting
+        self.decide_interval_ns = adapted_interval_ns(
+            quoting.decide_interval_ms * _MS,
+            least_ns,
+            None if conditions.signals is None else conditions.signals.regime.ratio,
+            conditions.used(self.position.lots),
+            quoting.inventory_widen_at,
+        )
 
     def refresh_deadline(self, now_ns: int) -> None:
         """When this instrument must be decided again even if nothing happens: a lockout ends, or the book turns
@@ -206,11 +271,27 @@ class MarketState:
             deadline_ns = self.flatten_due_ns if deadline_ns is None else min(deadline_ns, self.flatten_due_ns)
         if self.paced_until_ns is not None and (deadline_ns is None or self.paced_until_ns < deadline_ns):
             deadline_ns = self.paced_until_ns
+        if self.ages:
+            change_ns = self._next_age_ns(now_ns)
+            if change_ns is not None and (deadline_ns is None or change_ns < deadline_ns):
+                deadline_ns = change_ns
         if self.pricing is not None:
             stale_ns = self.book.ts_local_ns + self.max_book_age_ns + 1
             if deadline_ns is None or stale_ns < deadline_ns:
                 deadline_ns = stale_ns
         self.deadline_ns = deadline_ns
+
+    def _next_age_ns(self, now_ns: int) -> int | None:
+        """When a quote is next old enough to be moved, or to be placed anew."""
+        spans_ns = (self.min_life_ns, self.max_age_ns)
+        changes = (
+            order.since_ns + span_ns
+            for orders in self.quotes.values()
+            for order in orders
+            for span_ns in spans_ns
+            if span_ns and not order.final
+        )
+        return min((change_ns for change_ns in changes if change_ns > now_ns), default=None)
 
     def decision_due(self, now_ns: int) -> bool:
         """The decide rule of EXECUTION 3.1: on events and their timestamps alone, so that every run decides alike."""
@@ -230,3 +311,10 @@ class MarketState:
         if self.bid_clamped_at is not None and book.ask_ticks != self.bid_clamped_at:
             return True
         return self.ask_clamped_at is not None and book.bid_ticks != self.ask_clamped_at
+
+
+def _ladder_lots(parameters: MarketParameters) -> int:
+    quoting = parameters.quoting
+    return sum(
+        max(1, int(parameters.order_lots * quoting.level_size_ratio**level + 1e-9)) for level in range(quoting.levels)
+    )

@@ -1,8 +1,12 @@
 """One full decision for one market: what may be quoted, what each side does about it, and how long that stands.
 
 Called by `TradingCore` when the decide rule of `MarketState.decision_due` says so. Reads the market and its working
-orders; writes down the standing decision; asks nobody for anything: the planner turns decisions into intents.
+orders; writes down the standing decision; asks nobody for anything: the planner turns decisions into intents. A quote
+is given no more than the position limits leave beside all that may still be filled, so that the gate has nothing to
+refuse.
 """
+
+import msgspec
 
 from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.market import MarketState
@@ -26,11 +30,17 @@ _BOOK_INVALID = Reason.BOOK_INVALID.bit
 _BOOK_STALE = Reason.BOOK_STALE.bit
 _NO_REFERENCE = Reason.NO_REFERENCE.bit
 _SIZE_CHANGED = Reason.SIZE_CHANGED.bit
+_MAX_POSITION = Reason.MAX_POSITION.bit
+_NO_ROOM = (Reason.MAX_POSITION,)
+_TOO_YOUNG = Reason.MIN_LIFE.bit
+_TOO_OLD = Reason.EXPIRY_NEAR.bit
+_NO_BOUND = 1 << 40
+"""A tolerance that nothing exceeds, ticks."""
 
 # Members of an enumeration are slow to look up, and these are looked at in every decision.
 _BUY, _SELL = _SIDES = (Side.BUY, Side.SELL)
-_QUOTE, _HOLD = Action.QUOTE, Action.HOLD
-_WITHIN = Reason.WITHIN_TOLERANCE
+_QUOTE, _HOLD, _WITHDRAW = Action.QUOTE, Action.HOLD, Action.WITHDRAW
+_WITHIN, _YOUNG = Reason.WITHIN_TOLERANCE, Reason.MIN_LIFE
 
 Rests = tuple[int, int]
 """Price and remaining size of an order that works in a slot, in ticks and lots."""
@@ -64,15 +74,21 @@ def decide_market(market: MarketState, pacing: int, now_ns: int) -> DecisionsCha
         if order is None:
             slots.append((holds, None))
         else:
-            slots.append((holds | order.pending_bits, (order.ticks, order.remaining_lots)))
+            bits = holds | order.pending_bits
+            if market.ages:
+                bits |= _age_bits(market, order, now_ns)
+            slots.append((bits, (order.ticks, order.remaining_lots)))
     market.full = False
     market.decided_ns = now_ns
     market.decided_trusted = market.book.trusted
     if market.joins:
         market.decided_touch = market.book.bid_ticks, market.book.ask_ticks
     market.pricing = pricing
+    if market.min_interval_ns is not None:
+        market.adapt_interval(market.min_interval_ns)
     market.refresh_deadline(now_ns)
-    basis = pricing, slots, market.patience
+    buys, sells = market.exposed.buy_lots, market.exposed.sell_lots
+    basis = pricing, slots, buys, sells, market.patience
     if basis == market.basis:
         # On a coarse grid another best price can come to the same target.
         if market.bid_clamped_at is not None:
@@ -84,11 +100,14 @@ def decide_market(market: MarketState, pacing: int, now_ns: int) -> DecisionsCha
     market.bid_clamped_at = market.ask_clamped_at = None
     levels: list[Level] = []
     quotes = None if pricing is None else pricing.bids + pricing.asks
+    limits, held, wanted = market.facts.limits, market.position.lots, market.engine.ladder_lots
+    bid_room, ask_room = limits.max_position_lots - held - buys, held - limits.min_position_lots - sells
+    rooms = None if bid_room >= wanted and ask_room >= wanted else [bid_room, ask_room]
     decided: list[Decision] = []
     holding = True
     for index, (slot_conditions, rests) in enumerate(slots):
         quote = None if quotes is None else quotes[index]
-        decision = _decide_slot(market, index, slot_conditions, rests, quote, levels)
+        decision = _decide_slot(market, index, slot_conditions, rests, quote, levels, rooms)
         if decision.action is not _HOLD:
             holding = False
         decided.append(decision)
@@ -111,8 +130,13 @@ def _price(market: MarketState, now_ns: int) -> tuple[Pricing | None, int]:
         return None, conditions | (_NO_REFERENCE if empty_side else _BOOK_INVALID)
     if not fresh:
         return None, conditions | _BOOK_STALE
+    if market.resizes:
+        market.resize(book, now_ns)
     position = market.position
-    guarded = UNGUARDED if market.guard is None else market.guard.judge(position, book.half_ticks * 0.5, now_ns)
+    guarded = UNGUARDED
+    if market.guard is not None:
+        guarded = market.guard.judge(position, book.half_ticks * 0.5, now_ns)
+        market.working_off = guarded.reasons != 0
     pricing = market.engine.price(book, position.lots, now_ns, guarded)
     if isinstance(pricing, int):
         return None, conditions | pricing
@@ -161,14 +185,18 @@ def _decide_slot(
     rests: Rests | None,
     quote: SideQuote | None,
     levels: list[Level],
+    rooms: list[int] | None,
 ) -> Decision:
     """One slot's row of the table. A quote that stands by it is added to `levels`, which bound how long it stands.
 
-    `quote` is None while there is no price to aim at.
+    `quote` is None while there is no price to aim at. `rooms`: by what bids and asks may still grow, lots; what this
+    slot takes of it is taken off. None: by more than they want.
     """
     side, level = (_BUY, index) if index < market.levels else (_SELL, index - market.levels)
     verdict: Reason | None = None
     if quote is not None:
+        if rooms is not None:
+            quote = _fitted(market, quote, rests, rooms[side is _SELL])
         conditions |= quote.obstacles
         if rests is not None:
             ticks, lots = rests
@@ -177,13 +205,21 @@ def _decide_slot(
             limit = quote.lots if quote.trimmed else None
             if lots != quote.lots and not size_within(lots, quote.lots, market.size_tolerance, limit):
                 conditions |= _SIZE_CHANGED
+            if market.ages and (market.working_off or (limit is not None and lots > limit)):
+                conditions &= ~_TOO_YOUNG  # what safety asks for does not wait
     action, reasons = decide_row(conditions, rests is not None, verdict, market.lockouts_withdraw)
     if quote is not None:
         if action is _QUOTE:
-            _stand(market, side, quote, quote.ticks, levels)
-            return Decision(side, level, action, QuoteTarget(quote.ticks, quote.lots, quote.raw_ticks), reasons)
-        if rests is not None and reasons[0] is _WITHIN:
-            _stand(market, side, quote, rests[0], levels)
+            if rooms is None or _takes_room(market, rooms, side, quote, rests):
+                _stand(market, side, quote, quote.ticks, levels, quote.tolerance_ticks * market.patience)
+                return Decision(side, level, action, QuoteTarget(quote.ticks, quote.lots, quote.raw_ticks), reasons)
+            # What works here cannot be moved beside the rest: it is cancelled, and placed anew when it is gone.
+            action, reasons = _WITHDRAW, _NO_ROOM
+        elif rests is not None:
+            if reasons[0] is _WITHIN:
+                _stand(market, side, quote, rests[0], levels, quote.tolerance_ticks * market.patience)
+            elif reasons[0] is _YOUNG:
+                _stand(market, side, quote, rests[0], levels, _NO_BOUND)
     if market.decisions:
         standing = market.decisions[index]
         if standing.reasons is reasons and standing.target is None:
@@ -191,12 +227,49 @@ def _decide_slot(
     return Decision(side, level, action, None, reasons)
 
 
-def _stand(market: MarketState, side: Side, quote: SideQuote, working_ticks: int, levels: list[Level]) -> None:
+def _takes_room(market: MarketState, rooms: list[int], side: Side, quote: SideQuote, rests: Rests | None) -> bool:
+    """Take off what placing or moving a quote may add to its side; whether that is there."""
+    takes = quote.lots if rests is None or market.moves_beside else max(quote.lots - rests[1], 0)
+    selling = side is _SELL
+    if takes > rooms[selling]:
+        return False
+    rooms[selling] -= takes
+    return True
+
+
+def _fitted(market: MarketState, quote: SideQuote, rests: Rests | None, room: int) -> SideQuote:
+    """The quote with as much size as `room` allows it, where it wants more: what works keeps its size but in a side
+    that is beyond its limit, and a level for which there is no room is not placed.
+    """
+    if quote.lots <= room:
+        return quote
+    working = 0 if rests is None else rests[1]
+    lots = working + (min(room, 0) if working and market.moves_beside else room)
+    if lots >= quote.lots:
+        return quote
+    if lots < max(market.instrument.min_lots_at(quote.ticks), 1):
+        if rests is None or room < 0:
+            return msgspec.structs.replace(quote, trimmed=True, obstacles=quote.obstacles | _MAX_POSITION)
+        lots = min(working, quote.lots)
+    return msgspec.structs.replace(quote, lots=lots, trimmed=True)
+
+
+def _age_bits(market: MarketState, order: LedgerOrder, now_ns: int) -> int:
+    """Whether a quote is too young to be moved without need, or old enough to be placed anew, as a mask."""
+    age_ns = now_ns - order.since_ns
+    if age_ns < market.min_life_ns:
+        return _TOO_YOUNG
+    return _TOO_OLD if market.max_age_ns is not None and age_ns >= market.max_age_ns else 0
+
+
+def _stand(
+    market: MarketState, side: Side, quote: SideQuote, working_ticks: int, levels: list[Level], tolerance: int
+) -> None:
     """A quote at `working_ticks` bounds how far the fair price may move before the next decision (EXECUTION 3.1).
 
     A side that is withdrawn, or held until its deadline or answer comes, bounds nothing.
     """
-    levels.append((side, quote.raw_ticks, working_ticks, quote.tolerance_ticks * market.patience))
+    levels.append((side, quote.raw_ticks, working_ticks, tolerance))
     if quote.clamped:
         if side is _BUY:
             market.bid_clamped_at = market.book.ask_ticks
@@ -209,8 +282,8 @@ def _inputs(market: MarketState, pricing: Pricing | None) -> DecisionInputs:
         book = market.book
         mid = book.half_ticks * 0.5 if book.trusted else None
         return DecisionInputs(mid, None, None, market.position.lots, 0.0, None, None, None, None, None)
-    inputs = pricing.inputs
-    return DecisionInputs(
+    inputs, sized = pricing.inputs, market.parameters
+    said = DecisionInputs(
         pricing.mid_ticks,
         pricing.fair_ticks,
         pricing.sigma_bps,
@@ -226,4 +299,12 @@ def _inputs(market: MarketState, pricing: Pricing | None) -> DecisionInputs:
         inputs.A,
         inputs.k,
         pricing.widening,
+    )
+    if sized.money is None:
+        return said
+    return msgspec.structs.replace(
+        said,
+        order_lots=sized.order_lots,
+        max_position_lots=sized.limits.max_position_lots,
+        min_position_lots=sized.limits.min_position_lots,
     )

@@ -35,18 +35,26 @@ _NS_PER_MS = 1_000_000
 _NO_VENUE = Capabilities()
 
 
+class Exposed:
+    """Lots that all buy orders, and all sell orders, of one instrument may still add to their side."""
+
+    __slots__ = ("buy_lots", "sell_lots")
+
+    def __init__(self) -> None:
+        self.buy_lots = self.sell_lots = 0
+
+
 class _Market:
     """The orders of one instrument that may be alive, and their exposure by side."""
 
     __slots__ = (
         "ack_timeout_ns",
         "alive",
-        "buy_lots",
         "capabilities",
         "duplicates",
+        "exposed",
         "fill_keys",
         "fills_touched_ns",
-        "sell_lots",
         "venue",
     )
 
@@ -58,8 +66,7 @@ class _Market:
         self.fill_keys: set[str] = set()
         self.fills_touched_ns = 0
         self.duplicates = 0
-        self.buy_lots = 0
-        self.sell_lots = 0
+        self.exposed = Exposed()
 
 
 class OrderLedger:
@@ -114,7 +121,11 @@ class OrderLedger:
         market = self._markets.get(instrument)
         if market is None:
             return 0
-        return market.buy_lots if side is Side.BUY else market.sell_lots
+        return market.exposed.buy_lots if side is Side.BUY else market.exposed.sell_lots
+
+    def exposed(self, instrument: InstrumentId) -> Exposed:
+        """The figures of `exposure`, kept true for whoever looks at them often."""
+        return self._market(instrument).exposed
 
     def duplicates_of(self, instrument: InstrumentId) -> int:
         """Fills of this instrument that had been seen before."""
@@ -171,6 +182,12 @@ class OrderLedger:
             self._key_log.append(key)
         return alive
 
+    def lose_clock(self, back_ns: int) -> None:
+        """Time begins anew, `back_ns` earlier: quotes are as old as they were."""
+        for market in self._markets.values():
+            for order in market.alive.values():
+                order.since_ns -= back_ns
+
     def adopt(self, shown: OpenOrder, client_id: ClientOrderId, now_ns: int) -> LedgerOrder:
         """An open order of ours that we have no record of (EXECUTION 1, orphan): it is live, and belongs to no slot."""
         order = self._take_up(orphan(shown, client_id))
@@ -222,8 +239,10 @@ class OrderLedger:
             return  # it ended while the command waited; the venue will answer that nothing is there
         if isinstance(command, PlaceOrder):
             order.ticks, order.lots = command.ticks, command.lots  # a conflated amend is part of it
+            order.since_ns = now_ns
             self._mark_sent(order, Operation.PLACE, now_ns)
         elif isinstance(command, AmendOrder):
+            order.since_ns = now_ns
             self._mark_sent(order, Operation.AMEND, now_ns)
         else:
             self._mark_sent(order, Operation.CANCEL, now_ns)
@@ -420,9 +439,9 @@ class OrderLedger:
     @staticmethod
     def _count(market: _Market, side: Side, lots: int) -> None:
         if side is Side.BUY:
-            market.buy_lots += lots
+            market.exposed.buy_lots += lots
         else:
-            market.sell_lots += lots
+            market.exposed.sell_lots += lots
 
     def _forget(self, now_ns: int) -> None:
         """Final orders and fill keys are kept for a while, so that late fills find them and duplicates are known."""

@@ -6,17 +6,39 @@ from mm_daemon.domain.capabilities import Capabilities
 from mm_daemon.domain.errors import JournalError
 from mm_daemon.domain.instrument import Instrument, Venue
 from mm_daemon.domain.orders import ClientOrderId
+from mm_daemon.engine.inventory import Position
 from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.engine.sizing import MoneySizes
 from mm_daemon.risk.limits import AccountLimits, MarketLimits
 
 
 class MarketParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One market: the contract, how it is priced, how much may be risked, and the size of one quote."""
+    """One market: the contract, how it is priced, how much may be risked, and the size of one quote.
+
+    With `money`, order size and position limits are lots only once there is a price: until then the limits are zero.
+    """
 
     instrument: Instrument
     order_lots: int
     quoting: QuoteParameters
     limits: MarketLimits
+    money: MoneySizes | None = None
+
+    def sized(self, half_ticks: int) -> "MarketParameters":
+        """These with lots at that mid, where they are money."""
+        if self.money is None:
+            return self
+        contract, ladder = self.instrument, self.quoting
+        largest = max(1.0, ladder.level_size_ratio ** (ladder.levels - 1))
+        most = None if contract.max_lots is None else int(contract.max_lots / largest)
+        sizes = self.money.at(abs(Position(contract).value(half_ticks)), most)
+        limits = msgspec.structs.replace(
+            self.limits,
+            max_position_lots=sizes.max_position_lots,
+            min_position_lots=sizes.min_position_lots,
+            max_order_lots=int(2 * largest * sizes.order_lots),
+        )
+        return msgspec.structs.replace(self, order_lots=sizes.order_lots, limits=limits)
 
 
 class CoreParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -67,7 +67,8 @@ def plan(
                         post_only=capabilities.post_only,
                     )
                 )
-        elif not capabilities.amend:
+        elif not capabilities.amend or (target.ticks == working.ticks and target.lots == working.remaining_lots):
+            # An amend that changes nothing would not place anew what is too old.
             cancels.append(CancelOrder(instrument, working.client_id, decision.reasons))
         elif _free(decision.side, target.ticks, working, slots):
             amend = AmendOrder(

@@ -23,6 +23,7 @@ from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.payments import Payments
 from mm_daemon.core.reconciler import OVERLAP_NS, Actions, Reconciler
 from mm_daemon.core.safeguards import Safeguards
+from mm_daemon.domain.capabilities import AmendQuantity
 from mm_daemon.domain.checkpoint import Checkpoint, MarketCheckpoint, PositionBooked
 from mm_daemon.domain.decisions import ApprovedCommand, DecisionsChanged, Reason, Turn
 from mm_daemon.domain.errors import CoreError
@@ -106,6 +107,10 @@ class TradingCore:
         """What they have become in this life, where they did."""
         self._markets = {market.instrument.id: MarketState(market, models) for market in parameters.markets}
         self.ledger = OrderLedger(parameters.venues)
+        for market in self._markets.values():
+            market.exposed = self.ledger.exposed(market.id)
+            capabilities = parameters.venues[market.instrument.venue]
+            market.moves_beside = capabilities.amend and capabilities.amend_quantity is AmendQuantity.FRESH
         self.gate = RiskGate(parameters.account, [market.facts for market in self._markets.values()])
         self.safeguards = Safeguards(parameters)
         self._introduce_twins()
@@ -269,6 +274,7 @@ class TradingCore:
         self._equity_atto = None
         back_ns = self._resumed_ns - event.ts_local_ns
         if back_ns > 0:
+            self.ledger.lose_clock(back_ns)
             for market in self._markets.values():
                 market.lockouts.shift(-back_ns)
                 market.engine.lose_clock(back_ns)
@@ -545,7 +551,7 @@ class TradingCore:
         self._equity_atto = None
         for wanted in parameters.markets:
             market = self._markets[wanted.instrument.id]
-            if wanted == market.parameters:
+            if wanted == market.configured:
                 continue
             if wanted.quoting.enabled is not market.parameters.quoting.enabled:
                 market.enabled = None  # the newer word counts

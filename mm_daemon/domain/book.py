@@ -75,6 +75,22 @@ class OrderBook:
             return self.ask_lots if ticks == self.ask_ticks else 0
         return self._ask_depth.get(ticks, 0)
 
+    def lots_within(self, side: Side, ticks: int) -> int:
+        """What is displayed on a side from its best price to `ticks`, which belongs to it. Costs as many steps as there
+        are prices between, or levels if those are fewer: not for the hot path.
+        """
+        if side is Side.BUY:
+            best, head, depth = self.bid_ticks, self.bid_lots, self._bid_depth
+            low, high = ticks, best - 1
+        else:
+            best, head, depth = self.ask_ticks, self.ask_lots, self._ask_depth
+            low, high = best + 1, ticks
+        if not head or (ticks - best) * side > 0:
+            return 0
+        if high - low < len(depth):
+            return head + sum(depth.get(at, 0) for at in range(low, high + 1))
+        return head + sum(lots for at, lots in depth.items() if low <= at <= high)
+
     def levels(self, side: Side, limit: int) -> list[tuple[int, int]]:
         """The best `limit` levels as (ticks, lots), best first. Costs a sort: not for the hot path."""
         if side is Side.BUY:

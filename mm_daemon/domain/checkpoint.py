@@ -11,7 +11,7 @@ import msgspec
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.money import MoneyPair
 from mm_daemon.domain.orders import ClientOrderId, InFlight, Phase, Purpose, Side
-from mm_daemon.domain.signal_states import GuardState, SignalsState, VolatilityState
+from mm_daemon.domain.signal_states import DepthCapState, GuardState, SignalsState, VolatilityState
 
 
 class _State(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -101,6 +101,7 @@ class OrderState(_State, frozen=True, array_like=True, gc=False):
     accepted: bool
     amended: bool
     final_ns: int | None
+    since_ns: int = 0
 
 
 class SeenKey(_State, frozen=True, array_like=True, gc=False):
@@ -157,6 +158,9 @@ class MarketCheckpoint(_State, frozen=True, array_like=True, gc=False):
     """What an operator last said about trading here at all; None: nothing, and the configuration holds."""
     flattening: bool = False
     """An operator wants the position worked off and it is not yet."""
+    sized_half_ticks: int | None = None
+    """The mid at which sizes that are money were last made lots."""
+    depth_cap: DepthCapState | None = None
 
 
 class Checkpoint(_State, frozen=True, array_like=True, gc=False, tag="checkpoint"):

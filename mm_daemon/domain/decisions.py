@@ -64,6 +64,7 @@ class Reason(StrEnum):
     VENUE_BACKOFF = "venue_backoff"
     ORDER_TO_TRADE = "order_to_trade"
     BUDGET_HOLD = "budget_hold"
+    MIN_LIFE = "min_life"
     WITHIN_TOLERANCE = "within_tolerance"
     # Quote.
     NEW_QUOTE = "new_quote"
@@ -184,7 +185,8 @@ class DecisionInputs(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     Prices in ticks; depths, skew and shifts in bps of the mid; sigma in bps per square root of a second; q in order
     sizes relative to the target; gamma in 1/(bps order); A, of one side, per second; k in 1/bps; `widening` is what the
-    half-spread was multiplied with. NaN never appears: what is unknown is None.
+    half-spread was multiplied with. Order size and position limits, in lots, are told where they are
+    money and follow the price. NaN never appears: what is unknown is None.
     """
 
     mid_ticks: float | None
@@ -202,6 +204,9 @@ class DecisionInputs(msgspec.Struct, frozen=True, array_like=True, gc=False):
     A: float | None = None
     k: float | None = None
     widening: float = 1.0
+    order_lots: int | None = None
+    max_position_lots: int | None = None
+    min_position_lots: int | None = None
 
 
 class PlaceOrder(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="place"):

@@ -19,6 +19,8 @@ InstrumentId = NewType("InstrumentId", str)
 """`venue:symbol`, for example `binance-usdm:BTCUSDT`."""
 
 _ROUNDING_SLACK = 1e-12
+_MOST_SLACK = 0.03125
+"""Ticks. Without a bound, the slack would be a whole tick from 2**40 ticks on, and lock a bid with the ask above."""
 _MAX_UNITS = 1 << 53
 _MAX_TEXT = 64
 
@@ -101,8 +103,10 @@ def to_units(text: str, step: Decimal, what: str = "number") -> int:
         units, rest = divmod(Decimal(text), step)
     except ArithmeticError:  # no number, infinite, or more digits than any price has
         raise GridError(f"{what}: {text!r} is not a finite number") from None
-    if rest or abs(whole := int(units)) > _MAX_UNITS:  # a NaN rest is true
+    if rest:  # a NaN is true
         raise GridError(f"{what}: {text!r} is not a multiple of {step}")
+    if abs(whole := int(units)) > _MAX_UNITS:
+        raise GridError(f"{what}: {text!r} is more than 2**53 times {step}, which cannot be computed with exactly")
     return whole
 
 
@@ -111,12 +115,14 @@ def floor_ticks(price_ticks: float) -> int:
 
     Raises ValueError or OverflowError for what is not finite.
     """
-    return floor(price_ticks + _ROUNDING_SLACK * abs(price_ticks))
+    slack = _ROUNDING_SLACK * abs(price_ticks)
+    return floor(price_ticks + (slack if slack < _MOST_SLACK else _MOST_SLACK))
 
 
 def ceil_ticks(price_ticks: float) -> int:
     """Smallest whole tick not below `price_ticks`, with the same slack."""
-    return ceil(price_ticks - _ROUNDING_SLACK * abs(price_ticks))
+    slack = _ROUNDING_SLACK * abs(price_ticks)
+    return ceil(price_ticks - (slack if slack < _MOST_SLACK else _MOST_SLACK))
 
 
 def _figure_step(ticks: int, grid: SignificantFigures) -> int:

@@ -198,6 +198,16 @@ class InventoryTimeState(_State, frozen=True, array_like=True, gc=False):
     closed_lots: int
 
 
+class DepthCapState(_State, frozen=True, array_like=True, gc=False):
+    """`engine/sizing.py`: when the displayed depth was last read, the largest bid and ask it allows, and what was
+    displayed on both sides at the last looks, in lots.
+    """
+
+    looked_ns: int
+    lots: tuple[int, int] | None
+    looks: tuple[tuple[int, int], ...]
+
+
 class PulledSideState(_State, frozen=True, array_like=True, gc=False):
     """Until when one of our sides is pulled, and for how long it was."""
 

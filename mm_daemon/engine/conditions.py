@@ -55,6 +55,7 @@ class Conditions:
         "_flow_zeta",
         "_hours",
         "_last_outlier",
+        "_made_of",
         "_max_lots",
         "_min_lots",
         "_pull",
@@ -88,6 +89,7 @@ class Conditions:
         )
         self._flow_zeta = _LN2 / parameters.order_flow_s
         unit = float(instrument.tick * instrument.lot * instrument.multiplier)
+        self._made_of = parameters, unit
         self.signals = (
             MarketSignals(parameters, order_lots=order_lots, quote_per_tick_lot=unit) if _estimates(quoting) else None
         )
@@ -106,6 +108,16 @@ class Conditions:
         """Whether obstacles may change by themselves."""
         self.changing = self.signals is not None or self._hours is not None
         """Whether anything but book, position and volatility may change the quotes between two pricings."""
+
+    def resize(self, min_position_lots: int, max_position_lots: int) -> None:
+        """The position limits have changed."""
+        self._max_lots, self._min_lots = max_position_lots, min_position_lots
+
+    def begin(self, order_lots: int) -> None:
+        """Our order size is known only now: estimators that compare others' orders with it begin anew."""
+        if self.signals is not None:
+            parameters, unit = self._made_of
+            self.signals = MarketSignals(parameters, order_lots=order_lots, quote_per_tick_lot=unit)
 
     # What happens in the market.
 
@@ -164,10 +176,15 @@ class Conditions:
 
     def shift_bps(self, sigma_bps: float, tau_s: float | None, now_ns: int) -> float:
         """How far both quotes move off the fair price, upwards positive. Raises DomainError."""
+        tau_s = self.horizon_s(tau_s)
         if tau_s is None:
             return 0.0
         shift = self.momentum_bps(sigma_bps, tau_s) + self.flow_bps(tau_s) + self.funding_bps(tau_s, now_ns)
         return clamped(shift, self._quoting.max_shift_bps) if shift else 0.0
+
+    def horizon_s(self, tau_s: float | None) -> float | None:
+        """Over which time shifts are counted: as configured, else the model's own."""
+        return self._quoting.shift_horizon_s or tau_s
 
     def momentum_bps(self, sigma_bps: float, tau_s: float) -> float:
         """The shift by momentum, within the largest shift. Raises DomainError, as the next two."""
@@ -281,6 +298,7 @@ def _estimates(quoting: QuoteParameters) -> bool:
         or quoting.momentum_beta
         or quoting.flow_beta_bps
         or quoting.toxic_cool_down_ms
+        or quoting.decide_interval_min_ms is not None
     )
 
 

@@ -19,6 +19,7 @@ _TOO_AGGRESSIVE, _TOO_PASSIVE = Reason.TOO_AGGRESSIVE, Reason.TOO_PASSIVE
 _WITHDRAW, _HOLD = Action.WITHDRAW, Action.HOLD
 _SIZE_CHANGED = Reason.SIZE_CHANGED.bit
 _EXPIRY_NEAR = Reason.EXPIRY_NEAR.bit
+_MIN_LIFE = Reason.MIN_LIFE.bit
 
 Row = tuple[Action, tuple[Reason, ...]]
 
@@ -27,15 +28,17 @@ _QUOTE_TOO_AGGRESSIVE: Row = (Action.QUOTE, (Reason.TOO_AGGRESSIVE,))
 _QUOTE_TOO_PASSIVE: Row = (Action.QUOTE, (Reason.TOO_PASSIVE,))
 _QUOTE_SIZE: Row = (Action.QUOTE, (Reason.SIZE_CHANGED,))
 _QUOTE_EXPIRY: Row = (Action.QUOTE, (Reason.EXPIRY_NEAR,))
+_HOLD_YOUNG: Row = (Action.HOLD, (Reason.MIN_LIFE,))
 _HOLD_WITHIN: Row = (Action.HOLD, (Reason.WITHIN_TOLERANCE,))
 
 
 def decide_row(conditions: int, working: bool, verdict: Reason | None, lockouts_withdraw: bool = False) -> Row:
     """(action, reasons) for one slot.
 
-    conditions: mask of withdraw, in-flight, lockout and pacing reasons, and SIZE_CHANGED and EXPIRY_NEAR where they
-    hold; working: an order of ours rests in the slot; verdict: TOO_AGGRESSIVE, TOO_PASSIVE, WITHIN_TOLERANCE, or None
-    without a target; lockouts_withdraw: fill and reject lockouts pull the quote instead of holding it.
+    conditions: mask of withdraw, in-flight, lockout and pacing reasons, and SIZE_CHANGED, EXPIRY_NEAR and MIN_LIFE
+    (what works is too young to be moved for being too passive or of another size) where they hold; working: an order of
+    ours rests in the slot; verdict: TOO_AGGRESSIVE, TOO_PASSIVE, WITHIN_TOLERANCE, or None without a target;
+    lockouts_withdraw: fill and reject lockouts pull the quote instead of holding it.
     """
     if conditions:
         pulling = conditions & WITHDRAW_MASK
@@ -49,6 +52,9 @@ def decide_row(conditions: int, working: bool, verdict: Reason | None, lockouts_
         holding = conditions & HOLD_MASK
         if holding:
             return _HOLD, first_reasons(holding)
+        if conditions & _MIN_LIFE and working and verdict is not _TOO_AGGRESSIVE:
+            young = verdict is _TOO_PASSIVE or conditions & _SIZE_CHANGED
+            return _HOLD_YOUNG if young else _HOLD_WITHIN
     if not working:
         return _QUOTE_NEW
     if verdict is _TOO_AGGRESSIVE:

@@ -27,6 +27,11 @@ class InventoryTime:
         self._elapsed_ns = self._lot_ns = self._square = self._limit_ns = 0
         self.closed_lots = 0
 
+    def set_limit(self, ts_ns: int, limit_lots: int) -> None:
+        """The position limit is `limit_lots`, at least one, from `ts_ns` on."""
+        self._pass(ts_ns)
+        self._limit_lots = limit_lots
+
     def on_position(self, ts_ns: int, lots: int) -> None:
         """The position is `lots` from `ts_ns` on."""
         before = self._lots

@@ -139,6 +139,18 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             "it is held"
         ),
     ] = True
+    shift_horizon_s: (
+        Annotated[
+            float,
+            Meta(
+                gt=0,
+                le=1e7,
+                description="time over which momentum, flow and funding are counted, seconds; null = as long as the "
+                "model expects to hold a fill",
+            ),
+        ]
+        | None
+    ) = None
     max_shift_bps: Annotated[
         float, Meta(ge=0, le=1000, description="largest shift by momentum, flow and funding together, bps")
     ] = 2.0
@@ -168,7 +180,7 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         bool, Meta(description="may quote better than the market's best price; false = join it at most")
     ] = True
     levels: Annotated[
-        int, Meta(ge=1, le=20, description="quotes on each side; order_size is that of the inner one")
+        int, Meta(ge=1, le=20, description="quotes on each side; the order size is that of the inner one")
     ] = 1
     level_step_bps: Annotated[
         float, Meta(gt=0, le=1000, description="distance from the inner quote to the second, bps of the mid")
@@ -186,6 +198,21 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             "order at the position limit"
         ),
     ] = 0.0
+    size_depth_share: (
+        Annotated[
+            float,
+            Meta(
+                gt=0,
+                le=1,
+                description="largest order, share of what its side of the book has displayed within size_depth_bps for "
+                "ten seconds; null = whatever is displayed",
+            ),
+        ]
+        | None
+    ) = None
+    size_depth_bps: Annotated[
+        float, Meta(gt=0, le=1000, description="how far from the mid size_depth_share looks, bps")
+    ] = 10.0
     inventory_widen_at: Annotated[
         _Share, Meta(description="share of the position limit above which the side that grows it is wider")
     ] = 0.7
@@ -317,6 +344,33 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     decide_interval_ms: Annotated[
         int, Meta(ge=0, le=60000, description="longest time between full decisions while data flows, ms")
     ] = 100
+    decide_interval_min_ms: (
+        Annotated[
+            int,
+            Meta(
+                ge=0,
+                le=60000,
+                description="decide_interval_ms shrinks down to this when volatility is above usual and beyond "
+                "inventory_widen_at, ms; null = it does not",
+            ),
+        ]
+        | None
+    ) = None
+    quote_min_life_ms: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=3600000,
+            description="age before which a quote is not moved for being too passive or of another size, ms",
+        ),
+    ] = 0
+    quote_max_age_s: (
+        Annotated[
+            float,
+            Meta(gt=0, le=1e7, description="age at which a quote is placed anew, seconds; null = never"),
+        ]
+        | None
+    ) = None
     fill_lockout_ms: Annotated[int, Meta(ge=0, le=600000, description="pause of a side after its fill, ms")] = 1000
     order_lockout_ms: Annotated[
         int, Meta(ge=0, le=600000, description="pause of a side after placing or moving an order, ms")

@@ -75,6 +75,10 @@ class PositionGuard:
         self._day = -1
         self._day_began_atto = 0
 
+    def resize(self, min_position_lots: int, max_position_lots: int) -> None:
+        """The position limits have changed."""
+        self._max_lots, self._min_lots = max_position_lots, min_position_lots
+
     def judge(self, position: Position, mid_ticks: float, now_ns: int) -> Guarded:
         """What holds for this position at this mid."""
         lots = position.lots

@@ -33,6 +33,7 @@ from mm_daemon.engine.pricing_model import (
 from mm_daemon.engine.rounding import round_quotes
 from mm_daemon.engine.signals.microprice import microprice
 from mm_daemon.engine.signals.volatility import EwmaVolatility
+from mm_daemon.engine.sizing import DepthCap
 from mm_daemon.engine.tolerance import tolerance_ticks
 from mm_daemon.engine.units import BPS, annual_vol_to_bps
 
@@ -44,6 +45,7 @@ _BAD_NUMBER = Reason.BAD_NUMBER.bit
 _VOLATILITY_HALT = Reason.VOLATILITY_HALT.bit
 _LEVEL_MERGED = Reason.LEVEL_MERGED.bit
 _BUY, _SELL = Side.BUY, Side.SELL
+_NO_CAP = 1 << 62
 
 
 class QuoteEngine:
@@ -63,6 +65,7 @@ class QuoteEngine:
         "_grounds",
         "_grow_floor_bps",
         "_inputs",
+        "_ladder",
         "_max_position_lots",
         "_min_lots",
         "_min_position_lots",
@@ -76,14 +79,18 @@ class QuoteEngine:
         "_round_bid",
         "_seen",
         "_session_phase_s",
+        "_size_lots",
         "_target_lots",
         "_tilt_bps",
         "_use_microprice",
         "conditions",
+        "depth_cap",
         "gamma",
         "k",
+        "ladder_lots",
         "max_skew_bps",
         "model",
+        "most_orders",
         "volatility",
     )
 
@@ -100,7 +107,7 @@ class QuoteEngine:
     ) -> None:
         """Raises DomainError for parameters that contradict each other, KeyError for a model not in `models`."""
         self._parameters = parameters
-        self._order_lots = order_lots
+        self._order_lots = self._size_lots = order_lots
         self._min_position_lots = min_position_lots
         self._max_position_lots = max_position_lots
         self._collar_share = collar_bps * BPS
@@ -119,7 +126,8 @@ class QuoteEngine:
         self._floor_tick_bps = 0.5 / (BPS * math.sqrt(parameters.volatility_half_life_s))
         # Sessions of different symbols must not restart together, or all spreads jump at once (MODELS 1.4).
         self._session_phase_s = Rng(0).split(instrument.id).uniform() * parameters.session_s
-        most = max(abs(max_position_lots), abs(min_position_lots)) / order_lots
+        self.most_orders = most = max(abs(max_position_lots), abs(min_position_lots)) / order_lots
+        """The larger position limit in order sizes."""
         self.max_skew_bps = parameters.max_skew_bps / most if most else parameters.max_skew_bps
         """Largest skew per order held: what `max_skew_bps` at the position limit comes to."""
         self._by_the_clock = parameters.tau == "session"
@@ -136,11 +144,18 @@ class QuoteEngine:
             max_position_lots=max_position_lots,
             k=self.k,
         )
-        ladder = Ladder(
+        share = parameters.size_depth_share
+        self.depth_cap = (
+            None if share is None else DepthCap(share, parameters.size_depth_bps, parameters.size_tolerance)
+        )
+        """None: whatever is displayed, quotes have their full size."""
+        self._ladder = Ladder(
             parameters.levels, parameters.level_step_bps, parameters.level_growth, parameters.level_size_ratio
         )
-        self._behind = ladder.behind(order_lots)
+        self._behind = self._ladder.behind(order_lots)
         """Of each level but the inner one: how far beyond that, bps, and its full size, lots."""
+        self.ladder_lots = order_lots + sum(lots for _, lots in self._behind)
+        """All levels of a side at their full size."""
         self._seen: tuple[object, ...] = ()
         self._priced: Pricing | int = 0
         """What `_seen` came to."""
@@ -152,6 +167,22 @@ class QuoteEngine:
         self._tilt_bps = 0.0
         """Of `_curve`, within `max_skew_bps`."""
 
+    def resize(self, order_lots: int, min_position_lots: int, max_position_lots: int) -> None:
+        """Sizes have changed, the limits in proportion to the order, so that the model stays as it is. No lots: there
+        is nothing to quote with.
+        """
+        self._size_lots, self._order_lots = order_lots, max(order_lots, 1)
+        self._min_position_lots, self._max_position_lots = min_position_lots, max_position_lots
+        self._behind = self._ladder.behind(order_lots) if order_lots else tuple((b, 0) for b, _ in self._behind)
+        self.ladder_lots = order_lots + sum(lots for _, lots in self._behind)
+        self.conditions.resize(min_position_lots, max_position_lots)
+        self._seen = self._grounds = ()
+
+    def look_at_depth(self, book: OrderBook, now_ns: int) -> None:
+        """Let a trusted book say how large quotes may be, where that is asked for."""
+        if self.depth_cap is not None and self.depth_cap.look(book, now_ns):
+            self._seen = ()
+
     def observe(self, book: OrderBook, ts_local_ns: int) -> bool:
         """A trusted book changed: let the estimators see it. Returns whether they call for a decision at once."""
         self.volatility.update(ts_local_ns, book.half_ticks * 0.5)
@@ -162,6 +193,8 @@ class QuoteEngine:
         """Time begins anew, `back_ns` earlier: what was learned stays."""
         self.volatility.lose_clock()
         self.conditions.lose_clock(back_ns)
+        if self.depth_cap is not None:
+            self.depth_cap.shift(-back_ns)
 
     def fair_ticks(self, book: OrderBook) -> float:
         """The reference price of a trusted book, in ticks: mid, or the size-weighted microprice."""
@@ -352,9 +385,12 @@ class QuoteEngine:
         if ask_clamped:
             ask_raw = float(ask)
         frac = self._parameters.tolerance_frac
-        bid_lots = ask_lots = self._order_lots
+        bid_lots = ask_lots = self._size_lots
         if wanted.bid_size != wanted.ask_size:
             bid_lots, ask_lots = self._sized(bid_lots, wanted.bid_size), self._sized(ask_lots, wanted.ask_size)
+        most = None if self.depth_cap is None else self.depth_cap.lots
+        if most is not None:
+            bid_lots, ask_lots = min(bid_lots, most[0]), min(ask_lots, most[1])
         bid_tolerance = tolerance_ticks(wanted.half_bps * bp, bid, frac)
         ask_tolerance = bid_tolerance if frac is None else tolerance_ticks(wanted.half_bps * bp, ask, frac)
         inner_bid = self._level(
@@ -365,9 +401,18 @@ class QuoteEngine:
         )
         if not self._behind:
             return (inner_bid,), (inner_ask,)
+        bid_most, ask_most = most or (_NO_CAP, _NO_CAP)
         return (
-            (inner_bid, *self._levels_behind(_BUY, inner_bid, wanted.bid_size, bid_bps, bid_room, bid_obstacles, mid)),
-            (inner_ask, *self._levels_behind(_SELL, inner_ask, wanted.ask_size, ask_bps, ask_room, ask_obstacles, mid)),
+            (
+                inner_bid,
+                *self._levels_behind(_BUY, inner_bid, wanted.bid_size, bid_most, bid_bps, bid_room, bid_obstacles, mid),
+            ),
+            (
+                inner_ask,
+                *self._levels_behind(
+                    _SELL, inner_ask, wanted.ask_size, ask_most, ask_bps, ask_room, ask_obstacles, mid
+                ),
+            ),
         )
 
     def _levels_behind(
@@ -375,12 +420,15 @@ class QuoteEngine:
         side: Side,
         inner: SideQuote,
         share: float,
+        most_lots: int,
         depth_bps: float,
         room_lots: int,
         obstacles: int,
         mid_ticks: float,
     ) -> tuple[SideQuote, ...]:
-        """The levels behind the inner one, which take the room that those before them left."""
+        """The levels behind the inner one, each no larger than `most_lots`, which take the room that those before them
+        left.
+        """
         quotes = []
         before = inner
         for beyond_bps, size_lots in self._behind:
@@ -390,7 +438,7 @@ class QuoteEngine:
             merged = 0 if side * (before.ticks - ticks) > 0 else _LEVEL_MERGED
             before = self._level(
                 ticks,
-                self._sized(size_lots, share),
+                min(self._sized(size_lots, share), most_lots),
                 raw,
                 False,
                 inner.tolerance_ticks,
@@ -421,7 +469,7 @@ class QuoteEngine:
         lots = size_lots if size_lots < room_lots else room_lots
         if lots <= 0:
             lots = 0
-            obstacles |= _MAX_POSITION
+            obstacles |= _MAX_POSITION if size_lots > 0 else _SIZE_BELOW_MIN
         elif lots < self._min_lots or lots * ticks < self._min_tick_lots:
             obstacles |= _SIZE_BELOW_MIN
         if abs(ticks - mid_ticks) > self._collar_share * mid_ticks or ticks <= 0:

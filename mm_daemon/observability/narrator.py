@@ -145,8 +145,7 @@ class Narrator:
                 text = f"cannot be priced with these parameters, so nothing will be quoted: {error}"
                 self._log.warning("pricing", symbol=market.instrument.symbol, text=text)
                 continue
-            limits, size = market.parameters.limits, market.parameters.order_lots
-            most_orders = max(limits.max_position_lots, -limits.min_position_lots) / size
+            most_orders = market.engine.most_orders
             furthest_bps = spread.skew_bps * most_orders
             text = (
                 f"half-spread {spread.half_bps:.2f} bps, skew {spread.skew_bps:.2f} bps per order held, "

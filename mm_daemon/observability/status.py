@@ -15,7 +15,7 @@ from mm_daemon.core.market import MarketState
 from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.decisions import LOCKOUT_MASK, Reason, reasons_in
 from mm_daemon.domain.instrument import InstrumentId, Venue
-from mm_daemon.domain.money import to_text
+from mm_daemon.domain.money import from_pair, to_text
 from mm_daemon.domain.orders import ClientOrderId, InFlight, Phase, Side
 from mm_daemon.observability.metrics import quote_works
 from mm_daemon.observability.readiness import unready_reasons
@@ -25,6 +25,8 @@ from mm_daemon.observability.trade_statistics import FillFigures, InventoryFigur
 from mm_daemon.observability.words import in_words
 
 _NS_PER_MS = 1_000_000
+_NS_PER_S = 1_000_000_000
+_DAY_NS = 86_400 * _NS_PER_S
 _BPS = 10_000.0
 
 
@@ -89,6 +91,16 @@ class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
     skew_bps: float | None
 
 
+class GuardStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What the guard of the position remembers. `day_result`: of this day (UTC), settlement currency."""
+
+    age_s: float | None
+    stopped: bool
+    """Its stop-loss has tripped."""
+    day_result: str | None
+    day_stopped: bool
+
+
 class MarketStatus(msgspec.Struct, frozen=True, kw_only=True):
     venue: str
     symbol: str
@@ -118,6 +130,8 @@ class MarketStatus(msgspec.Struct, frozen=True, kw_only=True):
     trades: FillFigures
     inventory: InventoryFigures | None
     model: ModelStatus
+    guard: GuardStatus | None = None
+    """None where no guard is configured."""
 
 
 class VenueStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -320,6 +334,20 @@ def _market(
         trades=statistics.fill_figures(now_ns),
         inventory=statistics.inventory_figures(now_ns),
         model=_model(market),
+        guard=_guard(market, now_ns),
+    )
+
+
+def _guard(market: MarketState, now_ns: int) -> GuardStatus | None:
+    if market.guard is None:
+        return None
+    state = market.guard.state()
+    result_atto = market.position.total_atto - from_pair(state.day_began)
+    return GuardStatus(
+        age_s=None if state.since_ns is None else max(now_ns - state.since_ns, 0) / _NS_PER_S,
+        stopped=state.stop_tripped,
+        day_result=to_text(result_atto) if state.day == now_ns // _DAY_NS else None,
+        day_stopped=state.loss_stopped,
     )
 
 

@@ -21,6 +21,7 @@ from mm_daemon.domain.orders import Side
 from mm_daemon.engine.inventory_time import InventoryTime
 from mm_daemon.engine.markouts import DEFAULT_HORIZONS_NS, Markouts
 from mm_daemon.engine.moments import Moments
+from mm_daemon.risk.limits import MarketLimits
 
 _NS = 1_000_000_000
 _S_PER_H = 3600
@@ -111,6 +112,7 @@ class TradeStatistics:
         "_fills",
         "_first_fills",
         "_inventory",
+        "_limits",
         "_lots",
         "_market",
         "_markouts",
@@ -128,7 +130,8 @@ class TradeStatistics:
         self._fills = self._first_fills = _fills_of(market)
         self._captured = Moments()
         self._markouts = Markouts(DEFAULT_HORIZONS_NS, self._observed)
-        self._inventory = InventoryTime(max(1, limits.max_position_lots, -limits.min_position_lots))
+        self._limits = limits
+        self._inventory = InventoryTime(_limit_lots(limits))
         self._inventory.on_position(start_ns, position.lots)
         self.outcomes: dict[tuple[Side, int], Outcome] = {
             (side, horizon_ns): Outcome() for side in Side for horizon_ns in DEFAULT_HORIZONS_NS
@@ -149,6 +152,10 @@ class TradeStatistics:
         One told twice is booked once. Where fills and books do not match, the fills are left out rather than guessed.
         """
         position, held_lots = self._market.position, self._lots
+        limits = self._market.parameters.limits
+        if limits is not self._limits:
+            self._limits = limits
+            self._inventory.set_limit(now_ns, _limit_lots(limits))
         known = tuple({fill.fill_key: fill for fill in fills}.values())
         count, spread_atto = _fills_of(self._market), position.spread_atto
         new, captured_atto = count - self._fills, spread_atto - self._spread_atto
@@ -246,6 +253,10 @@ class TradeStatistics:
 
     def _observed(self, horizon: int, fill: _Fill, markout_bps: float) -> None:
         self.outcomes[fill.side, DEFAULT_HORIZONS_NS[horizon]].add(fill, markout_bps)
+
+
+def _limit_lots(limits: MarketLimits) -> int:
+    return max(1, limits.max_position_lots, -limits.min_position_lots)
 
 
 def _fills_of(market: MarketState) -> int:

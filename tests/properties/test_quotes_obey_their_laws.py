@@ -218,8 +218,8 @@ def test_any_numbers_have_finite_depths_or_a_domain_error(model: str, numbers: t
 @given(
     fit=st.tuples(_ANY, _ANY, _ANY),
     squares=_ANY,
-    bid=st.integers(1, 1 << 36),
-    width=st.integers(1, 1 << 36),
+    bid=st.integers(1, 1 << 51),
+    width=st.integers(1, 1 << 51),
     lots=st.integers(-(1 << 62), 1 << 62),
 )
 def test_absurd_estimates_and_books_are_a_reason(

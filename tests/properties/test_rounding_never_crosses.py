@@ -38,6 +38,17 @@ def test_post_only_quotes_never_cross(data: st.DataObject, grid: PriceGrid, bid:
     assert grid_ceil(ask_ticks, grid) == ask_ticks
 
 
+@settings(max_examples=300, deadline=None)
+@given(best_bid=st.integers(1, (1 << 53) - 2), off=st.integers(-3, 3), width=st.integers(1, 3))
+def test_neither_side_locks_however_many_ticks_a_price_has(best_bid: int, off: int, width: int) -> None:
+    """As far as whole ticks are numbers: at the touch, bid and ask stay apart and whole prices where they are."""
+    best_ask = min(best_bid + width, (1 << 53) - 1)
+    wanted = float(max(best_bid + off, 1))
+    bid, ask = round_quotes(wanted, wanted, best_bid, best_ask)
+    assert bid < ask
+    assert (bid, ask) == (min(int(wanted), best_ask - 1), max(bid + 1, int(wanted), best_bid + 1))
+
+
 @settings(max_examples=200, deadline=None)
 @given(ticks=st.integers(2, 10**9), tick=st.sampled_from([0.1, 0.01, 0.0001, 0.5, 1e-6]))
 def test_price_written_on_a_tick_stays_on_it(ticks: int, tick: float) -> None:

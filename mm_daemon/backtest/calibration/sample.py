@@ -35,6 +35,8 @@ class MarketSample:
     def __init__(self, parameters: MarketParameters, signals: SignalParameters | None = None) -> None:
         signals = signals or SignalParameters()
         self.parameters = parameters
+        """With order size and limits at the first mid, where those are money."""
+        self._signals = signals
         self.book = OrderBook()
         step_ms = parameters.quoting.volatility_step_ms or STEP_MS
         self.volatility = RealisedVolatility(step_ms)
@@ -44,13 +46,7 @@ class MarketSample:
         self.exposure = Exposure()
         self.both, self.buys, self.sells = Depths(), Depths(), Depths()
         """Orders as large as ours or larger: all, those that lift asks, those that hit bids."""
-        self.live = FillIntensity(
-            signals.intensity_s,
-            d0_bps=signals.intensity_d0_bps,
-            reach_bps=signals.intensity_reach_bps,
-            min_lots=parameters.order_lots,
-            refit_s=min(5.0, signals.intensity_s),
-        )
+        self.live = self._intensity()
         """What the daemon would have learned by itself."""
         self.live_half_life_s = signals.intensity_s
         self.rate = BatchedRatio()
@@ -74,6 +70,16 @@ class MarketSample:
         self.prints = self.orders = self.order_lots = self.small_orders = self.unpriced_prints = 0
         self.mid_ticks: float | None = None
         """The last one."""
+
+    def _intensity(self) -> FillIntensity:
+        signals = self._signals
+        return FillIntensity(
+            signals.intensity_s,
+            d0_bps=signals.intensity_d0_bps,
+            reach_bps=signals.intensity_reach_bps,
+            min_lots=self.parameters.order_lots,
+            refit_s=min(5.0, signals.intensity_s),
+        )
 
     @property
     def dropped(self) -> Mapping[str, int]:
@@ -132,6 +138,9 @@ class MarketSample:
         if not book.trusted:
             self.volatility.lose()
             return
+        if self.mid_ticks is None and self.parameters.money is not None:
+            self.parameters = self.parameters.sized(book.half_ticks)
+            self.live = self._intensity()
         mid = 0.5 * book.half_ticks
         self.mid_ticks = mid
         touch = 0.5 * (book.ask_ticks - book.bid_ticks)

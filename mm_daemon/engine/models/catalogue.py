@@ -4,6 +4,7 @@ The mathematics stands in the modules beside this one. What a fill costs is insi
 passed on, and thinning the intensity, which makes a model lean more.
 """
 
+import math
 from collections.abc import Callable, Mapping
 
 from mm_daemon.engine.domain_checks import require_finite, require_positive
@@ -20,6 +21,7 @@ from mm_daemon.engine.profiles import meant_bps
 from mm_daemon.engine.units import annual_vol_to_bps
 
 _ALONE = ho_stoll.Mode.MONOPOLY
+_DAY_S = 86_400.0
 _SAME = 0.02
 """Inputs that differ by less than this share are the same to a model that has to be solved (MODELS 2.1)."""
 
@@ -136,6 +138,10 @@ def _solve_cartea_jaimungal(inputs: ModelInputs, bound: int) -> TableCurve:
 class FixedSpread:
     """A constant half-spread, `half_spread_bps`, that leans by `skew_bps_at_max` at the position limit (MODELS 5.1):
     what is left when nothing can be calibrated. Without those keys: the spread that earns `1/k`, leaning by half of it.
+
+    Its horizon is how long these quotes hold a fill at the intensity and k given, a day at most: takers come at
+    `A e^{-k half}` a side, and a position q makes them come unequally by `2 k skew q` of that, so that it decays with
+    `1 / (2 A k skew e^{-k half})`, as tau* is derived for GLFT (MODELS 2.2).
     """
 
     def __init__(self, settings: ModelSettings) -> None:
@@ -148,19 +154,21 @@ class FixedSpread:
         half = 1.0 / inputs.k if self._half is None else self._half
         require_finite(half=half, cost_bps=inputs.cost_bps)
         at_max = 0.5 * half if self._at_max is None else self._at_max
-        return ClippedCurve(inputs.cost_bps + half, at_max / self._max_orders, self._max_orders)
+        half, skew = inputs.cost_bps + half, at_max / self._max_orders
+        decay = 2.0 * inputs.A * inputs.k * skew * math.exp(min(-inputs.k * half, 0.0))
+        tau_s = 1.0 / decay if decay > 1.0 / _DAY_S else _DAY_S
+        return ClippedCurve(half, skew, self._max_orders, tau_s)
 
 
 class ClippedCurve:
     """A shift in proportion to inventory that grows no further beyond the limit."""
 
-    __slots__ = ("_most", "half_bps", "skew_bps")
+    __slots__ = ("_most", "half_bps", "skew_bps", "tau_s")
 
     risk_bps = 0.0
-    tau_s = None
 
-    def __init__(self, half_bps: float, skew_bps: float, most: float) -> None:
-        self.half_bps, self.skew_bps, self._most = half_bps, skew_bps, most
+    def __init__(self, half_bps: float, skew_bps: float, most: float, tau_s: float | None) -> None:
+        self.half_bps, self.skew_bps, self._most, self.tau_s = half_bps, skew_bps, most, tau_s
 
     def at(self, q: float) -> Depths:
         shift = self.skew_bps * min(max(q, -self._most), self._most)

@@ -59,8 +59,10 @@ def test_example_quotes_both_sides_fills_and_stays_in_its_limits(
     assert report.orders_placed + report.orders_amended > requotes
     assert report.orders_rejected == 0
     assert (report.fills > 0, report.taker_fills) == (True, 0)
+    most = config.markets[0].max_position
     assert report.max_abs_position is not None
-    assert report.max_abs_position <= config.markets[0].max_position
+    assert most is not None
+    assert report.max_abs_position <= most
     assert (report.open_orders, report.clean) == (0, True)
     assert report.problems == problems
 

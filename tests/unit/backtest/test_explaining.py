@@ -1,6 +1,7 @@
 """Explanations: where numbers come from, what happens at limits, what is said when there is nothing to quote."""
 
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,10 +13,13 @@ from mm_daemon.backtest.explaining import explain
 from mm_daemon.backtest.explanation import Explanation, MarketExplanation, Quotes
 from mm_daemon.backtest.explanation_text import to_text
 from mm_daemon.core.trading_core import TradingCore
+from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.decisions import Reason
 from mm_daemon.domain.errors import UsageError
-from mm_daemon.domain.events import FundingUpdate
+from mm_daemon.domain.events import BookSnapshot, FundingUpdate
+from mm_daemon.domain.money import ATTO
 from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.engine.sizing import MoneySizes
 from mm_daemon.observability.live_statistics import LiveStatistics
 from mm_daemon.observability.status import Status, Surroundings, status_of
 from mm_daemon.observability.summary import Tally
@@ -208,3 +212,156 @@ def test_a_market_that_the_daemon_does_not_have_is_named() -> None:
     _, running = status(QuoteParameters())
     with pytest.raises(UsageError, match="ETH"):
         scenes_of(b.core_parameters(b.market(b.instrument("ETH-USDT"))), running, Given())
+
+
+GUARDED = QuoteParameters(
+    stop_loss_bps=20.0,
+    max_position_age_s=600.0,
+    day_loss_widen=50.0,
+    day_loss_stop=100.0,
+    inventory_exit_at=0.9,
+    volatility_widen=1.0,
+    volatility_stop=2.0,
+    sessions=("08:00-16:30",),
+    blackouts=("12:00-12:05",),
+    toxic_cool_down_ms=3000,
+)
+TEN_NS = 10 * HOUR_NS
+
+
+def guarded(now_ns: int = TEN_NS, **given: Any) -> MarketExplanation:
+    asked = msgspec.structs.replace(AROUND_60000, **given)
+    return explain(told(b.market(quoting=GUARDED), asked, now_ns, "a test"))
+
+
+def acting(explained: MarketExplanation) -> list[str]:
+    return [guard.name for guard in explained.guards if guard.acts]
+
+
+def test_every_guard_that_is_configured_is_shown_without_a_daemon() -> None:
+    """What it sees and from where on it acts; without any, only what inventory does."""
+    explained = guarded()
+    assert [guard.name for guard in explained.guards] == [
+        "inventory",
+        "stop_loss",
+        "position_age",
+        "day_loss",
+        "volatility",
+        "hours",
+        "toxic_flow",
+    ]
+    assert acting(explained) == []
+    page = to_text(Explanation(config="c", markets=(explained,)))
+    for guard in explained.guards:
+        assert guard.words in page
+    assert "open at 10:00 UTC; quoted 08:00-16:30 but for 12:00-12:05" in page
+    assert [guard.name for guard in of(QuoteParameters()).guards] == ["inventory"]
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "reason", "words"),
+    [
+        ({"entry": Decimal(60200)}, "stop_loss", Reason.STOP_LOSS, "entered at 60200, loses 33.2 bps"),
+        ({"age_s": 600.0}, "position_age", Reason.POSITION_AGE, "held for 600 s"),
+        ({"day_loss": 101.0}, "day_loss", Reason.LOSS_LIMIT, "the day has cost 101 USDT"),
+        ({"position": Decimal("0.046")}, "inventory", Reason.MAX_POSITION, "92% of the limit"),
+    ],
+)
+def test_a_guard_that_acts_says_so_and_its_side_has_the_reason(
+    given: dict[str, Any], name: str, reason: Reason, words: str
+) -> None:
+    """A long position that is to be worked off: no bid, and the ask next to the best bid."""
+    explained = guarded(**{"position": Decimal("0.02"), **given})
+    (guard,) = (guard for guard in explained.guards if guard.acts)
+    assert guard.name == name
+    assert words in guard.words
+    assert explained.quotes is not None
+    assert reason in explained.quotes.bid.reasons
+    assert explained.quotes.ask.quoted
+    assert explained.quotes.ask.ticks == 599996
+    after = explained.quotes.ask.after_fill
+    assert after is not None
+    flat_again = after.position == "0.000"
+    assert (reason in after.bid_reasons) is (not flat_again or name == "day_loss") or name == "inventory"
+
+
+def test_a_guard_that_does_not_act_yet_says_how_far_it_is() -> None:
+    """A gain is no loss, and half of the loss widens by half."""
+    explained = guarded(position=Decimal("-0.02"), entry=Decimal(60200), age_s=30.0, day_loss=75.0)
+    words = {guard.name: guard.words for guard in explained.guards}
+    assert words["stop_loss"].startswith("entered at 60200, gains 33.2 bps")
+    assert words["position_age"].startswith("held for 30 s")
+    assert "the day has cost 75 USDT; wider from 50 (now 1.5 times)" in words["day_loss"]
+    assert acting(explained) == ["day_loss"]
+    assert explained.quotes is not None
+    assert explained.quotes.half_spread.widening == pytest.approx(1.5)
+
+
+def test_hours_and_volatility_act_by_themselves() -> None:
+    """Outside the session both sides say so; a wild market has no quotes, and its guard says why."""
+    closed = guarded(now_ns=7 * HOUR_NS)
+    assert acting(closed) == ["hours"]
+    assert closed.quotes is not None
+    assert closed.quotes.bid.reasons == closed.quotes.ask.reasons == (Reason.SESSION_CLOSED,)
+    wild = guarded(sigma_bps=4.0)
+    assert acting(wild) == ["volatility"]
+    assert wild.reasons == (Reason.VOLATILITY_HALT,)
+
+
+def test_what_was_said_of_a_position_needs_one() -> None:
+    parameters = b.core_parameters(b.market(quoting=GUARDED))
+    for given in (
+        Given(entry=Decimal(60000)),
+        Given(age_s=5.0),
+        Given(position=Decimal("0.01"), age_s=-1.0),
+        Given(position=Decimal("0.01"), entry=Decimal(0)),
+        Given(day_loss=float("nan")),
+    ):
+        with pytest.raises(UsageError):
+            scenes(parameters, {}, given)
+
+
+def test_the_guard_of_a_running_daemon_is_explained_with_its_state() -> None:
+    """Its entry price, how long it has been held and what the day has cost; another position has none of it."""
+    quoting = msgspec.structs.replace(GUARDED, sessions=(), blackouts=(), fair_price="mid")
+    core, _ = status(quoting)
+    market = core.markets[b.SYMBOL]
+    market.position.fill(20, 602000, 1_200_000, fee_atto=0)
+    core.apply(b.snapshot(1000, 599995, 600005, update_id=2))
+    core.decide(1000 * b.MS)
+    around = Surroundings(version="1", mode="paper", pid=1, config="c", journal="j", started_ns=0)
+    running = status_of(core, {b.SYMBOL: Tally()}, LiveStatistics(core.markets, 0).markets, around, 31_000 * b.MS)
+    (scene,) = scenes_of(core.parameters, running, Given())
+    words = {guard.name: guard.words for guard in explain_daemon(scene, running).guards}
+    assert words["stop_loss"].startswith("entered at 60200, loses 33.2 bps")
+    assert words["position_age"].startswith("held for 30 s")
+    assert "the day has cost 4 USDT" in words["day_loss"]
+    (scene,) = scenes_of(core.parameters, running, Given(position=Decimal("0.01")))
+    words = {guard.name: guard.words for guard in explain_daemon(scene, running).guards}
+    assert words["stop_loss"].startswith("no entry price was given")
+    assert "the day has cost 4 USDT" in words["day_loss"]
+
+
+def test_a_size_in_money_is_explained() -> None:
+    """With the lots it comes to at this price."""
+    money = MoneySizes(order_atto=600 * ATTO, max_position_atto=3000 * ATTO, min_position_atto=0)
+    market = msgspec.structs.replace(b.market(quoting=QuoteParameters(size_depth_share=0.5)), money=money)
+    scene = told(market, AROUND_60000, 0, "a test")
+    explained = explain(scene)
+    assert explained.situation.order_size == "0.010"
+    assert (explained.situation.max_position, explained.situation.min_position) == ("0.050", "0.000")
+    assert explained.situation.sized_by == "600 USDT at this price, the limit 3000"
+    assert any("size_depth_share" in note for note in explained.notes)
+    scene.engine.look_at_depth(one_level(8, 1000), 0)
+    thin = explain(scene)
+    assert thin.situation.sized_by is not None
+    assert "by the displayed depth a bid has 0.004 at most, an ask 0.500" in thin.situation.sized_by
+    assert thin.quotes is not None and explained.quotes is not None
+    assert (explained.quotes.bid.size, thin.quotes.bid.size) == ("0.010", "0.004")
+    assert "order size" in to_text(Explanation(config="c", markets=(thin,)))
+
+
+def one_level(bid_lots: int, ask_lots: int) -> OrderBook:
+    made = OrderBook()
+    made.apply_snapshot(BookSnapshot(b.SYMBOL, 0, 0, ((599995, bid_lots),), ((600005, ask_lots),), 1))
+    return made

@@ -16,11 +16,12 @@ from mm_daemon.domain.codec import Decided, Record
 from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, DecisionsChanged, PlaceOrder
 from mm_daemon.domain.errors import JournalError
 from mm_daemon.domain.events import BookDelta, DeadlineReached, Event, RunStarted
+from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.journal.format import Family, FaultKind
 from mm_daemon.journal.log import JournalReader, JournalWriter
 from mm_daemon.journal.run_writer import RunWriter
 from mm_daemon.journal.segments import compress, segments_of
-from mm_daemon.testkit.builders import VENUE, core_parameters
+from mm_daemon.testkit.builders import VENUE, core_parameters, market
 from tests.unit.backtest.doubles import ListFeed, ObedientVenue, tape
 
 
@@ -280,8 +281,12 @@ def test_what_cannot_be_compared_is_said(journal: Path) -> None:
     assert "market segments were deleted" in report.to_text()
 
 
-def test_checkpoints_are_compared(journal: Path) -> None:
-    """What a core would remember is what was written down, to the last field."""
+@pytest.mark.parametrize("quoting", [QuoteParameters(), QuoteParameters(calibration="market")])
+def test_checkpoints_are_compared(tmp_path: Path, quoting: QuoteParameters) -> None:
+    """What a core would remember is what was written down, to the last field; what estimators have learned too."""
+    journal = tmp_path / "learned"
+    source = RecordedMarket(ListFeed(list(tape(30))), ObedientVenue())
+    run_backtest(core_parameters(market(quoting=quoting)), {VENUE: source}, journal=journal)
     with JournalReader(journal) as reader:
         records = [record for frame in reader for record in frame.records]
     started = records[0]

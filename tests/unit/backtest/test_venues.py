@@ -114,3 +114,30 @@ def test_a_damaged_recording_is_used_as_far_as_it_goes(tmp_path: Path) -> None:
     assert report.clean
     assert report.notes
     assert report.notes[0] in report.to_text()
+
+
+_NEAR_THE_LIMIT = """
+defaults: {levels: 4, level_step_bps: 0.5, k: 1, level_size_ratio: 1.2, size_skew: 0.5, inventory_skip_at: 1,
+  fill_lockout_ms: 200, order_lockout_ms: 100}
+"""
+
+
+def test_ladders_near_their_limit_ask_for_nothing_that_is_refused(tmp_path: Path) -> None:
+    """Four levels where the limit holds three: on the embedded market a thirtieth of the commands used to be refused
+    for the worst position, and every one of them is one that should not have been asked for.
+    """
+    embedded = EMBEDDED.replace("max_position: 0.1}", "max_position: 0.035}").replace("position: 1}", "position: 0.35}")
+    report = backtest(config(tmp_path, embedded + _NEAR_THE_LIMIT), duration_s=90)
+    assert report.fills > 100
+    assert dict(report.refusals) == {}
+    assert report.clean
+
+
+def test_ladders_near_their_limit_on_a_recording(tmp_path: Path) -> None:
+    """The same where the market is a real one."""
+    path = shared_file("data/binance-usdm-btcusdt-20240808.gz")
+    text = RECORDED.format(path=path).replace("max_position: 0.05}", "max_position: 0.035, half_spread_bps: 0.1}")
+    report = backtest(config(tmp_path, text.replace("maker_fee_bps: 2", "maker_fee_bps: 0") + _NEAR_THE_LIMIT))
+    assert report.fills > 0
+    assert report.orders_placed > 20
+    assert dict(report.refusals) == {}

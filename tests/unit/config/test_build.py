@@ -77,6 +77,49 @@ def test_an_order_below_the_venues_minimum_is_named() -> None:
     assert "must be at most 0.005 BTC on v" in problem
 
 
+def _money(keys: str) -> str:
+    return GOOD.replace("order_size: 0.01, max_position: 0.05", keys) + "risk: {capital: 10000}\n"
+
+
+def test_money_waits_for_a_price_and_allows_nothing_before() -> None:
+    """Until then the gate's limits are zero; at a price they are whole lots that are worth no more than the money."""
+    text = _money("order_notional: 500, max_position_notional: 2400, levels: 2, level_size_ratio: 2")
+    parameters = core_parameters(read(text), [BTC], CAPABILITIES)
+    assert type(parameters).from_json(parameters.to_json()) == parameters
+    (market,) = parameters.markets
+    assert (market.limits.max_position_lots, market.limits.min_position_lots, market.limits.max_order_lots) == (0, 0, 0)
+    at = market.sized(2 * 600_000)
+    assert (at.order_lots, at.limits.max_position_lots, at.limits.min_position_lots) == (8, 38, -38)
+    assert at.limits.max_order_lots == 32
+    tiny = msgspec.structs.replace(BTC, max_lots=9)
+    (market,) = core_parameters(read(text), [tiny], CAPABILITIES).markets
+    assert market.sized(2 * 600_000).order_lots == 4, "the outer level is the largest order"
+
+
+def test_money_below_the_venues_least_notional_is_named() -> None:
+    """At the key that says it, level by level."""
+    contract = msgspec.structs.replace(BTC, min_notional=Decimal(100))
+    (problem,) = _problems(_money("order_notional: 99, max_position_notional: 500"), contract)
+    assert problem == ("c.yaml:5:34: markets[0].order_notional: comes to 99 USDT, less than the least order of v, 100")
+    (problem,) = _problems(
+        _money("order_capital_share: 0.02, max_leverage: 2, levels: 3, level_size_ratio: 0.6"), contract
+    )
+    assert problem.endswith(
+        "markets[0].level_size_ratio: level 3 of 3 comes to 72 USDT, less than the least order of v, 100"
+    )
+
+
+def test_capital_in_the_quote_currency_says_nothing_of_an_inverse_contract() -> None:
+    """It is settled in the base currency; a notional in that is fine."""
+    inverse = msgspec.structs.replace(BTC, inverse=True)
+    (problem,) = _problems(_money("order_notional: 0.01, max_leverage: 2"), inverse)
+    assert "markets[0].max_leverage: v:BTC-USDT is settled in BTC, and risk.capital is in the quote currency" in problem
+    (market,) = core_parameters(
+        read(_money("order_notional: 0.01, max_position_notional: 0.05")), [inverse], CAPABILITIES
+    ).markets
+    assert market.money is not None
+
+
 def test_a_symbol_the_venue_does_not_have_is_named() -> None:
     """With the nearest symbol of that venue beside it."""
     (problem,) = _problems(GOOD.replace("BTC-USDT", "BTC-USDC"))

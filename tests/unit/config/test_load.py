@@ -99,7 +99,7 @@ venues: {v: {connector: fake}}
 defaults: {venue: v, order_size: lots, max_position: 5}
 markets: [{symbol: A}, {symbol: B}]
 """
-    ) == ["c.yaml:3:34: defaults.order_size: is lots, must be a number above 0 (size of one quote, base units)"]
+    ) == ["c.yaml:3:34: defaults.order_size: is lots, must be a number above 0 or null (size of one quote, base units)"]
 
 
 @pytest.mark.parametrize(
@@ -164,12 +164,83 @@ def test_sizes_are_exact_and_bounded() -> None:
             "collar_bps: collar_bps 10 must be at least half of min_spread_bps 100",
         ),
         ("lockout_action: pause", "lockout_action: is pause, must be one of hold, withdraw"),
+        ("decide_interval_min_ms: 101", "decide_interval_min_ms 101 must not be above decide_interval_ms 100"),
+        (
+            "quote_max_age_s: 2, quote_min_life_ms: 2000",
+            "quote_max_age_s: quote_max_age_s 2 must be longer than quote_min_life_ms 2000",
+        ),
     ],
 )
 def test_keys_that_contradict_each_other_are_named(keys: str, wanted: str) -> None:
     """Each rule between keys reports at the key that a person would change."""
     (problem,) = problems(GOOD.replace("0.05}", f"0.05, {keys.lstrip('{')}}}"))
     assert wanted in problem
+
+
+_SIZES = "order_size: 0.01, max_position: 0.05"
+
+
+def _sized(keys: str, capital: str = "risk: {capital: 10000}\n") -> list[str]:
+    return problems(GOOD.replace(_SIZES, keys) + capital)
+
+
+def test_a_size_may_be_money_or_a_share_of_the_capital() -> None:
+    """All come to money of the settlement currency; base units are then nowhere."""
+    for keys, order, most, least in (
+        ("order_notional: 500, max_position_notional: 2500", 500, 2500, -2500),
+        ("order_capital_share: 0.05, max_leverage: 0.5", 500, 5000, -5000),
+        ("order_notional: 500, max_leverage: 2, min_position: 0", 500, 20000, 0),
+        ("order_capital_share: 0.01, max_position_notional: 300", 100, 300, -300),
+    ):
+        (market,) = read(GOOD.replace(_SIZES, keys) + "risk: {capital: 10000}\n").markets
+        money = market.money
+        assert money is not None
+        assert (money.order, money.max_position, money.min_position) == (order, most, least)
+        assert market.order_size is market.max_position is market.min_position is market.max_order_size is None
+
+
+def test_a_market_says_its_size_in_exactly_one_way() -> None:
+    """None, two, mixed units, and capital that nobody told are mistakes at the key that is to be changed."""
+    assert _sized("max_position: 0.05") == [
+        "c.yaml:5:5: markets[0].order_size: is missing: one of order_size, order_notional, order_capital_share has to "
+        "say how large a quote is"
+    ]
+    assert _sized("order_size: 0.01, order_notional: 500, max_position: 0.05") == [
+        "c.yaml:5:52: markets[0].order_notional: order_size and order_notional say how large a quote is: keep one "
+        "of them"
+    ]
+    (problem,) = _sized("order_notional: 500, max_position: 0.05")
+    assert problem.startswith(
+        "c.yaml:5:55: markets[0].max_position: max_position is in base units and order_notional is"
+    )
+    (problem,) = _sized("order_size: 1, max_leverage: 3")
+    assert problem.startswith(
+        "c.yaml:5:49: markets[0].max_leverage: order_size is in base units and max_leverage is mon"
+    )
+    (problem,) = _sized("order_notional: 500, max_leverage: 3", capital="")
+    assert problem == "c.yaml:5:55: markets[0].max_leverage: max_leverage needs risk.capital, in the quote currency"
+    (problem,) = _sized("order_notional: 500, max_position_notional: 900, max_order_size: 1")
+    assert "max_order_size: is in base units and order_notional is money: leave it out" in problem
+    (problem,) = _sized("order_notional: 500, max_position_notional: 900, min_position: -1")
+    assert "min_position: is in base units and max_position_notional is money" in problem
+    (problem,) = _sized("order_notional: 500, max_position_notional: 499, min_position: 0")
+    assert "order_notional comes to 500, and max_position_notional leaves room for 499: no quote passes" in problem
+
+
+def test_what_a_market_says_of_its_size_takes_the_place_of_the_defaults() -> None:
+    """Defaults in base units, one market in money: no contradiction, whatever was inherited."""
+    config = read(
+        """\
+version: 1
+venues: {v: {connector: fake}}
+defaults: {venue: v, order_size: 1, max_position: 5}
+markets:
+  - {symbol: A}
+  - {symbol: B, order_notional: 100, max_position_notional: 500}
+"""
+    )
+    assert [market.order_size for market in config.markets] == [Decimal(1), None]
+    assert [market.money is None for market in config.markets] == [True, False]
 
 
 def test_the_same_market_twice_is_a_mistake() -> None:

@@ -24,6 +24,14 @@ def test_text_that_lies_on_no_grid_is_refused(text):
         to_units(text, Decimal("0.1"), "price of BTC")
 
 
+def test_a_price_of_more_ticks_than_can_be_computed_with_is_refused():
+    """Beyond 2**53 whole ticks are no longer apart as floats: the error says so, and up to there they round right."""
+    assert to_units(f"{1 << 53}", Decimal(1)) == 1 << 53
+    with pytest.raises(GridError, match=r"price of X: '9007199254740993' is more than 2\*\*53 times 1"):
+        to_units(f"{(1 << 53) + 1}", Decimal(1), "price of X")
+    assert floor_ticks(float((1 << 53) - 1)) == ceil_ticks(float((1 << 53) - 1)) == (1 << 53) - 1
+
+
 def test_every_spelling_of_a_price_is_the_same_tick():
     """Trailing zeros, exponents and many digits."""
     assert {to_units(text, Decimal("0.1")) for text in ("61800.20", "61800.2", "6.18002E4")} == {618002}

@@ -95,7 +95,7 @@ def test_regime_moves_gamma_within_its_bounds() -> None:
     assert priced(quotes, now_ns=at_ms * MS).inputs.gamma == seen[-1]
 
 
-@pytest.mark.parametrize("model", ["glft", "avellaneda_stoikov", "cartea_jaimungal", "glft_exact", "ho_stoll"])
+@every_model
 def test_quotes_lean_against_who_pays_the_funding(model: str) -> None:
     """Longs pay: both quotes are lower by the same; shorts pay: higher; more so when it is due sooner; off: nothing."""
 
@@ -121,6 +121,20 @@ def test_momentum_shifts_with_the_move_and_no_further_than_allowed() -> None:
         now_ns = watch_market(quotes, [BID + 30 * step for step in range(300)])
         pricing = priced(quotes, book(BID + 30 * 299), now_ns=now_ns)
         assert 0 < sign * pricing.shift_bps <= 0.5
+
+
+def test_shifts_have_the_models_horizon_unless_one_is_given() -> None:
+    """Momentum counts with the root of the horizon: four times as long, twice the shift, for a fixed spread too."""
+
+    def shift(**keys: Any) -> float:
+        quotes = engine(model="fixed_spread", momentum_beta=0.01, max_shift_bps=100.0, half_spread_bps=3.0, **keys)
+        now_ns = watch_market(quotes, [BID + 3 * step for step in range(300)])
+        return priced(quotes, book(BID + 3 * 299), now_ns=now_ns).shift_bps
+
+    assert shift() > 0.0
+    assert shift(shift_horizon_s=40.0) == pytest.approx(2.0 * shift(shift_horizon_s=10.0))
+    quotes = engine(model="fixed_spread", half_spread_bps=500.0, k=10.0)
+    assert priced(quotes).tau_s == 86_400.0, "of what is never filled it is a day"
 
 
 def test_hours_close_and_open_both_sides() -> None:

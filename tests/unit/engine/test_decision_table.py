@@ -54,3 +54,17 @@ def test_price_goes_before_size_and_size_before_expiry() -> None:
     assert decide_row(Reason.EXPIRY_NEAR.bit, True, _WITHIN) == (Action.QUOTE, (Reason.EXPIRY_NEAR,))
     assert decide_row(0, True, _WITHIN) == (Action.HOLD, (_WITHIN,))
     assert decide_row(late, False, None) == (Action.QUOTE, (Reason.NEW_QUOTE,))
+
+
+def test_youth_holds_what_is_not_urgent() -> None:
+    """Too passive or of another size waits; too aggressive, empty and withdrawn do not; what is right is just right."""
+    young, size, old = Reason.MIN_LIFE.bit, Reason.SIZE_CHANGED.bit, Reason.EXPIRY_NEAR.bit
+    held = (Action.HOLD, (Reason.MIN_LIFE,))
+    assert decide_row(young, True, Reason.TOO_PASSIVE) == held
+    assert decide_row(young | size, True, Reason.WITHIN_TOLERANCE) == held
+    assert decide_row(young | size, True, Reason.TOO_AGGRESSIVE) == (Action.QUOTE, (Reason.TOO_AGGRESSIVE,))
+    assert decide_row(young, True, Reason.WITHIN_TOLERANCE) == (Action.HOLD, (Reason.WITHIN_TOLERANCE,))
+    assert decide_row(young, False, None) == (Action.QUOTE, (Reason.NEW_QUOTE,))
+    assert decide_row(young | Reason.BOOK_STALE.bit, True, Reason.TOO_PASSIVE)[0] is Action.WITHDRAW
+    assert decide_row(young | Reason.ORDER_LOCKOUT.bit, True, Reason.TOO_PASSIVE)[1] == (Reason.ORDER_LOCKOUT,)
+    assert decide_row(old, True, Reason.WITHIN_TOLERANCE) == (Action.QUOTE, (Reason.EXPIRY_NEAR,))

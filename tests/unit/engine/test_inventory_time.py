@@ -48,3 +48,13 @@ def test_time_that_goes_back_is_none_and_a_new_clock_keeps_the_sums() -> None:
     assert other.figures(3 * _S) == inventory.figures(3 * _S)
     with pytest.raises(DomainError):
         InventoryTime(0)
+
+
+def test_a_limit_that_changes_counts_from_then_on() -> None:
+    """Two seconds with three lots: at a limit of three during the first, below one of four during the second."""
+    held = InventoryTime(3)
+    held.on_position(0, 3)
+    held.set_limit(1_000_000_000, 4)
+    figures = held.figures(2_000_000_000)
+    assert figures is not None
+    assert figures.time_at_limit == 0.5

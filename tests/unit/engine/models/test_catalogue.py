@@ -106,12 +106,12 @@ def test_unequal_flow_leans_only_cartea_jaimungal() -> None:
 
 
 def test_a_fixed_spread_is_its_two_numbers() -> None:
-    """Half-spread and lean as configured, no further lean beyond the limit, and no horizon."""
+    """Half-spread and lean as configured, no further lean beyond the limit, and how long these quotes hold a fill."""
     made = curve("fixed_spread", half_spread_bps=3.0, skew_bps_at_max=2.0)
     assert off(made, 0.0) == (3.0, 3.0)
     assert off(made, 10.0) == pytest.approx((5.0, 1.0))
     assert off(made, 25.0) == off(made, 10.0)
-    assert made.tau_s is None
+    assert made.tau_s == pytest.approx(1.0 / (2.0 * 1.2 * 0.5 * 0.2 * math.exp(-0.5 * 3.0)))
     assert curve("fixed_spread").half_bps == pytest.approx(1.0 / _PLAIN.k)
 
 
