@@ -62,5 +62,5 @@ def _glft(scene: Scene) -> QuoteEngine | None:
     engine = market.engine
     engine.volatility = scene.engine.volatility
     if engine.k == scene.engine.k:
-        engine.conditions = scene.engine.conditions
+        engine.conditions, engine.adjusted = scene.engine.conditions, scene.engine.adjusted
     return engine

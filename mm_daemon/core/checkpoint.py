@@ -3,6 +3,8 @@
 Books, decisions and deadlines are not in it: they follow from the events of the next life.
 """
 
+import msgspec
+
 from mm_daemon.core.market import MarketState
 from mm_daemon.domain.checkpoint import MarketCheckpoint
 from mm_daemon.domain.errors import ReconciliationFailed
@@ -25,11 +27,13 @@ def market_checkpoint(market: MarketState) -> MarketCheckpoint:
         market.operator_paused,
         market.engine.conditions.state(),
         None if market.guard is None else market.guard.state(),
+        market.engine.conditions.overlays(),
     )
 
 
-def take_up(market: MarketState, state: MarketCheckpoint) -> None:
-    """Continue a market of an earlier life.
+def take_up(market: MarketState, state: MarketCheckpoint, as_of_ns: int) -> None:
+    """Continue a market of an earlier life, which left `state` at `as_of_ns`. A calibration file that is newer knows
+    volatility and intensity better; an older one does not.
 
     Raises ReconciliationFailed when it holds a position in other units than the contract has now.
     """
@@ -46,8 +50,14 @@ def take_up(market: MarketState, state: MarketCheckpoint) -> None:
     market.facts.position_lots = market.position.lots
     market.lockouts.restore(state.lockouts)
     market.facts.reconciling = bool(market.lockouts.held())
-    market.engine.volatility.restore(state.volatility)
-    market.engine.conditions.restore(state.signals)
+    conditions, signals, warm = market.engine.conditions, state.signals, market.parameters.warm
+    if warm is None or warm.at_ns <= as_of_ns:
+        market.engine.volatility.restore(state.volatility)
+    elif signals is not None and conditions.signals is not None:
+        signals = msgspec.structs.replace(signals, intensity=conditions.signals.intensity.state())
+    conditions.restore(signals)
+    if state.overlays is not None:
+        conditions.restore_overlays(state.overlays)
     if market.guard is not None and state.guard is not None:
         market.guard.restore(state.guard, market.position)
     market.operator_paused = state.paused

@@ -79,6 +79,7 @@ class MarketState:
             max_position_lots=limits.max_position_lots,
             collar_bps=limits.collar_bps,
             models=models,
+            warm=parameters.warm,
         )
         self.position = Position(parameters.instrument)
         self.guard = guard_of(

@@ -223,4 +223,7 @@ def _inputs(market: MarketState, pricing: Pricing | None) -> DecisionInputs:
         inputs.A,
         inputs.k,
         pricing.widening,
+        pricing.confidence_widening,
+        pricing.doubts,
+        market.engine.conditions.impact_bps,
     )

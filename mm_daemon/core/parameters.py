@@ -6,7 +6,7 @@ from mm_daemon.domain.capabilities import Capabilities
 from mm_daemon.domain.errors import JournalError
 from mm_daemon.domain.instrument import Instrument, Venue
 from mm_daemon.domain.orders import ClientOrderId
-from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.engine.parameters import QuoteParameters, WarmStart
 from mm_daemon.risk.limits import AccountLimits, MarketLimits
 
 
@@ -17,6 +17,8 @@ class MarketParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     order_lots: int
     quoting: QuoteParameters
     limits: MarketLimits
+    warm: WarmStart | None = None
+    """The calibration whose volatility, intensity and k stand in `quoting`; None: they are a person's."""
 
 
 class CoreParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -17,8 +17,10 @@ from mm_daemon.domain.decisions import (
     PlaceOrder,
     Reason,
     Refusal,
+    mask,
 )
 from mm_daemon.domain.events import DeadlineReached, Event, MarketEvent
+from mm_daemon.domain.orders import Side
 
 _OUTLIVING = frozenset(get_args(Event)) - frozenset(get_args(MarketEvent)) - {DeadlineReached}
 """Events that change state which outlives a process."""
@@ -40,6 +42,7 @@ def relive(core: TradingCore, record: Record) -> None:
         if any(Reason.KILL_LATCHED in decision.reasons for decision in record.decisions):
             core.gate.latch(LOSS_LIMIT)
         core.reach(record.now_ns)
+        _relive_overlays(core, record)
     elif isinstance(record, Decided):
         core.reach(record.now_ns)
     elif isinstance(record, Refusal | DroppedCommand):
@@ -50,3 +53,14 @@ def relive(core: TradingCore, record: Record) -> None:
         event = cast("Event", record)
         core.reach(event.ts_local_ns)
         core.apply(event)
+
+
+def _relive_overlays(core: TradingCore, decided: DecisionsChanged) -> None:
+    """What had pulled a side or stopped the market. That a side was pulled anew while it was pulled is not known."""
+    market = core.markets.get(decided.instrument)
+    if market is not None:
+        bid, ask = (
+            mask(*(reason for each in decided.decisions if each.side is side for reason in each.reasons))
+            for side in (Side.BUY, Side.SELL)
+        )
+        market.engine.conditions.relive((bid, ask), decided.inputs.half_spread_bps is not None, decided.now_ns)

@@ -211,7 +211,7 @@ class TradingCore:
                 self._reconcilers[cursor.venue].cursor = cursor
         for state in resumed.markets:
             if state.instrument in self._markets:
-                take_up(self._markets[state.instrument], state)
+                take_up(self._markets[state.instrument], state, resumed.now_ns)
         self._absent = tuple(state for state in resumed.markets if state.instrument not in self._markets)
         self.dispatch.take_up(self.ledger.restore(resumed.ledger))
 

@@ -11,7 +11,7 @@ import msgspec
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.money import MoneyPair
 from mm_daemon.domain.orders import ClientOrderId, InFlight, Phase, Purpose, Side
-from mm_daemon.domain.signal_states import GuardState, SignalsState, VolatilityState
+from mm_daemon.domain.signal_states import GuardState, OverlaysState, SignalsState, VolatilityState
 
 
 class _State(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -152,6 +152,7 @@ class MarketCheckpoint(_State, frozen=True, array_like=True, gc=False):
     signals: SignalsState | None = None
     """What the estimators have learned, where the market has any."""
     guard: GuardState | None = None
+    overlays: OverlaysState | None = None
 
 
 class Checkpoint(_State, frozen=True, array_like=True, gc=False, tag="checkpoint"):

@@ -147,6 +147,16 @@ class DropCode(StrEnum):
     QUEUE_EXPIRED = "queue_expired"
 
 
+class Doubt(StrEnum):
+    """What is not known well enough, so that quotes are wider or built on something simpler."""
+
+    VOLATILITY_WARMING = "volatility_warming"
+    INTENSITY_WARMING = "intensity_warming"
+    INTENSITY_POOR = "intensity_poor"
+    INTENSITY_OLD = "intensity_old"
+    MICROPRICE_WARMING = "microprice_warming"
+
+
 class Action(StrEnum):
     QUOTE = "QUOTE"
     HOLD = "HOLD"
@@ -179,7 +189,8 @@ class DecisionInputs(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     Prices in ticks; depths, skew and shifts in bps of the mid; sigma in bps per square root of a second; q in order
     sizes relative to the target; gamma in 1/(bps order); A, of one side, per second; k in 1/bps; `widening` is what the
-    half-spread was multiplied with. NaN never appears: what is unknown is None.
+    half-spread was multiplied with, `confidence_widening` the part of it that `doubts` are the reasons for;
+    `impact_bps` what Kyle's lambda adds to the adverse move. NaN never appears: what is unknown is None.
     """
 
     mid_ticks: float | None
@@ -197,6 +208,9 @@ class DecisionInputs(msgspec.Struct, frozen=True, array_like=True, gc=False):
     A: float | None = None
     k: float | None = None
     widening: float = 1.0
+    confidence_widening: float = 1.0
+    doubts: tuple[Doubt, ...] = ()
+    impact_bps: float = 0.0
 
 
 class PlaceOrder(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="place"):

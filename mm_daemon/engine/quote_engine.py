@@ -19,7 +19,7 @@ from mm_daemon.engine.intent import solved_intent
 from mm_daemon.engine.ladder import Ladder
 from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.models.depth_table import Depths
-from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.engine.parameters import QuoteParameters, WarmStart
 from mm_daemon.engine.position_guard import UNGUARDED, Guarded
 from mm_daemon.engine.pricing import Pricing, SideQuote, WantedDepths
 from mm_daemon.engine.pricing_model import (
@@ -37,6 +37,7 @@ from mm_daemon.engine.tolerance import tolerance_ticks
 from mm_daemon.engine.units import BPS, annual_vol_to_bps
 
 _NS = 1e-9
+_INF = math.inf
 _MAX_POSITION = Reason.MAX_POSITION.bit
 _SIZE_BELOW_MIN = Reason.SIZE_BELOW_MIN.bit
 _PRICE_COLLAR = Reason.PRICE_COLLAR.bit
@@ -61,9 +62,10 @@ class QuoteEngine:
         "_depths",
         "_floor_tick_bps",
         "_grounds",
-        "_grow_floor_bps",
         "_inputs",
+        "_low_confidence",
         "_max_position_lots",
+        "_min_edge_bps",
         "_min_lots",
         "_min_position_lots",
         "_min_tick_lots",
@@ -79,6 +81,7 @@ class QuoteEngine:
         "_target_lots",
         "_tilt_bps",
         "_use_microprice",
+        "adjusted",
         "conditions",
         "gamma",
         "k",
@@ -97,8 +100,11 @@ class QuoteEngine:
         max_position_lots: int,
         collar_bps: float,
         models: Mapping[str, ModelFactory] = MODELS,
+        warm: WarmStart | None = None,
     ) -> None:
-        """Raises DomainError for parameters that contradict each other, KeyError for a model not in `models`."""
+        """`warm`: a calibration that `parameters` begin with. Raises DomainError for parameters that contradict each
+        other, KeyError for a model not in `models`.
+        """
         self._parameters = parameters
         self._order_lots = order_lots
         self._min_position_lots = min_position_lots
@@ -111,9 +117,10 @@ class QuoteEngine:
         unit = instrument.tick * instrument.lot * instrument.multiplier
         self._min_tick_lots = math.ceil(instrument.min_notional / unit)
         self._cost_bps = fill_cost_bps(instrument, parameters)
-        self._grow_floor_bps = max(parameters.min_edge_bps, self._cost_bps)
+        self._min_edge_bps = parameters.min_edge_bps
         self._reduce_floor_bps = -parameters.max_give_bps
-        self._use_microprice = parameters.fair_price == "microprice"
+        self._use_microprice = parameters.fair_price != "mid"
+        self._low_confidence = parameters.low_confidence_widening - 1.0
         self._prior_sigma_bps = annual_vol_to_bps(parameters.volatility)
         self.volatility = EwmaVolatility(parameters.volatility_half_life_s, parameters.volatility_step_ms)
         self._floor_tick_bps = 0.5 / (BPS * math.sqrt(parameters.volatility_half_life_s))
@@ -135,7 +142,12 @@ class QuoteEngine:
             min_position_lots=min_position_lots,
             max_position_lots=max_position_lots,
             k=self.k,
+            warm=warm,
         )
+        signals = self.conditions.signals
+        adjusts = signals is not None and parameters.fair_price == "adjusted_microprice"
+        self.adjusted = signals.microprice if signals is not None and adjusts else None
+        """What `fair_price: adjusted_microprice` looks up."""
         ladder = Ladder(
             parameters.levels, parameters.level_step_bps, parameters.level_growth, parameters.level_size_ratio
         )
@@ -164,9 +176,16 @@ class QuoteEngine:
         self.conditions.lose_clock(back_ns)
 
     def fair_ticks(self, book: OrderBook) -> float:
-        """The reference price of a trusted book, in ticks: mid, or the size-weighted microprice."""
+        """The reference price of a trusted book, in ticks: mid, size-weighted microprice, or that of Stoikov, which is
+        never outside the best prices and the size-weighted one until its table is solved.
+        """
         if not self._use_microprice:
             return book.half_ticks * 0.5
+        if self.adjusted is not None:
+            shift = self.adjusted.shift_of(book.bid_ticks, book.bid_lots, book.ask_ticks, book.ask_lots)
+            if shift is not None and -_INF < shift < _INF:
+                fair = book.half_ticks * 0.5 + shift
+                return min(max(fair, float(book.bid_ticks)), float(book.ask_ticks))
         return microprice(book.bid_ticks, book.bid_lots, book.ask_ticks, book.ask_lots)
 
     def sigma_bps(self, mid_ticks: float) -> float:
@@ -189,7 +208,7 @@ class QuoteEngine:
             intensity.A_sell,
             intensity.k,
             self.conditions.gamma(self.gamma),
-            self._cost_bps,
+            self._cost_bps + self.conditions.adverse_bps(),
             self._session_left_s(now_ns) if self._by_the_clock else None,
         )
 
@@ -213,7 +232,9 @@ class QuoteEngine:
             book.ask_lots,
             position_lots,
             self.volatility.sigma_bps,
+            self.volatility.confidence,
             now_ns if self._by_the_clock or self.conditions.changing else None,
+            None if self.adjusted is None else self.adjusted.table,
             guarded,
         )
         if seen != self._seen:
@@ -227,7 +248,8 @@ class QuoteEngine:
         sigma = self.sigma_bps(mid)
         # A book that moves leaves all this alone, as long as nothing else has changed.
         moment = now_ns if self._by_the_clock or self.conditions.changing else None
-        grounds = position_lots, sigma, moment, guarded
+        unadjusted = self.adjusted is not None and not self.adjusted.table
+        grounds = position_lots, sigma, self.volatility.confidence, moment, unadjusted, guarded
         if grounds != self._grounds:
             self._grounds = grounds
             self._depths = self._wanted_depths(position_lots, sigma, now_ns, guarded)
@@ -252,16 +274,21 @@ class QuoteEngine:
             wanted.inputs,
             bids,
             asks,
+            wanted.toxic_widening,
+            wanted.confidence_widening,
+            wanted.doubts,
         )
 
     def _wanted_depths(self, position_lots: int, sigma: float, now_ns: int, guarded: Guarded) -> WantedDepths | int:
         """How far from the fair price both sides want to be, or the withdraw reasons as a mask."""
         conditions = self.conditions
         used = conditions.used(position_lots)
-        widening = conditions.widening(sigma)
+        widening = conditions.widening(sigma, now_ns)
         if widening is None:
             return _VOLATILITY_HALT
-        widening *= guarded.widening
+        toxic, (sure, doubts) = conditions.toxic_widening(), conditions.confidence(self.volatility.confidence, now_ns)
+        unsure = 1.0 + self._low_confidence * (1.0 - sure)
+        widening *= guarded.widening * toxic * unsure
         q = (position_lots - self._target_lots) / self._order_lots
         try:
             inputs = self.inputs(sigma, now_ns)
@@ -276,7 +303,7 @@ class QuoteEngine:
             bid_further, ask_further = conditions.inventory_widening(used, half)
             bid_bps, ask_bps = bid_bps + bid_further, ask_bps + ask_further
         # The side that grows the inventory must earn its edge; the one that reduces it may give some away.
-        grows, reduces = self._grow_floor_bps, self._reduce_floor_bps
+        grows, reduces = max(self._min_edge_bps, inputs.cost_bps), self._reduce_floor_bps
         bid_bps = max(bid_bps, grows if q >= 0 else reduces) - shift
         ask_bps = max(ask_bps, grows if q <= 0 else reduces) + shift
         bid_obstacles, ask_obstacles = conditions.obstacles(used, now_ns)
@@ -298,6 +325,9 @@ class QuoteEngine:
             *conditions.sizes(used),
             bid_obstacles,
             ask_obstacles,
+            toxic,
+            unsure,
+            doubts,
         )
 
     def _half_skew_centre(self, curve: Curve, depths: Depths, q: float, widening: float) -> tuple[float, float, float]:

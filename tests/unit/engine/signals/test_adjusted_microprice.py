@@ -36,14 +36,14 @@ def test_table_leans_to_the_heavier_side() -> None:
 
 def test_table_is_looked_up_by_the_book_at_hand() -> None:
     """Nothing before there is a table and while the book is lost; then the state's entry. Counts halve."""
-    adjusted = predictive()
-    table, moves = solved_table(adjusted.state()), adjusted.moves
+    adjusted = predictive(600)
+    table, moves = solved_table(adjusted.state(), min_moves=100), adjusted.moves
     assert table is not None
-    assert adjusted.shift_ticks is None
+    assert adjusted.shift_ticks is adjusted.shift_of(5000, 99, 5001, 1) is None
     adjusted.adopt(table)
     assert adjusted.moves == moves // 2
     adjusted.on_book(5000, 99, 5001, 1)
-    assert adjusted.shift_ticks == table[8]
+    assert adjusted.shift_ticks == adjusted.shift_of(5000, 99, 5001, 1) == table[8]
     adjusted.on_book(5000, 1, 5002, 99)
     assert adjusted.shift_ticks == table[1]
     adjusted.lose_book()
