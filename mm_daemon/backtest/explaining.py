@@ -163,7 +163,7 @@ def _warm_start(scene: Scene) -> WarmStarted | None:
         return None
     return WarmStarted(
         file=warm.file,
-        age_s=(scene.now_ns - warm.at_ns) / _NS_PER_S,
+        age_s=max(0, scene.now_ns - warm.at_ns) / _NS_PER_S,
         volatility=warm.volatility,
         intensity=warm.intensity,
         k=warm.k,
@@ -227,11 +227,10 @@ def _half_spread(scene: Scene, pricing: Pricing, curve: Curve) -> HalfSpread:
     if curve.skew_bps > pricing.skew_bps:
         narrowed -= curve.risk_bps * (1.0 - pricing.skew_bps / curve.skew_bps)
     inventory = _inventory(scene, pricing, curve)
-    at_inventory = narrowed + inventory.held_half_bps
-    widened = at_inventory * pricing.widening
+    widened = narrowed * pricing.widening + inventory.held_half_bps
     toxic, unsure = pricing.toxic_widening, pricing.confidence_widening
     wild = pricing.widening / (toxic * unsure)
-    for_wild, for_toxic = at_inventory * wild, at_inventory * wild * toxic
+    for_wild, for_toxic = narrowed * wild, narrowed * wild * toxic
     signals = scene.engine.conditions.signals
     return HalfSpread(
         intensity_bps=curve.half_bps - curve.risk_bps - passed_on * cost,
@@ -241,9 +240,9 @@ def _half_spread(scene: Scene, pricing: Pricing, curve: Curve) -> HalfSpread:
         impact_bps=impact,
         inventory_bps=inventory.half_bps,
         max_skew_bps=narrowed - curve.half_bps + (inventory.held_half_bps - inventory.half_bps),
-        widening_bps=for_wild - at_inventory,
+        widening_bps=for_wild - narrowed,
         toxic_bps=for_toxic - for_wild,
-        low_confidence_bps=widened - for_toxic,
+        low_confidence_bps=narrowed * pricing.widening - for_toxic,
         spread_limits_bps=pricing.half_bps - widened,
         total_bps=pricing.half_bps,
         widening=wild,

@@ -102,6 +102,7 @@ def _market(
             collar_bps=market.collar_bps,
             actions_per_minute=market.actions_per_minute,
         ),
+        warm=market.warm,
     )
 
 

@@ -13,6 +13,7 @@ import msgspec
 import yaml
 
 from mm_daemon.config.annotations import FAILED, Key, keys_of, wanted
+from mm_daemon.config.calibration_file import read_calibration
 from mm_daemon.config.nodes import Entry, Reader, compose, is_null, join
 from mm_daemon.config.problems import ConfigProblems, Place, Problem
 from mm_daemon.config.rules import MarketEntries, check_journal, check_live, check_markets
@@ -30,9 +31,9 @@ from mm_daemon.config.schema import (
 )
 from mm_daemon.config.secrets import Secrets, looks_secret
 from mm_daemon.domain.errors import ConfigError
-from mm_daemon.domain.instrument import Venue
+from mm_daemon.domain.instrument import Venue, instrument_id
 from mm_daemon.engine.models.catalogue import MODELS
-from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.engine.parameters import QuoteParameters, WarmStart
 from mm_daemon.simulation.policy import VenuePolicy
 
 SettingsOf = Callable[[str], type[msgspec.Struct]]
@@ -156,6 +157,7 @@ class _Loader:
         venues = self._venues(root, found)
         markets = self._markets(root, found)
         check_markets(markets, list(venues), self._models, reader)
+        warm = [self._warm_start(market) for market in markets]
         if top is not FAILED and sections["risk"] is not FAILED and "mode" in entries:
             check_live(top.mode, entries["mode"].place, sections["risk"], reader)
         if "journal" in found and sections["journal"] is not FAILED:
@@ -170,7 +172,7 @@ class _Loader:
             control=top.control,
             seed=self._seed,
             venues={venue.name: venue for venue in venues.values() if venue is not None},
-            markets=tuple(_market(market) for market in markets),
+            markets=tuple(_market(market, begins) for market, begins in zip(markets, warm, strict=True)),
             **sections,
         )
 
@@ -320,19 +322,29 @@ class _Loader:
             markets.append(MarketEntries(path, reader.place(item), keys, own, defaults))
         return markets
 
+    def _warm_start(self, market: MarketEntries) -> WarmStart | None:
+        path, venue, symbol = (market.value(key) for key in ("calibration_file", "venue", "symbol"))
+        if path is None or venue is None or symbol is None:
+            return None
+        key, place = market.where("calibration_file")
+        return read_calibration(path, instrument_id(Venue(venue), symbol), key, place, _QUOTE_KEYS, self._reader)
 
-def _market(market: MarketEntries) -> Market:
+
+def _market(market: MarketEntries, warm: WarmStart | None) -> Market:
     """A market without problems, as a struct."""
-    own = {key: market.value(key) for key in _MARKET_KEYS}
+    own = {key: market.value(key) for key in _MARKET_KEYS if key != "calibration_file"}
     if own["min_position"] is None:
         own["min_position"] = -own["max_position"]
     quoting = QuoteParameters(**{key: market.value(key) for key in _QUOTE_KEYS})
+    if warm is not None:
+        quoting = msgspec.structs.replace(quoting, volatility=warm.volatility, intensity=warm.intensity, k=warm.k)
     if own["max_order_size"] is None:
         largest = max(1.0, quoting.level_size_ratio ** (quoting.levels - 1))
         own["max_order_size"] = own["order_size"] * 2 * Decimal(repr(largest))
     return Market(
         **own,
         quoting=quoting,
+        warm=warm,
         path=market.path,
         place=market.place,
         places={key: entry.place for key, entry in market.entries.items()},

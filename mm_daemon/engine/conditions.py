@@ -211,6 +211,7 @@ class Conditions:
         if self._volatility is not None:
             self._volatility.restore(stopped)
             self._resume_ns = -1 if stopped else None
+            self.changing, self.timed = self.changing or stopped, self.timed or stopped
 
     # What it means for the quotes.
 
@@ -270,7 +271,8 @@ class Conditions:
         if kyle.value != self._kyle_value and kyle.half_ticks:
             self._kyle_value = kyle.value
             order = self._order_lots * 0.5 * kyle.half_ticks * self._unit
-            impact = min(quoting.impact_times * (kyle.impact_bps(order) or 0.0), quoting.max_impact_bps)
+            impact = quoting.impact_times * (kyle.impact_bps(order) or 0.0)
+            impact = min(impact, quoting.max_impact_bps) if impact > 0.0 else 0.0
             if not abs(impact - self.impact_bps) <= _SAME_BPS + _SAME_SHARE * self.impact_bps:
                 self.impact_bps = impact
         return self.impact_bps
@@ -278,7 +280,7 @@ class Conditions:
     def confidence(self, in_volatility: float, now_ns: int) -> tuple[float, tuple[Doubt, ...]]:
         """How much of what the quotes rest on is known, 0 to 1, and what is not. `in_volatility`: of the estimate."""
         warm = 0.0 if self._warm is None else self._warm_freshness(self._warm, now_ns)
-        sure = max(in_volatility, warm)
+        sure = max(_share(in_volatility), warm)
         doubts = (Doubt.VOLATILITY_WARMING,) if sure < 1.0 else _NO_DOUBTS
         quoting = self._quoting
         if self.signals is not None:
@@ -294,9 +296,9 @@ class Conditions:
     def _in_intensity(self, fit: FillIntensity, warm: float, now_ns: int) -> tuple[float, Doubt | None]:
         """Confidence in A and k as they are used, and why it is not whole."""
         if not (fit.A_buy and fit.A_sell and fit.k):
-            known = 0.0 if self._warm is None else min(self._warm.confidence / _SURE, 1.0) * warm
+            known = 0.0 if self._warm is None else _share(self._warm.confidence / _SURE) * warm
             return known, Doubt.INTENSITY_WARMING
-        known, doubt = min(fit.confidence / _SURE, 1.0), Doubt.INTENSITY_POOR
+        known, doubt = _share(fit.confidence / _SURE), Doubt.INTENSITY_POOR
         age_s = fit.age_s(now_ns)
         half_lives = _MAX_AGE if age_s is None else age_s / self._quoting.calibration_half_life_s
         if half_lives > 1.0:
@@ -376,6 +378,7 @@ class Conditions:
         changes = (
             None if self._hours is None else self._hours.next_change_ns(now_ns),
             None if self._pull is None else self._pull.next_expiry_ns(now_ns),
+            None if self._resume_ns is None or self._resume_ns <= now_ns else self._resume_ns,
         )
         return min((change for change in changes if change is not None), default=None)
 
@@ -407,6 +410,11 @@ class Conditions:
         if vpin is None or vpin <= most or not net:
             return False
         return _trip(pull, _BUY if net > 0.0 else _SELL, now_ns)
+
+
+def _share(number: float) -> float:
+    """Within 0 and 1; what is no number is nothing."""
+    return min(number, 1.0) if number > 0.0 else 0.0
 
 
 def _trip(pull: AdverseSelectionPull, aggressor: Side, now_ns: int, *, again: bool = True) -> bool:

@@ -341,8 +341,8 @@ class QuoteEngine:
             # The part of the spread that is for risk shrinks in proportion to the skew that is cut.
             half -= curve.risk_bps * (1.0 - most_skew / skew)
             skew = most_skew
-        half += 0.5 * (bid_off + ask_off)
-        half *= widening
+        # Only what is asked for when flat: a wider part for inventory could raise a quote with a longer position.
+        half = half * widening + 0.5 * (bid_off + ask_off)
         least, widest = limits.min_spread_bps * 0.5, limits.max_spread_bps * 0.5
         half = least if half < least else widest if half > widest else half
         return half, skew, tilt + 0.5 * (bid_off - ask_off)

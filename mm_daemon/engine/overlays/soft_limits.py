@@ -77,7 +77,9 @@ class ToxicityLimits:
 
     def judge(self, vpin: float | None) -> float:
         """The spread's multiplier; 1 while VPIN is not known."""
-        return 1.0 if vpin is None else _ramp(vpin, self._widen, self._top, self._most)
+        if vpin is None or not vpin > self._widen:
+            return 1.0
+        return _ramp(vpin, self._widen, self._top, self._most)
 
 
 class LossLimits:

@@ -140,7 +140,7 @@ class AdjustedMicroprice:
             return
         self._stay, self._to, self._jumps = list(state.stay), list(state.to), list(state.jumps)
         self.moves = state.moves
-        self.table = state.table
+        self.table = state.table if len(state.table) == self._buckets * self._spreads else ()
         self._due_moves = state.due_moves
         self.lose_book()
 
