@@ -205,7 +205,8 @@ def _inputs(market: MarketState, pricing: Pricing | None) -> DecisionInputs:
     if pricing is None:
         book = market.book
         mid = book.half_ticks * 0.5 if book.trusted else None
-        return DecisionInputs(mid, None, None, market.position.lots, 0.0, None, None, None, None, None)
+        pulled = market.engine.conditions.pulled()
+        return DecisionInputs(mid, None, None, market.position.lots, 0.0, None, None, None, None, None, pulled=pulled)
     inputs = pricing.inputs
     return DecisionInputs(
         pricing.mid_ticks,
@@ -226,4 +227,5 @@ def _inputs(market: MarketState, pricing: Pricing | None) -> DecisionInputs:
         pricing.confidence_widening,
         pricing.doubts,
         market.engine.conditions.impact_bps,
+        market.engine.conditions.pulled(),
     )

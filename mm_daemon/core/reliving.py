@@ -17,10 +17,8 @@ from mm_daemon.domain.decisions import (
     PlaceOrder,
     Reason,
     Refusal,
-    mask,
 )
 from mm_daemon.domain.events import DeadlineReached, Event, MarketEvent
-from mm_daemon.domain.orders import Side
 
 _OUTLIVING = frozenset(get_args(Event)) - frozenset(get_args(MarketEvent)) - {DeadlineReached}
 """Events that change state which outlives a process."""
@@ -56,11 +54,11 @@ def relive(core: TradingCore, record: Record) -> None:
 
 
 def _relive_overlays(core: TradingCore, decided: DecisionsChanged) -> None:
-    """What had pulled a side or stopped the market. That a side was pulled anew while it was pulled is not known."""
+    """What had pulled a side or stopped the market by then. That a side was pulled for longer since, which changes no
+    decision, is not known.
+    """
     market = core.markets.get(decided.instrument)
     if market is not None:
-        bid, ask = (
-            mask(*(reason for each in decided.decisions if each.side is side for reason in each.reasons))
-            for side in (Side.BUY, Side.SELL)
-        )
-        market.engine.conditions.relive((bid, ask), decided.inputs.half_spread_bps is not None, decided.now_ns)
+        halted = any(Reason.VOLATILITY_HALT in decision.reasons for decision in decided.decisions)
+        priced = decided.inputs.half_spread_bps is not None
+        market.engine.conditions.relive(decided.inputs.pulled, halted if halted or priced else None)

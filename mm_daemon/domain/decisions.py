@@ -13,6 +13,7 @@ from mm_daemon.domain.checkpoint import Checkpoint, PositionBooked
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.orders import ClientOrderId, Purpose, Side, TimeInForce
 from mm_daemon.domain.reconciliation import Reconciled
+from mm_daemon.domain.signal_states import PullState
 
 
 class Reason(StrEnum):
@@ -190,7 +191,8 @@ class DecisionInputs(msgspec.Struct, frozen=True, array_like=True, gc=False):
     Prices in ticks; depths, skew and shifts in bps of the mid; sigma in bps per square root of a second; q in order
     sizes relative to the target; gamma in 1/(bps order); A, of one side, per second; k in 1/bps; `widening` is what the
     half-spread was multiplied with, `confidence_widening` the part of it that `doubts` are the reasons for;
-    `impact_bps` what Kyle's lambda adds to the adverse move. NaN never appears: what is unknown is None.
+    `impact_bps` what Kyle's lambda adds to the adverse move; `pulled` until when toxic flow keeps sides out, None where
+    none was. NaN never appears: what is unknown is None.
     """
 
     mid_ticks: float | None
@@ -211,6 +213,7 @@ class DecisionInputs(msgspec.Struct, frozen=True, array_like=True, gc=False):
     confidence_widening: float = 1.0
     doubts: tuple[Doubt, ...] = ()
     impact_bps: float = 0.0
+    pulled: PullState | None = None
 
 
 class PlaceOrder(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="place"):

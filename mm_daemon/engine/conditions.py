@@ -14,7 +14,7 @@ from mm_daemon.domain.decisions import Doubt, Reason
 from mm_daemon.domain.events import FundingUpdate, PublicTrade
 from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.orders import Side
-from mm_daemon.domain.signal_states import OverlaysState, SignalsState
+from mm_daemon.domain.signal_states import OverlaysState, PullState, SignalsState
 from mm_daemon.engine.models.short_term_alpha import alpha_shift_glft
 from mm_daemon.engine.overlays.adverse_selection import AdverseSelectionPull
 from mm_daemon.engine.overlays.shifts import clamped, funding_shift, momentum_shift
@@ -193,18 +193,16 @@ class Conditions:
             self._pull.restore(state.pull)
         self._restore_stop(state.volatility_stopped)
 
-    def relive(self, withdrawn: tuple[int, int], priced: bool, now_ns: int) -> None:
-        """What an earlier life decided at `now_ns` tells what ran then. `withdrawn`: reasons of bid and ask as masks;
-        `priced`: whether there was a price.
-        """
-        bid, ask = withdrawn
-        for aggressor, reasons in ((_SELL, bid), (_BUY, ask)):
-            if self._pull is not None and reasons & _TOXIC:
-                _trip(self._pull, aggressor, now_ns, again=False)
-        if (bid | ask) & _HALTED:
-            self._restore_stop(True)
-        elif priced:
-            self._restore_stop(False)
+    def pulled(self) -> PullState | None:
+        """Until when sides are or were pulled; None when none ever was."""
+        return None if self._pull is None or not self._pull.tripped else self._pull.state()
+
+    def relive(self, pulled: PullState | None, stopped: bool | None) -> None:
+        """What an earlier life wrote down with a decision: `pulled` as it was then; None: nothing is known of it."""
+        if pulled is not None and self._pull is not None:
+            self._pull.restore(pulled)
+        if stopped is not None:
+            self._restore_stop(stopped)
 
     def _restore_stop(self, stopped: bool) -> None:
         """What stopped an earlier life holds for a while, as this one does not know the market of now."""
@@ -417,11 +415,10 @@ def _share(number: float) -> float:
     return min(number, 1.0) if number > 0.0 else 0.0
 
 
-def _trip(pull: AdverseSelectionPull, aggressor: Side, now_ns: int, *, again: bool = True) -> bool:
-    """Pull what `aggressor` would take; whether that was not pulled before. `again`: also where it is pulled."""
+def _trip(pull: AdverseSelectionPull, aggressor: Side, now_ns: int) -> bool:
+    """Pull what `aggressor` would take; whether that was not pulled before."""
     fresh = not pull.pulled(_SELL if aggressor is _BUY else _BUY, now_ns)
-    if fresh or again:
-        pull.trip(aggressor, now_ns)
+    pull.trip(aggressor, now_ns)
     return fresh
 
 
