@@ -63,5 +63,5 @@ def _glft(scene: Scene) -> QuoteEngine | None:
     engine = market.engine
     engine.volatility, engine.depth_cap = scene.engine.volatility, scene.engine.depth_cap
     if engine.k == scene.engine.k:
-        engine.conditions = scene.engine.conditions
+        engine.conditions, engine.adjusted = scene.engine.conditions, scene.engine.adjusted
     return engine

@@ -116,7 +116,7 @@ def told(market: MarketParameters, given: Given, now_ns: int, source: str, *, ag
     if engine.conditions.signals is not None:
         notes = (*notes, "nothing was measured for this: what the market would say is left as configured")
     if given.sigma_bps is not None:
-        engine.volatility.sigma_bps = given.sigma_bps
+        engine.volatility.sigma_bps, engine.volatility.confidence = given.sigma_bps, 1.0
     return Scene(
         parameters=market,
         engine=engine,
@@ -142,7 +142,7 @@ def held_of(market: MarketParameters, given: Given) -> Held:
 
 def _seen(state: MarketState, market: MarketParameters, given: Given, source: str, now_ns: int) -> Scene:
     if given.sigma_bps is not None:
-        state.engine.volatility.sigma_bps = given.sigma_bps
+        state.engine.volatility.sigma_bps, state.engine.volatility.confidence = given.sigma_bps, 1.0
     return Scene(
         parameters=msgspec.structs.replace(state.parameters, quoting=market.quoting),
         engine=state.engine,

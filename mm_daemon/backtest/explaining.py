@@ -19,6 +19,7 @@ from mm_daemon.backtest.explanation import (
     MarketExplanation,
     Measurement,
     Move,
+    Origin,
     Part,
     PartName,
     Quotes,
@@ -29,6 +30,7 @@ from mm_daemon.backtest.explanation import (
     Situation,
     Skew,
     Volatility,
+    WarmStarted,
 )
 from mm_daemon.core.parameters import MarketParameters
 from mm_daemon.domain.book import OrderBook
@@ -37,17 +39,18 @@ from mm_daemon.domain.instrument import Instrument, grid_rounding
 from mm_daemon.domain.money import to_text
 from mm_daemon.domain.orders import Side
 from mm_daemon.engine.conditions import Intensity
-from mm_daemon.engine.costs import break_even
+from mm_daemon.engine.costs import break_even, fill_cost_bps
 from mm_daemon.engine.position_guard import UNGUARDED, Guarded
 from mm_daemon.engine.pricing import Pricing, SideQuote
 from mm_daemon.engine.pricing_model import Curve, ModelInputs, inventory_offsets, tilt_bps
 from mm_daemon.engine.quote_engine import QuoteEngine
 from mm_daemon.engine.signals.microprice import microprice
 from mm_daemon.engine.units import BPS, YEAR_S
-from mm_daemon.observability.words import WORDS
+from mm_daemon.observability.words import DOUBTS, WORDS
 
 _PPM_PER_BPS = 100.0
 _NS_PER_MS = 1_000_000
+_NS_PER_S = 1_000_000_000
 
 
 class Scene(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +156,7 @@ def _quotes(scene: Scene, pricing: Pricing) -> Quotes:
             fair=pricing.fair_ticks * tick,
             uses=quoting.fair_price,
             reservation=middle * tick,
+            unadjusted=_unadjusted(engine),
         ),
         volatility=_volatility(scene, pricing.sigma_bps),
         intensity=_intensity(scene, pricing.inputs),
@@ -164,15 +168,39 @@ def _quotes(scene: Scene, pricing: Pricing) -> Quotes:
         ),
         half_spread=half,
         skew=_skew(scene, pricing, curve),
-        break_even=_break_even(scene, pricing.mid_ticks),
+        break_even=_break_even(scene, pricing),
         bid=_side(scene, pricing, curve, half, Side.BUY),
         ask=_side(scene, pricing, curve, half, Side.SELL),
+        warm_start=_warm_start(scene),
+    )
+
+
+def _unadjusted(engine: QuoteEngine) -> str | None:
+    """Why the adjusted microprice is not used although it is asked for."""
+    adjusted = engine.adjusted
+    if adjusted is None or adjusted.table:
+        return None
+    return f"{adjusted.moves} of the {adjusted.moves_wanted} moves of the mid that its table needs were seen"
+
+
+def _warm_start(scene: Scene) -> WarmStarted | None:
+    warm = scene.parameters.warm
+    if warm is None:
+        return None
+    return WarmStarted(
+        file=warm.file,
+        age_s=max(0, scene.now_ns - warm.at_ns) / _NS_PER_S,
+        volatility=warm.volatility,
+        intensity=warm.intensity,
+        k=warm.k,
+        confidence=warm.confidence,
     )
 
 
 def _volatility(scene: Scene, sigma_bps: float) -> Volatility:
     quoting, estimate = scene.parameters.quoting, scene.engine.volatility.sigma_bps
-    origin: SigmaOrigin = "prior" if estimate is None else "estimate" if sigma_bps == estimate else "floor"
+    prior: SigmaOrigin = "prior" if scene.parameters.warm is None else "calibration_file"
+    origin: SigmaOrigin = prior if estimate is None else "estimate" if sigma_bps == estimate else "floor"
     if scene.sigma_given and origin == "estimate":
         origin = "given"
     return Volatility(
@@ -182,13 +210,19 @@ def _volatility(scene: Scene, sigma_bps: float) -> Volatility:
         estimate_bps=None if scene.sigma_given else estimate,
         prior_annual=quoting.volatility,
         half_life_s=quoting.volatility_half_life_s,
+        confidence=scene.engine.volatility.confidence,
     )
 
 
 def _intensity(scene: Scene, inputs: ModelInputs) -> FillIntensity:
     engine, quoting, signals = scene.engine, scene.parameters.quoting, scene.engine.conditions.signals
     used = Intensity(inputs.A_buy, inputs.A_sell, inputs.k)
-    measured = used != Intensity(quoting.intensity, quoting.intensity, engine.k)
+    begun = engine.conditions.configured
+    warm = scene.parameters.warm is not None
+    A_origin: Origin = "measured" if used != begun else "calibration_file" if warm else "configured"
+    k_origin: Origin = A_origin
+    if used == begun and begun.k != quoting.k:
+        k_origin = "solved"
     measurement = None
     if signals is not None and quoting.calibration != "fixed":
         fit = signals.intensity
@@ -202,9 +236,9 @@ def _intensity(scene: Scene, inputs: ModelInputs) -> FillIntensity:
     return FillIntensity(
         A_buy=used.A_buy,
         A_sell=used.A_sell,
-        A_origin="measured" if measured else "configured",
+        A_origin=A_origin,
         k=used.k,
-        k_origin="measured" if measured else "configured" if engine.k == quoting.k else "solved",
+        k_origin=k_origin,
         measurement=measurement,
     )
 
@@ -212,27 +246,44 @@ def _intensity(scene: Scene, inputs: ModelInputs) -> FillIntensity:
 def _half_spread(scene: Scene, pricing: Pricing, curve: Curve) -> HalfSpread:
     cost = pricing.inputs.cost_bps
     passed_on = _passed_on(scene.engine, pricing.inputs)
-    adverse = passed_on * scene.parameters.quoting.adverse_bps
-    fees = passed_on * cost - adverse
+    adverse, impact = passed_on * scene.parameters.quoting.adverse_bps, passed_on * _impact_bps(scene, pricing)
+    fees = passed_on * cost - adverse - impact
     # The engine's steps from the model's half-spread to its own, each by what it changed (MODELS 0.3, step 3).
     narrowed = curve.half_bps
     if curve.skew_bps > pricing.skew_bps:
         narrowed -= curve.risk_bps * (1.0 - pricing.skew_bps / curve.skew_bps)
     inventory = _inventory(scene, pricing, curve)
-    at_inventory = narrowed + inventory.held_half_bps
-    widened = at_inventory * pricing.widening
+    widened = narrowed * pricing.widening + inventory.held_half_bps
+    toxic, unsure = pricing.toxic_widening, pricing.confidence_widening
+    wild = pricing.widening / (toxic * unsure)
+    for_wild, for_toxic = narrowed * wild, narrowed * wild * toxic
+    signals = scene.engine.conditions.signals
     return HalfSpread(
         intensity_bps=curve.half_bps - curve.risk_bps - passed_on * cost,
         risk_bps=curve.risk_bps,
         fees_bps=fees,
         adverse_bps=adverse,
+        impact_bps=impact,
         inventory_bps=inventory.half_bps,
         max_skew_bps=narrowed - curve.half_bps + (inventory.held_half_bps - inventory.half_bps),
-        widening_bps=widened - at_inventory,
+        widening_bps=for_wild - narrowed,
+        toxic_bps=for_toxic - for_wild,
+        low_confidence_bps=narrowed * pricing.widening - for_toxic,
         spread_limits_bps=pricing.half_bps - widened,
         total_bps=pricing.half_bps,
-        widening=pricing.widening,
+        widening=wild,
+        toxic_widening=toxic,
+        confidence_widening=unsure,
+        vpin=None if signals is None else signals.vpin.value,
+        doubts=pricing.doubts,
+        doubt_words=tuple(DOUBTS[doubt] for doubt in pricing.doubts),
     )
+
+
+def _impact_bps(scene: Scene, pricing: Pricing) -> float:
+    """What Kyle's lambda adds to the adverse move that is priced in."""
+    cost_bps = fill_cost_bps(scene.parameters.instrument, scene.parameters.quoting)
+    return max(0.0, pricing.inputs.cost_bps - cost_bps) if scene.parameters.quoting.impact_times else 0.0
 
 
 def _passed_on(engine: QuoteEngine, inputs: ModelInputs) -> float:
@@ -264,17 +315,19 @@ def _skew(scene: Scene, pricing: Pricing, curve: Curve) -> Skew:
     )
 
 
-def _break_even(scene: Scene, mid_ticks: float) -> BreakEven:
+def _break_even(scene: Scene, pricing: Pricing) -> BreakEven:
     contract, adverse_bps = scene.parameters.instrument, scene.parameters.quoting.adverse_bps
+    impact_bps, mid_ticks = _impact_bps(scene, pricing), pricing.mid_ticks
     fee_bps = contract.maker_fee_ppm / _PPM_PER_BPS
     tick = float(contract.tick)
-    least = break_even(mid_ticks * tick, fee_bps * BPS, 0.0, 0.0, adverse=adverse_bps * BPS)
+    least = break_even(mid_ticks * tick, fee_bps * BPS, 0.0, 0.0, adverse=(adverse_bps + impact_bps) * BPS)
     return BreakEven(
         half_spread_bps=0.5 * least.spread_bps,
         half_spread=least.half_spread,
         half_spread_ticks=least.half_spread / tick,
         fee_bps=fee_bps,
         adverse_bps=adverse_bps,
+        impact_bps=impact_bps,
     )
 
 
@@ -288,7 +341,7 @@ def _side(scene: Scene, pricing: Pricing, curve: Curve, half: HalfSpread, side: 
     best = book.bid_ticks if side is Side.BUY else book.ask_ticks
     reasons = reasons_in(quote.obstacles)
     edge = side * (pricing.fair_ticks - quote.ticks) / bp
-    edge -= contract.maker_fee_ppm / _PPM_PER_BPS + scene.parameters.quoting.adverse_bps
+    edge -= contract.maker_fee_ppm / _PPM_PER_BPS + scene.parameters.quoting.adverse_bps + _impact_bps(scene, pricing)
     return SideExplanation(
         side="bid" if side is Side.BUY else "ask",
         price=f"{contract.price(quote.ticks):f}",
@@ -316,7 +369,7 @@ def _side(scene: Scene, pricing: Pricing, curve: Curve, half: HalfSpread, side: 
 
 def _behind(scene: Scene, pricing: Pricing, side: Side) -> Iterator[LevelBehind]:
     contract, bp = scene.parameters.instrument, pricing.mid_ticks * BPS
-    paid = contract.maker_fee_ppm / _PPM_PER_BPS + scene.parameters.quoting.adverse_bps
+    paid = contract.maker_fee_ppm / _PPM_PER_BPS + scene.parameters.quoting.adverse_bps + _impact_bps(scene, pricing)
     for quote in (pricing.bids if side is Side.BUY else pricing.asks)[1:]:
         reasons = reasons_in(quote.obstacles)
         yield LevelBehind(
@@ -355,8 +408,11 @@ def _parts(scene: Scene, pricing: Pricing, curve: Curve, half: HalfSpread, side:
         ("risk", -side * half.risk_bps),
         ("fees", -side * half.fees_bps),
         ("adverse", -side * half.adverse_bps),
+        ("impact", -side * half.impact_bps),
         ("max_skew", inventory.centre_bps - pricing.centre_bps - side * half.max_skew_bps),
         ("widening", -side * half.widening_bps),
+        ("toxic", -side * half.toxic_bps),
+        ("low_confidence", -side * half.low_confidence_bps),
         ("spread_limits", -side * half.spread_limits_bps),
         ("near_limit", -side * further),
         ("least_edge", -side * (quote.depth_bps - wanted)),

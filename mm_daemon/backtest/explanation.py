@@ -8,10 +8,11 @@ from typing import Literal
 
 import msgspec
 
-from mm_daemon.domain.decisions import Reason
+from mm_daemon.domain.decisions import Doubt, Reason
+from mm_daemon.engine.parameters import FairPrice
 
-Origin = Literal["configured", "solved", "measured"]
-SigmaOrigin = Literal["given", "prior", "estimate", "floor"]
+Origin = Literal["configured", "solved", "measured", "calibration_file"]
+SigmaOrigin = Literal["given", "prior", "calibration_file", "estimate", "floor"]
 GuardName = Literal["inventory", "stop_loss", "position_age", "day_loss", "volatility", "hours", "toxic_flow"]
 PartName = Literal[
     "reference",
@@ -25,8 +26,11 @@ PartName = Literal[
     "risk",
     "fees",
     "adverse",
+    "impact",
     "max_skew",
     "widening",
+    "toxic",
+    "low_confidence",
     "spread_limits",
     "near_limit",
     "least_edge",
@@ -71,15 +75,17 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
-    """Prices. `fair` is what the quotes are built around, mid or microprice; `reservation` is the price in their middle
-    before any side is held at its least edge: shifted, and against the inventory.
+    """Prices. `fair` is what the quotes are built around, `uses` what is asked for; `reservation` is the price in their
+    middle before any side is held at its least edge: shifted, and against the inventory.
     """
 
     mid: float
     microprice: float
     fair: float
-    uses: Literal["mid", "microprice"]
+    uses: FairPrice
     reservation: float
+    unadjusted: str | None = None
+    """Why the microprice stands in for the adjusted one; None: it does not."""
 
 
 class Volatility(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +100,8 @@ class Volatility(msgspec.Struct, frozen=True, kw_only=True):
     estimate_bps: float | None
     prior_annual: float
     half_life_s: float
+    confidence: float
+    """In the estimate, 0 to 1."""
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +112,17 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float
     refused: int
     age_s: float | None
+
+
+class WarmStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """The calibration file that a market begins with, and how old what it says is; `confidence` in its A and k."""
+
+    file: str
+    age_s: float
+    volatility: float
+    intensity: float
+    k: float
+    confidence: float
 
 
 class FillIntensity(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,20 +152,31 @@ class HalfSpread(msgspec.Struct, frozen=True, kw_only=True):
     intensity: what a model without inventory risk and costs asks for a fill; risk: for holding what was filled;
     fees (negative: a rebate) and adverse (expected move against us after a fill): as far as the model passes them on;
     inventory: what some models add for what is held already; max_skew: what `max_skew_bps` takes off with the skew
-    above it; widening: in a wild market; spread_limits: by `min_spread_bps` and `max_spread_bps`.
+    above it; widening: in a wild market; impact: what Kyle's lambda adds to the adverse move; toxic: for VPIN;
+    low_confidence: because of `doubts`; spread_limits: by `min_spread_bps` and `max_spread_bps`.
     """
 
     intensity_bps: float
     risk_bps: float
     fees_bps: float
     adverse_bps: float
+    impact_bps: float
     inventory_bps: float
     max_skew_bps: float
     widening_bps: float
+    toxic_bps: float
+    low_confidence_bps: float
     spread_limits_bps: float
     total_bps: float
     widening: float
-    """The half-spread times this, in a wild market."""
+    """The half-spread times this, in a wild market; the next two likewise."""
+    toxic_widening: float
+    confidence_widening: float
+    vpin: float | None
+    """None: not known, or not asked for."""
+    doubts: tuple[Doubt, ...]
+    doubt_words: tuple[str, ...]
+    """The same for people."""
 
 
 class Skew(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,6 +199,7 @@ class BreakEven(msgspec.Struct, frozen=True, kw_only=True):
     half_spread_ticks: float
     fee_bps: float
     adverse_bps: float
+    impact_bps: float
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True):
@@ -249,6 +280,7 @@ class Quotes(msgspec.Struct, frozen=True, kw_only=True):
     break_even: BreakEven
     bid: SideExplanation
     ask: SideExplanation
+    warm_start: WarmStarted | None = None
 
 
 class MarketExplanation(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from mm_daemon.backtest.explanation import (
     Quotes,
     SideExplanation,
     Volatility,
+    WarmStarted,
 )
 from mm_daemon.observability.words import WORDS
 
@@ -22,6 +23,9 @@ _NAME = 30
 _COLUMN = 26
 _SHOWN = 5e-4
 """A part smaller than half of the last digit shown is not shown."""
+
+_DAY_S = 86_400.0
+_ORIGINS = {"calibration_file": "of the calibration file"}
 
 _PART_WORDS: dict[PartName, str] = {
     "reference": "microprice off the mid",
@@ -35,8 +39,11 @@ _PART_WORDS: dict[PartName, str] = {
     "risk": "for risk (volatility)",
     "fees": "fee",
     "adverse": "adverse move",
+    "impact": "adverse move (Kyle's lambda)",
     "max_skew": "held by max_skew_bps",
     "widening": "widened in a wild market",
+    "toxic": "widened for one-sided volume",
+    "low_confidence": "widened for low confidence",
     "spread_limits": "min and max spread",
     "near_limit": "wider near the position limit",
     "least_edge": "least edge, best price",
@@ -75,9 +82,12 @@ def _made_of(market: MarketExplanation, quotes: Quotes) -> Iterable[str]:
     reference, skew, costs = quotes.reference, quotes.skew, quotes.break_even
     places = _decimals(market.tick) + 2
     prices = f"mid {reference.mid:.{places}f}, microprice {reference.microprice:.{places}f}"
-    yield _line(
-        "reference", f"{prices}; {reference.uses} is used; reservation price {reference.reservation:.{places}f}"
-    )
+    used = reference.uses if reference.unadjusted is None else "microprice"
+    yield _line("reference", f"{prices}; {used} is used; reservation price {reference.reservation:.{places}f}")
+    if reference.unadjusted is not None:
+        yield _line("", f"instead of {reference.uses}: {reference.unadjusted}")
+    if quotes.warm_start is not None:
+        yield _line("begins with", _warm_start(quotes.warm_start))
     yield _line("volatility", _volatility(quotes.volatility))
     for text in _intensity(quotes.intensity):
         yield _line("intensity", text)
@@ -86,6 +96,8 @@ def _made_of(market: MarketExplanation, quotes: Quotes) -> Iterable[str]:
     origin = " from skew_bps_at_max or the profile" if risk.origin == "solved" else ""
     yield _line("risk aversion", f"gamma {risk.gamma:.4g} per bps and order{regime}, {risk.origin}{origin}")
     yield _line("half-spread", _half_spread(market, quotes.half_spread))
+    if quotes.half_spread.doubt_words:
+        yield _line("not known yet", "; ".join(quotes.half_spread.doubt_words))
     at_limits = ", ".join(
         f"{bps:.3f} at {limit}"
         for bps, limit in (
@@ -100,6 +112,7 @@ def _made_of(market: MarketExplanation, quotes: Quotes) -> Iterable[str]:
     horizon = "" if skew.horizon_s is None else f"; an order is held for {skew.horizon_s:.3g} s"
     yield _line("skew", f"{skew.per_order_bps:.3f} bps an order{capped}; {at_limits}{horizon}")
     adverse = f" + adverse move {costs.adverse_bps:.3f}" if costs.adverse_bps else ""
+    adverse += f" + by Kyle's lambda {costs.impact_bps:.3f}" if costs.impact_bps else ""
     money = f"{costs.half_spread:.4g} {market.currency}, {costs.half_spread_ticks:.1f} ticks"
     yield _line("break-even", f"{costs.half_spread_bps:.3f} bps, {money}: maker fee {costs.fee_bps:.3f}{adverse}")
 
@@ -151,6 +164,8 @@ def _volatility(volatility: Volatility) -> str:
         return f"{size}, given"
     if volatility.origin == "prior":
         return f"{size}, the configured prior: the estimate is not ready"
+    if volatility.origin == "calibration_file":
+        return f"{size}, of the calibration file: the estimate is not ready"
     if volatility.origin == "floor":
         return (
             f"{size}, half a tick in {volatility.half_life_s:g} s: the estimate, {volatility.estimate_bps:.4g}, is less"
@@ -163,7 +178,8 @@ def _intensity(intensity: FillIntensity) -> Iterable[str]:
     if intensity.A_buy != intensity.A_sell:
         amount = f"A {intensity.A_buy:.4g} buyers and {intensity.A_sell:.4g} sellers a second"
     solved = " from half_spread_bps or the profile" if intensity.k_origin == "solved" else ""
-    yield f"{amount}, {intensity.A_origin}; k {intensity.k:.4g} per bps, {intensity.k_origin}{solved}"
+    A_origin, k_origin = (_ORIGINS.get(origin, origin) for origin in (intensity.A_origin, intensity.k_origin))
+    yield f"{amount}, {A_origin}; k {intensity.k:.4g} per bps, {k_origin}{solved}"
     if intensity.measurement is not None:
         yield _measurement(intensity.measurement)
 
@@ -176,19 +192,28 @@ def _measurement(fit: Measurement) -> str:
 
 def _half_spread(market: MarketExplanation, half: HalfSpread) -> str:
     fill = "half_spread_bps" if market.model == "fixed_spread" else "for a fill"
-    wide = f"widened x{half.widening:.3g}"
+    toxic = "" if half.vpin is None else f", VPIN {half.vpin:.2f}"
     parts = (
         (half.intensity_bps, fill),
         (half.risk_bps, "for risk"),
         (half.fees_bps, "fee"),
         (half.adverse_bps, "adverse move"),
+        (half.impact_bps, "adverse move by Kyle's lambda"),
         (half.inventory_bps, "for what is held"),
         (half.max_skew_bps, "max_skew_bps"),
-        (half.widening_bps, wide),
+        (half.widening_bps, f"widened x{half.widening:.3g}"),
+        (half.toxic_bps, f"one-sided volume x{half.toxic_widening:.3g}{toxic}"),
+        (half.low_confidence_bps, f"low confidence x{half.confidence_widening:.3g}"),
         (half.spread_limits_bps, "min and max spread"),
     )
     shown = [f"{bps:.3f} {what}" for bps, what in parts if abs(bps) >= _SHOWN]
     return f"{half.total_bps:.3f} bps = {' + '.join(shown)}".replace("+ -", "- ")
+
+
+def _warm_start(warm: WarmStarted) -> str:
+    age = f"{warm.age_s / 3600:.1f} h" if warm.age_s < _DAY_S else f"{warm.age_s / _DAY_S:.1f} days"
+    found = f"volatility {warm.volatility:.4g} a year, A {warm.intensity:.4g} a second, k {warm.k:.4g} per bps"
+    return f"{warm.file}, measured {age} ago: {found}, confidence {warm.confidence:.2f}"
 
 
 def _edge(market: MarketExplanation, side: SideExplanation) -> str:

@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING
 
 from mm_daemon.cli.options import DEFAULT_CONFIG, ConfigPath, Json, read_config, seconds
 
+_NO_CLOCK_NS = 10**18
+"""Embedded markets live by a clock of their own that starts near zero; such a time says nothing of when it was."""
+
 if TYPE_CHECKING:
     from mm_daemon.backtest.calibration.report import CalibrationReport
 
@@ -36,7 +39,8 @@ def calibrate(
     plot:
         FILE.png or FILE.svg: draw the fit and the volatility. Needs matplotlib: pip install 'mm-daemon[research]'.
     save:
-        FILE.yaml: write the suggested block there. A file that exists is never overwritten.
+        FILE.yaml: write the suggested block there, to copy or to name as a market's `calibration_file`. A file that
+        exists is never overwritten.
     """
     duration_s = seconds(duration)
     from mm_daemon.domain.errors import UsageError
@@ -66,13 +70,25 @@ def calibrate(
 
 def _save(report: "CalibrationReport", path: Path, config: Path) -> None:
     """Write the block. Raises UsageError when the file exists or cannot be written."""
+    import time
+
+    from mm_daemon.config.calibration_file import measured_line
     from mm_daemon.domain.errors import UsageError
 
+    now_ns = time.time_ns()
+    measured = [
+        measured_line(
+            market.market,
+            market.until_ns if market.until_ns > _NO_CLOCK_NS else now_ns,
+            0.0 if market.suggestion.wide else market.fit.confidence,
+        )
+        for market in report.markets
+    ]
     warnings = [f"# WARNING {market.market}: {text}\n" for market in report.markets for text in market.warnings]
     head = f"# Suggested by `mm-daemon calibrate` from the market data of {config.name}: sections of a configuration.\n"
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write("".join([head, *warnings, report.yaml]))
+            file.write("".join([head, *measured, *warnings, report.yaml]))
     except FileExistsError:
         raise UsageError(f"--save {path}: exists already and is not overwritten; name another file") from None
     except OSError as error:

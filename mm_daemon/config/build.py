@@ -133,18 +133,23 @@ def _market(
         instrument=instrument,
         order_lots=sizes["order_size"],
         quoting=market.quoting,
-        limits=MarketLimits(
-            max_position_lots=sizes["max_position"],
-            min_position_lots=sizes["min_position"],
-            max_order_lots=sizes["max_order_size"],
-            max_orders_per_side=market.quoting.levels,
-            collar_bps=market.collar_bps,
-            flatten_slippage_bps=market.flatten_slippage_bps,
-            max_notional_atto=_atto(market.max_order_notional),
-            actions_per_minute=market.actions_per_minute,
-            max_order_to_trade=market.max_order_to_trade,
-            initial_margin=market.initial_margin,
-        ),
+        limits=_limits(market, sizes["max_position"], sizes["min_position"], sizes["max_order_size"]),
+        warm=market.warm,
+    )
+
+
+def _limits(market: Market, max_position_lots: int, min_position_lots: int, max_order_lots: int) -> MarketLimits:
+    return MarketLimits(
+        max_position_lots=max_position_lots,
+        min_position_lots=min_position_lots,
+        max_order_lots=max_order_lots,
+        max_orders_per_side=market.quoting.levels,
+        collar_bps=market.collar_bps,
+        flatten_slippage_bps=market.flatten_slippage_bps,
+        max_notional_atto=_atto(market.max_order_notional),
+        actions_per_minute=market.actions_per_minute,
+        max_order_to_trade=market.max_order_to_trade,
+        initial_margin=market.initial_margin,
     )
 
 
@@ -178,15 +183,9 @@ def _in_money(market: Market, money: Money, instrument: Instrument, problems: li
         instrument=instrument,
         order_lots=1,
         quoting=quoting,
-        limits=MarketLimits(
-            max_position_lots=0,
-            min_position_lots=0,
-            max_order_lots=0,
-            max_orders_per_side=quoting.levels,
-            collar_bps=market.collar_bps,
-            actions_per_minute=market.actions_per_minute,
-        ),
+        limits=_limits(market, 0, 0, 0),
         money=MoneySizes(order_atto=order, max_position_atto=longest, min_position_atto=shortest),
+        warm=market.warm,
     )
 
 

@@ -13,6 +13,7 @@ import msgspec
 import yaml
 
 from mm_daemon.config.annotations import FAILED, Key, keys_of, wanted
+from mm_daemon.config.calibration_file import read_calibration
 from mm_daemon.config.nodes import Entry, Reader, compose, is_null, join
 from mm_daemon.config.problems import ConfigProblems, Place, Problem
 from mm_daemon.config.rules import MarketEntries, check_journal, check_live, check_markets, money_of
@@ -31,9 +32,9 @@ from mm_daemon.config.schema import (
 )
 from mm_daemon.config.secrets import Secrets, looks_secret
 from mm_daemon.domain.errors import ConfigError
-from mm_daemon.domain.instrument import Venue
+from mm_daemon.domain.instrument import Venue, instrument_id
 from mm_daemon.engine.models.catalogue import MODELS
-from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.engine.parameters import QuoteParameters, WarmStart
 from mm_daemon.simulation.policy import VenuePolicy
 
 SettingsOf = Callable[[str], type[msgspec.Struct]]
@@ -158,6 +159,7 @@ class _Loader:
         markets = self._markets(root, found)
         capital = None if sections["risk"] is FAILED else sections["risk"].capital
         check_markets(markets, list(venues), self._models, capital, reader)
+        warm = [self._warm_start(market) for market in markets]
         if top is not FAILED and sections["risk"] is not FAILED and "mode" in entries:
             check_live(top.mode, entries["mode"].place, sections["risk"], reader)
         if "journal" in found and sections["journal"] is not FAILED:
@@ -172,7 +174,9 @@ class _Loader:
             control=top.control,
             seed=self._seed,
             venues={venue.name: venue for venue in venues.values() if venue is not None},
-            markets=tuple(_market(market, money_of(market, capital)) for market in markets),
+            markets=tuple(
+                _market(market, money_of(market, capital), begins) for market, begins in zip(markets, warm, strict=True)
+            ),
             **sections,
         )
 
@@ -322,8 +326,15 @@ class _Loader:
             markets.append(MarketEntries(path, reader.place(item), keys, own, defaults))
         return markets
 
+    def _warm_start(self, market: MarketEntries) -> WarmStart | None:
+        path, venue, symbol = (market.value(key) for key in ("calibration_file", "venue", "symbol"))
+        if path is None or venue is None or symbol is None:
+            return None
+        key, place = market.where("calibration_file")
+        return read_calibration(path, instrument_id(Venue(venue), symbol), key, place, _QUOTE_KEYS, self._reader)
 
-def _market(market: MarketEntries, money: Money | None) -> Market:
+
+def _market(market: MarketEntries, money: Money | None, warm: WarmStart | None) -> Market:
     """A market without problems, as a struct."""
     own = {key: market.value(key) for key in _MARKET_KEYS if key in Market.__struct_fields__}
     if money is not None:
@@ -331,6 +342,8 @@ def _market(market: MarketEntries, money: Money | None) -> Market:
     elif own["min_position"] is None:
         own["min_position"] = -own["max_position"]
     quoting = QuoteParameters(**{key: market.value(key) for key in _QUOTE_KEYS})
+    if warm is not None:
+        quoting = msgspec.structs.replace(quoting, volatility=warm.volatility, intensity=warm.intensity, k=warm.k)
     if money is None and own["max_order_size"] is None:
         largest = max(1.0, quoting.level_size_ratio ** (quoting.levels - 1))
         own["max_order_size"] = own["order_size"] * 2 * Decimal(repr(largest))
@@ -338,6 +351,7 @@ def _market(market: MarketEntries, money: Money | None) -> Market:
         **own,
         money=money,
         quoting=quoting,
+        warm=warm,
         path=market.path,
         place=market.place,
         places={key: entry.place for key, entry in market.entries.items()},

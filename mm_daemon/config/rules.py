@@ -183,6 +183,19 @@ def _condition_rules(market: MarketEntries) -> Iterator[Finding]:
         if widen is not None and (stop is None or widen >= stop):
             said = "null" if stop is None else plain(stop)
             yield Finding((widens, stops), f"{widens} {plain(widen)} must be below {stops}, which is {said}")
+    vpin, cool_down = market.value("toxic_vpin"), market.value("toxic_cool_down_ms")
+    if vpin is not None and cool_down == 0:
+        yield Finding(
+            ("toxic_vpin", "toxic_cool_down_ms"),
+            f"toxic_vpin {plain(vpin)} pulls for toxic_cool_down_ms, which is 0; write how long, ms",
+        )
+    widen = market.value("toxic_vpin_widen")
+    top = 1.0 if vpin is None else vpin
+    if widen is not None and widen >= top:
+        yield Finding(
+            ("toxic_vpin_widen", "toxic_vpin"),
+            f"toxic_vpin_widen {plain(widen)} must be below toxic_vpin, which is {plain(top)}",
+        )
     widen, skip = market.value("inventory_widen_at"), market.value("inventory_skip_at")
     if widen is not None and skip is not None and widen > skip:
         yield Finding(

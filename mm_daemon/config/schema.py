@@ -15,7 +15,7 @@ from msgspec import Meta
 from mm_daemon.config.problems import Place
 from mm_daemon.config.secrets import Secrets
 from mm_daemon.domain.instrument import InstrumentId, Venue, instrument_id
-from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.engine.parameters import QuoteParameters, WarmStart
 from mm_daemon.simulation.policy import VenuePolicy
 
 Mode = Literal["paper", "live"]
@@ -215,6 +215,16 @@ class MarketKeys(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[Decimal, Meta(gt=0, description="largest single order, base units; null = twice the largest level")]
         | None
     ) = None
+    calibration_file: (
+        Annotated[
+            Path,
+            Meta(
+                description="file of `mm-daemon calibrate --save`: its volatility, intensity and k hold until this "
+                "market has been measured again; null = those written here"
+            ),
+        ]
+        | None
+    ) = None
     collar_bps: Annotated[float, Meta(gt=0, le=10000, description="largest distance of an order from the mid, bps")] = (
         500.0
     )
@@ -281,6 +291,8 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
     actions_per_minute: int | None
     max_order_to_trade: float | None
     quoting: QuoteParameters
+    warm: WarmStart | None
+    """What `calibration_file` says; its volatility, intensity and k stand in `quoting`."""
     path: str
     place: Place
     places: dict[str, Place]

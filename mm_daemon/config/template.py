@@ -31,10 +31,11 @@ _CHOSEN: Mapping[str, Any] = {
     "k": 1,
     "max_spread_bps": 50,
     "max_skew_bps": 10,
+    "low_confidence_widening": 1.5,
     "fill_lockout_ms": 200,
     "order_lockout_ms": 100,
 }
-"""What suits the embedded market better than the defaults do."""
+"""What suits the embedded market, and whoever starts anew, better than the defaults do."""
 _MARKETS = (
     {"venue": "sim", "symbol": "BTC-USDT", "order_size": 0.01, "max_position": 0.05, "min_position": -0.05},
     {"venue": "sim", "symbol": "ETH-USDT", "order_size": 0.2, "max_position": 1, "min_position": -1},

@@ -5,6 +5,8 @@ Books, decisions and deadlines are not in it: they follow from the events of the
 
 from collections.abc import Mapping
 
+import msgspec
+
 from mm_daemon.core.market import MarketState
 from mm_daemon.core.parameters import MarketParameters
 from mm_daemon.domain.checkpoint import MarketCheckpoint
@@ -33,11 +35,13 @@ def market_checkpoint(market: MarketState) -> MarketCheckpoint:
         market.flattening,
         market.sized_half_ticks,
         None if market.engine.depth_cap is None else market.engine.depth_cap.state(),
+        market.engine.conditions.overlays(),
     )
 
 
-def take_up(market: MarketState, state: MarketCheckpoint) -> None:
-    """Continue a market of an earlier life.
+def take_up(market: MarketState, state: MarketCheckpoint, as_of_ns: int) -> None:
+    """Continue a market of an earlier life, which left `state` at `as_of_ns`. A calibration file that is newer knows
+    volatility and intensity better; an older one does not.
 
     Raises ReconciliationFailed when it holds a position in other units than the contract has now.
     """
@@ -58,8 +62,14 @@ def take_up(market: MarketState, state: MarketCheckpoint) -> None:
         market.engine.depth_cap.restore(state.depth_cap)
     market.lockouts.restore(state.lockouts)
     market.facts.reconciling = bool(market.lockouts.held())
-    market.engine.volatility.restore(state.volatility)
-    market.engine.conditions.restore(state.signals)
+    conditions, signals, warm = market.engine.conditions, state.signals, market.parameters.warm
+    if warm is None or warm.at_ns <= as_of_ns:
+        market.engine.volatility.restore(state.volatility)
+    elif signals is not None and conditions.signals is not None:
+        signals = msgspec.structs.replace(signals, intensity=conditions.signals.intensity.state())
+    conditions.restore(signals)
+    if state.overlays is not None:
+        conditions.restore_overlays(state.overlays)
     if market.guard is not None and state.guard is not None:
         market.guard.restore(state.guard, market.position)
     market.paused = bool(state.paused)
@@ -67,12 +77,14 @@ def take_up(market: MarketState, state: MarketCheckpoint) -> None:
     market.flattening = state.flattening
 
 
-def reconfigure(market: MarketState, parameters: MarketParameters, models: Mapping[str, ModelFactory]) -> None:
+def reconfigure(
+    market: MarketState, parameters: MarketParameters, models: Mapping[str, ModelFactory], now_ns: int
+) -> None:
     """Go on with other parameters and all that was learned so far. Raises DomainError, with nothing changed, for
     parameters that contradict each other.
     """
     known, funding = market_checkpoint(market), market.engine.conditions.funding
     market.configure(parameters, models)
-    take_up(market, known)
+    take_up(market, known, now_ns)
     if funding is not None:
         market.engine.conditions.on_funding(funding)

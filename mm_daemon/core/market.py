@@ -171,6 +171,7 @@ class MarketState:
             max_position_lots=sizes.max_position_lots,
             collar_bps=limits.collar_bps,
             models=models,
+            warm=parameters.warm,
         )
         self.guard = guard_of(
             parameters.instrument,
@@ -237,7 +238,7 @@ class MarketState:
         self.wanted_lots = _ladder_lots(sized)
         self.engine.resize(sized.order_lots, limits.min_position_lots, limits.max_position_lots)
         if self.sized_half_ticks is None:
-            self.engine.conditions.begin(max(sized.order_lots, 1))
+            self.engine.begin(max(sized.order_lots, 1))
         if self.guard is not None:
             self.guard.resize(limits.min_position_lots, limits.max_position_lots)
         self.sized_half_ticks = half_ticks

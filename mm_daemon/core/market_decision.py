@@ -281,7 +281,8 @@ def _inputs(market: MarketState, pricing: Pricing | None) -> DecisionInputs:
     if pricing is None:
         book = market.book
         mid = book.half_ticks * 0.5 if book.trusted else None
-        return DecisionInputs(mid, None, None, market.position.lots, 0.0, None, None, None, None, None)
+        pulled = market.engine.conditions.pulled()
+        return DecisionInputs(mid, None, None, market.position.lots, 0.0, None, None, None, None, None, pulled=pulled)
     inputs, sized = pricing.inputs, market.parameters
     said = DecisionInputs(
         pricing.mid_ticks,
@@ -299,6 +300,10 @@ def _inputs(market: MarketState, pricing: Pricing | None) -> DecisionInputs:
         inputs.A,
         inputs.k,
         pricing.widening,
+        pricing.confidence_widening,
+        pricing.doubts,
+        market.engine.conditions.impact_bps,
+        market.engine.conditions.pulled(),
     )
     if sized.money is None:
         return said

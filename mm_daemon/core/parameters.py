@@ -7,7 +7,7 @@ from mm_daemon.domain.errors import JournalError
 from mm_daemon.domain.instrument import Instrument, Venue
 from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.engine.inventory import Position
-from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.engine.parameters import QuoteParameters, WarmStart
 from mm_daemon.engine.sizing import MoneySizes
 from mm_daemon.risk.limits import AccountLimits, MarketLimits
 
@@ -23,6 +23,8 @@ class MarketParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     quoting: QuoteParameters
     limits: MarketLimits
     money: MoneySizes | None = None
+    warm: WarmStart | None = None
+    """The calibration whose volatility, intensity and k stand in `quoting`; None: they are a person's."""
 
     def sized(self, half_ticks: int) -> "MarketParameters":
         """These with lots at that mid, where they are money."""

@@ -44,6 +44,7 @@ def relive(core: TradingCore, record: Record) -> None:
         if any(Reason.KILL_LATCHED in decision.reasons for decision in record.decisions):
             core.gate.latch(_LATCHED)
         core.reach(record.now_ns)
+        _relive_overlays(core, record)
     elif isinstance(record, Decided):
         core.reach(record.now_ns)
     elif isinstance(record, Refusal | DroppedCommand):
@@ -54,3 +55,14 @@ def relive(core: TradingCore, record: Record) -> None:
         event = cast("Event", record)
         core.reach(event.ts_local_ns)
         core.apply(event)
+
+
+def _relive_overlays(core: TradingCore, decided: DecisionsChanged) -> None:
+    """What had pulled a side or stopped the market by then. That a side was pulled for longer since, which changes no
+    decision, is not known.
+    """
+    market = core.markets.get(decided.instrument)
+    if market is not None:
+        halted = any(Reason.VOLATILITY_HALT in decision.reasons for decision in decided.decisions)
+        priced = decided.inputs.half_spread_bps is not None
+        market.engine.conditions.relive(decided.inputs.pulled, halted if halted or priced else None)

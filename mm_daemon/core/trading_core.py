@@ -250,7 +250,7 @@ class TradingCore:
                 self._reconcilers[cursor.venue].cursor = cursor
         for state in resumed.markets:
             if state.instrument in self._markets:
-                take_up(self._markets[state.instrument], state)
+                take_up(self._markets[state.instrument], state, resumed.now_ns)
         self._absent = tuple(state for state in resumed.markets if state.instrument not in self._markets)
         self.dispatch.take_up(self.ledger.restore(resumed.ledger))
 
@@ -555,7 +555,7 @@ class TradingCore:
                 continue
             if wanted.quoting.enabled is not market.parameters.quoting.enabled:
                 market.enabled = None  # the newer word counts
-            reconfigure(market, wanted, self._models)
+            reconfigure(market, wanted, self._models, event.ts_local_ns)
             _heed_operator(market)
             self._reconsider(market)
 

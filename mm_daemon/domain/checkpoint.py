@@ -11,7 +11,7 @@ import msgspec
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.money import MoneyPair
 from mm_daemon.domain.orders import ClientOrderId, InFlight, Phase, Purpose, Side
-from mm_daemon.domain.signal_states import DepthCapState, GuardState, SignalsState, VolatilityState
+from mm_daemon.domain.signal_states import DepthCapState, GuardState, OverlaysState, SignalsState, VolatilityState
 
 
 class _State(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -161,6 +161,7 @@ class MarketCheckpoint(_State, frozen=True, array_like=True, gc=False):
     sized_half_ticks: int | None = None
     """The mid at which sizes that are money were last made lots."""
     depth_cap: DepthCapState | None = None
+    overlays: OverlaysState | None = None
 
 
 class Checkpoint(_State, frozen=True, array_like=True, gc=False, tag="checkpoint"):

@@ -13,6 +13,7 @@ from mm_daemon.domain.checkpoint import Checkpoint, PositionBooked
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.orders import ClientOrderId, Purpose, Side, TimeInForce
 from mm_daemon.domain.reconciliation import Reconciled
+from mm_daemon.domain.signal_states import PullState
 
 
 class Reason(StrEnum):
@@ -153,6 +154,16 @@ class DropCode(StrEnum):
     QUEUE_EXPIRED = "queue_expired"
 
 
+class Doubt(StrEnum):
+    """What is not known well enough, so that quotes are wider or built on something simpler."""
+
+    VOLATILITY_WARMING = "volatility_warming"
+    INTENSITY_WARMING = "intensity_warming"
+    INTENSITY_POOR = "intensity_poor"
+    INTENSITY_OLD = "intensity_old"
+    MICROPRICE_WARMING = "microprice_warming"
+
+
 class Action(StrEnum):
     QUOTE = "QUOTE"
     HOLD = "HOLD"
@@ -185,8 +196,10 @@ class DecisionInputs(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     Prices in ticks; depths, skew and shifts in bps of the mid; sigma in bps per square root of a second; q in order
     sizes relative to the target; gamma in 1/(bps order); A, of one side, per second; k in 1/bps; `widening` is what the
-    half-spread was multiplied with. Order size and position limits, in lots, are told where they are
-    money and follow the price. NaN never appears: what is unknown is None.
+    half-spread was multiplied with, `confidence_widening` the part of it that `doubts` are the reasons for;
+    `impact_bps` what Kyle's lambda adds to the adverse move; `pulled` until when toxic flow keeps sides out, None where
+    none was. Order size and position limits, in lots, are told where they are money and follow the price. NaN never
+    appears: what is unknown is None.
     """
 
     mid_ticks: float | None
@@ -204,6 +217,10 @@ class DecisionInputs(msgspec.Struct, frozen=True, array_like=True, gc=False):
     A: float | None = None
     k: float | None = None
     widening: float = 1.0
+    confidence_widening: float = 1.0
+    doubts: tuple[Doubt, ...] = ()
+    impact_bps: float = 0.0
+    pulled: PullState | None = None
     order_lots: int | None = None
     max_position_lots: int | None = None
     min_position_lots: int | None = None

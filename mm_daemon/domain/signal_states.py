@@ -71,7 +71,7 @@ class OwnFillState(_State, frozen=True, array_like=True, gc=False):
 
 class AdjustedMicropriceState(_State, frozen=True, array_like=True, gc=False):
     """`engine/signals/adjusted_microprice.py`. State i is bucket * spreads + spread - 1; `stay` and `to` are square
-    matrices row by row, `jumps` half-ticks by the state they began in.
+    matrices row by row, `jumps` half-ticks by the state they began in; `due_moves` is when the next table is solved.
     """
 
     buckets: int
@@ -81,6 +81,7 @@ class AdjustedMicropriceState(_State, frozen=True, array_like=True, gc=False):
     jumps: tuple[float, ...]
     moves: int
     table: tuple[float, ...]
+    due_moves: int = 200
 
 
 class OrderFlowState(_State, frozen=True, array_like=True, gc=False):
@@ -220,6 +221,13 @@ class PullState(_State, frozen=True, array_like=True, gc=False):
 
     bid: PulledSideState
     ask: PulledSideState
+
+
+class OverlaysState(_State, frozen=True, array_like=True, gc=False):
+    """`engine/conditions.py`: the sides that are pulled, where any may be, and whether it is too volatile to quote."""
+
+    pull: PullState | None
+    volatility_stopped: bool = False
 
 
 class SignalsState(_State, frozen=True, array_like=True, gc=False):

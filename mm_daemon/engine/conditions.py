@@ -10,17 +10,18 @@ import math
 import msgspec
 
 from mm_daemon.domain.book import OrderBook
-from mm_daemon.domain.decisions import Reason
+from mm_daemon.domain.decisions import Doubt, Reason
 from mm_daemon.domain.events import FundingUpdate, PublicTrade
 from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.orders import Side
-from mm_daemon.domain.signal_states import SignalsState
+from mm_daemon.domain.signal_states import OverlaysState, PullState, SignalsState
 from mm_daemon.engine.models.short_term_alpha import alpha_shift_glft
 from mm_daemon.engine.overlays.adverse_selection import AdverseSelectionPull
 from mm_daemon.engine.overlays.shifts import clamped, funding_shift, momentum_shift
-from mm_daemon.engine.overlays.soft_limits import VolatilityLimits
+from mm_daemon.engine.overlays.soft_limits import ToxicityLimits, VolatilityLimits
 from mm_daemon.engine.overlays.trading_hours import Interval, TradingHours
-from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.engine.parameters import QuoteParameters, WarmStart
+from mm_daemon.engine.signals.fill_intensity import FillIntensity
 from mm_daemon.engine.signals.market_signals import MarketSignals, SignalParameters
 from mm_daemon.engine.signals.taker_orders import TakerOrder
 from mm_daemon.engine.units import annual_vol_to_bps
@@ -37,6 +38,14 @@ _MAX_PULL_TIMES = 16
 _ABRUPT = 0.999
 """Share of the volatility to stop at from which quotes widen where nobody said from when."""
 _LN2 = math.log(2.0)
+_SAME_SHARE, _SAME_BPS = 0.02, 0.01
+"""An impact that differs by less is the same, so that models need not be solved anew for it (MODELS 2.1)."""
+_MAX_AGE = 64.0
+"""Half-lives that stand for an age that is not known."""
+_SURE = 0.6
+"""Confidence in a fit from which on it counts as known: that of a hundred orders that are nearly exponential."""
+_NO_DOUBTS: tuple[Doubt, ...] = ()
+_CERTAIN = (1.0, _NO_DOUBTS)
 
 
 class Intensity(msgspec.Struct, frozen=True, gc=False):
@@ -48,21 +57,32 @@ class Intensity(msgspec.Struct, frozen=True, gc=False):
 
 
 class Conditions:
-    """`signals` is None where nothing in the configuration asks for an estimate."""
+    """`signals` is None where nothing in the configuration asks for an estimate. `impact_bps` is what was last added to
+    the expected adverse move.
+    """
 
     __slots__ = (
-        "_configured",
+        "_buckets",
         "_flow_zeta",
+        "_freshness",
         "_hours",
+        "_kyle_value",
         "_last_outlier",
         "_made_of",
         "_max_lots",
         "_min_lots",
+        "_order_lots",
         "_pull",
         "_quoting",
+        "_resume_ns",
+        "_toxicity",
+        "_unit",
         "_volatility",
+        "_warm",
         "changing",
+        "configured",
         "funding",
+        "impact_bps",
         "shifts",
         "signals",
         "timed",
@@ -77,15 +97,24 @@ class Conditions:
         min_position_lots: int,
         max_position_lots: int,
         k: float,
+        warm: WarmStart | None = None,
     ) -> None:
-        """`k`: the configured decay, or what was solved from a half-spread. Raises DomainError for limits that
-        contradict each other."""
+        """`k`: the configured decay, or what was solved from a half-spread; `warm`: what holds in its place until the
+        market has been measured, where that is asked for. Raises DomainError for limits that contradict each other.
+        """
         self._quoting = quoting
-        self._configured = Intensity(quoting.intensity, quoting.intensity, k)
+        self._warm = warm
+        self._freshness: float | None = None
+        """Of `warm`, when this life began to quote."""
+        if warm is not None and quoting.calibration == "market":
+            k = warm.k
+        self.configured = Intensity(quoting.intensity, quoting.intensity, k)
+        """What holds until the market has been measured."""
         parameters = SignalParameters(
             intensity_s=quoting.calibration_half_life_s,
             intensity_d0_bps=quoting.calibration_from_bps,
             outlier_z=quoting.toxic_trade_z,
+            vpin_bucket=quoting.vpin_bucket,
         )
         self._flow_zeta = _LN2 / parameters.order_flow_s
         unit = float(instrument.tick * instrument.lot * instrument.multiplier)
@@ -96,9 +125,17 @@ class Conditions:
         cool_down_ms = quoting.toxic_cool_down_ms
         self._pull = AdverseSelectionPull(cool_down_ms, _MAX_PULL_TIMES * cool_down_ms) if cool_down_ms else None
         self._last_outlier: TakerOrder | None = None
+        self._buckets = 0
+        """Full buckets of VPIN that have been looked at."""
+        self._toxicity = _toxicity_limits(quoting)
+        self._unit, self._order_lots = unit, order_lots
+        self._kyle_value: float | None = None
+        self.impact_bps = 0.0
         hours = _intervals(quoting.sessions), _intervals(quoting.blackouts)
         self._hours = TradingHours(*hours) if any(hours) else None
         self._volatility = _volatility_limits(quoting)
+        self._resume_ns: int | None = None
+        """Until when a stop that an earlier life left stands, whatever volatility seems to be; -1: not known yet."""
         self._max_lots, self._min_lots = max_position_lots, min_position_lots
         self.funding: FundingUpdate | None = None
         """What was last said of it."""
@@ -106,11 +143,12 @@ class Conditions:
         """Whether anything may move both quotes off the fair price."""
         self.timed = self._hours is not None or self._pull is not None
         """Whether obstacles may change by themselves."""
-        self.changing = self.signals is not None or self._hours is not None
+        self.changing = _moves_depths(quoting) or self._hours is not None
         """Whether anything but book, position and volatility may change the quotes between two pricings."""
 
-    def resize(self, min_position_lots: int, max_position_lots: int) -> None:
-        """The position limits have changed."""
+    def resize(self, order_lots: int, min_position_lots: int, max_position_lots: int) -> None:
+        """Our order size and the position limits have changed."""
+        self._order_lots = order_lots
         self._max_lots, self._min_lots = max_position_lots, min_position_lots
 
     def begin(self, order_lots: int) -> None:
@@ -156,6 +194,36 @@ class Conditions:
         """Go on from what an earlier life has learned, where this one still asks for it."""
         if state is not None and self.signals is not None:
             self.signals.restore(state)
+            self._buckets = self.signals.vpin.full
+
+    def overlays(self) -> OverlaysState:
+        """What runs or stands by itself, whatever the estimators say."""
+        stopped = self._volatility is not None and self._volatility.stopped
+        return OverlaysState(None if self._pull is None else self._pull.state(), stopped)
+
+    def restore_overlays(self, state: OverlaysState) -> None:
+        """Go on from what an earlier life left, where this one still asks for it."""
+        if state.pull is not None and self._pull is not None:
+            self._pull.restore(state.pull)
+        self._restore_stop(state.volatility_stopped)
+
+    def pulled(self) -> PullState | None:
+        """Until when sides are or were pulled; None when none ever was."""
+        return None if self._pull is None or not self._pull.tripped else self._pull.state()
+
+    def relive(self, pulled: PullState | None, stopped: bool | None) -> None:
+        """What an earlier life wrote down with a decision: `pulled` as it was then; None: nothing is known of it."""
+        if pulled is not None and self._pull is not None:
+            self._pull.restore(pulled)
+        if stopped is not None:
+            self._restore_stop(stopped)
+
+    def _restore_stop(self, stopped: bool) -> None:
+        """What stopped an earlier life holds for a while, as this one does not know the market of now."""
+        if self._volatility is not None:
+            self._volatility.restore(stopped)
+            self._resume_ns = -1 if stopped else None
+            self.changing, self.timed = self.changing or stopped, self.timed or stopped
 
     # What it means for the quotes.
 
@@ -165,7 +233,7 @@ class Conditions:
             measured = self.signals.intensity
             if measured.A_buy and measured.A_sell and measured.k:
                 return Intensity(measured.A_buy, measured.A_sell, measured.k)
-        return self._configured
+        return self.configured
 
     def gamma(self, gamma: float) -> float:
         """Risk aversion as volatility now compares with volatility as usual."""
@@ -209,6 +277,56 @@ class Conditions:
             return 0.0
         return _funding_bps(funding, tau_s, now_ns)
 
+    def adverse_bps(self) -> float:
+        """What Kyle's lambda adds to the expected adverse move of a fill: how far an order of ours moves the mid, times
+        `impact_times`, within `max_impact_bps`; nothing while lambda is not known (MODELS 6.7).
+        """
+        quoting = self._quoting
+        if self.signals is None or not quoting.impact_times:
+            return 0.0
+        kyle = self.signals.kyle
+        if kyle.value != self._kyle_value and kyle.half_ticks:
+            self._kyle_value = kyle.value
+            order = self._order_lots * 0.5 * kyle.half_ticks * self._unit
+            impact = quoting.impact_times * (kyle.impact_bps(order) or 0.0)
+            impact = min(impact, quoting.max_impact_bps) if impact > 0.0 else 0.0
+            if not abs(impact - self.impact_bps) <= _SAME_BPS + _SAME_SHARE * self.impact_bps:
+                self.impact_bps = impact
+        return self.impact_bps
+
+    def confidence(self, in_volatility: float, now_ns: int) -> tuple[float, tuple[Doubt, ...]]:
+        """How much of what the quotes rest on is known, 0 to 1, and what is not. `in_volatility`: of the estimate."""
+        warm = 0.0 if self._warm is None else self._warm_freshness(self._warm, now_ns)
+        sure = max(_share(in_volatility), warm)
+        doubts = (Doubt.VOLATILITY_WARMING,) if sure < 1.0 else _NO_DOUBTS
+        quoting = self._quoting
+        if self.signals is not None:
+            if quoting.calibration == "market":
+                known, doubt = self._in_intensity(self.signals.intensity, warm, now_ns)
+                sure = min(sure, known)
+                if doubt is not None:
+                    doubts = (*doubts, doubt)
+            if quoting.fair_price == "adjusted_microprice" and not self.signals.microprice.table:
+                doubts = (*doubts, Doubt.MICROPRICE_WARMING)
+        return (sure, doubts) if doubts else _CERTAIN
+
+    def _in_intensity(self, fit: FillIntensity, warm: float, now_ns: int) -> tuple[float, Doubt | None]:
+        """Confidence in A and k as they are used, and why it is not whole."""
+        if not (fit.A_buy and fit.A_sell and fit.k):
+            known = 0.0 if self._warm is None else _share(self._warm.confidence / _SURE) * warm
+            return known, Doubt.INTENSITY_WARMING
+        known, doubt = _share(fit.confidence / _SURE), Doubt.INTENSITY_POOR
+        age_s = fit.age_s(now_ns)
+        half_lives = _MAX_AGE if age_s is None else age_s / self._quoting.calibration_half_life_s
+        if half_lives > 1.0:
+            known, doubt = known * math.exp2(1.0 - half_lives), Doubt.INTENSITY_OLD
+        return known, doubt if known < 1.0 else None
+
+    def _warm_freshness(self, warm: WarmStart, now_ns: int) -> float:
+        if self._freshness is None:
+            self._freshness = warm.freshness(now_ns)
+        return self._freshness
+
     def used(self, position_lots: int) -> float:
         """The share of its limit that a position takes, negative when short; infinite where there is no limit left."""
         if not position_lots:
@@ -216,9 +334,25 @@ class Conditions:
         limit = self._max_lots if position_lots > 0 else -self._min_lots
         return position_lots / limit if limit > 0 else math.copysign(math.inf, position_lots)
 
-    def widening(self, sigma_bps: float) -> float | None:
-        """By what to multiply the half-spread; None: the market is too wild to quote in."""
-        return 1.0 if self._volatility is None else self._volatility.judge(sigma_bps)
+    def widening(self, sigma_bps: float, now_ns: int = 0) -> float | None:
+        """By what to multiply the half-spread; None: the market is too wild to quote in. What stopped an earlier life
+        stands for a half-life of the volatility, in which that is measured anew.
+        """
+        if self._volatility is None:
+            return 1.0
+        if self._resume_ns is not None:
+            if self._resume_ns < 0:
+                self._resume_ns = now_ns + int(self._quoting.volatility_half_life_s / _NS)
+            if now_ns < self._resume_ns:
+                return None
+            self._resume_ns = None
+        return self._volatility.judge(sigma_bps)
+
+    def toxic_widening(self) -> float:
+        """The same by VPIN."""
+        if self._toxicity is None or self.signals is None:
+            return 1.0
+        return self._toxicity.judge(self.signals.vpin.value)
 
     def inventory_widening(self, used: float, half_bps: float) -> tuple[float, float]:
         """How much further bid and ask stand away at this share of the limit, bps: only the side that would grow the
@@ -261,6 +395,7 @@ class Conditions:
         changes = (
             None if self._hours is None else self._hours.next_change_ns(now_ns),
             None if self._pull is None else self._pull.next_expiry_ns(now_ns),
+            None if self._resume_ns is None or self._resume_ns <= now_ns else self._resume_ns,
         )
         return min((change for change in changes if change is not None), default=None)
 
@@ -276,12 +411,27 @@ class Conditions:
             self._last_outlier = signals.outlier
             if signals.outlier is not None:
                 fresh = _trip(pull, _BUY if signals.outlier.buy else _SELL, now_ns)
+        if self._quoting.toxic_vpin is not None and signals.vpin.full != self._buckets:
+            self._buckets = signals.vpin.full
+            fresh |= self._look_at_vpin(pull, signals, self._quoting.toxic_vpin, now_ns)
         times = self._quoting.toxic_flow_times
         if times is not None:
             side = signals.signed_volume.outweighs(now_ns, times, book.bid_lots, book.ask_lots)
             if side:
                 fresh |= _trip(pull, _BUY if side > 0 else _SELL, now_ns)
         return fresh
+
+    def _look_at_vpin(self, pull: AdverseSelectionPull, signals: MarketSignals, most: float, now_ns: int) -> bool:
+        """A bucket has been filled. VPIN has no side: takers go on as they did in the last seconds."""
+        vpin, net = signals.vpin.value, signals.signed_volume.value
+        if vpin is None or vpin <= most or not net:
+            return False
+        return _trip(pull, _BUY if net > 0.0 else _SELL, now_ns)
+
+
+def _share(number: float) -> float:
+    """Within 0 and 1; what is no number is nothing."""
+    return min(number, 1.0) if number > 0.0 else 0.0
 
 
 def _trip(pull: AdverseSelectionPull, aggressor: Side, now_ns: int) -> bool:
@@ -292,13 +442,23 @@ def _trip(pull: AdverseSelectionPull, aggressor: Side, now_ns: int) -> bool:
 
 
 def _estimates(quoting: QuoteParameters) -> bool:
+    return (
+        _moves_depths(quoting)
+        or quoting.fair_price == "adjusted_microprice"
+        or quoting.decide_interval_min_ms is not None
+    )
+
+
+def _moves_depths(quoting: QuoteParameters) -> bool:
+    """Whether a signal has a say in how far from the fair price both quotes are, or whether."""
     return bool(
         quoting.calibration == "market"
         or quoting.regime_power
         or quoting.momentum_beta
         or quoting.flow_beta_bps
         or quoting.toxic_cool_down_ms
-        or quoting.decide_interval_min_ms is not None
+        or quoting.toxic_vpin_widen is not None
+        or quoting.impact_times
     )
 
 
@@ -309,6 +469,13 @@ def _volatility_limits(quoting: QuoteParameters) -> VolatilityLimits | None:
     widen = quoting.volatility_widen
     widen_bps = _ABRUPT * stop_bps if widen is None else annual_vol_to_bps(widen)
     return VolatilityLimits(widen_bps, stop_bps, quoting.volatility_widening)
+
+
+def _toxicity_limits(quoting: QuoteParameters) -> ToxicityLimits | None:
+    if quoting.toxic_vpin_widen is None:
+        return None
+    most = 1.0 if quoting.toxic_vpin is None else quoting.toxic_vpin
+    return ToxicityLimits(quoting.toxic_vpin_widen, most, quoting.toxic_vpin_widening)
 
 
 def _funding_bps(funding: FundingUpdate, tau_s: float, now_ns: int) -> float:

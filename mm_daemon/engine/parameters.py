@@ -1,5 +1,6 @@
 """What a person may tune about quoting one market. These bounds and units are the ones the configuration enforces."""
 
+import math
 from typing import Annotated, Literal
 
 import msgspec
@@ -7,7 +8,9 @@ from msgspec import Meta
 
 LockoutAction = Literal["hold", "withdraw"]
 ProfileName = Literal["aggressive", "balanced", "conservative"]
+FairPrice = Literal["mid", "microprice", "adjusted_microprice"]
 TauMode = Literal["auto", "session"]
+_DAY_NS = 86_400_000_000_000
 _Share = Annotated[float, Meta(ge=0, le=1)]
 _HourText = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$")]
 
@@ -77,6 +80,18 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         float,
         Meta(ge=0, le=1000, description="expected move of the mid against us after a fill, bps; priced in like a fee"),
     ] = 0.0
+    impact_times: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=10,
+            description="adds to adverse_bps so many times what an order of ours would move the mid by Kyle's lambda; "
+            "0 = off",
+        ),
+    ] = 0.0
+    max_impact_bps: Annotated[
+        float, Meta(ge=0, le=1000, description="largest addition to adverse_bps by impact_times, bps")
+    ] = 2.0
     volatility: Annotated[
         float, Meta(gt=0, le=100, description="annual volatility used until the estimator is ready, 0.5 = 50 %")
     ] = 0.5
@@ -97,8 +112,21 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         86400.0
     )
     fair_price: Annotated[
-        Literal["mid", "microprice"], Meta(description="reference price the quotes are built around")
+        FairPrice,
+        Meta(
+            description="reference price the quotes are built around; adjusted_microprice learns where the mid goes "
+            "next, and is the microprice until it has"
+        ),
     ] = "microprice"
+    low_confidence_widening: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=100,
+            description="what the half-spread is multiplied by while volatility, or A and k, are not known at all; "
+            "shrinks to 1 as they are; 1 = off",
+        ),
+    ] = 1.0
     regime_power: Annotated[
         float,
         Meta(
@@ -330,6 +358,33 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         ]
         | None
     ) = None
+    toxic_vpin: (
+        Annotated[
+            float,
+            Meta(
+                gt=0,
+                le=1,
+                description="VPIN, the one-sided share of the volume of late, above which each further bucket pulls; "
+                "null = none",
+            ),
+        ]
+        | None
+    ) = None
+    toxic_vpin_widen: (
+        Annotated[float, Meta(ge=0, lt=1, description="VPIN above which quotes widen; null = never")] | None
+    ) = None
+    toxic_vpin_widening: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=100,
+            description="what the spread is multiplied by at toxic_vpin, or at 1 without it, rising from "
+            "toxic_vpin_widen",
+        ),
+    ] = 2.0
+    vpin_bucket: Annotated[
+        float, Meta(gt=0, le=1e6, description="volume of one of the 50 buckets of VPIN, in order sizes")
+    ] = 100.0
     sessions: Annotated[
         tuple[_HourText, ...], Meta(description="hours of the day (UTC) to quote in, such as 08:00-16:30; empty = all")
     ] = ()
@@ -395,3 +450,23 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         LockoutAction, Meta(description="what a fill or reject lockout does to the working quote")
     ] = "hold"
     max_book_age_ms: Annotated[int, Meta(ge=10, le=3600000, description="oldest book that may be quoted on, ms")] = 5000
+
+
+class WarmStart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a calibration of this market found (`mm-daemon calibrate --save`), to begin with until the market has been
+    measured again.
+
+    `volatility` a year, 0.5 = 50 %; `intensity` per second and side; `k` in 1/bps; `at_ns`: when the data ended;
+    `confidence` in A and k, 0 to 1. `file` is where it stands.
+    """
+
+    file: str
+    at_ns: int
+    volatility: float
+    intensity: float
+    k: float
+    confidence: float
+
+    def freshness(self, now_ns: int) -> float:
+        """1 when it has just been measured, half of that for each day since."""
+        return math.exp2(-max(0, now_ns - self.at_ns) / _DAY_NS)

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from mm_daemon.domain.decisions import Doubt
 from mm_daemon.engine.pricing_model import ModelInputs
 from mm_daemon.engine.units import BPS
 
@@ -42,12 +43,16 @@ class WantedDepths(msgspec.Struct, frozen=True, gc=False):
     ask_size: float
     bid_obstacles: int
     ask_obstacles: int
+    toxic_widening: float
+    confidence_widening: float
+    doubts: tuple[Doubt, ...]
 
 
 class Pricing(msgspec.Struct, frozen=True, gc=False):
     """Both sides and the numbers behind them. Prices in ticks, depths in bps; q in order sizes off the target.
 
-    half_bps: half-spread at this inventory, with `widening` in it; skew_bps: shift against one order held; centre_bps:
+    half_bps: half-spread at this inventory, with `widening` in it, and in that `toxic_widening` for VPIN and
+    `confidence_widening` for `doubts`; skew_bps: shift against one order held; centre_bps:
     shift of both quotes by inventory, downwards positive; shift_bps: of both, for other reasons, upwards positive;
     tau_s: the model's horizon.
     """
@@ -66,6 +71,9 @@ class Pricing(msgspec.Struct, frozen=True, gc=False):
     bids: tuple[SideQuote, ...]
     """By level, innermost first; asks alike."""
     asks: tuple[SideQuote, ...]
+    toxic_widening: float = 1.0
+    confidence_widening: float = 1.0
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def bid(self) -> SideQuote:

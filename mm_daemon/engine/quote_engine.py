@@ -19,7 +19,7 @@ from mm_daemon.engine.intent import solved_intent
 from mm_daemon.engine.ladder import Ladder
 from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.models.depth_table import Depths
-from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.engine.parameters import QuoteParameters, WarmStart
 from mm_daemon.engine.position_guard import UNGUARDED, Guarded
 from mm_daemon.engine.pricing import Pricing, SideQuote, WantedDepths
 from mm_daemon.engine.pricing_model import (
@@ -31,6 +31,7 @@ from mm_daemon.engine.pricing_model import (
     tilt_bps,
 )
 from mm_daemon.engine.rounding import round_quotes
+from mm_daemon.engine.signals.adjusted_microprice import AdjustedMicroprice
 from mm_daemon.engine.signals.microprice import microprice
 from mm_daemon.engine.signals.volatility import EwmaVolatility
 from mm_daemon.engine.sizing import DepthCap
@@ -38,6 +39,7 @@ from mm_daemon.engine.tolerance import tolerance_ticks
 from mm_daemon.engine.units import BPS, annual_vol_to_bps
 
 _NS = 1e-9
+_INF = math.inf
 _MAX_POSITION = Reason.MAX_POSITION.bit
 _SIZE_BELOW_MIN = Reason.SIZE_BELOW_MIN.bit
 _PRICE_COLLAR = Reason.PRICE_COLLAR.bit
@@ -63,10 +65,11 @@ class QuoteEngine:
         "_depths",
         "_floor_tick_bps",
         "_grounds",
-        "_grow_floor_bps",
         "_inputs",
         "_ladder",
+        "_low_confidence",
         "_max_position_lots",
+        "_min_edge_bps",
         "_min_lots",
         "_min_position_lots",
         "_min_tick_lots",
@@ -83,6 +86,7 @@ class QuoteEngine:
         "_target_lots",
         "_tilt_bps",
         "_use_microprice",
+        "adjusted",
         "conditions",
         "depth_cap",
         "gamma",
@@ -104,8 +108,11 @@ class QuoteEngine:
         max_position_lots: int,
         collar_bps: float,
         models: Mapping[str, ModelFactory] = MODELS,
+        warm: WarmStart | None = None,
     ) -> None:
-        """Raises DomainError for parameters that contradict each other, KeyError for a model not in `models`."""
+        """`warm`: a calibration that `parameters` begin with. Raises DomainError for parameters that contradict each
+        other, KeyError for a model not in `models`.
+        """
         self._parameters = parameters
         self._order_lots = self._size_lots = order_lots
         self._min_position_lots = min_position_lots
@@ -118,9 +125,10 @@ class QuoteEngine:
         unit = instrument.tick * instrument.lot * instrument.multiplier
         self._min_tick_lots = math.ceil(instrument.min_notional / unit)
         self._cost_bps = fill_cost_bps(instrument, parameters)
-        self._grow_floor_bps = max(parameters.min_edge_bps, self._cost_bps)
+        self._min_edge_bps = parameters.min_edge_bps
         self._reduce_floor_bps = -parameters.max_give_bps
-        self._use_microprice = parameters.fair_price == "microprice"
+        self._use_microprice = parameters.fair_price != "mid"
+        self._low_confidence = parameters.low_confidence_widening - 1.0
         self._prior_sigma_bps = annual_vol_to_bps(parameters.volatility)
         self.volatility = EwmaVolatility(parameters.volatility_half_life_s, parameters.volatility_step_ms)
         self._floor_tick_bps = 0.5 / (BPS * math.sqrt(parameters.volatility_half_life_s))
@@ -143,12 +151,16 @@ class QuoteEngine:
             min_position_lots=min_position_lots,
             max_position_lots=max_position_lots,
             k=self.k,
+            warm=warm,
         )
         share = parameters.size_depth_share
         self.depth_cap = (
             None if share is None else DepthCap(share, parameters.size_depth_bps, parameters.size_tolerance)
         )
         """None: whatever is displayed, quotes have their full size."""
+        self.adjusted: AdjustedMicroprice | None = None
+        """What `fair_price: adjusted_microprice` looks up."""
+        self._look_up_fair_price()
         self._ladder = Ladder(
             parameters.levels, parameters.level_step_bps, parameters.level_growth, parameters.level_size_ratio
         )
@@ -175,8 +187,13 @@ class QuoteEngine:
         self._min_position_lots, self._max_position_lots = min_position_lots, max_position_lots
         self._behind = self._ladder.behind(order_lots) if order_lots else tuple((b, 0) for b, _ in self._behind)
         self.ladder_lots = order_lots + sum(lots for _, lots in self._behind)
-        self.conditions.resize(min_position_lots, max_position_lots)
+        self.conditions.resize(self._order_lots, min_position_lots, max_position_lots)
         self._seen = self._grounds = ()
+
+    def begin(self, order_lots: int) -> None:
+        """Our order size is known only now."""
+        self.conditions.begin(order_lots)
+        self._look_up_fair_price()
 
     def look_at_depth(self, book: OrderBook, now_ns: int) -> None:
         """Let a trusted book say how large quotes may be, where that is asked for."""
@@ -196,10 +213,22 @@ class QuoteEngine:
         if self.depth_cap is not None:
             self.depth_cap.shift(-back_ns)
 
+    def _look_up_fair_price(self) -> None:
+        signals = self.conditions.signals
+        if signals is not None and self._parameters.fair_price == "adjusted_microprice":
+            self.adjusted = signals.microprice
+
     def fair_ticks(self, book: OrderBook) -> float:
-        """The reference price of a trusted book, in ticks: mid, or the size-weighted microprice."""
+        """The reference price of a trusted book, in ticks: mid, size-weighted microprice, or that of Stoikov, which is
+        never outside the best prices and the size-weighted one until its table is solved.
+        """
         if not self._use_microprice:
             return book.half_ticks * 0.5
+        if self.adjusted is not None:
+            shift = self.adjusted.shift_of(book.bid_ticks, book.bid_lots, book.ask_ticks, book.ask_lots)
+            if shift is not None and -_INF < shift < _INF:
+                fair = book.half_ticks * 0.5 + shift
+                return min(max(fair, float(book.bid_ticks)), float(book.ask_ticks))
         return microprice(book.bid_ticks, book.bid_lots, book.ask_ticks, book.ask_lots)
 
     def sigma_bps(self, mid_ticks: float) -> float:
@@ -222,7 +251,7 @@ class QuoteEngine:
             intensity.A_sell,
             intensity.k,
             self.conditions.gamma(self.gamma),
-            self._cost_bps,
+            self._cost_bps + self.conditions.adverse_bps(),
             self._session_left_s(now_ns) if self._by_the_clock else None,
         )
 
@@ -246,7 +275,9 @@ class QuoteEngine:
             book.ask_lots,
             position_lots,
             self.volatility.sigma_bps,
+            self.volatility.confidence,
             now_ns if self._by_the_clock or self.conditions.changing else None,
+            None if self.adjusted is None else self.adjusted.table,
             guarded,
         )
         if seen != self._seen:
@@ -260,7 +291,8 @@ class QuoteEngine:
         sigma = self.sigma_bps(mid)
         # A book that moves leaves all this alone, as long as nothing else has changed.
         moment = now_ns if self._by_the_clock or self.conditions.changing else None
-        grounds = position_lots, sigma, moment, guarded
+        unadjusted = self.adjusted is not None and not self.adjusted.table
+        grounds = position_lots, sigma, self.volatility.confidence, moment, unadjusted, guarded
         if grounds != self._grounds:
             self._grounds = grounds
             self._depths = self._wanted_depths(position_lots, sigma, now_ns, guarded)
@@ -285,16 +317,21 @@ class QuoteEngine:
             wanted.inputs,
             bids,
             asks,
+            wanted.toxic_widening,
+            wanted.confidence_widening,
+            wanted.doubts,
         )
 
     def _wanted_depths(self, position_lots: int, sigma: float, now_ns: int, guarded: Guarded) -> WantedDepths | int:
         """How far from the fair price both sides want to be, or the withdraw reasons as a mask."""
         conditions = self.conditions
         used = conditions.used(position_lots)
-        widening = conditions.widening(sigma)
+        widening = conditions.widening(sigma, now_ns)
         if widening is None:
             return _VOLATILITY_HALT
-        widening *= guarded.widening
+        toxic, (sure, doubts) = conditions.toxic_widening(), conditions.confidence(self.volatility.confidence, now_ns)
+        unsure = 1.0 + self._low_confidence * (1.0 - sure)
+        widening *= guarded.widening * toxic * unsure
         q = (position_lots - self._target_lots) / self._order_lots
         try:
             inputs = self.inputs(sigma, now_ns)
@@ -309,7 +346,7 @@ class QuoteEngine:
             bid_further, ask_further = conditions.inventory_widening(used, half)
             bid_bps, ask_bps = bid_bps + bid_further, ask_bps + ask_further
         # The side that grows the inventory must earn its edge; the one that reduces it may give some away.
-        grows, reduces = self._grow_floor_bps, self._reduce_floor_bps
+        grows, reduces = max(self._min_edge_bps, inputs.cost_bps), self._reduce_floor_bps
         bid_bps = max(bid_bps, grows if q >= 0 else reduces) - shift
         ask_bps = max(ask_bps, grows if q <= 0 else reduces) + shift
         bid_obstacles, ask_obstacles = conditions.obstacles(used, now_ns)
@@ -331,6 +368,9 @@ class QuoteEngine:
             *conditions.sizes(used),
             bid_obstacles,
             ask_obstacles,
+            toxic,
+            unsure,
+            doubts,
         )
 
     def _half_skew_centre(self, curve: Curve, depths: Depths, q: float, widening: float) -> tuple[float, float, float]:
@@ -344,8 +384,8 @@ class QuoteEngine:
             # The part of the spread that is for risk shrinks in proportion to the skew that is cut.
             half -= curve.risk_bps * (1.0 - most_skew / skew)
             skew = most_skew
-        half += 0.5 * (bid_off + ask_off)
-        half *= widening
+        # Only what is asked for when flat: a wider part for inventory could raise a quote with a longer position.
+        half = half * widening + 0.5 * (bid_off + ask_off)
         least, widest = limits.min_spread_bps * 0.5, limits.max_spread_bps * 0.5
         half = least if half < least else widest if half > widest else half
         return half, skew, tilt + 0.5 * (bid_off - ask_off)

@@ -20,7 +20,7 @@ _NAMES = """
     event level ts text symbol venue side client_id operation reason code kind error repeated logger task pause_s
     price size fee maker position bid ask mid fills uptime decisions pnl pnl_spread pnl_inventory pnl_fees pnl_funding
     half_spread_bps skew_bps version config mode journal speed seconds turns events dropped confirmed exit_code
-    run ended unknown_orders late_s clean segments early cause skew_s
+    run ended unknown_orders late_s clean segments early cause skew_s age_h
 """
 FIELDS = frozenset(_NAMES.split())
 """What may appear in a log; a new field is a decision, not an accident."""

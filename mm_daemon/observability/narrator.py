@@ -138,6 +138,16 @@ class Narrator:
     def opening(self, now_ns: int) -> None:
         """What the model would quote at the configured volatility: half-spread and skew per market (MODELS 0.2)."""
         for market in self._markets.values():
+            warm = market.parameters.warm
+            if warm is not None:
+                age_h = max(0, now_ns - warm.at_ns) / (3600 * _NS_PER_S)
+                newer = market.engine.volatility.sigma_bps is not None
+                begins = "the last run has measured it since" if newer else "begins with it"
+                text = (
+                    f"{begins}: {warm.file}, measured {age_h:.1f} h ago: volatility {warm.volatility:.4g} a year, "
+                    f"A {warm.intensity:.4g} a second, k {warm.k:.4g} per bps, confidence {warm.confidence:.2f}"
+                )
+                self._log.info("calibration_file", symbol=market.instrument.symbol, text=text, age_h=round(age_h, 2))
             try:
                 engine = market.engine
                 spread = engine.curve(engine.inputs(annual_vol_to_bps(market.parameters.quoting.volatility), now_ns))

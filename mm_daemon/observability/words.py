@@ -1,6 +1,6 @@
 """Reasons in the words of a person who looks at a screen. The codes stay the same everywhere else."""
 
-from mm_daemon.domain.decisions import Action, Decision, Reason
+from mm_daemon.domain.decisions import Action, Decision, Doubt, Reason
 
 WORDS: dict[Reason, str] = {
     Reason.KILL_LATCHED: "killed",
@@ -62,6 +62,14 @@ WORDS: dict[Reason, str] = {
     Reason.DEAD_MAN: "venue's own switch",
     Reason.HEDGE: "hedge",
     Reason.FLATTEN: "closing the position",
+}
+
+DOUBTS: dict[Doubt, str] = {
+    Doubt.VOLATILITY_WARMING: "volatility is warming up",
+    Doubt.INTENSITY_WARMING: "no good fit of A and k yet",
+    Doubt.INTENSITY_POOR: "fit of A and k is poor",
+    Doubt.INTENSITY_OLD: "last good fit of A, k is old",
+    Doubt.MICROPRICE_WARMING: "microprice is not adjusted yet",
 }
 
 _ACTIONS = {Action.QUOTE: "quote", Action.HOLD: "keep", Action.WITHDRAW: "none"}

@@ -27,6 +27,7 @@ from mm_daemon.domain.instrument import InstrumentId, Venue
 
 _APPLIED = ("risk",)
 _NOT_COMPARED = ("file", "markets", "venues", *_APPLIED)
+_SPOKEN = {"money": "sizes in money", "warm": "calibration file"}
 _PLACES = ("path", "place", "places")
 
 
@@ -165,7 +166,10 @@ def _differences(old: msgspec.Struct, new: msgspec.Struct, name: str) -> Iterato
 
 
 def _change(name: str, key: str, old: msgspec.Struct, new: msgspec.Struct) -> str:
-    return f"{name} {key} {_said(getattr(old, key))} -> {_said(getattr(new, key))}"
+    before, after = getattr(old, key), getattr(new, key)
+    if isinstance(before, msgspec.Struct) or isinstance(after, msgspec.Struct):
+        return f"{name} {_SPOKEN.get(key, key)}"
+    return f"{name} {key} {_said(before)} -> {_said(after)}"
 
 
 def _said(value: object) -> str:

@@ -31,6 +31,11 @@ EVERYTHING = QuoteParameters(
     flow_beta_bps=0.1,
     toxic_cool_down_ms=1000,
     toxic_flow_times=20.0,
+    toxic_vpin=0.9,
+    toxic_vpin_widen=0.5,
+    impact_times=1.0,
+    fair_price="adjusted_microprice",
+    low_confidence_widening=2.0,
 )
 
 

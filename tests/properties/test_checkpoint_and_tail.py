@@ -19,6 +19,7 @@ from mm_daemon.domain import codec
 from mm_daemon.domain.capabilities import Bucket, BucketKind, CommandClass
 from mm_daemon.domain.checkpoint import Checkpoint
 from mm_daemon.domain.codec import Decided, Record
+from mm_daemon.domain.decisions import DecisionsChanged, Reason
 from mm_daemon.domain.events import Event, RunStarted
 from mm_daemon.domain.instrument import Venue
 from mm_daemon.domain.orders import Phase
@@ -31,6 +32,14 @@ from mm_daemon.testkit import builders
 
 SIM = Venue("sim")
 _ANSWERS = codec.Answer.__args__
+_WILD = {
+    "volatility_half_life_s": 3.0,
+    "volatility_stop": 0.3,
+    "toxic_cool_down_ms": 700,
+    "toxic_trade_z": 1.5,
+    "toxic_vpin": 0.3,
+    "vpin_bucket": 2.0,
+}
 _SLOW = Bucket(
     name="orders",
     kind=BucketKind.WINDOW,
@@ -40,12 +49,16 @@ _SLOW = Bucket(
 )
 
 
-@lru_cache(maxsize=2)
-def story(*, paced: bool) -> tuple[Record, ...]:
-    """A minute of two busy markets: fills, amends, rejects; `paced` so that commands wait in the outbox."""
+@lru_cache(maxsize=3)
+def story(*, paced: bool, wild: bool = False) -> tuple[Record, ...]:
+    """A minute of two busy markets: fills, amends, rejects; `paced` so that commands wait in the outbox, `wild` so that
+    volatility stops them and toxic flow pulls their sides.
+    """
     symbols = [build_symbol(SIM, name, SymbolSettings()) for name in ("BTC-USDT", "ETH-USDT")]
     market = EmbeddedMarket(SIM, symbols, EmbeddedSettings(seed=5, response_latency_ms=40.0))
     quoting = QuoteParameters(k=2.0, fill_lockout_ms=150, order_lockout_ms=50)
+    if wild:
+        quoting = msgspec.structs.replace(quoting, **_WILD)
     markets = [
         builders.market(symbol.instrument, order_lots=lots, max_position_lots=lots * 5, quoting=quoting)
         for symbol, lots in zip(symbols, (100, 1000), strict=True)
@@ -163,3 +176,45 @@ def test_the_story_has_something_to_remember() -> None:
     assert len(state.ledger.fills) > 10
     assert any(order.final_ns is None for order in state.ledger.orders)
     assert all(market.position.cash != (0, 0) for market in state.markets)
+
+
+@settings(max_examples=12, deadline=None)
+@given(data=st.data())
+def test_what_has_stopped_or_pulled_outlives_a_death(data: st.DataObject) -> None:
+    """By the trade family alone: a stop exactly; a pull as of the last decision, so never for longer; both exactly by a
+    checkpoint.
+    """
+    records = story(paced=False, wild=True)
+    ends = turns(records)
+    death = data.draw(st.sampled_from(ends))
+    at = data.draw(st.sampled_from([0, *(end for end in ends if end <= death)]))
+    lived = live(records[:death])
+    base = [] if at == 0 else [records[0], live(records[:at]).checkpoint()]
+    tail = [record for record in records[at:death] if type(record) not in MARKET_RECORDS]
+    left = left_by([*base, *tail])
+    assert left is not None
+    for kept, is_now in zip(left[0].markets, lived.checkpoint().markets, strict=True):
+        assert kept.overlays is not None and is_now.overlays is not None
+        assert kept.overlays.volatility_stopped is is_now.overlays.volatility_stopped
+        assert kept.overlays.pull is not None and is_now.overlays.pull is not None
+        for relived, was in (
+            (kept.overlays.pull.bid, is_now.overlays.pull.bid),
+            (kept.overlays.pull.ask, is_now.overlays.pull.ask),
+        ):
+            assert relived.until_ns <= was.until_ns
+        if at == death:
+            assert kept.overlays == is_now.overlays
+
+
+def test_the_wild_story_stops_and_pulls() -> None:
+    """And goes on: the law above is not about nothing."""
+    said = [
+        reason
+        for record in story(paced=False, wild=True)
+        if isinstance(record, DecisionsChanged)
+        for decision in record.decisions
+        for reason in decision.reasons
+    ]
+    assert said.count(Reason.VOLATILITY_HALT) > 4
+    assert said.count(Reason.TOXIC_FLOW) > 4
+    assert said.count(Reason.NEW_QUOTE) > 20

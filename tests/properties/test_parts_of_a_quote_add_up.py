@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from mm_daemon.backtest.explained_market import Given, told
 from mm_daemon.backtest.explaining import Scene, explain
 from mm_daemon.backtest.explanation import PartName, Quotes, SideExplanation
 from mm_daemon.domain.orders import Side
+from mm_daemon.domain.signal_states import VpinState
 from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.engine.pricing import Pricing
@@ -35,7 +37,7 @@ def quotings(draw: st.DrawFn) -> QuoteParameters:
         session_s=600.0,
         adverse_bps=draw(st.sampled_from([0.0, 0.7])),
         fees_in_model=draw(st.booleans()),
-        fair_price=draw(st.sampled_from(["mid", "microprice"])),
+        fair_price=draw(st.sampled_from(["mid", "microprice", "adjusted_microprice"])),
         min_edge_bps=draw(st.sampled_from([0.0, 3.0])),
         max_give_bps=draw(st.sampled_from([0.0, 1.0])),
         min_spread_bps=draw(st.sampled_from([0.0, 12.0])),
@@ -44,6 +46,9 @@ def quotings(draw: st.DrawFn) -> QuoteParameters:
         target_position=draw(st.sampled_from([0.0, 0.017])),
         volatility_widen=draw(st.sampled_from([None, 0.3])),
         volatility_stop=draw(st.sampled_from([None, 3.0])),
+        low_confidence_widening=draw(st.sampled_from([1.0, 1.7])),
+        impact_times=draw(st.sampled_from([0.0, 1.0])),
+        toxic_vpin_widen=draw(st.sampled_from([None, 0.1])),
     )
 
 
@@ -60,7 +65,25 @@ def scenes(draw: st.DrawFn) -> Scene:
         position=Decimal(draw(st.integers(-70, 70))) / 1000,
         sigma_bps=draw(st.none() | st.floats(1e-3, 8.0)),
     )
-    return told(market, numbers, draw(st.integers(0, 10**18)), "numbers that were given")
+    scene = told(market, numbers, draw(st.integers(0, 10**18)), "numbers that were given")
+    _measured(draw, scene)
+    return scene
+
+
+def _measured(draw: st.DrawFn, scene: Scene) -> None:
+    """What a market's signals may have come to: VPIN, Kyle's lambda, a table of the microprice."""
+    signals = scene.engine.conditions.signals
+    if signals is None or draw(st.booleans()):
+        return
+    vpin = VpinState(0.0, 0.0, (draw(st.floats(0.0, 1.0)),) * 50, 50)
+    kyle = msgspec.structs.replace(
+        signals.kyle.state(), value=draw(st.floats(0.0, 1e5)), half_ticks=scene.book.half_ticks
+    )
+    half = [draw(st.floats(-30.0, 30.0)) for _ in range(8)]
+    table = (*(-shift for shift in half), 0.0, 0.0, *half)
+    microprice = msgspec.structs.replace(signals.microprice.state(), table=table)
+    state = signals.state()
+    scene.engine.conditions.restore(msgspec.structs.replace(state, vpin=vpin, kyle=kyle, microprice=microprice))
 
 
 def explained(scene: Scene) -> tuple[Quotes, Pricing]:
@@ -101,9 +124,12 @@ def test_the_parts_of_the_half_spread_are_the_half_spread(scene: Scene) -> None:
         half.risk_bps,
         half.fees_bps,
         half.adverse_bps,
+        half.impact_bps,
         half.inventory_bps,
         half.max_skew_bps,
         half.widening_bps,
+        half.toxic_bps,
+        half.low_confidence_bps,
         half.spread_limits_bps,
     )
     assert math.isclose(math.fsum(parts), priced.half_bps, rel_tol=1e-9, abs_tol=1e-9)
@@ -114,7 +140,7 @@ def test_the_parts_of_the_half_spread_are_the_half_spread(scene: Scene) -> None:
         if of["max_skew"]:
             assert quotes.skew.model_per_order_bps > quotes.skew.per_order_bps or _is_held(scene, priced)
         if of["least_edge"]:
-            assert min(abs(_depth(side, of) - edge) for edge in _edges(scene)) < 1e-9
+            assert min(abs(_depth(side, of) - edge) for edge in _edges(scene, priced)) < 1e-9
 
 
 @pytest.mark.parametrize("model", sorted(MODELS))
@@ -141,10 +167,12 @@ def _depth(side: SideExplanation, of: Mapping[PartName, float]) -> float:
     return away * 1e4 / side.mid_ticks + sign * (of["reference"] + shift)
 
 
-def _edges(scene: Scene) -> tuple[float, float]:
+def _edges(scene: Scene, priced: Pricing) -> tuple[float, float]:
     quoting = scene.parameters.quoting
     fee = scene.parameters.instrument.maker_fee_ppm / 100.0 if quoting.fees_in_model else 0.0
-    return max(quoting.min_edge_bps, fee + quoting.adverse_bps), -quoting.max_give_bps
+    impact = priced.inputs.cost_bps - (fee + quoting.adverse_bps)
+    assert 0.0 <= impact + 1e-9 <= quoting.max_impact_bps + 2e-9
+    return max(quoting.min_edge_bps, fee + quoting.adverse_bps + impact), -quoting.max_give_bps
 
 
 def _is_held(scene: Scene, priced: Pricing) -> bool:

@@ -42,7 +42,8 @@ _KEYS = st.fixed_dictionaries(
         "max_spread_bps": st.floats(3.0, 500.0),
         "max_skew_bps": _log(0.1, 500.0),
         "tau": st.sampled_from(["auto", 10.0, 300.0]),
-        "fair_price": st.sampled_from(["mid", "microprice"]),
+        "fair_price": st.sampled_from(["mid", "microprice", "adjusted_microprice"]),
+        "low_confidence_widening": st.sampled_from([1.0, 3.0]),
     }
 )
 _FEES = st.integers(-100, 1000).map(lambda ppm: instrument(maker_fee_ppm=ppm))

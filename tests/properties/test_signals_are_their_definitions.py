@@ -1,6 +1,7 @@
 """Every estimator that runs in constant time equals its definition over the whole history (MODELS 6)."""
 
 import math
+import random
 from itertools import pairwise
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from mm_daemon.engine.signals.adjusted_microprice import AdjustedMicroprice, solved_table
 from mm_daemon.engine.signals.fill_intensity import FillIntensity
 from mm_daemon.engine.signals.flow import OrderFlowImbalance, flow_event
 from mm_daemon.engine.signals.intensity import intensity_mle
@@ -217,3 +219,30 @@ def test_microprice_is_the_sum_over_all_moves(matrices: tuple[list[list[float]],
         left = total[i] - first[i] - sum(stay[i][j] * (total[j] - first[j]) for j in range(3))
         assert math.isclose(left, sum(to[i][j] * total[j] for j in range(3)), abs_tol=1e-7, rel_tol=1e-7)
         assert math.isclose(total[i], -total[2 - i], abs_tol=1e-7, rel_tol=1e-7)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 1 << 60), st.sampled_from([1, 2, 3, 4, 5, 9]), st.sampled_from([1, 2]), st.integers(1, 8))
+def test_adjusted_microprice_is_that_of_the_whole_matrices(
+    seed: int, buckets: int, spreads: int, max_jump: int
+) -> None:
+    """The half of the states that is solved for, without a sum, gives what Stoikov's sum over all of them does."""
+    live, bid, rng = AdjustedMicroprice(buckets, spreads, max_jump), 1000, random.Random(seed)
+    for _ in range(1500):
+        live.on_book(bid, rng.randrange(1, 40), bid + rng.randrange(1, 4), rng.randrange(1, 40))
+        bid += rng.choice((-3, -1, 0, 0, 0, 1, 2))
+    live.lose_book()
+    counts, n = live.state(), buckets * spreads
+    mirror = [(buckets - 1 - i // spreads) * spreads + i % spreads for i in range(n)]
+    stay, to, jumps = [], [], []
+    for i, m in enumerate(mirror):
+        stays = [counts.stay[i * n + j] + counts.stay[m * n + mirror[j]] for j in range(n)]
+        moves = [counts.to[i * n + j] + counts.to[m * n + mirror[j]] for j in range(n)]
+        seen = sum(stays) + sum(moves)
+        stay.append([count / seen for count in stays])
+        to.append([count / seen for count in moves])
+        jumps.append([0.5 * (counts.jumps[i] - counts.jumps[m]) / seen])
+    table = solved_table(counts, min_moves=0)
+    assert table is not None
+    _, want = microprice_stoikov(stay, jumps, [1.0], to)
+    assert table == pytest.approx(want, rel=1e-7, abs=1e-7)

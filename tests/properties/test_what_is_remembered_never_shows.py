@@ -59,7 +59,7 @@ class Forgetful(TradingCore):
     def decide(self, now_ns: int) -> Turn:
         self._deadline_known = False
         for market in self._markets.values():
-            market.basis, market.slots, market.engine._seen = (), [], ()
+            market.basis, market.slots, market.engine._seen, market.engine._grounds = (), [], (), ()
             market.lockouts.restore(msgspec.structs.replace(market.lockouts.state(), held=()))
         return super().decide(now_ns)
 
@@ -206,6 +206,19 @@ _QUOTING = st.sampled_from(
             fair_price="mid", gamma=1.0, k=5.0, tolerance_frac=1e-9, order_lockout_ms=50, max_give_bps=900.0
         ),
         QuoteParameters(model="avellaneda_stoikov", tau="session", lockout_action="withdraw", size_tolerance=0.0),
+        QuoteParameters(
+            fair_price="adjusted_microprice", low_confidence_widening=3.0, volatility_half_life_s=1.0, k=5.0
+        ),
+        QuoteParameters(
+            calibration="market",
+            impact_times=1.0,
+            toxic_vpin_widen=0.1,
+            toxic_vpin=0.5,
+            toxic_cool_down_ms=300,
+            vpin_bucket=0.5,
+            low_confidence_widening=2.0,
+            calibration_half_life_s=5.0,
+        ),
     )
 )
 _CAPABILITIES = st.sampled_from(

@@ -153,6 +153,7 @@ def _assessed(sample: MarketSample) -> MarketCalibration:
         max_position=instrument.size(market.limits.max_position_lots),
         min_position=instrument.size(market.limits.min_position_lots),
         seconds=0.0 if sample.first_ns is None else (sample.last_ns - sample.first_ns) / _NS,
+        until_ns=sample.last_ns,
         observed_s=seconds,
         mid=None if mean_mid is None else float(instrument.tick) * mean_mid,
         volatility=volatility,

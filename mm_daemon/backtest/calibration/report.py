@@ -79,6 +79,8 @@ class MarketCalibration(msgspec.Struct, frozen=True, kw_only=True):
     min_position: Decimal
     seconds: float
     """From the first event to the last."""
+    until_ns: int
+    """When the last event came; 0: none did."""
     observed_s: float
     """With a book that could be trusted."""
     mid: float | None

@@ -48,6 +48,11 @@ class AdverseSelectionPull:
         """Whether our quote on `side` (BUY: the bid) is to be out of the market now."""
         return now_ns < (self._bid if side is _BUY else self._ask).until_ns
 
+    @property
+    def tripped(self) -> bool:
+        """Whether a side is pulled or ever was."""
+        return bool(self._bid.length_ns or self._ask.length_ns)
+
     def next_expiry_ns(self, now_ns: int) -> int | None:
         """When the next pull ends; None while nothing is pulled."""
         running = [side.until_ns for side in (self._bid, self._ask) if now_ns < side.until_ns]

@@ -57,6 +57,30 @@ class VolatilityLimits:
         """The spread's multiplier, or None: stop. What is no number stops."""
         return self._steps.judge(sigma_bps)
 
+    def restore(self, stopped: bool) -> None:
+        """As an earlier life left it."""
+        self._steps.stopped = stopped
+
+
+class ToxicityLimits:
+    """Widens as VPIN grows; takers' sides are pulled elsewhere, as VPIN has none."""
+
+    __slots__ = ("_most", "_top", "_widen")
+
+    def __init__(self, widen: float, top: float, max_multiplier: float) -> None:
+        """`widen` and `top`: VPIN from which quotes widen, and at which they do by `max_multiplier`. Raises DomainError
+        unless `widen` < `top` and the multiplier is at least 1.
+        """
+        require_not_negative(widen=widen, widening=max_multiplier - 1.0)
+        require_positive(width=top - widen)
+        self._widen, self._top, self._most = widen, top, max_multiplier
+
+    def judge(self, vpin: float | None) -> float:
+        """The spread's multiplier; 1 while VPIN is not known."""
+        if vpin is None or not vpin > self._widen:
+            return 1.0
+        return _ramp(vpin, self._widen, self._top, self._most)
+
 
 class LossLimits:
     """Widens as a period's loss grows and stops above a limit, until `reset`: a new period or a person. A profit, of

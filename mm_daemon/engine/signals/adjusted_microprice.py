@@ -1,37 +1,52 @@
 """Stoikov's micro-price, live: transitions of the book's state counted, a solved table looked up (MODELS 6.5).
 
 A state is a bucket of the imbalance and the spread in ticks. Counting and looking up are O(1) per change of the book.
-Now and then (hourly) the owner has `solved_table` work on `state()` off the hot path and gives the result to `adopt`.
-A table needs no readiness of its own: until there is one the adjustment is None and the fair price another's.
+The table is solved in small steps, one a change of the book, each cheaper than a decision: first after `MIN_MOVES`
+moves of the mid, then each time as many have been counted again as the last one rests on. Until there is a table the
+adjustment is None and the fair price another's.
+
+Source: Stoikov, "The micro-price: a high-frequency estimator of future prices", Quantitative Finance 18 (2018).
 """
+
+from collections.abc import Generator, Sequence
+from operator import add
 
 from mm_daemon.domain.errors import DomainError
 from mm_daemon.domain.signal_states import AdjustedMicropriceState
-from mm_daemon.engine.signals.microprice_table import solve
+from mm_daemon.engine.signals.microprice_table import eliminating
 
 _BEYOND = 1e15
+MIN_MOVES = 200
+"""Moves of the mid that the first table rests on."""
+_MOST_MOVES = 16 * MIN_MOVES
+"""Moves that any later one waits for: some hours of a slow market, some minutes of a wild one."""
+
+Table = tuple[float, ...]
+Solving = Generator[None, None, Table | None]
 
 
 class AdjustedMicroprice:
-    """`shift_ticks`: what to add to the mid of the book last seen, in ticks; None without a table. `moves`: moves of
-    the mid counted. `dropped`: books that were no book.
+    """`shift_ticks`: what to add to the mid of the book last seen, in ticks; None without a table. `table`: that by
+    state, empty before the first. `moves`: moves of the mid counted. `dropped`: books that were no book.
 
     Self-transitions are not counted: they cancel out of the solution. Jumps count as at most `max_jump` half-ticks.
     """
 
     __slots__ = (
         "_buckets",
+        "_due_moves",
         "_half",
         "_jumps",
         "_max_jump",
+        "_solving",
         "_spreads",
         "_state",
         "_stay",
-        "_table",
         "_to",
         "dropped",
         "moves",
         "shift_ticks",
+        "table",
     )
 
     _stay: list[float]
@@ -49,7 +64,9 @@ class AdjustedMicroprice:
         self._forget()
         self._half = 0
         self._state = -1
-        self._table: tuple[float, ...] = ()
+        self._due_moves = MIN_MOVES
+        self._solving: Solving | None = None
+        self.table: Table = ()
         self.shift_ticks: float | None = None
         self.dropped = 0
 
@@ -77,13 +94,32 @@ class AdjustedMicroprice:
             else:
                 return
         self._half, self._state = half, state
-        if self._table:
-            self.shift_ticks = self._table[state]
+        if self.moves >= self._due_moves:
+            self._solve_further()
+        if self.table:
+            self.shift_ticks = self.table[state]
+
+    def shift_of(self, bid_ticks: int, bid_lots: float, ask_ticks: int, ask_lots: float) -> float | None:
+        """What to add to the mid of this book, in ticks; None without a table or where a best price has no size."""
+        total = bid_lots + ask_lots
+        if not self.table or not 0.0 < total < _BEYOND:
+            return None
+        buckets, spreads, spread = self._buckets, self._spreads, ask_ticks - bid_ticks
+        bucket = int(buckets * bid_lots / total)
+        if bucket >= buckets:
+            bucket = buckets - 1
+        return self.table[bucket * spreads + (spread if spread < spreads else spreads) - 1]
+
+    @property
+    def moves_wanted(self) -> int:
+        """How many moves of the mid the next table waits for."""
+        return self._due_moves
 
     def lose_book(self) -> None:
         """The book is not trusted: from here to the next one there is no transition."""
         self._state = -1
         self.shift_ticks = None
+        self._solving = None
 
     def state(self) -> AdjustedMicropriceState:
         """All it has learned: what `solved_table` works on and a checkpoint keeps."""
@@ -94,7 +130,8 @@ class AdjustedMicroprice:
             tuple(self._to),
             tuple(self._jumps),
             self.moves,
-            self._table,
+            self.table,
+            self._due_moves,
         )
 
     def restore(self, state: AdjustedMicropriceState) -> None:
@@ -103,19 +140,39 @@ class AdjustedMicroprice:
             return
         self._stay, self._to, self._jumps = list(state.stay), list(state.to), list(state.jumps)
         self.moves = state.moves
-        self._table = state.table
+        self.table = state.table if len(state.table) == self._buckets * self._spreads else ()
+        self._due_moves = state.due_moves
         self.lose_book()
 
-    def adopt(self, table: tuple[float, ...]) -> None:
+    def adopt(self, table: Table) -> None:
         """Look up in this table from now on. Halves the counts, so that older transitions weigh less in the next."""
         if len(table) != self._buckets * self._spreads:
             raise DomainError(f"a table of {len(table)} for {self._buckets} x {self._spreads} states")
-        self._table = table
+        self.table = table
+        self._halve()
+        if self._state >= 0:
+            self.shift_ticks = table[self._state]
+
+    def _solve_further(self) -> None:
+        """A step, which ends with a table or without one. What was counted meanwhile is for the next."""
+        solving = self._solving
+        if solving is None:
+            self._solving = solving = solving_table(self.state())
+        try:
+            next(solving)
+        except StopIteration as ended:
+            self._solving = None
+            self._due_moves = min(2 * self._due_moves, _MOST_MOVES)
+            table: Table | None = ended.value
+            if table is None:
+                self._halve()
+            else:
+                self.adopt(table)
+
+    def _halve(self) -> None:
         for counted in (self._stay, self._to, self._jumps):
             counted[:] = [0.5 * count for count in counted]
         self.moves //= 2
-        if self._state >= 0:
-            self.shift_ticks = table[self._state]
 
     def _forget(self) -> None:
         n = self._buckets * self._spreads
@@ -123,28 +180,55 @@ class AdjustedMicroprice:
         self.moves = 0
 
 
-def solved_table(counts: AdjustedMicropriceState, min_moves: int = 200) -> tuple[float, ...] | None:
-    """The adjustment by state, in ticks; None while too few moves were counted, or where they have no solution.
-
-    Every observation counts as its mirror image too (bid and ask exchanged, jump negated). Where ticks are fine the
-    adjustment goes beyond the touch: the caller bounds the whole shift of its fair price (`overlays/shifts.py`).
-    """
+def solved_table(counts: AdjustedMicropriceState, min_moves: int = MIN_MOVES) -> Table | None:
+    """The adjustment by state, in ticks; None while too few moves were counted, or where they have no solution."""
     if counts.moves < min_moves:
         return None
+    solving = solving_table(counts)
+    while True:
+        try:
+            next(solving)
+        except StopIteration as ended:
+            table: Table | None = ended.value
+            return table
+
+
+def solving_table(counts: AdjustedMicropriceState) -> Solving:
+    """The same in steps of some microseconds; what it returns is the table.
+
+    Every observation counts as its mirror image too (bid and ask exchanged, jump negated), so that the adjustment of a
+    state is that of its mirror image negated, and zero for balanced books. So half of the states are unknown, `h`, and
+    the sum over ever more moves, `(I - B)^-1 (I - Q)^-1 R K`, is the solution of `(I - Q' - T') h = R K` where a primed
+    entry is the one to a state less the one to its mirror image. Where ticks are fine it goes beyond the touch: the
+    owner bounds its fair price.
+    """
     buckets, spreads = counts.buckets, counts.spreads
     n = buckets * spreads
     mirror = [(buckets - 1 - i // spreads) * spreads + i % spreads for i in range(n)]
-    stay, to, gain = [], [], []
-    for i, m in enumerate(mirror):
-        stays = [counts.stay[i * n + j] + counts.stay[m * n + mirror[j]] for j in range(n)]
-        moves = [counts.to[i * n + j] + counts.to[m * n + mirror[j]] for j in range(n)]
-        seen = sum(stays) + sum(moves)
-        scale = 1.0 / seen if seen else 0.0
-        stay.append([count * scale for count in stays])
-        to.append([count * scale for count in moves])
-        gain.append(0.5 * (counts.jumps[i] - counts.jumps[m]) * scale)  # half-ticks
+    heavier = range((buckets + 1) // 2 * spreads, n)
+    rows = []
+    for i in heavier:
+        m = mirror[i]
+        here, there = _left(counts, n, i), _left(counts, n, m)
+        seen = [here[j] + there[mirror[j]] for j in range(n)]
+        row = [seen[mirror[j]] - seen[j] for j in heavier]
+        row[i - heavier.start] += sum(seen) or 1.0
+        row.append(0.5 * (counts.jumps[i] - counts.jumps[m]))  # half-ticks
+        rows.append(row)
+        yield
     try:
-        _, g = solve(stay, gain, to)
+        yield from eliminating(rows)
     except DomainError:
         return None
-    return tuple(g)
+    table = [0.0] * n
+    for i, row in zip(heavier, rows, strict=True):
+        if not abs(row[-1]) < _BEYOND:
+            return None
+        table[i], table[mirror[i]] = row[-1], -row[-1]
+    return tuple(table)
+
+
+def _left(counts: AdjustedMicropriceState, n: int, i: int) -> Sequence[float]:
+    """Transitions from state i to each, with and without a move."""
+    here = slice(i * n, (i + 1) * n)
+    return list(map(add, counts.stay[here], counts.to[here]))

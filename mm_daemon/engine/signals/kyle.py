@@ -160,6 +160,11 @@ class KyleLambda:
         self._last_ns = ts_ns
         self._half = half_ticks
 
+    @property
+    def half_ticks(self) -> int:
+        """The mid last seen, as bid + ask; 0 before the first."""
+        return self._half
+
     def impact_bps(self, quote: float) -> float | None:
         """How far an order of so much quote currency moves the mid; None while that is not known."""
         return None if self.value is None else self.value * quote / _MILLION

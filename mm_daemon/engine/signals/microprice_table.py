@@ -6,7 +6,7 @@ mid is taken by doubling, so that slowly mixing books cost no more than quick on
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from operator import mul
 
 from mm_daemon.domain.errors import DomainError
@@ -43,13 +43,17 @@ def solve(stay: Matrix, gain: Sequence[float], move_to: Matrix) -> tuple[list[fl
     rows = [
         [float(i == j) - stay[i][j] for j in range(n)] + [gain[i]] + [move_to[i][j] for j in range(n)] for i in range(n)
     ]
-    _eliminate(rows)
+    for _ in eliminating(rows):
+        pass
     first = [row[n] for row in rows]
     return first, _sum_of_powers([row[n + 1 :] for row in rows], first)
 
 
-def _eliminate(rows: list[list[float]]) -> None:
-    """Gauss-Jordan with partial pivots; leaves the solutions behind the square part."""
+def eliminating(rows: list[list[float]]) -> Iterator[None]:
+    """Gauss-Jordan with partial pivots, a column a step; leaves the solutions behind the square part.
+
+    Raises DomainError when the square part has no inverse.
+    """
     n = len(rows)
     for column in range(n):
         pivot = max(range(column, n), key=lambda i: abs(rows[i][column]))
@@ -62,6 +66,7 @@ def _eliminate(rows: list[list[float]]) -> None:
             factor = row[column]
             if i != column and factor:
                 rows[i] = [value - factor * known for value, known in zip(row, source, strict=True)]
+        yield
 
 
 def _sum_of_powers(power: list[list[float]], first: list[float]) -> list[float]:

@@ -22,7 +22,8 @@ MIN_OBSERVED_HALF_LIVES = 0.5
 class EwmaVolatility:
     """Volatility of a price in bps per square root of a second.
 
-    `sigma_bps` is what a pricer may use: None until ready, never zero, never below `floor_bps`. `estimate` is the bare
+    `sigma_bps` is what a pricer may use: None until ready, never zero, never below `floor_bps`. `confidence` is 0 until
+    then and rises to 1, which it is once a whole half-life of decayed time has been observed. `estimate` is the bare
     ratio. `dropped` counts observations that went back in time or were no positive number. `step_ms` 0 takes every
     update as an observation; otherwise the last value before each multiple of the step is the observation.
     """
@@ -43,6 +44,7 @@ class EwmaVolatility:
         "_step_ns",
         "_step_s",
         "_time_s",
+        "confidence",
         "dropped",
         "half_life_s",
         "sigma_bps",
@@ -75,6 +77,7 @@ class EwmaVolatility:
         self._due_ns = 0
         self.dropped = 0
         self.sigma_bps: float | None = None
+        self.confidence = 0.0
 
     @property
     def estimate(self) -> float | None:
@@ -111,6 +114,7 @@ class EwmaVolatility:
             self._observed_s = 0.0
             self._events = 0
             self.sigma_bps = None
+            self.confidence = 0.0
         return True
 
     def state(self) -> VolatilityState:
@@ -178,6 +182,9 @@ class EwmaVolatility:
     def _settle(self) -> None:
         if self._events < MIN_SAMPLES or self._observed_s < self._min_observed_s or not self._time_s:
             self.sigma_bps = None
+            self.confidence = 0.0
             return
         sigma = math.sqrt(self._squares / self._time_s)
         self.sigma_bps = max(sigma, self._floor) or None
+        observed = self._observed_s * self._rate
+        self.confidence = observed if observed < 1.0 else 1.0

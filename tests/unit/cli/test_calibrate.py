@@ -3,6 +3,7 @@
 import builtins
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,13 @@ def test_the_suggestion_is_saved_and_never_over_another_file(
         "version: 1\nvenues: {sim: {connector: sim}}\n" + saved, "s.yaml", settings_of=registry.settings_of, environ={}
     )
     assert [market.symbol for market in loaded.markets] == ["BTC-USDT", "ETH-USDT"]
+    begun = loads(
+        EMBEDDED + f"defaults: {{calibration_file: {path}}}\n", "b.yaml", settings_of=registry.settings_of, environ={}
+    )
+    for market, suggested in zip(begun.markets, loaded.markets, strict=True):
+        assert market.quoting.k == suggested.quoting.k
+        assert market.warm is not None
+        assert 0 <= time.time_ns() - market.warm.at_ns < 600 * 10**9
     capsys.readouterr()
     assert execute(verb) == 64
     said = capsys.readouterr()

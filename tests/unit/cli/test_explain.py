@@ -49,6 +49,7 @@ def test_json_is_the_whole_explanation(capsys: pytest.CaptureFixture[str]) -> No
         "break_even",
         "bid",
         "ask",
+        "warm_start",
     }
 
 

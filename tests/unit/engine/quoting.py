@@ -6,7 +6,7 @@ from typing import Any
 
 from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.instrument import Instrument
-from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.engine.parameters import QuoteParameters, WarmStart
 from mm_daemon.engine.pricing import Pricing
 from mm_daemon.engine.quote_engine import QuoteEngine
 from mm_daemon.testkit.builders import MS, instrument, snapshot
@@ -23,6 +23,7 @@ def engine(
     order_lots: int = ORDER_LOTS,
     max_lots: int = MAX_LOTS,
     min_lots: int | None = None,
+    warm: WarmStart | None = None,
     **keys: Any,
 ) -> QuoteEngine:
     """`keys`: of `QuoteParameters`; `min_lots`: None for as short as long."""
@@ -33,6 +34,7 @@ def engine(
         min_position_lots=-max_lots if min_lots is None else min_lots,
         max_position_lots=max_lots,
         collar_bps=10_000.0,
+        warm=warm,
     )
 
 

@@ -3,13 +3,18 @@
 import math
 from typing import Any
 
+import msgspec
 import pytest
 
-from mm_daemon.domain.decisions import Reason
+from mm_daemon.domain.book import OrderBook
+from mm_daemon.domain.decisions import Doubt, Reason
 from mm_daemon.domain.errors import DomainError
-from mm_daemon.domain.events import FundingUpdate
+from mm_daemon.domain.events import BookSnapshot, FundingUpdate
 from mm_daemon.domain.orders import Side
+from mm_daemon.domain.rng import Rng
+from mm_daemon.domain.signal_states import OverlaysState, VpinState
 from mm_daemon.engine.models.catalogue import MODELS
+from mm_daemon.engine.parameters import WarmStart
 from mm_daemon.engine.pricing import Pricing
 from mm_daemon.engine.quote_engine import QuoteEngine
 from mm_daemon.engine.units import annual_vol_to_bps
@@ -252,3 +257,212 @@ def test_the_side_that_grows_the_position_gets_smaller_with_it(side: int) -> Non
         assert [quote.lots for quote in grows] == [inner, outer]
         assert [quote.lots for quote in reduces] == [10, 20]
         assert not any(quote.obstacles or quote.trimmed for quote in (*grows, *reduces))
+
+
+def predictive_book(quotes: QuoteEngine, changes: int) -> tuple[int, int]:
+    """Books of one tick whose mid goes to the side with less on it; the last bid and instant in ms."""
+    rng, bid = Rng(3), BID
+    for step in range(changes):
+        bid_lots, ask_lots = 1 + int(rng.uniform() * 100), 1 + int(rng.uniform() * 100)
+        quotes.observe(sized(bid, bid_lots, ask_lots, step * 20), step * 20 * MS)
+        if rng.uniform() < 0.4:
+            bid += 1 if rng.uniform() < bid_lots / (bid_lots + ask_lots) else -1
+    return bid, changes * 20
+
+
+def sized(bid: int, bid_lots: int, ask_lots: int, at_ms: int) -> OrderBook:
+    made = OrderBook()
+    made.apply_snapshot(BookSnapshot(SYMBOL, at_ms * MS, at_ms * MS, ((bid, bid_lots),), ((bid + 1, ask_lots),), 1))
+    return made
+
+
+def test_adjusted_microprice_is_the_microprice_until_its_table_is_solved() -> None:
+    """With the doubt that says so and no wider quotes for it; then mid and table, and the doubt is gone."""
+    quotes = engine(fair_price="adjusted_microprice", low_confidence_widening=2.0)
+    plain, book_at_hand = engine(), sized(BID, 90, 10, 0)
+    assert quotes.fair_ticks(book_at_hand) == plain.fair_ticks(book_at_hand) != BID + 0.5
+    assert Doubt.MICROPRICE_WARMING in priced(quotes, book_at_hand).doubts
+    bid, at_ms = predictive_book(quotes, 8000)
+    heavy, light = sized(bid, 90, 10, at_ms), sized(bid, 10, 90, at_ms)
+    assert quotes.adjusted is not None
+    table = quotes.adjusted.table
+    assert table
+    assert quotes.fair_ticks(heavy) == bid + 0.5 + table[16] > bid + 0.5
+    assert quotes.fair_ticks(light) == bid + 0.5 - table[16] < bid + 0.5
+    answer = priced(quotes, heavy, now_ns=at_ms * MS)
+    assert answer.fair_ticks == quotes.fair_ticks(heavy)
+    assert answer.doubts == ()
+    assert answer.confidence_widening == 1.0
+
+
+@pytest.mark.parametrize("shift", [1e3, -1e3, 1e300, -1e300, math.inf, -math.inf, math.nan])
+def test_adjusted_microprice_is_never_outside_the_best_prices(shift: float) -> None:
+    """Whatever the table says, and what is no number counts as none."""
+    quotes = engine(fair_price="adjusted_microprice")
+    assert quotes.adjusted is not None
+    quotes.adjusted.adopt((shift,) * 18)
+    fair = quotes.fair_ticks(sized(BID, 90, 10, 0))
+    assert BID <= fair <= BID + 1
+    assert math.isfinite(priced(quotes, sized(BID, 90, 10, 0)).bid.raw_ticks)
+
+
+def with_vpin(quotes: QuoteEngine, vpin: float) -> None:
+    state = quotes.conditions.state()
+    assert state is not None
+    quotes.conditions.restore(msgspec.structs.replace(state, vpin=VpinState(0.0, 0.0, (vpin,) * 50, 50)))
+
+
+def test_vpin_widens_from_a_threshold_on() -> None:
+    """In a straight line up to toxic_vpin, not at all while it is not known or below, and no further beyond."""
+    quotes = engine(toxic_vpin_widen=0.4, toxic_vpin=0.8, toxic_vpin_widening=3.0, toxic_cool_down_ms=1000)
+    calm = priced(quotes)
+    assert calm.toxic_widening == 1.0
+    for vpin, want in ((0.4, 1.0), (0.6, 2.0), (0.8, 3.0), (1.0, 3.0)):
+        with_vpin(quotes, vpin)
+        answer = priced(quotes, now_ns=int(vpin * S))
+        assert answer.toxic_widening == pytest.approx(want)
+        assert answer.widening == pytest.approx(want)
+        assert answer.half_bps == pytest.approx(want * calm.half_bps)
+    alone = engine(toxic_vpin_widen=0.5, toxic_vpin_widening=2.0)
+    with_vpin(alone, 0.75)
+    assert priced(alone).toxic_widening == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("taker", [Side.BUY, Side.SELL])
+def test_a_one_sided_bucket_pulls_what_takers_take(taker: Side) -> None:
+    """Once a bucket, for the cool-down; with balanced volume nothing; the market's lots are orders of ours."""
+    quotes = engine(toxic_vpin=0.6, toxic_cool_down_ms=500, vpin_bucket=1.0, toxic_trade_z=100.0)
+
+    def orders(sides: list[Side], start_ms: int) -> int:
+        for step, side in enumerate(sides):
+            at_ms = start_ms + 10 * step
+            quotes.conditions.on_trade(trade(at_ms, side, BID, 5, trade_id=at_ms))
+            quotes.observe(book(at_ms=at_ms + 1), (at_ms + 1) * MS)
+        return start_ms + 10 * len(sides)
+
+    quotes.observe(book(), 0)
+    now_ms = orders([Side.BUY, Side.SELL] * 60, 10)
+    assert quotes.conditions.obstacles(0.0, now_ms * MS) == (0, 0)
+    now_ms = orders([taker, taker] * 40, now_ms)
+    pulled = (0, _TOXIC) if taker is Side.BUY else (_TOXIC, 0)
+    assert quotes.conditions.obstacles(0.0, now_ms * MS) == pulled
+    assert quotes.conditions.obstacles(0.0, (now_ms + 500) * MS) == (0, 0)
+
+
+@every_model
+def test_impact_by_kyles_lambda_is_priced_in_like_an_adverse_move(model: str) -> None:
+    """As adverse_bps of the same size does, within its bound; nothing while lambda is not known or not asked for."""
+
+    def with_lambda(value: float | None, **keys: Any) -> QuoteEngine:
+        quotes = engine(model=model, impact_times=2.0, max_impact_bps=1.5, **keys)
+        state = quotes.conditions.state()
+        assert state is not None
+        kyle = msgspec.structs.replace(state.kyle, value=value, half_ticks=2 * BID)
+        quotes.conditions.restore(msgspec.structs.replace(state, kyle=kyle))
+        return quotes
+
+    # An order of 10 lots of 0.001 at 60,000 is 600 of quote currency.
+    order_millions = 600e-6
+    plain = priced(engine(model=model))
+    assert depths_bps(priced(with_lambda(None))) == depths_bps(plain)
+    for wanted, value in ((0.5, 0.25 / order_millions), (1.5, 100.0 / order_millions)):
+        answer = priced(with_lambda(value))
+        assert answer.inputs.cost_bps == pytest.approx(wanted)
+        same = priced(engine(model=model, adverse_bps=wanted))
+        assert depths_bps(answer) == pytest.approx(depths_bps(same), rel=1e-6)
+
+
+@every_model
+def test_quotes_are_wider_while_volatility_is_not_known(model: str) -> None:
+    """By the whole factor before the estimate is ready, less while it warms up, not at all once it has: never wider
+    again meanwhile, and wider again after a silence. Off: as ever.
+    """
+    keys: dict[str, Any] = {"model": model, "volatility_half_life_s": 20.0, "max_spread_bps": 10_000.0}
+    quotes, plain = engine(**keys, low_confidence_widening=3.0), engine(**keys)
+    first = priced(quotes)
+    assert first.confidence_widening == first.widening == 3.0
+    assert first.doubts == (Doubt.VOLATILITY_WARMING,)
+    assert first.half_bps == pytest.approx(3.0 * priced(plain).half_bps)
+    assert priced(plain).confidence_widening == 1.0
+    seen, at_ms = [], 0
+    for step in range(60):
+        at_ms = 1000 * (step + 1)
+        moved = book(BID + 20 * (step % 2), at_ms=at_ms)
+        quotes.observe(moved, at_ms * MS)
+        seen.append(priced(quotes, moved, now_ns=at_ms * MS).confidence_widening)
+    assert seen[0] == 3.0
+    assert seen == sorted(seen, reverse=True)
+    assert any(1.0 < factor < 3.0 for factor in seen)
+    assert seen[-1] == 1.0
+    assert priced(quotes, now_ns=at_ms * MS).doubts == ()
+    later = book(BID + 7, at_ms=at_ms + 3_600_000)
+    quotes.observe(later, (at_ms + 3_600_000) * MS)
+    assert priced(quotes, later, now_ns=(at_ms + 3_600_000) * MS).confidence_widening == 3.0
+
+
+def test_quotes_are_wider_while_the_fit_is_missing_poor_or_old() -> None:
+    """Each with its doubt; the last good A and k hold all the while."""
+    quotes = engine(calibration="market", calibration_half_life_s=60.0, low_confidence_widening=2.0)
+    missing = priced(quotes)
+    assert missing.doubts == (Doubt.VOLATILITY_WARMING, Doubt.INTENSITY_WARMING)
+    end_ms = takers(quotes, 300)
+    known = priced(quotes, now_ns=end_ms * MS)
+    assert known.doubts == ()
+    assert known.confidence_widening == 1.0
+    state = quotes.conditions.state()
+    assert state is not None
+    poor = msgspec.structs.replace(state.intensity, confidence=0.3)
+    quotes.conditions.restore(msgspec.structs.replace(state, intensity=poor))
+    answer = priced(quotes, now_ns=end_ms * MS + 1)
+    assert answer.doubts == (Doubt.INTENSITY_POOR,)
+    assert answer.confidence_widening == pytest.approx(1.5)
+    quotes.conditions.restore(state)
+    old = priced(quotes, now_ns=(end_ms + 240_000) * MS)
+    assert old.doubts == (Doubt.INTENSITY_OLD,)
+    assert 1.5 < old.confidence_widening < 2.0
+    assert old.inputs.k == known.inputs.k
+    now_ns = watch_market(quotes, [BID + step % 2 for step in range(3600)], start_ms=end_ms + 1000)
+    silent = priced(quotes, now_ns=now_ns)
+    assert silent.doubts[-1] is Doubt.INTENSITY_OLD
+    assert silent.confidence_widening > 1.9
+    quotes.lose_clock(0)
+    assert priced(quotes, now_ns=S).doubts[-1] is Doubt.INTENSITY_OLD
+
+
+@pytest.mark.parametrize("calibration", ["fixed", "market"])
+def test_a_calibration_stands_in_until_the_market_is_known(calibration: str) -> None:
+    """Fresh and sure it leaves little doubt, a day later twice as much; then what is measured holds."""
+    day_ns = 86_400 * S
+    warm = WarmStart(file="cal.yaml", at_ns=10 * day_ns, volatility=0.8, intensity=3.0, k=0.9, confidence=0.6)
+    keys: dict[str, Any] = {"volatility": 0.8, "intensity": 3.0, "k": 0.9, "calibration": calibration}
+    keys |= {"low_confidence_widening": 2.0, "calibration_half_life_s": 60.0, "half_spread_bps": 1.0}
+    now = engine(warm=warm, **keys)
+    fresh = priced(now, now_ns=10 * day_ns)
+    assert fresh.confidence_widening == 1.0
+    assert fresh.inputs.k == (0.9 if calibration == "market" else now.k)
+    assert fresh.sigma_bps == annual_vol_to_bps(0.8)
+    later = priced(engine(warm=warm, **keys), now_ns=11 * day_ns)
+    assert later.confidence_widening == pytest.approx(1.5)
+    assert Doubt.VOLATILITY_WARMING in later.doubts
+    end_ms = takers(now, 300, start_ms=10 * day_ns // MS)
+    measured = priced(now, now_ns=end_ms * MS)
+    assert measured.doubts == ()
+    now_ns = watch_market(now, [BID + 20 * (step % 2) for step in range(60)], start_ms=end_ms + 1000)
+    assert priced(now, now_ns=now_ns).sigma_bps == now.volatility.sigma_bps
+    assert (measured.inputs.k == pytest.approx(0.5, rel=0.15)) is (calibration == "market")
+
+
+def test_what_stopped_an_earlier_life_holds_for_a_while() -> None:
+    """A half-life of the volatility, whatever the estimate says by then; a stop that nobody left does not."""
+    left = OverlaysState(None, volatility_stopped=True)
+    quotes = engine(volatility_stop=1.0, volatility_half_life_s=10.0)
+    quotes.conditions.restore_overlays(left)
+    assert quotes.conditions.overlays().volatility_stopped
+    for at_s, halted in ((100, True), (109, True), (110, False)):
+        answer = quotes.price(book(), 0, at_s * S)
+        assert (answer == Reason.VOLATILITY_HALT.bit) is halted
+        quotes.observe(book(BID + at_s % 2, at_ms=at_s * 1000), at_s * S)
+    never = engine(volatility_stop=1.0)
+    never.conditions.restore_overlays(OverlaysState(None))
+    assert isinstance(never.price(book(), 0, 0), Pricing)
+    engine().conditions.restore_overlays(left)

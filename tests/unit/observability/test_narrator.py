@@ -2,6 +2,7 @@
 
 import io
 
+import msgspec
 import pytest
 
 from mm_daemon.core.trading_core import TradingCore
@@ -17,7 +18,7 @@ from mm_daemon.domain.events import (
 )
 from mm_daemon.domain.money import to_pair
 from mm_daemon.domain.orders import ClientOrderId, Operation, RejectKind, Side
-from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.engine.parameters import QuoteParameters, WarmStart
 from mm_daemon.observability.logs import open_log
 from mm_daemon.observability.narrator import Narrator
 from mm_daemon.testkit import builders as b
@@ -159,3 +160,14 @@ def test_opening_warns_of_a_skew_nobody_means(gamma: float, warns: bool) -> None
     (line,) = watched.lines()
     assert "half-spread" in line
     assert line.startswith("WARNING") is warns
+
+
+def test_opening_says_how_old_a_calibration_is() -> None:
+    """And what it found."""
+    warm = WarmStart(file="cal.yaml", at_ns=0, volatility=0.4, intensity=2.0, k=0.7, confidence=0.8)
+    watched = Watched()
+    (market,) = watched.narrator._markets.values()
+    market.parameters = msgspec.structs.replace(market.parameters, warm=warm)
+    watched.narrator.opening(9000 * b.MS * 1000)
+    line, _ = watched.lines()
+    assert "begins with it: cal.yaml, measured 2.5 h ago: volatility 0.4 a year, A 2 a second, k 0.7" in line

@@ -2,11 +2,13 @@
 
 import math
 
+import msgspec
 import pytest
 
 from mm_daemon.domain.errors import DomainError
 from mm_daemon.domain.rng import Rng
-from mm_daemon.engine.signals.adjusted_microprice import AdjustedMicroprice, solved_table
+from mm_daemon.domain.signal_states import AdjustedMicropriceState
+from mm_daemon.engine.signals.adjusted_microprice import MIN_MOVES, AdjustedMicroprice, solved_table
 from mm_daemon.engine.signals.microprice_table import microprice_stoikov
 
 
@@ -36,14 +38,14 @@ def test_table_leans_to_the_heavier_side() -> None:
 
 def test_table_is_looked_up_by_the_book_at_hand() -> None:
     """Nothing before there is a table and while the book is lost; then the state's entry. Counts halve."""
-    adjusted = predictive()
-    table, moves = solved_table(adjusted.state()), adjusted.moves
+    adjusted = predictive(600)
+    table, moves = solved_table(adjusted.state(), min_moves=100), adjusted.moves
     assert table is not None
-    assert adjusted.shift_ticks is None
+    assert adjusted.shift_ticks is adjusted.shift_of(5000, 99, 5001, 1) is None
     adjusted.adopt(table)
     assert adjusted.moves == moves // 2
     adjusted.on_book(5000, 99, 5001, 1)
-    assert adjusted.shift_ticks == table[8]
+    assert adjusted.shift_ticks == adjusted.shift_of(5000, 99, 5001, 1) == table[8]
     adjusted.on_book(5000, 1, 5002, 99)
     assert adjusted.shift_ticks == table[1]
     adjusted.lose_book()
@@ -108,3 +110,47 @@ def test_sum_without_end_and_matrices_that_do_not_fit_are_refused() -> None:
         microprice_stoikov([[math.nan]], [[0.5]], [1.0], [[0.5]])
     with pytest.raises(DomainError):
         microprice_stoikov([], [], [], [])
+
+
+def test_a_table_is_solved_by_itself_in_steps() -> None:
+    """After 200 moves the table of the counts as they were then comes, a step a book, and a better one after 400."""
+    whole, live, rng, bid = AdjustedMicroprice(), AdjustedMicroprice(), Rng(5), 1000
+    wanted, waited, tables = None, 0, []
+    for _ in range(6000):
+        bid_lots, ask_lots = 1 + int(rng.uniform() * 100), 1 + int(rng.uniform() * 100)
+        before = live.table
+        live.on_book(bid, bid_lots, bid + 1, ask_lots)
+        if wanted is None and not live.table:
+            whole.on_book(bid, bid_lots, bid + 1, ask_lots)
+            if whole.moves == MIN_MOVES:
+                wanted = solved_table(whole.state())
+        elif not live.table:
+            waited += 1
+        if live.table is not before:
+            tables.append((live.table, live.moves_wanted))
+        if rng.uniform() < 0.3:
+            bid += 1 if rng.uniform() < bid_lots / (bid_lots + ask_lots) else -1
+    assert tables[0] == (wanted, 2 * MIN_MOVES)
+    assert 8 <= waited <= 40
+    assert [moves for _, moves in tables] == [400, 800, 1600][: len(tables)]
+    assert len(tables) >= 2
+
+
+def test_counts_without_a_solution_leave_the_last_table() -> None:
+    """A book that always has more on the bid never comes back to balance: no table, and no exception."""
+    adjusted = AdjustedMicroprice()
+    for step in range(3000):
+        adjusted.on_book(1000 + step, 99 - 10 * (step % 2), 1001 + step, 1)
+    assert adjusted.table == ()
+    assert adjusted.moves_wanted > MIN_MOVES
+    assert adjusted.shift_ticks is None
+
+
+def test_a_state_of_before_tables_were_solved_is_read() -> None:
+    """One field less, as older versions wrote it."""
+    written = msgspec.to_builtins(predictive(300).state())
+    read = msgspec.convert(written[:-1], AdjustedMicropriceState)
+    assert read.due_moves == MIN_MOVES
+    five = AdjustedMicroprice(buckets=5, spreads=2)
+    five.restore(read)
+    assert five.moves == read.moves
