@@ -13,6 +13,7 @@ from typing import ClassVar, TypeVar
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from connectors.simulators.faults import Fault, FaultKind, FaultPoint, WireFaults
 from connectors.simulators.neutral import messages as m
 from connectors.simulators.neutral.doorkeeper import ORDERS, REQUESTS, Doorkeeper, Refused
 from connectors.simulators.neutral.exchange import Exchange
@@ -21,7 +22,6 @@ from connectors.simulators.neutral.streams import Listener, Streams
 from mm_daemon.domain.errors import GridError
 from mm_daemon.domain.rng import Rng
 from mm_daemon.ports.simulator import SimulatorContext
-from mm_daemon.simulation.faults import Fault, FaultKind, FaultPlan, FaultPoint
 
 DEFAULT_KEY = "neutral-key"
 DEFAULT_SECRET = "neutral-secret"
@@ -54,7 +54,7 @@ class NeutralVenue:
         self._context = context
         self._settings = settings or NeutralVenueSettings()
         self._step_ns = 0
-        self.faults = FaultPlan(Rng(context.seed).split("faults"), self._settings.chances)
+        self.faults = WireFaults(Rng(context.seed).split("faults"), self._settings.chances)
         self._exchange = Exchange(context, self._settings, self._now_ns())
         key = context.secrets.get("api_key", DEFAULT_KEY)
         self._doorkeeper = Doorkeeper(self._settings, key, context.secrets.get("api_secret", DEFAULT_SECRET))

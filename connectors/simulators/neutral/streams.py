@@ -11,8 +11,8 @@ from collections.abc import Callable
 import msgspec
 from aiohttp import web
 
+from connectors.simulators.faults import Fault, FaultKind, FaultPoint, WireFaults
 from connectors.simulators.neutral import messages as m
-from mm_daemon.simulation.faults import Fault, FaultKind, FaultPlan, FaultPoint
 
 QUEUE_MAX = 4096
 _OVERSIZED = b" " * (5 << 20)
@@ -62,7 +62,7 @@ class Listener:
 
 
 class Streams:
-    def __init__(self, faults: FaultPlan, carry_out: Callable[[Fault], None]) -> None:
+    def __init__(self, faults: WireFaults, carry_out: Callable[[Fault], None]) -> None:
         """`carry_out` does what a fault of the kind `AT_ONCE` says."""
         self._faults = faults
         self._carry_out = carry_out
