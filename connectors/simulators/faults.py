@@ -1,6 +1,6 @@
 """What goes wrong on the wire of a simulated venue, on demand or by seeded chance.
 
-A `WireFaults` is asked at each point where something can go wrong and answers with the fault that strikes there, if any.
+`WireFaults` is asked at each point where something can go wrong, and answers with the fault that strikes there, if any.
 Faults that were ordered come first, in their order; then chance has its say, one draw for each kind of the point, so
 that one seed is one sequence of faults. What a fault does is the simulator's business.
 """
