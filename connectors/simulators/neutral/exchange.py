@@ -94,6 +94,8 @@ class Exchange:
         self._amended: set[ClientOrderId] = set()
         self._said: list[m.Message] = []
         self.dead_man_ns: int | None = None
+        self.step_ns = 0
+        """What the clock that clients are shown is ahead of the market's."""
 
     # Time
 
@@ -244,7 +246,7 @@ class Exchange:
             post_only=item.post_only,
             reduce_only=item.reduce_only,
             time_in_force=TimeInForce(item.time_in_force),
-            expires_ns=item.expires_ns,
+            expires_ns=self._engine_ns(item.expires_ns),
         )
 
     def _amend_command(self, item: m.AmendItem) -> AmendOrder:
@@ -255,11 +257,15 @@ class Exchange:
             to_units(item.price, instrument.tick, "price"),
             to_units(item.size, instrument.lot, "size"),
             (),
-            expires_ns=item.expires_ns,
+            expires_ns=self._engine_ns(item.expires_ns),
         )
 
     def _cancel_command(self, item: m.CancelItem) -> CancelOrder:
         return CancelOrder(self._traded(item.symbol).id, ClientOrderId(item.client_id), ())
+
+    def _engine_ns(self, shown_ns: int | None) -> int | None:
+        """An instant of the clock that clients are shown, on the market's own."""
+        return None if shown_ns is None else shown_ns - self.step_ns
 
     def _traded(self, symbol: str) -> Instrument:
         instrument = self._instruments.get(symbol)

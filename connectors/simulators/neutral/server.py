@@ -357,6 +357,7 @@ class NeutralVenue:
     def _carry_out(self, fault: Fault) -> None:
         if fault.kind is FaultKind.CLOCK_STEP:
             self._step_ns += fault.ms * _NS_PER_MS
+            self._exchange.step_ns = self._step_ns
         elif fault.kind is FaultKind.DISCONNECT:
             self._streams.cut_all()
         elif fault.kind is FaultKind.HALF_OPEN:
@@ -372,6 +373,7 @@ class NeutralVenue:
             return
         try:
             self._exchange = Exchange(self._context, self._settings, self._now_ns())
+            self._exchange.step_ns = self._step_ns
         except Exception as error:  # the edge of a timer: whoever runs us is told
             self._failed.set_exception(error)
             return
