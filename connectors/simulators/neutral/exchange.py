@@ -31,7 +31,6 @@ from mm_daemon.domain.events import (
     OrderAmendRejected,
     OrderCanceled,
     OrderCancelRejected,
-    OrderEvent,
     OrderFilled,
     OrderRejected,
     PublicTrade,
@@ -156,7 +155,7 @@ class Exchange:
         replies = self._market.execute(CancelAll(VENUE, ()), now_ns)
         self._say_replies(replies)
         self._save()
-        reports = [self.order(reply.client_id).order for reply in replies]
+        reports = [self.order(reply.client_id).order for reply in replies if isinstance(reply, OrderCanceled)]
         return m.Canceled(canceled=[report for report in reports if report is not None])
 
     def order(self, client_id: int) -> m.Result:
@@ -273,7 +272,7 @@ class Exchange:
             raise GridError(f"{symbol} is not traded here")
         return instrument
 
-    def _result(self, client_id: int, replies: Sequence[OrderEvent]) -> m.Result:
+    def _result(self, client_id: int, replies: Sequence[Event]) -> m.Result:
         """The reply to one item: what is said of its own order. Others may have been cancelled by it."""
         for reply in replies:
             if isinstance(reply, OrderRejected | OrderAmendRejected | OrderCancelRejected):
@@ -283,7 +282,7 @@ class Exchange:
 
     # What is said
 
-    def _say_replies(self, replies: Sequence[OrderEvent]) -> None:
+    def _say_replies(self, replies: Sequence[Event]) -> None:
         for reply in replies:
             self._say(reply)
 

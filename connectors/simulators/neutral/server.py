@@ -238,7 +238,9 @@ class NeutralVenue:
     async def _order(self, request: web.Request) -> web.Response:
         self._turn()
         result = self._exchange.order(_number(request, "client_id"))
-        return _reply(result, status=404 if result.error is not None and result.error.code == "unknown_order" else 200)
+        if result.error is not None and result.error.code == "unknown_order":
+            raise Refused(404, msgspec.structs.replace(result.error, time_ns=self._shown_ns()))
+        return _reply(result)
 
     async def _fills(self, request: web.Request) -> web.Response:
         self._turn()
