@@ -51,6 +51,7 @@ def test_live_run_quotes_is_filled_and_stops_clean(desk: LiveDesk) -> None:
     assert desk.venue.stop() == 0
 
 
+@needs_proof
 def test_killed_at_random_moments_it_ends_with_the_venues_account(desk: LiveDesk) -> None:
     """Position, fees and P&L equal the venue's to the last unit after every few deaths, and no order is unknown."""
     rng = Rng(7)
@@ -89,7 +90,6 @@ def test_sudden_death_leaves_nothing_open_beyond_the_deadline(tmp_path: Path, ve
     finally:
         life.end()
     assert desk.until_nothing_is_open(within_s=2.0) < 1.5
-    desk.quote_and_stop()
 
 
 def test_daemon_that_hangs_loses_its_orders_and_goes_on(tmp_path: Path, venue: VenueProcess) -> None:
