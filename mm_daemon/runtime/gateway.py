@@ -42,21 +42,21 @@ OVERTAKE_S = 0.5
 
 
 class _Lane:
-    """Commands that wait for one venue, and the orders of those that are on the wire."""
+    """Batches that wait for one venue, and the orders of the one that is on the wire."""
 
     def __init__(self) -> None:
-        self.queue: deque[ApprovedCommand] = deque()
+        self.queue: deque[list[ApprovedCommand]] = deque()
         self.filled = asyncio.Event()
         self.on_the_wire: frozenset[ClientOrderId] = frozenset()
         self.idle = asyncio.Event()
         self.idle.set()
 
-    def put(self, approved: ApprovedCommand) -> None:
-        self.queue.append(approved)
+    def put(self, batch: list[ApprovedCommand]) -> None:
+        self.queue.append(batch)
         self.filled.set()
 
-    def holds(self, client_id: ClientOrderId) -> bool:
-        return any(_order_of(approved.command) == client_id for approved in self.queue)
+    def holds_any(self, orders: frozenset[ClientOrderId]) -> bool:
+        return any(not orders.isdisjoint(_orders_of(batch)) for batch in self.queue)
 
 
 class OrderGateway:
@@ -87,20 +87,24 @@ class OrderGateway:
     def carry(self, released: Sequence[ApprovedCommand]) -> None:
         """Take over a turn's released commands. Returns at once."""
         for venue, commands in _by_venue(released).items():
+            connector = self._connectors[venue]
             if venue not in self._orders:
-                self._hand_over_now(self._connectors[venue], commands)
+                self._hand_over_now(connector, commands)
                 continue
-            orders, cancels = self._orders[venue], self._cancels[venue]
-            for approved in commands:
-                command = approved.command
-                if isinstance(command, CancelAll):
-                    cancels.put(approved)
-                    if orders.queue or orders.on_the_wire:
-                        orders.put(approved)
-                elif isinstance(command, CancelOrder) and not orders.holds(command.client_id):
-                    cancels.put(approved)
-                else:
-                    orders.put(approved)
+            for batch in batches(commands, connector.capabilities.batch_max):
+                self._put(venue, batch)
+
+    def _put(self, venue: Venue, batch: list[ApprovedCommand]) -> None:
+        orders, cancels = self._orders[venue], self._cancels[venue]
+        first = batch[0].command
+        if isinstance(first, CancelAll):
+            cancels.put(batch)
+            if orders.queue or orders.on_the_wire:
+                orders.put(batch)
+        elif isinstance(first, CancelOrder) and not orders.holds_any(_orders_of(batch)):
+            cancels.put(batch)
+        else:
+            orders.put(batch)
 
     async def serve(self, venue: Venue) -> None:
         """Carry one venue's places and amends until cancelled."""
@@ -117,12 +121,10 @@ class OrderGateway:
             await lane.filled.wait()
             lane.filled.clear()
             while lane.queue:
-                batch = _next_batch(lane.queue, connector.capabilities.batch_max)
+                batch = lane.queue.popleft()
+                lane.on_the_wire = _orders_of(batch)
                 if other is not None:
-                    await _let_arrive(other, batch)
-                lane.on_the_wire = frozenset(
-                    order for approved in batch if (order := _order_of(approved.command)) is not None
-                )
+                    await _let_arrive(other, lane.on_the_wire)
                 lane.idle.clear()
                 try:
                     await self._send(venue, connector, batch)
@@ -176,17 +178,9 @@ def batches(commands: Sequence[ApprovedCommand], batch_max: int) -> list[list[Ap
     return grouped
 
 
-def _next_batch(queue: deque[ApprovedCommand], batch_max: int) -> list[ApprovedCommand]:
-    """Take the first batch out of a queue."""
-    (batch, *_) = batches(tuple(queue), batch_max)
-    for _taken in batch:
-        queue.popleft()
-    return batch
-
-
-async def _let_arrive(lane: _Lane, cancels: Sequence[ApprovedCommand]) -> None:
+async def _let_arrive(lane: _Lane, orders: frozenset[ClientOrderId]) -> None:
     """Two requests on two connections may change places: a cancel lets its own order go first, within reason."""
-    if lane.on_the_wire and not lane.on_the_wire.isdisjoint(_order_of(approved.command) for approved in cancels):
+    if not orders.isdisjoint(lane.on_the_wire):
         try:
             async with asyncio.timeout(OVERTAKE_S):
                 await lane.idle.wait()
@@ -194,8 +188,10 @@ async def _let_arrive(lane: _Lane, cancels: Sequence[ApprovedCommand]) -> None:
             return  # the answer is lost or late: a cancel is the best that can be done
 
 
-def _order_of(command: Command) -> ClientOrderId | None:
-    return None if isinstance(command, CancelAll) else command.client_id
+def _orders_of(batch: Sequence[ApprovedCommand]) -> frozenset[ClientOrderId]:
+    """The orders that a batch names; a `CancelAll` names none."""
+    commands = [approved.command for approved in batch]
+    return frozenset(command.client_id for command in commands if not isinstance(command, CancelAll))
 
 
 async def _carried(connector: Connector, batch: Sequence[ApprovedCommand]) -> None:
