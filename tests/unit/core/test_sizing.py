@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from connectors.sim.symbols import SymbolSettings, build_symbol
+from mm_daemon.simulation.symbols import SymbolSettings, build_symbol
 from mm_daemon.backtest.replay import verify
 from mm_daemon.backtest.runner import BacktestRunner
 from mm_daemon.core.parameters import CoreParameters, MarketParameters

@@ -107,6 +107,7 @@ def busy(folder: Path) -> Counted:
     counted.tell(b.snapshot(1060, 600_000, 600_010, update_id=3))
     counted.tell(BookInvalidated(BTC, 0, 1070 * b.MS, InvalidCause.GAP))
     counted.metrics.restarts["venue test"] += 1
+    counted.metrics.dead_man_ns = {Venue("test"): 2_000 * b.MS}
     counted.metrics.loop_lag.observe(0.001)
     return counted
 
@@ -175,6 +176,14 @@ def test_limits_have_their_figures(tmp_path: Path) -> None:
     assert counted.value("mm_worst_case_notional_quote", underlying="BTC") == pytest.approx(600.0, rel=1e-3)
     assert counted.value("mm_margin_headroom_ratio", venue="test", asset="USDT") == pytest.approx(0.94, rel=1e-3)
     assert counted.value("mm_clock_skew_seconds", venue="test") == pytest.approx(0.007, abs=1e-6)
+
+
+def test_dead_mans_deadline_is_shown_while_it_is_armed(tmp_path: Path) -> None:
+    """In seconds of the wall's clock; a venue without a switch has no series."""
+    counted = Counted(tmp_path)
+    assert "mm_dead_man_deadline_timestamp_seconds" not in counted.text()
+    counted.metrics.dead_man_ns = {Venue("test"): 1_700_000_010_500_000_000}
+    assert counted.value("mm_dead_man_deadline_timestamp_seconds", venue="test") == 1_700_000_010.5
 
 
 def test_promtool_has_nothing_to_say(tmp_path: Path) -> None:
