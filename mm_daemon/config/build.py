@@ -46,6 +46,8 @@ def core_parameters(
             max_drawdown_atto=_atto(config.risk.max_drawdown), max_loss_atto=_atto(config.risk.max_loss)
         ),
         first_client_id=first_client_id,
+        orders=config.orders,
+        reconcile=config.reconcile,
     )
 
 

@@ -19,6 +19,8 @@ from mm_daemon.domain.decisions import (
     Refusal,
 )
 from mm_daemon.domain.events import DeadlineReached, Event, MarketEvent
+from mm_daemon.domain.orders import ClientOrderId
+from mm_daemon.domain.reconciliation import DiffKind, Reconciled
 
 _OUTLIVING = frozenset(get_args(Event)) - frozenset(get_args(MarketEvent)) - {DeadlineReached}
 """Events that change state which outlives a process."""
@@ -40,6 +42,8 @@ def relive(core: TradingCore, record: Record) -> None:
         if any(Reason.KILL_LATCHED in decision.reasons for decision in record.decisions):
             core.gate.latch(LOSS_LIMIT)
         core.reach(record.now_ns)
+    elif isinstance(record, Reconciled):
+        _relive_proofs(core, record)
     elif isinstance(record, Decided):
         core.reach(record.now_ns)
     elif isinstance(record, Refusal | DroppedCommand):
@@ -50,3 +54,14 @@ def relive(core: TradingCore, record: Record) -> None:
         event = cast("Event", record)
         core.reach(event.ts_local_ns)
         core.apply(event)
+
+
+def _relive_proofs(core: TradingCore, record: Reconciled) -> None:
+    """What a snapshot did follows from its event; a proof was the answer to many."""
+    for diff in record.diffs:
+        if isinstance(diff.subject, str):
+            continue
+        if diff.kind is DiffKind.ORDER_DEAD:
+            core.ledger.prove_dead(ClientOrderId(diff.subject), record.now_ns)
+        elif diff.kind is DiffKind.AMEND_DEAD:
+            core.ledger.bury_amend(ClientOrderId(diff.subject), record.now_ns)

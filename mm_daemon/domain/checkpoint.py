@@ -100,6 +100,11 @@ class OrderState(_State, frozen=True, array_like=True, gc=False):
     accepted: bool
     amended: bool
     final_ns: int | None
+    sent_ns: int | None = None
+    expires_ns: int | None = None
+    expires_height: int | None = None
+    wire_ref: str = ""
+    doubted: bool = False
 
 
 class SeenKey(_State, frozen=True, array_like=True, gc=False):

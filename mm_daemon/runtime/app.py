@@ -29,7 +29,6 @@ from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.decisions import Turn
 from mm_daemon.domain.errors import (
     ConfigError,
-    CoreError,
     JournalError,
     MmError,
     ReconciliationFailed,
@@ -222,6 +221,7 @@ class Daemon:
             journal=self._journal,
             clock=self._clock,
             carry=self._gateway.carry,
+            ask=self._gateway.ask,
             observe=self._after_turn,
         )
         self.view = OperatorsView(
@@ -241,8 +241,10 @@ class Daemon:
             run_log=self._run_log,
         )
         self._inbox.on_lost_market = self._reports.market_lost
-        self._inbox.on_lost_orders = self._orders_lost
-        self._loop.begin(RunStarted(self._clock.now_ns(), mm_daemon.__version__, parameters.to_json(), resumed))
+        self._inbox.on_lost_orders = self._reports.orders_lost
+        whole = left is None or not left.cut
+        started = RunStarted(self._clock.now_ns(), mm_daemon.__version__, parameters.to_json(), resumed, whole)
+        self._loop.begin(started)
         # Only now is it a journal: whenever we may be killed, what bears this name can be replayed.
         self._journal.rename(state.journals / name)
         self._reports.starting(self._mode, self._config.file, str(self._journal.path))
@@ -277,6 +279,7 @@ class Daemon:
         supervisor.add("journal keeping", Kind.RESTARTABLE, self._keep_journals)
         for venue in self._gateway.real_venues:
             supervisor.add(f"gateway {venue}", Kind.ESSENTIAL, partial(self._gateway.serve, venue))
+            supervisor.add(f"queries {venue}", Kind.ESSENTIAL, partial(self._gateway.serve_queries, venue))
         for venue, connector in self._connectors.items():
             supervisor.add(f"{_VENUE}{venue}", Kind.RESTARTABLE, partial(self._run_venue, connector))
         supervisor.add("summary", Kind.RESTARTABLE, self._summarise)
@@ -344,6 +347,7 @@ class Daemon:
             self._connectors,
             emit=self._inbox.put,
             now_ns=self._clock.now_ns,
+            interval_s=self._config.reconcile.interval_s,
             start_timeout_s=self._config.runtime.start_timeout_s,
             on_never=self._never_reconciled,
             log=self.log,
@@ -422,11 +426,6 @@ class Daemon:
         )
         self.log.critical("not_reconciled", text=str(self._weather))
         self._stop.ask("not reconciled")
-
-    def _orders_lost(self, venue: Venue) -> None:
-        self._weather = CoreError(f"order events of {venue} were lost: the core is too late")
-        self.log.critical("overflow", venue=venue, text=str(self._weather))
-        self._stop.ask("order lane overflow")
 
     # Ending
 

@@ -7,7 +7,7 @@ One turn, always in this order:
 3. `core.decide(now)` once; its decisions and commands join the buffer;
 4. each minute, and with the run's end, the core's checkpoint joins them;
 5. one write(2): from here on the cause of every effect is kept;
-6. the released commands go to the gateway.
+6. the released commands and the queries go to the gateway.
 
 `now` is the latest `ts_local_ns` seen, never less than the one before: the core never sees time run backwards, although
 two connectors may stamp their messages out of order. Run by the supervisor as an essential child; the only place that
@@ -22,7 +22,7 @@ from typing import Protocol
 import msgspec
 
 from mm_daemon.domain.checkpoint import Checkpoint
-from mm_daemon.domain.decisions import ApprovedCommand, Turn
+from mm_daemon.domain.decisions import ApprovedCommand, OrderQuery, Turn
 from mm_daemon.domain.events import DeadlineReached, Event, RunEnded, RunStarted
 from mm_daemon.runtime.clock import Clock
 from mm_daemon.runtime.inbox import Inbox
@@ -82,6 +82,7 @@ class CoreLoop:
         journal: TurnLog,
         clock: Clock,
         carry: Callable[[Sequence[ApprovedCommand]], None],
+        ask: Callable[[Sequence[OrderQuery]], None],
         observe: Callable[[Turn, Sequence[Event]], None],
     ) -> None:
         """`observe` is shown every turn and its order, account and control events, after the commands have left."""
@@ -90,6 +91,7 @@ class CoreLoop:
         self._journal = journal
         self._clock = clock
         self._carry = carry
+        self._ask = ask
         self._observe = observe
         self._now_ns = 0
         self._checkpoint_ns = 1 << 62
@@ -160,6 +162,8 @@ class CoreLoop:
         if turn.released:
             self._carry(turn.released)
             times.send_s = perf_counter() - decided_s
+        if turn.queries:
+            self._ask(turn.queries)
         self.turns += 1
         self.events += len(batch)
         self._observe(turn, urgent)

@@ -1,9 +1,10 @@
 """The order gateway: carries what the core released to the venues, in order, and never holds up the core.
 
-One task per real venue takes commands from a queue and awaits the connector; a simulated venue is in this process and
-is called at once. What a connector cannot answer for (an exception, a timeout) becomes `CommandOutcomeUnknown`: it is
-never guessed into accepted or refused and never sent again. The queues need no bound of their own: a slot has one
-command in flight at most, and the outbox paces the rest.
+One task per real venue takes commands from a queue and awaits the connector, another one its queries, so that no
+question holds up a cancel; a simulated venue is in this process and is called at once. What a connector cannot answer
+for (an exception, a timeout) becomes `CommandOutcomeUnknown`: it is never guessed into accepted or refused and never
+sent again. The queues need no bound of their own: a slot has one command in flight at most, and the outbox paces the
+rest; an order waits to be asked about once at most.
 """
 
 import asyncio
@@ -17,12 +18,13 @@ from mm_daemon.domain.decisions import (
     CancelAll,
     CancelOrder,
     Command,
+    OrderQuery,
     PlaceOrder,
 )
 from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import CommandOutcomeUnknown, CommandSent, Event
 from mm_daemon.domain.instrument import Venue, venue_of
-from mm_daemon.domain.orders import Operation
+from mm_daemon.domain.orders import ClientOrderId, Operation
 from mm_daemon.ports.connector import Connector
 
 _OPERATIONS: dict[type[Command], Operation] = {
@@ -33,7 +35,9 @@ _OPERATIONS: dict[type[Command], Operation] = {
 
 
 class OrderGateway:
-    """Called by the core loop (`carry`); its `serve` coroutines are children of the supervisor."""
+    """Called by the core loop (`carry`, `ask`); its `serve` and `serve_queries` coroutines are children of the
+    supervisor.
+    """
 
     def __init__(
         self,
@@ -52,6 +56,8 @@ class OrderGateway:
             venue: deque() for venue, connector in connectors.items() if not connector.capabilities.simulated
         }
         self._waiting: dict[Venue, asyncio.Event] = {venue: asyncio.Event() for venue in self._queues}
+        self._questions: dict[Venue, dict[ClientOrderId, None]] = {venue: {} for venue in self._queues}
+        self._asked: dict[Venue, asyncio.Event] = {venue: asyncio.Event() for venue in self._queues}
 
     @property
     def real_venues(self) -> tuple[Venue, ...]:
@@ -67,6 +73,33 @@ class OrderGateway:
             else:
                 queue.extend(commands)
                 self._waiting[venue].set()
+
+    def ask(self, queries: Sequence[OrderQuery]) -> None:
+        """Take over a turn's queries; one about an order that already waits is the same question. Returns at once."""
+        for query in queries:
+            venue = venue_of(query.instrument)
+            questions = self._questions.get(venue)
+            if questions is None:
+                _finish_at_once(self._connectors[venue].query_order(query.client_id))
+            else:
+                questions[query.client_id] = None
+                self._asked[venue].set()
+
+    async def serve_queries(self, venue: Venue) -> None:
+        """Ask one venue's questions until cancelled. One that gets no answer is not repeated: the core asks again."""
+        questions, asked, connector = self._questions[venue], self._asked[venue], self._connectors[venue]
+        while True:
+            await asked.wait()
+            asked.clear()
+            while questions:
+                client_id = next(iter(questions))
+                del questions[client_id]
+                try:
+                    async with asyncio.timeout(connector.capabilities.ack_timeout_ms / 1000):
+                        await connector.query_order(client_id)
+                except Exception as error:  # the edge of a venue: not knowing is what we started from
+                    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+                    self._report(venue, f"order {client_id} cannot be asked about: {text}")
 
     async def serve(self, venue: Venue) -> None:
         """Carry one venue's commands until cancelled."""

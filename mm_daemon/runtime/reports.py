@@ -92,6 +92,10 @@ class Reports:
         text = "the core was too late for this market: no quotes until its feed sends a whole book by itself"
         self._log.error("overflow", symbol=instrument.partition(":")[2], text=text)
 
+    def orders_lost(self, venue: Venue) -> None:
+        text = "order events were lost, the core was too late: nothing is quoted until the account has been compared"
+        self._log.error("overflow", venue=venue, text=text)
+
     def venue_trouble(self, venue: Venue, text: str) -> None:
         self._log.warning("venue_trouble", venue=venue, text=text)
 
