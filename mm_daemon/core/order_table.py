@@ -185,6 +185,14 @@ def _doubt_reject(order: LedgerOrder, report: Report, change: LedgerChange) -> N
     change.query = True
 
 
+def _reject_doubted(order: LedgerOrder, report: Report, change: LedgerChange) -> None:
+    """Stay, but for an order of which nothing was ever heard but that it is not there: that is why."""
+    if order.doubted and not order.accepted and not order.filled_lots:
+        _reject(order, report, change)
+    else:
+        change.ignored = True
+
+
 def _lose_place(order: LedgerOrder, report: Report, change: LedgerChange) -> None:
     order.phase = Phase.UNKNOWN
     change.query = True
@@ -361,7 +369,7 @@ _TABLE: dict[Row, tuple[Cell, Cell, Cell, Cell, Cell]] = {
     #                            QUEUED         SENT, UNKNOWN    LIVE             CLOSING          final
     Row.ACCEPTED:               (_accept,       _accept,         _accept_again,   _accept_late,    _ignore),
     Row.FILL:                   (_fill_proves,  _fill_proves,    _fill,           _fill,           _fill_late),
-    Row.REJECTED:               (_ignore,       _reject,         _doubt_reject,   _ignore,         _ignore),
+    Row.REJECTED:               (_ignore,       _reject,         _doubt_reject,   _reject_doubted, _ignore),
     Row.PLACE_UNKNOWN:          (_ignore,       _lose_place,     _ignore,         _ignore,         _ignore),
     Row.AMENDED:                (_ignore,       _amend,          _amend,          _amend,          _ignore_and_query),
     Row.AMEND_REFUSED:          (_ignore,       _refuse_amend,   _refuse_amend,   _refuse_amend,   _ignore),

@@ -81,6 +81,8 @@ class Reconciler:
     ) -> None:
         self.venue = venue
         self.cursor: FillCursor | None = None
+        self.agreed_ns: int | None = None
+        """When a round last found no difference."""
         self.whole = True
         """The journal that we continue had no torn tail: one clean round is enough to start."""
         self.complete_to: tuple[int, int | None] = (0, None)
@@ -94,7 +96,7 @@ class Reconciler:
         self._misses: dict[ClientOrderId, int] = {}
         self._odd: dict[ClientOrderId, int] = {}
         self._clean_rounds: dict[InstrumentId, tuple[int, int]] = {}
-        self._held_ns = -1
+        self._held_ns: dict[InstrumentId, int] = {}
         self._unexplained: dict[InstrumentId, tuple[int, int, int]] = {}
         """(lots that the venue has more, rounds in which it had, when the last of them was asked for)."""
 
@@ -137,15 +139,19 @@ class Reconciler:
         found = tuple(
             diff for each in diffs.values() for diff in each if diff.kind is not DiffKind.POSITION_NOT_COMPARED
         )
+        if not found:
+            self.agreed_ns = now_ns
         if not (found or released or payments):
             return None
         clean = not any(market.halts & _STARTING or market.facts.reconciling for market in self._markets.values())
         return Reconciled(self.venue, now_ns, found, clean, tuple(fills), tuple(payments))
 
-    def hold(self, source: str, now_ns: int) -> None:
-        """Nothing of this venue is quoted until two rounds, asked for after this, found no difference."""
-        self._held_ns = now_ns
-        for market in self._markets.values():
+    def hold(self, source: str, now_ns: int, only: MarketState | None = None) -> None:
+        """Nothing of this venue, or of one market, is quoted until two rounds, asked for after this, found no
+        difference.
+        """
+        for market in self._markets.values() if only is None else (only,):
+            self._held_ns[market.id] = now_ns
             self._hold(market, source)
             self._clean_rounds.pop(market.id, None)
 
@@ -401,7 +407,7 @@ class Reconciler:
         if not (starting or market.facts.reconciling):
             return False
         rounds, last_ns = self._clean_rounds.get(market.id, (0, 0))
-        last_touch_ns = max(self._ledger.fills_touched_ns(market.id), self._held_ns)
+        last_touch_ns = max(self._ledger.fills_touched_ns(market.id), self._held_ns.get(market.id, -1))
         touched = not starting and last_touch_ns >= requested_ns
         if not clean or touched:
             self._clean_rounds.pop(market.id, None)

@@ -217,6 +217,10 @@ class TradingCore:
         """From what venue time on the next snapshot should tell fills; None: this venue has not been met before."""
         return self._reconcilers[venue].fills_since_ns
 
+    def agreed_ns(self, venue: Venue) -> int | None:
+        """When this venue's account was last found equal to what we believe; None: not in this life."""
+        return self._reconcilers[venue].agreed_ns
+
     def next_deadline_ns(self) -> int | None:
         """When to be told `DeadlineReached`, if nothing happens before; None: never."""
         return self._deadline_ns
@@ -437,24 +441,27 @@ class TradingCore:
 
     def _on_events_lost(self, event: OrderEventsLost) -> None:
         """What we know of this account may be wrong: compare before anything is quoted."""
-        self._compare_first(event.venue, _EVENTS_LOST, event.ts_local_ns)
-
-    def _compare_first(self, venue: Venue, source: str, now_ns: int) -> None:
-        self._reconcilers[venue].hold(source, now_ns)
-        for market in self._of_venue(venue):
+        self._reconcilers[event.venue].hold(_EVENTS_LOST, event.ts_local_ns)
+        for market in self._of_venue(event.venue):
             self._reconsider(market)
+
+    def _compare_first(self, instrument: InstrumentId, source: str, now_ns: int) -> None:
+        """The position of one market may not be what we believe."""
+        market = self._markets[instrument]
+        self._reconcilers[market.instrument.venue].hold(source, now_ns, market)
+        self._reconsider(market)
 
     def _on_resolved(self, event: OrderResolved) -> None:
         """A person's word is the fifth proof. What it cost is the account's to say, so that is compared."""
-        order = self.ledger.get(event.client_id)
-        if order is None or order.final:
-            return
+        order = self.ledger.uncertain.get(event.client_id)
+        if order is None:
+            return  # nobody asks about it: it has ended, or it works
         if event.outcome is Resolution.DEAD:
             self.ledger.prove_dead(event.client_id, event.ts_local_ns)
         else:
             self.ledger.declare_filled(event.client_id, event.ts_local_ns)
         self.resolver.news = True
-        self._compare_first(venue_of(order.instrument), f"resolved by {event.who}", event.ts_local_ns)
+        self._compare_first(order.instrument, f"resolved by {event.who}", event.ts_local_ns)
 
     def _on_position_adopted(self, event: PositionAdopted) -> None:
         market = self._markets[event.instrument]
@@ -626,7 +633,7 @@ class TradingCore:
             if order is not None:
                 self._query(order)
         for instrument in wishes.owed:
-            self._compare_first(venue_of(instrument), FILLS_OWED, now_ns)
+            self._compare_first(instrument, FILLS_OWED, now_ns)
         for market in self._markets.values():
             if resolver.holds_out(market.id) is not bool(market.halts & _UNRESOLVED):
                 market.halts ^= _UNRESOLVED

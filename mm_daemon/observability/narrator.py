@@ -23,6 +23,8 @@ from mm_daemon.domain.events import (
     OrderCancelRejected,
     OrderFilled,
     OrderRejected,
+    OrderResolved,
+    PositionAdopted,
     RateLimited,
     ShutdownRequested,
     VenueConnected,
@@ -239,6 +241,14 @@ class Narrator:
         elif isinstance(event, OperatorRequest):
             text = f"{event.action.value} asked by {event.who}"
             self._log.warning("operator", ts_ns=event.ts_local_ns, text=text, kind=event.action.value)
+        elif isinstance(event, OrderResolved):
+            evidence = f" ({event.evidence})" if event.evidence else ""
+            text = f"order {event.client_id} is {event.outcome.value}, says {event.who}{evidence}"
+            self._log.warning("operator", ts_ns=event.ts_local_ns, text=text, client_id=event.client_id)
+        elif isinstance(event, PositionAdopted):
+            text = f"the venue's position is right, says {event.who}"
+            symbol = self._symbol(event.instrument)
+            self._log.warning("operator", symbol=symbol, ts_ns=event.ts_local_ns, text=text)
         elif isinstance(event, ShutdownRequested):
             for told in self._told.values():
                 told.listen()

@@ -17,8 +17,9 @@ from typing import Literal
 import msgspec
 
 from mm_daemon.domain.errors import UsageError
-from mm_daemon.domain.events import Event, OperatorAction, OperatorRequest
+from mm_daemon.domain.events import Event, OperatorAction, OperatorRequest, OrderResolved, PositionAdopted, Resolution
 from mm_daemon.domain.instrument import InstrumentId
+from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.domain.spelling import did_you_mean
 from mm_daemon.observability.status import Status
 
@@ -34,7 +35,7 @@ _TAKEN_S = 2.0
 _END_S = 1.0
 _CREDENTIALS = struct.Struct("3i")
 
-Verb = Literal["status", "pause", "resume", "kill", "clear_kill"]
+Verb = Literal["status", "pause", "resume", "kill", "clear_kill", "resolve", "adopt"]
 _ACTIONS = {
     "pause": OperatorAction.PAUSE,
     "resume": OperatorAction.RESUME,
@@ -52,7 +53,11 @@ _DONE = {
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     verb: Verb
     symbol: str | None = None
-    """One market, as `BTC-USDT` or `sim:BTC-USDT`; None: all. Only for pause and resume."""
+    """One market, as `BTC-USDT` or `sim:BTC-USDT`; None: all. Only for pause, resume and adopt."""
+    order: int | None = None
+    """The client order id that `resolve` is about."""
+    outcome: Resolution | None = None
+    evidence: str = ""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -82,7 +87,7 @@ class ControlSocket:
         self._decoder = msgspec.json.Decoder(Request)
         self._clients: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
         """Who is connected and by whom it is served; whoever asked last is last."""
-        self._waiting: list[tuple[OperatorRequest, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Event, asyncio.Future[None]]] = []
         self.listening = asyncio.Event()
 
     async def run(self) -> None:
@@ -163,6 +168,8 @@ class ControlSocket:
             request = self._decoder.decode(line)
             if request.verb == "status":
                 return Reply(True, status=self._status())
+            if request.verb in ("resolve", "adopt"):
+                return await self._settle(request, who)
             return await self._act(request, who)
         except (msgspec.DecodeError, UsageError) as error:
             return Reply(False, str(error))
@@ -175,6 +182,29 @@ class ControlSocket:
                 raise UsageError("the kill switch is for all markets: name none")
             instrument = find_instrument(request.symbol, self._instruments)
         event = OperatorRequest(self._now_ns(), action, who, instrument)
+        return await self._taken(event, _DONE[action] if instrument is None else f"{instrument} {_DONE[action]}")
+
+    async def _settle(self, request: Request, who: str) -> Reply:
+        """A person's word on what the venue holds."""
+        if request.verb == "adopt":
+            if request.symbol is None:
+                raise UsageError("name the market whose position at the venue is right")
+            instrument = find_instrument(request.symbol, self._instruments)
+            done = f"{instrument}: the venue's position is taken over, if it differs; the log says by how much"
+            return await self._taken(PositionAdopted(self._now_ns(), instrument, who), done)
+        if request.order is None or request.outcome is None:
+            raise UsageError("name an order and how it ended: dead or filled")
+        unknown = [order.client_id for venue in self._status().venues for order in venue.unknown]
+        if request.order not in unknown:
+            known = ", ".join(map(str, unknown)) or "none"
+            raise UsageError(f"order {request.order} is not in doubt; orders in doubt: {known}")
+        event = OrderResolved(self._now_ns(), ClientOrderId(request.order), request.outcome, who, request.evidence)
+        return await self._taken(
+            event, f"order {request.order} is taken to be {request.outcome}; accounts are compared"
+        )
+
+    async def _taken(self, event: Event, done: str) -> Reply:
+        """Put an event to the core and wait until it has it."""
         taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((event, taken))
         self._emit(event)
@@ -183,7 +213,7 @@ class ControlSocket:
         except TimeoutError:
             self._waiting = [waiting for waiting in self._waiting if waiting[0] is not event]
             return Reply(False, f"asked, but the core has not taken it within {_TAKEN_S:g} s")
-        return Reply(True, _DONE[action] if instrument is None else f"{instrument} {_DONE[action]}")
+        return Reply(True, done)
 
 
 def find_instrument(symbol: str, instruments: Sequence[InstrumentId]) -> InstrumentId:
@@ -234,10 +264,19 @@ class ControlClient:
         self._lines = self._socket.makefile("rb")
         self._decoder = msgspec.json.Decoder(Reply)
 
-    def ask(self, verb: Verb, symbol: str | None = None) -> Reply:
+    def ask(
+        self,
+        verb: Verb,
+        symbol: str | None = None,
+        *,
+        order: int | None = None,
+        outcome: Resolution | None = None,
+        evidence: str = "",
+    ) -> Reply:
         """One question, one answer. Raises EOFError when the daemon has gone."""
+        request = Request(verb, symbol, order, outcome, evidence)
         try:
-            self._socket.sendall(msgspec.json.encode(Request(verb, symbol)) + b"\n")
+            self._socket.sendall(msgspec.json.encode(request) + b"\n")
             line = self._lines.readline()
         except OSError as error:
             raise EOFError(str(error)) from error
