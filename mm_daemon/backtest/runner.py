@@ -348,7 +348,7 @@ class BacktestRunner:
     def _in_doubt(self, turn: Turn) -> bool:
         """Whether a market that was decided waits for its account to be compared."""
         markets = self.core.markets
-        return any(markets[changed.instrument].facts.reconciling for changed in turn.decisions)
+        return any(markets[changed.instrument].lockouts.held() for changed in turn.decisions)
 
     def _show_accounts(self, now_ns: int) -> None:
         for name, venue in self._venues.items():

@@ -45,7 +45,7 @@ def take_up(market: MarketState, state: MarketCheckpoint) -> None:
     market.position.restore(state.position)
     market.facts.position_lots = market.position.lots
     market.lockouts.restore(state.lockouts)
-    market.facts.reconciling = bool(market.lockouts.held())
+    market.facts.reconciling = market.lockouts.holds_all
     market.engine.volatility.restore(state.volatility)
     market.engine.conditions.restore(state.signals)
     if market.guard is not None and state.guard is not None:

@@ -143,7 +143,7 @@ class Reconciler:
             self.agreed_ns = now_ns
         if not (found or released or payments):
             return None
-        clean = not any(market.halts & _STARTING or market.facts.reconciling for market in self._markets.values())
+        clean = not any(market.halts & _STARTING or market.lockouts.held() for market in self._markets.values())
         return Reconciled(self.venue, now_ns, found, clean, tuple(fills), tuple(payments))
 
     def hold(self, source: str, now_ns: int, only: MarketState | None = None) -> None:
@@ -364,7 +364,7 @@ class Reconciler:
             return
         self._query(client_id)
         self._odd[client_id] = rounds = self._odd.get(client_id, 0) + 1
-        self._hold(market, "order_size")
+        market.lockouts.hold(Reason.RECONCILING, f"order_size {order.side.word}", order.side)
         if rounds > 1:
             self._cancel(market, client_id, now_ns)
 
@@ -404,7 +404,7 @@ class Reconciler:
             clean = all(diff.kind is DiffKind.ORDER_FOREIGN for diff in diffs)
         if self._rules.on_foreign_order != "ignore":
             clean = clean and not any(diff.kind is DiffKind.ORDER_FOREIGN for diff in diffs)
-        if not (starting or market.facts.reconciling):
+        if not (starting or market.lockouts.held()):
             return False
         rounds, last_ns = self._clean_rounds.get(market.id, (0, 0))
         last_touch_ns = max(self._ledger.fills_touched_ns(market.id), self._held_ns.get(market.id, -1))

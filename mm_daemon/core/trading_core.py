@@ -206,7 +206,7 @@ class TradingCore:
     @property
     def reconciled(self) -> bool:
         """Every market agrees with its venue: none waits for its start, none is held for an unexplained difference."""
-        return not any(market.halts & _STARTING or market.facts.reconciling for market in self._markets.values())
+        return not any(market.halts & _STARTING or market.lockouts.held() for market in self._markets.values())
 
     @property
     def settled(self) -> bool:

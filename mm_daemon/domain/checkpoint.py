@@ -53,11 +53,14 @@ class SideLockoutState(_State, frozen=True, array_like=True, gc=False):
 
 
 class LockoutState(_State, frozen=True, array_like=True, gc=False):
-    """`engine/lockouts.py`. `held` are (reason, source) of the lockouts without an end."""
+    """`engine/lockouts.py`. `held` are (reason, source) of the lockouts without an end, `sides` the side that each of
+    them holds, 0 for both; empty: all of them hold both.
+    """
 
     buy: SideLockoutState
     sell: SideLockoutState
     held: tuple[tuple[str, str], ...]
+    sides: tuple[int, ...] = ()
 
 
 class TailState(_State, frozen=True, array_like=True, gc=False):

@@ -12,8 +12,8 @@ from mm_daemon.config.load import loads
 from mm_daemon.simulation.faults import FaultPlan
 from mm_daemon.simulation.policy import VenuePolicy, paper_capabilities
 from mm_daemon.simulation.venue import SimulatedVenue
-from mm_daemon.testkit.builders import core_parameters, instrument
-from tests.unit.backtest.doubles import VENUE, ListFeed, tape
+from mm_daemon.testkit.builders import VENUE, core_parameters, instrument
+from tests.unit.backtest.doubles import ListFeed, tape
 
 PLAN = FaultPlan(
     lose_command=0.05,

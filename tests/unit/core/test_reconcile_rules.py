@@ -130,7 +130,13 @@ def test_another_size_is_asked_about_and_cancelled_the_second_time() -> None:
     turn = desk.feed(builders.account(2000, odd, shown_ask(desk)))
     assert kinds(turn) == [DiffKind.ORDER_SIZE]
     assert OrderQuery(SYMBOL, bid.client_id) in turn.queries
-    assert "reconciling" in desk.says()
+    desk.feed(builders.snapshot(2100, 600_000, 600_001))
+    bid_says, ask_says = desk.says().split(" | ")
+    assert "reconciling" in bid_says
+    assert "reconciling" not in ask_says
+    again = TradingCore(desk.core.parameters, desk.core.checkpoint())
+    assert not again.reconciled
+    assert not again.markets[SYMBOL].facts.reconciling, "only one side is held"
 
 
 def test_the_answer_to_a_lost_amend_is_in_the_snapshot() -> None:
