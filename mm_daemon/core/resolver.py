@@ -102,15 +102,15 @@ class Resolver:
         self._fills_to = fills_to
         self._questions: dict[ClientOrderId, _Question] = {}
         self._deadline_ns: int | None = None
+        self.open = False
+        """Something was in doubt at the last `pursue`."""
         self.news = False
-        """Something was learned since `pursue`."""
+        """Something was learned since."""
         self.unresolved: dict[InstrumentId, None] = {}
         self.stopped: dict[Venue, None] = {}
 
     def due(self, now_ns: int) -> bool:
-        """Whether `pursue` has anything to do."""
-        if not (self._questions or self._ledger.uncertain or self.unresolved or self.stopped):
-            return False
+        """Whether `pursue` has anything to do, given that something is or was in doubt."""
         return self.news or self._deadline_ns is None or now_ns >= self._deadline_ns
 
     def oldest_ns(self, instrument: InstrumentId) -> int | None:
@@ -228,6 +228,7 @@ class Resolver:
             if venue not in self.stopped:
                 wishes.cancel_all.append(CancelAll(venue, (Reason.UNRESOLVED_ORDER,)))
         self.unresolved, self.stopped, self._deadline_ns = unresolved, stopped, deadline_ns
+        self.open = bool(uncertain)
         return wishes
 
     def _pursue_one(self, order: LedgerOrder, venue: Venue, question: _Question, now_ns: int, wishes: Wishes) -> int:

@@ -104,6 +104,7 @@ class TradingCore:
         self._markets = {market.instrument.id: MarketState(market, models) for market in parameters.markets}
         rules = parameters.orders
         self.ledger = OrderLedger(parameters.venues, rules.keep_final_s, rules.cancel_retry_ms)
+        self._uncertain = self.ledger.uncertain
         self.gate = RiskGate(parameters.account)
         self._clocks = {venue: VenueClock() for venue in parameters.venues}
         self.dispatch = Dispatch(parameters, self._markets, self.ledger, self.gate, self._clocks, self._reconsider)
@@ -576,7 +577,7 @@ class TradingCore:
         if now_ns < self.now_ns:
             now_ns = self.now_ns
         self.now_ns = now_ns
-        if self.resolver.due(now_ns):
+        if (self._uncertain or self.resolver.open) and self.resolver.due(now_ns):
             self._resolve(now_ns)
         touched, self._touched = self._touched, []
         for market in touched:
