@@ -251,7 +251,8 @@ class Daemon:
         self._narrator.opening(self._clock.now_ns())
         if left is not None:
             self._reports.continuing(left)
-        await clear_leftovers(self._core, self._connectors, self._inbox.put, self._clock.now_ns)
+        adopt = self._config.reconcile.on_orphan == "adopt"
+        await clear_leftovers(self._core, self._connectors, self._inbox.put, self._clock.now_ns, adopt=adopt)
 
     # Living
 

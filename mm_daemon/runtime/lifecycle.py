@@ -101,16 +101,19 @@ async def clear_leftovers(
     connectors: Mapping[Venue, Connector],
     emit: Callable[[Event], None],
     now_ns: Callable[[], int],
+    *,
+    adopt: bool = False,
 ) -> None:
-    """Look at every venue before anything is quoted, and cancel orders of ours that an earlier run left behind.
+    """Look at every venue before anything is quoted, and cancel orders of ours that an earlier run left behind, or
+    leave them for the core to `adopt`.
 
-    The snapshot without any, with the fills since the core's cursor, goes into the inbox: the core starts a market when
-    it agrees. Raises VenueUnreachable or ReconciliationFailed.
+    That snapshot, with the fills since the core's cursor, goes into the inbox: the core starts a market when it agrees.
+    Raises VenueUnreachable or ReconciliationFailed.
     """
     for venue, connector in connectors.items():
         for _ in range(_LEFTOVER_TRIES):
             snapshot = await _ask(venue, connector, core.fills_since_ns(venue))
-            if not _ours(snapshot):
+            if adopt or not _ours(snapshot):
                 emit(VenueSnapshotReceived(venue, snapshot.ts_venue_ns, now_ns(), snapshot))
                 break
             await connector.cancel_all()

@@ -7,6 +7,7 @@ import pytest
 
 from mm_daemon.config.build import core_parameters, money_unit_is_exact
 from mm_daemon.config.problems import ConfigProblems
+from mm_daemon.core.parameters import OrderRules, ReconcileRules
 from mm_daemon.domain.capabilities import Capabilities
 from mm_daemon.domain.instrument import Instrument, Venue
 from mm_daemon.domain.money import ATTO
@@ -34,6 +35,20 @@ def test_sizes_become_lots_and_limits_atto() -> None:
     assert (market.limits.max_order_lots, market.limits.actions_per_minute) == (20, 30)
     assert (parameters.account.max_drawdown_atto, parameters.account.max_loss_atto) == (ATTO * 25 // 2, None)
     assert parameters.venues == CAPABILITIES
+
+
+def test_rules_of_order_life_reach_the_core() -> None:
+    """What is said under `orders` and `reconcile`; the rest takes its default."""
+    rules = "orders: {action_ttl_ms: 900, keep_final_s: 120}\nreconcile: {on_foreign_order: halt}\n"
+    parameters = core_parameters(read(GOOD + rules), [BTC], CAPABILITIES)
+    assert parameters.orders == OrderRules(action_ttl_ms=900, keep_final_s=120)
+    assert parameters.reconcile == ReconcileRules(on_foreign_order="halt")
+
+
+def test_orders_are_never_forgotten_before_two_checkpoints() -> None:
+    """A shorter memory than two minutes is refused at its line."""
+    with pytest.raises(ConfigProblems, match=r"orders\.keep_final_s.*119"):
+        read(GOOD + "orders: {keep_final_s: 119}\n")
 
 
 def test_parameters_survive_the_journal() -> None:
