@@ -66,6 +66,8 @@ class BadNetwork(RuleBasedStateMachine):
     """Everything but the machine's own settings."""
 
     core: TradingCore
+    steps = 0
+    """Taken so far by all machines of the class."""
 
     @initialize(
         validity=st.sampled_from((Validity.DELAY, Validity.EXPIRES_AT)),
@@ -112,6 +114,11 @@ class BadNetwork(RuleBasedStateMachine):
     def venue_ns(self) -> int:
         """The venue's clock."""
         return self.now_ns + self.lead_ns
+
+    @invariant()
+    def steps_are_counted(self) -> None:
+        """What must hold was looked at once more."""
+        type(self).steps += 1
 
     def feed(self, *events: Event) -> None:
         for event in events:
