@@ -371,6 +371,8 @@ class TradingCore:
         self.resolver.news = True
         if isinstance(event, FenceAnswered):
             self.resolver.fence_answered(event)
+        if change.query and order is not None and order.final:
+            self._query(order)  # it is over by all we know, and this says otherwise
         if change.fill_lots:
             self._book_fill(market, event, order, change, age_ns)
         if order is not None and order.purpose is Purpose.QUOTE:

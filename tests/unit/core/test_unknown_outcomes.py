@@ -422,3 +422,14 @@ def test_a_tail_whose_end_nobody_told_is_settled_by_a_snapshot() -> None:
     assert bid.exposure == 20, "a fill of it may still be told"
     desk.feed(builders.account(12_000, *shown))
     assert bid.exposure == 10
+
+
+def test_an_answer_about_an_order_that_is_over_is_asked_after() -> None:
+    """An amend is acknowledged although the order has ended: does the venue hold it?"""
+    desk, turn = started()
+    desk.acknowledge(turn, 150)
+    bid = desk.quote(Side.BUY)
+    desk.feed(OrderCanceled(SYMBOL, 0, 300 * MS, bid.client_id, f"v{bid.client_id}", True, 0))
+    turn = desk.feed(OrderAmended(SYMBOL, 0, 400 * MS, bid.client_id, f"v{bid.client_id}", bid.ticks, 12))
+    assert turn.queries == (OrderQuery(SYMBOL, bid.client_id),)
+    assert bid.phase is Phase.CANCELED
