@@ -1,7 +1,7 @@
 """Law: however commands and replies are lost, late, doubled and reordered, whatever dies in between, what we believe of
 our orders covers what may happen to them (R1, R2, R3, R6, R7, R8), and once the network behaves all of it is found out.
 
-The slow version takes a million steps, in parts that each have a seed of their own: 6 minutes of one core.
+The slow version takes a million steps, in parts that each have a seed of their own: 6 to 10 minutes of one core.
 """
 
 import pytest
