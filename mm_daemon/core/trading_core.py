@@ -22,10 +22,12 @@ from mm_daemon.core.outbox import Outbox
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.payments import Payments
 from mm_daemon.core.reconciler import OVERLAP_NS, Actions, Reconciler
+from mm_daemon.core.resolver import FILLS_OWED, Resolver
 from mm_daemon.core.safeguards import Safeguards
+from mm_daemon.core.venue_clock import VenueClock
 from mm_daemon.domain.capabilities import AmendQuantity
 from mm_daemon.domain.checkpoint import Checkpoint, MarketCheckpoint, PositionBooked
-from mm_daemon.domain.decisions import ApprovedCommand, DecisionsChanged, Reason, Turn
+from mm_daemon.domain.decisions import ApprovedCommand, DecisionsChanged, OrderQuery, Reason, Turn
 from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import (
     BalanceUpdate,
@@ -35,6 +37,7 @@ from mm_daemon.domain.events import (
     CoreFailed,
     DeadlineReached,
     Event,
+    FenceAnswered,
     FundingPaid,
     FundingUpdate,
     InstrumentUpdated,
@@ -44,12 +47,17 @@ from mm_daemon.domain.events import (
     OperatorAction,
     OperatorRequest,
     OrderEvent,
+    OrderEventsLost,
     OrderFilled,
+    OrderNotFound,
+    OrderResolved,
     ParametersChanged,
+    PositionAdopted,
     PositionUpdate,
     PublicTrade,
     RateLimited,
     RateLimitUsed,
+    Resolution,
     RunEnded,
     RunStarted,
     ShutdownRequested,
@@ -63,7 +71,7 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
 from mm_daemon.domain.money import from_pair
 from mm_daemon.domain.orders import ClientOrderId, Purpose, Side
-from mm_daemon.domain.reconciliation import Reconciled
+from mm_daemon.domain.reconciliation import Diff, DiffKind, Reconciled
 from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.pricing_model import ModelFactory
 from mm_daemon.risk.gate import RiskGate
@@ -79,10 +87,11 @@ _LOOP_STALL = Reason.LOOP_STALL.bit
 _PAUSING = (OperatorAction.PAUSE, OperatorAction.FLATTEN, OperatorAction.CANCEL_ALL)
 _CLOCK_SKEW = Reason.CLOCK_SKEW.bit
 _BANNED = Reason.VENUE_BANNED.bit
-_BAN = "ban"
-"""Who holds `reconciling` after a ban."""
+_UNRESOLVED = Reason.UNRESOLVED_ORDER.bit
 LOSS_LIMIT = "loss limit"
 """Why the gate latches when money was lost."""
+_RECONNECT, _BAN, _EVENTS_LOST = "reconnect", "ban", "order events lost"
+"""Why a venue's account has to be compared before it is quoted on again."""
 _FACTS = (PositionUpdate, RunEnded)
 """Kept in the journal for reports; nothing here depends on them."""
 
@@ -106,7 +115,9 @@ class TradingCore:
         self._changed_parameters: str | None = None
         """What they have become in this life, where they did."""
         self._markets = {market.instrument.id: MarketState(market, models) for market in parameters.markets}
-        self.ledger = OrderLedger(parameters.venues)
+        rules = parameters.orders
+        self.ledger = OrderLedger(parameters.venues, rules.keep_final_s, rules.cancel_retry_ms)
+        self._uncertain = self.ledger.uncertain
         for market in self._markets.values():
             market.exposed = self.ledger.exposed(market.id)
             capabilities = parameters.venues[market.instrument.venue]
@@ -114,8 +125,10 @@ class TradingCore:
         self.gate = RiskGate(parameters.account, [market.facts for market in self._markets.values()])
         self.safeguards = Safeguards(parameters)
         self._introduce_twins()
-        self.dispatch = Dispatch(parameters, self._markets, self.ledger, self.gate, self._reconsider)
+        self._clocks = {venue: VenueClock() for venue in parameters.venues}
+        self.dispatch = Dispatch(parameters, self._markets, self.ledger, self.gate, self._clocks, self._reconsider)
         self.family_of = self.dispatch.family_of
+        self.resolver = Resolver(rules, parameters.venues, self._clocks, self.ledger, self._fills_complete_to)
         self._banned_until_ns: dict[Venue, int] = {}
         """Venues that take no message of ours, and until when."""
         self.full_decisions = 0
@@ -132,8 +145,19 @@ class TradingCore:
         self._decided: list[DecisionsChanged] = []
         self._booked: dict[InstrumentId, MarketState] = {}
         self._reconciled: list[Reconciled] = []
+        self._queries: dict[ClientOrderId, OrderQuery] = {}
+        self._links_lost: dict[Venue, None] = {}
+        """Venues whose link is down, or was until their account was compared."""
         self._payments = Payments(self.ledger.history_ns)
-        actions = Actions(self._on_order, self._on_funding, self._payments.seen, self.dispatch.submit)
+        actions = Actions(
+            self._on_order,
+            self._on_funding,
+            self._payments.seen,
+            self.dispatch.submit,
+            self._query,
+            self.dispatch.take_up,
+            self._adopt_position,
+        )
         self._reconcilers = {
             venue: Reconciler(
                 venue,
@@ -141,6 +165,7 @@ class TradingCore:
                 [market for market in self._markets.values() if market.instrument.venue == venue],
                 self.ledger,
                 actions,
+                parameters.reconcile,
             )
             for venue, capabilities in parameters.venues.items()
         }
@@ -172,15 +197,19 @@ class TradingCore:
             VenueSnapshotReceived: self._on_venue_snapshot,
             VenueConnected: self._on_connected,
             VenueDisconnected: self._on_disconnected,
-            RateLimited: self._on_rate_limited,
-            RateLimitUsed: self._on_rate_used,
             VenueTime: self._on_venue_time,
+            RateLimited: self._on_rate_limited,
+            OrderNotFound: self._on_not_found,
+            OrderEventsLost: self._on_events_lost,
+            RateLimitUsed: self._on_rate_used,
             BalanceUpdate: self._on_balance,
             CoreFailed: self._on_core_failed,
             DeadlineReached: self._on_deadline,
             LoopLagged: self._on_loop_lagged,
             OperatorRequest: self._on_operator,
             ParametersChanged: self._on_parameters,
+            OrderResolved: self._on_resolved,
+            PositionAdopted: self._on_position_adopted,
             ShutdownRequested: self._on_shutdown,
             RunStarted: self._on_run_started,
             **dict.fromkeys(_FACTS, self._on_fact),
@@ -209,11 +238,20 @@ class TradingCore:
     @property
     def reconciled(self) -> bool:
         """Every market agrees with its venue: none waits for its start, none is held for an unexplained difference."""
-        return not any(market.halts & _STARTING or market.facts.reconciling for market in self._markets.values())
+        return not any(market.halts & _STARTING or market.lockouts.held() for market in self._markets.values())
+
+    @property
+    def settled(self) -> bool:
+        """Nothing is open between us and the venues: they agree with us and no order is in doubt."""
+        return not self.ledger.uncertain and self.reconciled
 
     def fills_since_ns(self, venue: Venue) -> int | None:
         """From what venue time on the next snapshot should tell fills; None: this venue has not been met before."""
         return self._reconcilers[venue].fills_since_ns
+
+    def agreed_ns(self, venue: Venue) -> int | None:
+        """When this venue's account was last found equal to what we believe; None: not in this life."""
+        return self._reconcilers[venue].agreed_ns
 
     def next_deadline_ns(self) -> int | None:
         """When to be told `DeadlineReached`, if nothing happens before; None: never."""
@@ -272,6 +310,8 @@ class TradingCore:
         what runs keeps the time it had left.
         """
         self._equity_atto = None
+        for reconciler in self._reconcilers.values():
+            reconciler.whole = event.whole
         back_ns = self._resumed_ns - event.ts_local_ns
         if back_ns > 0:
             self.ledger.lose_clock(back_ns)
@@ -371,6 +411,11 @@ class TradingCore:
         change = self.ledger.apply(event)
         self.dispatch.outboxes[venue_of(event.instrument)].apply(event)
         order = change.order
+        self.resolver.news = True
+        if isinstance(event, FenceAnswered):
+            self.resolver.fence_answered(event)
+        if change.query and order is not None and order.final:
+            self._query(order)  # it is over by all we know, and this says otherwise
         if change.fill_lots:
             self._book_fill(market, event, order, change, age_ns)
         if order is not None and order.purpose is Purpose.QUOTE:
@@ -425,18 +470,84 @@ class TradingCore:
         self._touch(market)
 
     def _on_venue_snapshot(self, event: VenueSnapshotReceived) -> None:
-        came_of_it = self._reconcilers[event.venue].take(event.snapshot, event.ts_local_ns)
+        snapshot = event.snapshot
+        self._tell_time(event.venue, snapshot.ts_venue_ns, event.ts_local_ns, snapshot.height)
+        came_of_it = self._reconcilers[event.venue].take(snapshot, event.ts_local_ns)
+        self.resolver.on_snapshot(snapshot, event.ts_local_ns)
         if came_of_it is not None:
             self._reconciled.append(came_of_it)
             for market in self._of_venue(event.venue):
                 self._reconsider(market)
 
+    def _tell_time(self, venue: Venue, ts_venue_ns: int, ts_local_ns: int, height: int | None) -> None:
+        clock = self._clocks[venue]
+        clock.tell(ts_venue_ns, ts_local_ns, height)
+        self.ledger.venue_lead_ns[venue] = clock.lead_ns
+        self.resolver.news = True
+
+    def _on_not_found(self, event: OrderNotFound) -> None:
+        """It may have ended without our hearing of it: its slot waits until that is known."""
+        gone = self.resolver.not_found(event)
+        if gone is not None:
+            self.ledger.suspect(gone.client_id, event.ts_local_ns)
+            self._reconsider(self._markets[gone.instrument])
+
+    def _on_events_lost(self, event: OrderEventsLost) -> None:
+        """What we know of this account may be wrong: compare before anything is quoted."""
+        self._reconcilers[event.venue].hold(_EVENTS_LOST, event.ts_local_ns)
+        for market in self._of_venue(event.venue):
+            self._reconsider(market)
+
+    def _compare_first(self, instrument: InstrumentId, source: str, now_ns: int) -> None:
+        """The position of one market may not be what we believe."""
+        market = self._markets[instrument]
+        self._reconcilers[market.instrument.venue].hold(source, now_ns, market)
+        self._reconsider(market)
+
+    def _on_resolved(self, event: OrderResolved) -> None:
+        """A person's word is the fifth proof. What it cost is the account's to say, so that is compared."""
+        order = self.ledger.uncertain.get(event.client_id)
+        if order is None:
+            return  # nobody asks about it: it has ended, or it works
+        if event.outcome is Resolution.DEAD:
+            self.ledger.prove_dead(event.client_id, event.ts_local_ns)
+        else:
+            self.ledger.declare_filled(event.client_id, event.ts_local_ns)
+        self.resolver.news = True
+        self._compare_first(order.instrument, f"resolved by {event.who}", event.ts_local_ns)
+
+    def _on_position_adopted(self, event: PositionAdopted) -> None:
+        market = self._markets[event.instrument]
+        came_of_it = self._reconcilers[market.instrument.venue].adopt_position(market, event.ts_local_ns)
+        if came_of_it is not None:
+            self._reconciled.append(came_of_it)
+            self._reconsider(market)
+
+    def _adopt_position(self, market: MarketState, lots: int) -> None:
+        market.position.adopt(lots)
+        market.facts.position_lots = market.position.lots
+        self._booked[market.id] = market
+        self._revalued[market.id] = market
+
+    def _query(self, order: LedgerOrder) -> None:
+        """Ask the venue about an order, once a turn; not while it wants to be left alone."""
+        venue = venue_of(order.instrument)
+        if self.dispatch.outboxes[venue].closed_until(self.now_ns) is None:
+            self._queries[order.client_id] = OrderQuery(order.instrument, order.client_id)
+
+    def _fills_complete_to(self, venue: Venue) -> tuple[int, int | None]:
+        return self._reconcilers[venue].complete_to
+
     def _on_connected(self, event: VenueConnected) -> None:
+        if event.venue in self._links_lost:
+            del self._links_lost[event.venue]
+            self._reconcilers[event.venue].hold(_RECONNECT, event.ts_local_ns)
         for market in self._of_venue(event.venue):
             market.halts &= ~_VENUE_DOWN
             self._reconsider(market)
 
     def _on_disconnected(self, event: VenueDisconnected) -> None:
+        self._links_lost[event.venue] = None
         for market in self._of_venue(event.venue):
             market.halts |= _VENUE_DOWN
             self._lose_book(market, InvalidCause.DISCONNECTED)
@@ -459,10 +570,9 @@ class TradingCore:
         """What happened at a venue that would not hear us is not known: it reconciles before it quotes."""
         for venue in [venue for venue, until_ns in self._banned_until_ns.items() if until_ns <= now_ns]:
             del self._banned_until_ns[venue]
+            self._reconcilers[venue].hold(_BAN, now_ns)
             for market in self._of_venue(venue):
                 market.halts &= ~_BANNED
-                market.lockouts.hold(Reason.RECONCILING, _BAN)
-                market.facts.reconciling = True
                 self._reconsider(market)
 
     def _on_rate_used(self, event: RateLimitUsed) -> None:
@@ -471,6 +581,7 @@ class TradingCore:
 
     def _on_venue_time(self, event: VenueTime) -> None:
         """The venue's clock and height: one may be too far from ours, the other brings back what a block allows."""
+        self._tell_time(event.venue, event.ts_venue_ns, event.ts_local_ns, event.height)
         skewed = self.safeguards.venue_time(event)
         if skewed is not None:
             for market in self._of_venue(event.venue):
@@ -502,6 +613,7 @@ class TradingCore:
             self._end_bans(now_ns)
         for order in self.ledger.expire(now_ns):
             self._reconsider(self._markets[order.instrument])
+            self.resolver.news = True
         for market in self._markets.values():
             if market.deadline_ns is not None and market.deadline_ns <= now_ns:
                 self._reconsider(market)
@@ -596,6 +708,8 @@ class TradingCore:
         if now_ns < self.now_ns:
             now_ns = self.now_ns
         self.now_ns = now_ns
+        if (self._uncertain or self.resolver.open) and self.resolver.due(now_ns):
+            self._resolve(now_ns)
         touched, self._touched = self._touched, []
         for market in touched:
             market.touched = False
@@ -613,7 +727,8 @@ class TradingCore:
         if not self._deadline_known:
             self._deadline_ns = self._earliest_deadline_ns(now_ns)
             self._deadline_known = not self._touched
-        if not (self._decided or released or dispatch.refusals or dispatch.dropped or self._booked or self._reconciled):
+        answers = self._decided or released or dispatch.refusals or dispatch.dropped or self._booked
+        if not (answers or self._reconciled or self._queries):
             return Turn(now_ns)
         turn = Turn(
             now_ns,
@@ -622,10 +737,40 @@ class TradingCore:
             tuple(released),
             tuple(PositionBooked(market.id, market.position.state()) for market in self._booked.values()),
             tuple(self._reconciled),
+            queries=tuple(self._queries.values()),
         )
         self._decided, self._reconciled = [], []
         self._booked.clear()
+        self._queries.clear()
         return turn
+
+    def _resolve(self, now_ns: int) -> None:
+        """See to the orders of which it is in doubt what the venues hold (EXECUTION 2)."""
+        resolver = self.resolver
+        for kind, proven in zip((DiffKind.ORDER_DEAD, DiffKind.AMEND_DEAD), resolver.proven(), strict=True):
+            for client_id in proven:
+                bury = self.ledger.prove_dead if kind is DiffKind.ORDER_DEAD else self.ledger.bury_amend
+                order = bury(client_id, now_ns).order
+                if order is not None:
+                    venue = venue_of(order.instrument)
+                    self._reconciled.append(Reconciled(venue, now_ns, (Diff(kind, client_id),), self.reconciled))
+                    self._reconsider(self._markets[order.instrument])
+        wishes = resolver.pursue(now_ns)
+        for intent in wishes.cancels:
+            self.dispatch.submit(intent, self._markets[intent.instrument], now_ns)
+        for everything in wishes.cancel_all:
+            self.dispatch.submit(everything, None, now_ns)
+        for query in wishes.queries:
+            order = self.ledger.get(query.client_id)
+            if order is not None:
+                self._query(order)
+        for instrument in wishes.owed:
+            self._compare_first(instrument, FILLS_OWED, now_ns)
+        for market in self._markets.values():
+            if resolver.holds_out(market.id) is not bool(market.halts & _UNRESOLVED):
+                market.halts ^= _UNRESOLVED
+                self._reconsider(market)
+        self._deadline_known = False
 
     def _decide_market(self, market: MarketState, now_ns: int) -> None:
         """One full decision: price it, decide each side, and pursue what was decided."""
@@ -677,7 +822,7 @@ class TradingCore:
     def _earliest_deadline_ns(self, now_ns: int) -> int | None:
         if self._touched:
             return now_ns  # something changed while deciding: come back at once
-        earliest: int | None = self.ledger.next_deadline_ns()
+        earliest: int | None = _sooner(self.ledger.next_deadline_ns(), self.resolver.next_deadline_ns())
         for until_ns in self._banned_until_ns.values():
             earliest = _sooner(earliest, until_ns)
         for outbox in self.dispatch.outboxes.values():
