@@ -79,6 +79,7 @@ _LOOP_STALL = Reason.LOOP_STALL.bit
 _PAUSING = (OperatorAction.PAUSE, OperatorAction.FLATTEN, OperatorAction.CANCEL_ALL)
 _CLOCK_SKEW = Reason.CLOCK_SKEW.bit
 _BANNED = Reason.VENUE_BANNED.bit
+_PLACE_PENDING = Reason.PLACE_PENDING.bit
 _BAN = "ban"
 """Who holds `reconciling` after a ban."""
 LOSS_LIMIT = "loss limit"
@@ -531,6 +532,7 @@ class TradingCore:
                 market.paused = market.flattening = False
             elif action is OperatorAction.CLEAR_KILL:
                 market.halts &= ~_KILLED
+                market.flattening &= market.paused  # what the kill began ends with it, but not what `flatten` asked for
             elif action is OperatorAction.ENABLE:
                 market.enabled = True
             elif action is OperatorAction.DISABLE:
@@ -545,12 +547,16 @@ class TradingCore:
         parameters = CoreParameters.from_json(event.parameters)
         if [market.instrument for market in parameters.markets] != [each.instrument for each in self._markets.values()]:
             raise CoreError("changed parameters name other markets or contracts than those of the start")
+        flattens = parameters.account.flatten_on_kill and not self.gate.account.flatten_on_kill
         self.parameters, self._changed_parameters = parameters, event.parameters
         self.gate.limit(parameters.account)
         self.safeguards.limit(parameters)
         self._equity_atto = None
         for wanted in parameters.markets:
             market = self._markets[wanted.instrument.id]
+            if flattens and self.gate.latched is not None:
+                market.flattening = True
+                self._reconsider(market)
             if wanted == market.configured:
                 continue
             if wanted.quoting.enabled is not market.parameters.quoting.enabled:
@@ -634,9 +640,14 @@ class TradingCore:
             self._check_equity(now_ns)
         exposure = self.gate.exposure
         if exposure.limited:
+            if market.resizes and market.book.trusted:
+                market.resize(market.book, now_ns)  # a bar is for the size that will be asked for
             market.bid_bar = exposure.bar(market.facts, Side.BUY, market.wanted_lots, self.ledger)
             market.ask_bar = exposure.bar(market.facts, Side.SELL, market.wanted_lots, self.ledger)
-        changed = decide_market(market, self.dispatch.pacing(market, now_ns), now_ns)
+        holds = self.dispatch.pacing(market, now_ns)
+        if market.flatten_due_ns and self._works_off(market):
+            holds |= _PLACE_PENDING
+        changed = decide_market(market, holds, now_ns)
         if changed is not None:
             self._decided.append(changed)
         if self.dispatch.waiting:
@@ -651,6 +662,10 @@ class TradingCore:
         if order is not None:
             self.dispatch.submit(order, market, now_ns)
             market.refresh_deadline(now_ns)
+
+    def _works_off(self, market: MarketState) -> bool:
+        """Whether an order to that end may still trade: no quote is placed beside it."""
+        return any(order.purpose is Purpose.FLATTEN for order in self.ledger.alive(market.id))
 
     def _check_equity(self, now_ns: int) -> None:
         """What the account is worth now, all of it at once: what one market lost another may have won."""
