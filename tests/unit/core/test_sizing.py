@@ -199,3 +199,23 @@ def test_a_quote_out_of_the_marks_collar_is_withdrawn() -> None:
     turn = desk.feed(builders.snapshot(2000, 590_000, 590_001, update_id=2))
     assert not turn.refusals
     assert kinds(turn) == ["CancelOrder"]
+
+
+def test_another_share_of_the_depth_holds_at_once() -> None:
+    """From half to two fifths is less than a quote's size may be off, and still what a person wants from now on."""
+    quoting = msgspec.structs.replace(QUOTING, size_depth_share=0.5)
+    desk = Desk(builders.core_parameters(builders.market(quoting=quoting, order_lots=40, max_position_lots=200)))
+    desk.open_market(lots=4)
+    market = desk.core.markets[SYMBOL]
+    assert market.engine.depth_cap is not None
+    assert market.engine.depth_cap.lots == (10, 10)
+    less = msgspec.structs.replace(
+        desk.core.parameters.markets[0], quoting=msgspec.structs.replace(quoting, size_depth_share=0.4)
+    )
+    parameters = msgspec.structs.replace(desk.core.parameters, markets=(less,))
+    desk.feed(
+        ParametersChanged(100 * MS, parameters.to_json(), "anna"),
+        *(builders.snapshot(100 + 1000 * step, 600_000, 600_001, lots=4, update_id=2 + step) for step in range(3)),
+    )
+    assert market.engine.depth_cap is not None
+    assert market.engine.depth_cap.lots == (8, 8)
