@@ -1,4 +1,5 @@
-"""What can be plugged in, found by entry point: connectors, wire translators, pricing models; ours like anybody's.
+"""What can be plugged in, found by entry point: connectors, simulators, wire translators, pricing models; ours like
+anybody's.
 
 Only the composition roots and the command line ask here. Nothing is imported until it is asked for by name.
 """
@@ -14,8 +15,10 @@ from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.spelling import did_you_mean
 from mm_daemon.engine.pricing_model import ModelFactory
 from mm_daemon.ports.connector import Connector, WireTranslator
+from mm_daemon.ports.simulator import VenueSimulator
 
 CONNECTORS = "mm_daemon.connectors"
+SIMULATORS = "mm_daemon.simulators"
 TRANSLATORS = "mm_daemon.translators"
 MODELS = "mm_daemon.models"
 
@@ -36,6 +39,12 @@ class Plugin(msgspec.Struct, frozen=True, order=True):
 def connector(name: str) -> type[Connector]:
     """The connector class registered under `name`. Raises UnknownPlugin."""
     found: type[Connector] = _load(CONNECTORS, "connector", name)
+    return found
+
+
+def simulator(name: str) -> type[VenueSimulator]:
+    """The venue simulator registered under `name`. Raises UnknownPlugin."""
+    found: type[VenueSimulator] = _load(SIMULATORS, "simulator", name)
     return found
 
 
@@ -74,7 +83,7 @@ class PricingModels(Mapping[str, ModelFactory]):
 
 def plugins() -> list[Plugin]:
     """Everything that is registered, by kind and name."""
-    kinds = ("connector", CONNECTORS), ("translator", TRANSLATORS), ("model", MODELS)
+    kinds = ("connector", CONNECTORS), ("simulator", SIMULATORS), ("translator", TRANSLATORS), ("model", MODELS)
     return [plugin for kind, group in kinds for plugin in sorted(_listed(kind, group))]
 
 

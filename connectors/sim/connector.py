@@ -13,7 +13,6 @@ from msgspec import Meta
 
 from connectors.shared.account_file import AccountFile, account_path
 from connectors.shared.venue_pump import VenuePump
-from connectors.sim.symbols import SymbolSettings, build_symbol
 from mm_daemon.domain.decisions import ApprovedCommand
 from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.events import VenueConnected, VenueSnapshot
@@ -21,6 +20,7 @@ from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.ports.connector import ConnectorContext, VirtualVenue
 from mm_daemon.simulation.embedded import EmbeddedMarket, EmbeddedSettings, EmbeddedSymbol
+from mm_daemon.simulation.symbols import SymbolSettings, build_symbol
 
 _MIDS_EVERY_NS = 1_000_000_000
 

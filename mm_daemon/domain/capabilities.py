@@ -58,6 +58,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     ack_timeout_ms: int = 3000
     dead_man_floor_ms: int | None = None
     """Shortest deadline of the venue's dead man's switch; None: it has none."""
+    dead_man_ms: int | None = None
+    """Silence after which it shall cancel all; None: 10 s, or the shortest deadline where that is longer."""
     buckets: tuple[Bucket, ...] = ()
     simulated: bool = False
     """Orders never leave this process: paper mode needs no wrapper around it."""

@@ -31,7 +31,7 @@ from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue
 from mm_daemon.domain.orders import ClientOrderId, Side
 from mm_daemon.domain.rng import Rng
 from mm_daemon.simulation.account import VenueAccount, VenueOrder
-from mm_daemon.simulation.desk import OrderDesk, OrderLink, QueryOrder, Waiting, desk_capabilities
+from mm_daemon.simulation.desk import OrderDesk, OrderLink, QueryOrder, Request, Waiting, desk_capabilities
 from mm_daemon.simulation.flow import Flow, FlowSettings
 from mm_daemon.simulation.funding import Funding, FundingTerms, funding_atto
 from mm_daemon.simulation.matching import Match, PriceTimeBook
@@ -166,6 +166,33 @@ class EmbeddedMarket:
     def cancel_all(self, now_ns: int) -> None:
         """Everything of the account, by the ordinary way."""
         self._link.send(CancelAll(self._account.venue, ()), now_ns)
+
+    def execute(self, request: Request, now_ns: int) -> list[OrderEvent]:
+        """Carry a request out at once: for a simulator that has a wire of its own, and so a latency of its own. The
+        replies are the caller's to tell; what others see of it comes out of `advance`."""
+        if not self._open:
+            self._open_market(now_ns)
+        self._live(now_ns)
+        return self._carry_out(request, now_ns, now_ns)
+
+    def hit(self, client_id: ClientOrderId, lots: int, now_ns: int) -> int:
+        """A taker of the moment trades with everything before an order of ours and then with `lots` of it: how tests
+        and demonstrations have an order filled when they want it. The lots of ours that traded; 0 without the order.
+        """
+        self._live(now_ns)
+        order = self._account.orders.get(client_id)
+        if order is None:
+            return 0
+        self._venue_ns = max(self._venue_ns, now_ns)
+        symbol, aggressor = self._by_id[order.instrument], Side(-order.side)
+        better = sum(level for ticks, level in symbol.book.depth(order.side) if order.side * (ticks - order.ticks) > 0)
+        wanted = min(lots, order.remaining_lots)
+        matches = symbol.book.sweep(aggressor, better + symbol.book.ahead_of(client_id) + wanted)
+        symbol.flow.forget(match.maker_id for match in matches if not match.maker_left_lots)
+        symbol.flow.keep_two_sided()
+        self._print(symbol, aggressor, matches)
+        self._plan_publications(self._venue_ns)
+        return sum(match.lots for match in matches if match.maker_id == client_id)
 
     def advance(self, now_ns: int) -> Sequence[Event]:
         """Live up to and including `now_ns`; what the daemon has learned by then, in order of `ts_local_ns`."""
@@ -323,11 +350,17 @@ class EmbeddedMarket:
                 )
 
     def _execute(self, due: Waiting) -> None:
-        at_ns = self._venue_ns = due.arrival_ns
-        reply_ns = at_ns + self._response_ns
-        replies: Sequence[OrderEvent] = self._desk.execute(due.request, at_ns, at_ns, reply_ns)
-        for reply in replies:
+        reply_ns = due.arrival_ns + self._response_ns
+        for reply in self._carry_out(due.request, due.arrival_ns, reply_ns):
             self._emit(reply_ns, reply)
+
+    def _carry_out(self, request: Request, at_ns: int, reply_ns: int) -> list[OrderEvent]:
+        self._venue_ns = at_ns
+        replies = self._desk.execute(request, at_ns, at_ns, reply_ns)
+        self._plan_publications(at_ns)
+        return replies
+
+    def _plan_publications(self, at_ns: int) -> None:
         for index, symbol in enumerate(self._symbols):
             self._plan_publication(symbol, index, at_ns)
 

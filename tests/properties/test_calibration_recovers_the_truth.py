@@ -10,13 +10,13 @@ from functools import cache
 
 import pytest
 
-from connectors.sim.symbols import SymbolSettings, build_symbol
 from mm_daemon.backtest.calibration.calibrate import calibrate_sources
 from mm_daemon.backtest.calibration.intensity import IntensityFit
 from mm_daemon.backtest.calibration.report import MarketCalibration
 from mm_daemon.domain.instrument import Venue
 from mm_daemon.engine.units import annual_vol_to_bps
 from mm_daemon.simulation.embedded import EmbeddedMarket, EmbeddedSettings
+from mm_daemon.simulation.symbols import SymbolSettings, build_symbol
 from mm_daemon.testkit.builders import core_parameters, market
 from tests.synthetic_market import SyntheticFeed, measured
 

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.sim.symbols import SymbolSettings, build_symbol
 from mm_daemon.backtest.runner import run_backtest
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.trading_core import TradingCore
@@ -27,6 +26,7 @@ from mm_daemon.journal.families import MARKET_RECORDS
 from mm_daemon.journal.log import JournalReader
 from mm_daemon.journal.recovery import left_by
 from mm_daemon.simulation.embedded import EmbeddedMarket, EmbeddedSettings
+from mm_daemon.simulation.symbols import SymbolSettings, build_symbol
 from mm_daemon.testkit import builders
 
 SIM = Venue("sim")

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from connectors.sim.symbols import SymbolSettings, build_symbol
 from mm_daemon import registry
 from mm_daemon.backtest.report import BacktestReport
 from mm_daemon.backtest.runner import run_backtest
@@ -19,6 +18,7 @@ from mm_daemon.config.load import loads
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.engine.costs import break_even
 from mm_daemon.simulation.embedded import EmbeddedMarket, EmbeddedSettings
+from mm_daemon.simulation.symbols import SymbolSettings, build_symbol
 from tests.market_facts import Notes, Sample, WatchedVenue, autocorrelation, dispersion, kurtosis
 from tests.shared import ROOT
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from connectors.sim.symbols import SymbolSettings, build_symbol
 from mm_daemon.backtest.replay import verify
 from mm_daemon.backtest.runner import BacktestRunner
 from mm_daemon.core.parameters import CoreParameters
@@ -17,6 +16,7 @@ from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.engine.pricing import Pricing
 from mm_daemon.simulation.embedded import EmbeddedMarket, EmbeddedSettings
+from mm_daemon.simulation.symbols import SymbolSettings, build_symbol
 from mm_daemon.testkit import builders
 
 SIM = Venue("sim")

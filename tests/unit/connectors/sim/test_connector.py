@@ -8,7 +8,6 @@ import pytest
 
 from connectors.shared.account_file import account_path, read_account
 from connectors.sim.connector import SimConnector, SimSettings
-from connectors.sim.symbols import SymbolSettings
 from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.events import (
     BookDelta,
@@ -24,6 +23,7 @@ from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.orders import ClientOrderId, Side
 from mm_daemon.ports.connector import ConnectorContext, EmbeddedVenue
 from mm_daemon.runtime.clock import Clock
+from mm_daemon.simulation.symbols import SymbolSettings
 from mm_daemon.testkit.builders import MS
 from mm_daemon.testkit.virtual_loop import VirtualLoop, run_virtual
 from tests.approval import approved

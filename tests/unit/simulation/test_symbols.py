@@ -6,9 +6,9 @@ import msgspec
 import pytest
 import yaml
 
-from connectors.sim.symbols import SymbolSettings, build_symbol
 from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.instrument import Venue
+from mm_daemon.simulation.symbols import SymbolSettings, build_symbol
 from tests.shared import ROOT
 
 SIM = Venue("sim")

@@ -1,0 +1,104 @@
+"""The `simulate` verb: a venue behind real sockets on this machine, until Ctrl-C."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mm_daemon.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    import msgspec
+
+    from mm_daemon.ports.simulator import VenueSimulator
+
+
+def simulate(
+    venue: str,
+    /,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 9700,
+    seed: int = 1,
+    symbols: str = "BTC-USDT,ETH-USDT",
+    state_dir: Path | None = None,
+    settings: Path | None = None,
+) -> int:
+    """Serve a simulated venue over its own wire protocol, for a daemon to trade on, until Ctrl-C.
+
+    Its key and secret are those of the environment, VENUE_API_KEY and VENUE_API_SECRET with the venue's name in
+    capitals, or else what the simulator's page says.
+
+    Parameters
+    ----------
+    venue:
+        The simulator; `mm-daemon connectors` lists them.
+    host:
+        Address to listen at. Any but loopback lets the network trade here.
+    port:
+        Port to listen at; 0 = any that is free.
+    seed:
+        Seed of the market; one seed is one history.
+    symbols:
+        What is traded, separated by commas.
+    state_dir:
+        Folder where the account outlives the simulator. Without one every start is the first.
+    settings:
+        YAML file with the simulator's own keys.
+    """
+    from mm_daemon import registry
+    from mm_daemon.ports.simulator import SimulatorContext
+    from mm_daemon.runtime.clock import Clock
+
+    made = registry.simulator(venue)
+    names = tuple(name.strip() for name in symbols.split(",") if name.strip())
+    if not names:
+        raise UsageError("--symbols: name at least one, such as BTC-USDT")
+    prefix = venue.upper().replace("-", "_")
+    secrets = {name: os.environ.get(f"{prefix}_{name.upper()}") for name in ("api_key", "api_secret")}
+    context = SimulatorContext(
+        host=host,
+        port=port,
+        seed=seed,
+        symbols=names,
+        now_ns=Clock().now_ns,
+        state_dir=state_dir,
+        secrets={name: value for name, value in secrets.items() if value is not None},
+    )
+    build: Any = made
+    simulator: VenueSimulator = build(context, _settings(made.Settings, settings))
+    return asyncio.run(_serve(venue, simulator))
+
+
+def _settings(wanted: "type[msgspec.Struct]", path: Path | None) -> "msgspec.Struct":
+    import msgspec
+
+    from mm_daemon.domain.errors import ConfigError
+
+    if path is None:
+        return wanted()
+    try:
+        return msgspec.yaml.decode(path.read_bytes(), type=wanted)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+async def _serve(venue: str, simulator: "VenueSimulator") -> int:
+    """Until a signal asks to stop."""
+    loop = asyncio.get_running_loop()
+    serving = asyncio.current_task()
+    assert serving is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, serving.cancel)
+    try:
+        await simulator.run(lambda address: print(f"{venue} at http://{address}", flush=True))
+    except asyncio.CancelledError:
+        return 0
+    except OSError as error:
+        print(f"{venue} cannot listen: {error.strerror or error}", file=sys.stderr)
+        return 69
+    return 0
