@@ -66,6 +66,7 @@ class RestClient:
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._on_limit = on_limit
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
         self._told_until_ns: dict[str, int] = {}
         self._reads_from_ns = 0
         """No read before this instant: going on after a refusal turns it into a ban."""
@@ -89,10 +90,13 @@ class RestClient:
         return await self._ask("POST", path, body)
 
     async def close(self) -> None:
+        self._closed = True
         if self._session is not None:
             await self._session.close()
 
     async def _ask(self, method: str, path: str, body: bytes) -> bytes:
+        if self._closed:
+            raise NeverLeft("the connector is closed")
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout)
         key, time_ms, nonce, sign = self.sign(method, path, body)

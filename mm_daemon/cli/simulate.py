@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 from mm_daemon.domain.errors import UsageError
 
 if TYPE_CHECKING:
-    import msgspec
-
     from mm_daemon.ports.simulator import VenueSimulator
 
 
@@ -49,6 +47,7 @@ def simulate(
         YAML file with the simulator's own keys.
     """
     from mm_daemon import registry
+    from mm_daemon.config.load import load_settings
     from mm_daemon.ports.simulator import SimulatorContext
     from mm_daemon.runtime.clock import Clock
 
@@ -68,23 +67,9 @@ def simulate(
         secrets={name: value for name, value in secrets.items() if value is not None},
     )
     build: Any = made
-    simulator: VenueSimulator = build(context, _settings(made.Settings, settings))
+    own = made.Settings() if settings is None else load_settings(settings, made.Settings, environ=os.environ)
+    simulator: VenueSimulator = build(context, own)
     return asyncio.run(_serve(venue, simulator))
-
-
-def _settings(wanted: "type[msgspec.Struct]", path: Path | None) -> "msgspec.Struct":
-    import msgspec
-
-    from mm_daemon.domain.errors import ConfigError
-
-    if path is None:
-        return wanted()
-    try:
-        return msgspec.yaml.decode(path.read_bytes(), type=wanted)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    except msgspec.DecodeError as error:
-        raise ConfigError(f"{path}: {error}") from error
 
 
 async def _serve(venue: str, simulator: "VenueSimulator") -> int:

@@ -7,7 +7,7 @@ started, opened or written. Connectors are a sibling layer: what keys they take 
 from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import yaml
@@ -88,6 +88,16 @@ def state_dir_of(path: Path, *, environ: Mapping[str, str]) -> Path:
         raise ConfigProblems(problems)
     state_dir: Path = value
     return state_dir
+
+
+def load_settings(path: Path, struct: type[msgspec.Struct], *, environ: Mapping[str, str]) -> msgspec.Struct:
+    """A file with the keys of one struct, such as a simulator's. Raises ConfigProblems and ConfigError as `load`."""
+    problems: list[Problem] = []
+    root = compose(_text(path), str(path), problems)
+    settings = struct() if root is None else Reader(str(path), environ, problems).struct(root, struct, "")
+    if problems:
+        raise ConfigProblems(problems)
+    return cast("msgspec.Struct", settings)
 
 
 def _text(path: Path) -> str:

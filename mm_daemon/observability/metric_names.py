@@ -42,6 +42,12 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition("mm_rate_limit_headroom_ratio", "gauge", (*_VENUE, "bucket"), "Share of a rate limit that is left."),
     Definition("mm_throttled_total", "counter", (*_VENUE, "bucket"), "Times the venue asked to slow down."),
     Definition(
+        "mm_dead_man_deadline_timestamp_seconds",
+        "gauge",
+        _VENUE,
+        "When the venue cancels all unless its switch is armed again.",
+    ),
+    Definition(
         "mm_ws_bad_messages_total", "counter", (*_VENUE, "stream", "reason"), "Messages that could not be used."
     ),
     # A market: state

@@ -219,6 +219,8 @@ class Metrics:
         self._throttled: Counter[tuple[Venue, str]] = Counter()
         self.restarts: Counter[str] = Counter()
         """Restarts by task; add the names at the start, so that they are shown at zero."""
+        self.dead_man_ns: Mapping[Venue, int] = {}
+        """When each venue cancels all, as its owner keeps it; venues without a switch are not in it."""
         self.loop_lag = Histogram(FAST_S)
         self.flushes = Histogram(FAST_S)
         self._process = ProcessCollector(registry=None)
@@ -339,6 +341,8 @@ class Metrics:
         page.add("mm_journal_free_bytes", free_bytes(self._folder))
         for (venue, bucket), times in self._throttled.items():
             page.add("mm_throttled_total", times, venue, bucket)
+        for venue, deadline_ns in self.dead_man_ns.items():
+            page.add("mm_dead_man_deadline_timestamp_seconds", deadline_ns / _NS_PER_S, venue)
         for venue, kinds in self._bad_messages().items():
             for kind, count in kinds.items():
                 page.add("mm_ws_bad_messages_total", count, venue, "market", kind)

@@ -56,6 +56,7 @@ from mm_daemon.observability.recent import Recent
 from mm_daemon.ports.connector import Connector
 from mm_daemon.runtime.clock import Clock
 from mm_daemon.runtime.core_loop import CoreLoop
+from mm_daemon.runtime.dead_man import DeadManSwitches
 from mm_daemon.runtime.gateway import OrderGateway
 from mm_daemon.runtime.inbox import Inbox
 from mm_daemon.runtime.lateness import watch_loop
@@ -125,6 +126,7 @@ class Daemon:
     _journal: RunWriter
     _keeper: Keeper
     _gateway: OrderGateway
+    _dead_man: DeadManSwitches
     _narrator: Narrator
     reloader: Reloader
     _reports: Reports
@@ -216,6 +218,9 @@ class Daemon:
         self._gateway = OrderGateway(
             self._connectors, emit=self.inbox.put, now_ns=self._clock.now_ns, report=self._reports.venue_trouble
         )
+        self._dead_man = DeadManSwitches(
+            self._connectors, report=self._reports.venue_trouble, now_ns=self._clock.now_ns
+        )
         self._narrator = Narrator(self._core.markets, self.log)
         self._loop = CoreLoop(
             self._core,
@@ -224,6 +229,8 @@ class Daemon:
             clock=self._clock,
             carry=self._gateway.carry,
             observe=self._after_turn,
+            beat=self._dead_man.beat,
+            beat_s=self._dead_man.every_s,
         )
         self.reloader = Reloader(
             self._config, self._core, capabilities, emit=self.inbox.put, now_ns=self._clock.now_ns, log=self.log
@@ -245,6 +252,7 @@ class Daemon:
             log=self.log,
             run_log=self._run_log,
         )
+        self.view.metrics.dead_man_ns = self._dead_man.deadlines_ns
         self.inbox.on_lost_market = self._reports.market_lost
         self.inbox.on_lost_orders = self._orders_lost
         self._loop.begin(RunStarted(self._clock.now_ns(), mm_daemon.__version__, parameters.to_json(), resumed))
@@ -255,6 +263,9 @@ class Daemon:
         if left is not None:
             self._reports.continuing(left)
         await clear_leftovers(self._core, self._connectors, self.inbox.put, self._clock.now_ns)
+        self._reports.dead_man()
+        for venue in self._dead_man.venues:
+            await self._dead_man.arm(venue)
 
     # Living
 
@@ -282,6 +293,8 @@ class Daemon:
         supervisor.add("journal keeping", Kind.RESTARTABLE, self._keep_journals)
         for venue in self._gateway.real_venues:
             supervisor.add(f"gateway {venue}", Kind.ESSENTIAL, partial(self._gateway.serve, venue))
+        for venue in self._dead_man.venues:
+            supervisor.add(f"dead man {venue}", Kind.ESSENTIAL, partial(self._dead_man.serve, venue))
         for venue, connector in self._connectors.items():
             supervisor.add(f"{_VENUE}{venue}", Kind.RESTARTABLE, partial(self._run_venue, connector))
         supervisor.add("summary", Kind.RESTARTABLE, self._summarise)
@@ -365,6 +378,8 @@ class Daemon:
             now_ns=self._clock.now_ns,
             log=self.log,
         )
+        if self._clean:
+            await self._dead_man.disarm()
         await self._close_venues()  # nothing a venue does after this is part of the run
         self.inbox.put(RunEnded(self._clock.now_ns(), self._stop.reason, self._clean))
 

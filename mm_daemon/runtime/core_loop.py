@@ -15,6 +15,7 @@ changes trading state.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Protocol
@@ -83,14 +84,22 @@ class CoreLoop:
         clock: Clock,
         carry: Callable[[Sequence[ApprovedCommand]], None],
         observe: Callable[[Turn, Sequence[Event]], None],
+        beat: Callable[[int], None] | None = None,
+        beat_s: float | None = None,
     ) -> None:
-        """`observe` is shown every turn and its order, account and control events, after the commands have left."""
+        """`observe` is shown every turn and its order, account and control events, after the commands have left.
+        `beat` is called with the clock's time after turns, at least every `beat_s` (None: never): the sign of life that
+        no other task can give.
+        """
         self._core = core
         self._inbox = inbox
         self._journal = journal
         self._clock = clock
         self._carry = carry
         self._observe = observe
+        self._beat = beat
+        self._beat_s = math.inf if beat is None or beat_s is None else beat_s
+        self._beat_due_s = -math.inf
         self._now_ns = 0
         self._checkpoint_ns = 1 << 62
         self.turns = 0
@@ -122,9 +131,11 @@ class CoreLoop:
                 timer.cancel()
             awake.clear()
             backlog = self.turn()
+            self._give_sign(loop.time())
             while backlog:
                 await asyncio.sleep(0)  # let the sockets be read between turns
                 backlog = self.turn()
+                self._give_sign(loop.time())
 
     def turn(self) -> bool:
         """One turn. Says whether there is already something for another."""
@@ -170,9 +181,15 @@ class CoreLoop:
         if deadline_ns is not None and deadline_ns <= (now_ns := max(self._clock.now_ns(), self._now_ns)):
             batch.append(DeadlineReached(now_ns))
 
+    def _give_sign(self, now_s: float) -> None:
+        """The loop has just turned; `now_s` is the event loop's time."""
+        if self._beat is not None and now_s >= self._beat_due_s:
+            self._beat_due_s = now_s + self._beat_s
+            self._beat(self._clock.now_ns())
+
     def _timer(self, loop: asyncio.AbstractEventLoop, awake: asyncio.Event) -> asyncio.TimerHandle | None:
-        """Wakes the loop at the core's deadline."""
+        """Wakes the loop at the core's deadline, and when it owes a sign of life."""
         deadline_ns = self._core.next_deadline_ns()
-        if deadline_ns is None:
-            return None
-        return loop.call_later(max(LEAST_DELAY_S, self._clock.delay_s(deadline_ns)), awake.set)
+        delay_s = math.inf if deadline_ns is None else self._clock.delay_s(deadline_ns)
+        delay_s = min(delay_s, self._beat_due_s - loop.time()) if self._beat_s < math.inf else delay_s
+        return None if delay_s == math.inf else loop.call_later(max(LEAST_DELAY_S, delay_s), awake.set)

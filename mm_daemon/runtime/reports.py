@@ -16,6 +16,7 @@ from mm_daemon.journal.format import FaultKind
 from mm_daemon.journal.keeping import Kept
 from mm_daemon.journal.recovery import Recovered
 from mm_daemon.ports.connector import Connector, CountsProblems, NotesDamage
+from mm_daemon.runtime.dead_man import in_words
 from mm_daemon.runtime.venues import feed_of
 
 
@@ -54,6 +55,11 @@ class Reports:
             torn = fault.kind is FaultKind.TORN
             done = "left half written was cut" if torn else "wrote of the market is left as it is"
             self._log.warning("journal_cut", text=f"what {left.run.name} {done}: {fault}")
+
+    def dead_man(self) -> None:
+        """What each venue does with our orders when this process is gone."""
+        for venue, connector in self._connectors.items():
+            self._log.info("dead_man", venue=venue, text=in_words(connector.capabilities))
 
     # The supervisor's children
 

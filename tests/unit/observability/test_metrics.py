@@ -101,6 +101,7 @@ def busy(folder: Path) -> Counted:
     counted.tell(b.snapshot(1060, 600_000, 600_010, update_id=3))
     counted.tell(BookInvalidated(BTC, 0, 1070 * b.MS, InvalidCause.GAP))
     counted.metrics.restarts["venue test"] += 1
+    counted.metrics.dead_man_ns = {Venue("test"): 2_000 * b.MS}
     counted.metrics.loop_lag.observe(0.001)
     return counted
 
@@ -132,6 +133,14 @@ def test_names_units_labels_and_help_pass_the_rules_of_the_linter(tmp_path: Path
 
 NOT_IN_THE_SAMPLE = {"mm_drawdown_quote", "mm_rate_limit_headroom_ratio", "mm_refusals_total"}
 """What this core has no cause for: no account limit, no rate limit at the venue, no refusal."""
+
+
+def test_dead_mans_deadline_is_shown_while_it_is_armed(tmp_path: Path) -> None:
+    """In seconds of the wall's clock; a venue without a switch has no series."""
+    counted = Counted(tmp_path)
+    assert "mm_dead_man_deadline_timestamp_seconds" not in counted.text()
+    counted.metrics.dead_man_ns = {Venue("test"): 1_700_000_010_500_000_000}
+    assert counted.value("mm_dead_man_deadline_timestamp_seconds", venue="test") == 1_700_000_010.5
 
 
 def test_promtool_has_nothing_to_say(tmp_path: Path) -> None:
