@@ -5,60 +5,31 @@ keep up is cut off. Faults of the plan strike here, message by message, the same
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 
 import msgspec
 from aiohttp import web
 
 from connectors.simulators.neutral import messages as m
+from connectors.simulators.socket import Socket
 from mm_daemon.simulation.faults import Fault, FaultKind, FaultPlan, FaultPoint
 
-QUEUE_MAX = 4096
 _OVERSIZED = b" " * (5 << 20)
 _PUBLIC = (m.BookMessage, m.TradeMessage, m.MarkMessage, m.FundingMessage)
 
 _encoder = msgspec.json.Encoder()
 
 
-class Listener:
+class Listener(Socket):
     """One connected client."""
 
     def __init__(self, socket: web.WebSocketResponse, transport: asyncio.Transport | None) -> None:
-        self.socket = socket
-        self._transport = transport
+        super().__init__(socket, transport)
         self.symbols: frozenset[str] = frozenset()
         self.private = False
-        self.mute = False
-        """Half open: nothing is sent any more and nothing is answered, and nobody is told."""
-        self._waiting: deque[bytes] = deque()
-        self._wake = asyncio.Event()
-
-    def put(self, frame: bytes) -> None:
-        if self.mute:
-            return
-        if len(self._waiting) >= QUEUE_MAX:
-            self.cut()
-            return
-        self._waiting.append(frame)
-        self._wake.set()
 
     def wants(self, message: m.Message) -> bool:
         return message.symbol in self.symbols if isinstance(message, _PUBLIC) else self.private
-
-    async def write(self) -> None:
-        """Write what waits until cancelled or cut off."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._waiting:
-                await self.socket.send_bytes(self._waiting.popleft())
-
-    def cut(self) -> None:
-        """Drop the connection without a word."""
-        self.mute = True
-        if self._transport is not None:
-            self._transport.abort()
 
 
 class Streams:
