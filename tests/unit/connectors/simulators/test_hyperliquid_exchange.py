@@ -210,7 +210,8 @@ def test_partly_taken_order_rests_with_what_remains() -> None:
 @settings(max_examples=50)
 def test_nonces_are_used_once_and_not_below_the_hundred_highest(nonces: list[int]) -> None:
     """For any order of arrival."""
-    kept, taken = Nonces(), set()
+    kept = Nonces()
+    taken: set[int] = set()
     for nonce in nonces:
         highest = sorted(taken)[-100:]
         wanted = nonce not in taken and (len(highest) < 100 or nonce > highest[0])
