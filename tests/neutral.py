@@ -10,6 +10,7 @@ import aiohttp
 import msgspec
 
 from connectors.neutral.connector import NeutralConnector, NeutralSettings
+from connectors.simulators.faults import FaultKind
 from connectors.simulators.neutral.server import DEFAULT_KEY, DEFAULT_SECRET, NeutralVenue
 from connectors.simulators.neutral.settings import NeutralVenueSettings
 from mm_daemon.domain.events import Event
@@ -17,7 +18,6 @@ from mm_daemon.domain.instrument import Venue
 from mm_daemon.ports.connector import ConnectorContext
 from mm_daemon.ports.simulator import SimulatorContext
 from mm_daemon.runtime.clock import Clock
-from mm_daemon.simulation.faults import FaultKind
 from mm_daemon.simulation.symbols import SymbolSettings
 
 QUIET = SymbolSettings(

@@ -22,6 +22,7 @@ class Problem(msgspec.Struct, gc=False):
     text: str = ""
     bucket: str | None = None
     retry_after_ms: Annotated[int, Meta(ge=0, le=86_400_000)] | None = None
+    time_ns: Nanos = 0
 
 
 class Refusal(msgspec.Struct, gc=False):

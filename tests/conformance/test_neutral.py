@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from connectors.simulators.faults import FaultKind
 from mm_daemon.domain.errors import CredentialsRefused
 from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.runtime.clock import Clock
-from mm_daemon.simulation.faults import FaultKind
 from mm_daemon.testkit.conformance import (
     ConnectorConformance,
     ConnectorUnderTest,

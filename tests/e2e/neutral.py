@@ -18,6 +18,7 @@ from tests.e2e.test_recovery import DAEMON, PATIENCE_S, Life, assert_equal, posi
 from tests.shared import ROOT
 
 SYMBOL = "BTC-USDT"
+STOP_WITHIN_S = 28
 SECRET = "a-secret-that-no-log-may-show"
 BUSY = {
     "publish_interval_ms": 50,
@@ -108,7 +109,9 @@ class LiveDesk:
             k=5,
         )
         self.config = folder / "live.yaml"
-        self.config.write_text(f"{text}\nhttp: {{port: 0}}\n", "utf-8")
+        # An order that died on its way is proven dead some seconds after its validity: a stop waits for that.
+        more = f"http: {{port: 0}}\nruntime: {{stop_timeout_s: {STOP_WITHIN_S}}}\n"
+        self.config.write_text(f"{text}\n{more}", "utf-8")
         self.quoting_after_s: list[float] = []
 
     def begin(self) -> Life:

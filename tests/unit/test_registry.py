@@ -13,6 +13,7 @@ def test_our_own_plugins_are_found_like_anybodys() -> None:
     """The names of README are registered, each with the package that brings it."""
     found = {(plugin.kind, plugin.name) for plugin in registry.plugins()}
     assert {("connector", "sim"), ("connector", "recorded"), ("connector", "paper")} <= found
+    assert {("connector", "neutral"), ("simulator", "neutral")} <= found
     assert {("translator", "binance-usdm"), ("translator", "binance-spot")} <= found
 
 
@@ -23,6 +24,8 @@ def test_everything_registered_can_be_loaded() -> None:
             assert issubclass(registry.settings_of(plugin.name), msgspec.Struct)
         elif plugin.kind == "translator":
             assert registry.translator(plugin.name)
+        elif plugin.kind == "simulator":
+            assert issubclass(registry.simulator(plugin.name).Settings, msgspec.Struct)
         else:
             assert callable(registry.PricingModels()[plugin.name])
 

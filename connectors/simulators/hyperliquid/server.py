@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import msgspec
 from aiohttp import WSMsgType, web
 
+from connectors.simulators.faults import Fault, FaultKind, FaultPoint, WireFaults
 from connectors.simulators.hyperliquid import info, wire
 from connectors.simulators.hyperliquid.exchange import Exchange
 from connectors.simulators.hyperliquid.limits import Limits
@@ -21,7 +22,6 @@ from connectors.simulators.socket import cut, from_here
 from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.rng import Rng
 from mm_daemon.ports.simulator import SimulatorContext
-from mm_daemon.simulation.faults import Fault, FaultKind, FaultPlan, FaultPoint
 
 _BODY_MAX = 1 << 18
 _NS_PER_MS = 1_000_000
@@ -74,7 +74,7 @@ class HyperliquidVenue:
             raise ConfigError("simulate hyperliquid keeps no accounts on disk: leave --state-dir out")
         self._step_ns = 0
         self._down_until_ns = 0
-        self.faults = FaultPlan(Rng(context.seed).split("faults"), settings.chances)
+        self.faults = WireFaults(Rng(context.seed).split("faults"), settings.chances)
         self.exchange = Exchange(self.coins, settings, context.seed, context.now_ns())
         self._info = info.Info(self.exchange, self._now_ms)
         self._limits = Limits(settings)

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from mm_daemon.simulation.faults import Chance
+from connectors.simulators.faults import Chance
 from mm_daemon.simulation.flow import FlowSettings
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from connectors.simulators.faults import Fault, FaultKind, FaultPoint, WireFaults
 from connectors.simulators.hyperliquid import wire
 from connectors.simulators.hyperliquid.exchange import Exchange, Key, Said, trade_row
 from connectors.simulators.hyperliquid.info import FAST, FULL, Info, good_aggregation
 from connectors.simulators.hyperliquid.settings import HyperliquidVenueSettings
 from connectors.simulators.socket import Socket
-from mm_daemon.simulation.faults import Fault, FaultKind, FaultPlan, FaultPoint
 
 _CHANNELS = {"userEvents": "user"}
 """Where the channel of the data is not the name of the subscription."""
@@ -51,7 +51,7 @@ class Streams:
         exchange: Exchange,
         info: Info,
         settings: HyperliquidVenueSettings,
-        faults: FaultPlan,
+        faults: WireFaults,
         carry_out: Callable[[Fault], None],
     ) -> None:
         """`carry_out` does what a fault of the kind `AT_ONCE` says."""

@@ -31,7 +31,6 @@ from mm_daemon.domain.events import (
     OrderAmendRejected,
     OrderCanceled,
     OrderCancelRejected,
-    OrderEvent,
     OrderFilled,
     OrderRejected,
     PublicTrade,
@@ -94,6 +93,8 @@ class Exchange:
         self._amended: set[ClientOrderId] = set()
         self._said: list[m.Message] = []
         self.dead_man_ns: int | None = None
+        self.step_ns = 0
+        """What the clock that clients are shown is ahead of the market's."""
 
     # Time
 
@@ -154,7 +155,7 @@ class Exchange:
         replies = self._market.execute(CancelAll(VENUE, ()), now_ns)
         self._say_replies(replies)
         self._save()
-        reports = [self.order(reply.client_id).order for reply in replies]
+        reports = [self.order(reply.client_id).order for reply in replies if isinstance(reply, OrderCanceled)]
         return m.Canceled(canceled=[report for report in reports if report is not None])
 
     def order(self, client_id: int) -> m.Result:
@@ -244,7 +245,7 @@ class Exchange:
             post_only=item.post_only,
             reduce_only=item.reduce_only,
             time_in_force=TimeInForce(item.time_in_force),
-            expires_ns=item.expires_ns,
+            expires_ns=self._engine_ns(item.expires_ns),
         )
 
     def _amend_command(self, item: m.AmendItem) -> AmendOrder:
@@ -255,11 +256,15 @@ class Exchange:
             to_units(item.price, instrument.tick, "price"),
             to_units(item.size, instrument.lot, "size"),
             (),
-            expires_ns=item.expires_ns,
+            expires_ns=self._engine_ns(item.expires_ns),
         )
 
     def _cancel_command(self, item: m.CancelItem) -> CancelOrder:
         return CancelOrder(self._traded(item.symbol).id, ClientOrderId(item.client_id), ())
+
+    def _engine_ns(self, shown_ns: int | None) -> int | None:
+        """An instant of the clock that clients are shown, on the market's own."""
+        return None if shown_ns is None else shown_ns - self.step_ns
 
     def _traded(self, symbol: str) -> Instrument:
         instrument = self._instruments.get(symbol)
@@ -267,7 +272,7 @@ class Exchange:
             raise GridError(f"{symbol} is not traded here")
         return instrument
 
-    def _result(self, client_id: int, replies: Sequence[OrderEvent]) -> m.Result:
+    def _result(self, client_id: int, replies: Sequence[Event]) -> m.Result:
         """The reply to one item: what is said of its own order. Others may have been cancelled by it."""
         for reply in replies:
             if isinstance(reply, OrderRejected | OrderAmendRejected | OrderCancelRejected):
@@ -277,7 +282,7 @@ class Exchange:
 
     # What is said
 
-    def _say_replies(self, replies: Sequence[OrderEvent]) -> None:
+    def _say_replies(self, replies: Sequence[Event]) -> None:
         for reply in replies:
             self._say(reply)
 

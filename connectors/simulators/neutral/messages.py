@@ -88,12 +88,14 @@ StreamRequest = Login | Subscribe
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why something was refused. `code` is one of a closed list, `text` is for people."""
+    """Why something was refused. `code` is one of a closed list, `text` is for people. `time_ns`: when it was so, where
+    that matters: an order that is not known yet may be on its way."""
 
     code: str
     text: str = ""
     bucket: str | None = None
     retry_after_ms: int | None = None
+    time_ns: int | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

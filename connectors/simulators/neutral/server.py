@@ -12,6 +12,7 @@ from typing import ClassVar, TypeVar
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from connectors.simulators.faults import Fault, FaultKind, FaultPoint, WireFaults
 from connectors.simulators.neutral import messages as m
 from connectors.simulators.neutral.doorkeeper import ORDERS, REQUESTS, Doorkeeper, Refused
 from connectors.simulators.neutral.exchange import Exchange
@@ -21,7 +22,6 @@ from connectors.simulators.socket import cut, from_here
 from mm_daemon.domain.errors import GridError
 from mm_daemon.domain.rng import Rng
 from mm_daemon.ports.simulator import SimulatorContext
-from mm_daemon.simulation.faults import Fault, FaultKind, FaultPlan, FaultPoint
 
 DEFAULT_KEY = "neutral-key"
 DEFAULT_SECRET = "neutral-secret"
@@ -54,7 +54,7 @@ class NeutralVenue:
         self._context = context
         self._settings = settings or NeutralVenueSettings()
         self._step_ns = 0
-        self.faults = FaultPlan(Rng(context.seed).split("faults"), self._settings.chances)
+        self.faults = WireFaults(Rng(context.seed).split("faults"), self._settings.chances)
         self._exchange = Exchange(context, self._settings, self._now_ns())
         key = context.secrets.get("api_key", DEFAULT_KEY)
         self._doorkeeper = Doorkeeper(self._settings, key, context.secrets.get("api_secret", DEFAULT_SECRET))
@@ -238,7 +238,9 @@ class NeutralVenue:
     async def _order(self, request: web.Request) -> web.Response:
         self._turn()
         result = self._exchange.order(_number(request, "client_id"))
-        return _reply(result, status=404 if result.error is not None and result.error.code == "unknown_order" else 200)
+        if result.error is not None and result.error.code == "unknown_order":
+            raise Refused(404, msgspec.structs.replace(result.error, time_ns=self._shown_ns()))
+        return _reply(result)
 
     async def _fills(self, request: web.Request) -> web.Response:
         self._turn()
@@ -357,6 +359,7 @@ class NeutralVenue:
     def _carry_out(self, fault: Fault) -> None:
         if fault.kind is FaultKind.CLOCK_STEP:
             self._step_ns += fault.ms * _NS_PER_MS
+            self._exchange.step_ns = self._step_ns
         elif fault.kind is FaultKind.DISCONNECT:
             self._streams.cut_all()
         elif fault.kind is FaultKind.HALF_OPEN:
@@ -372,6 +375,7 @@ class NeutralVenue:
             return
         try:
             self._exchange = Exchange(self._context, self._settings, self._now_ns())
+            self._exchange.step_ns = self._step_ns
         except Exception as error:  # the edge of a timer: whoever runs us is told
             self._failed.set_exception(error)
             return

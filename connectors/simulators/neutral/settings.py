@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from mm_daemon.simulation.faults import Chance
+from connectors.simulators.faults import Chance
 from mm_daemon.simulation.symbols import SymbolSettings
 
 

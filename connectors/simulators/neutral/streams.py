@@ -10,9 +10,9 @@ from collections.abc import Callable
 import msgspec
 from aiohttp import web
 
+from connectors.simulators.faults import Fault, FaultKind, FaultPoint, WireFaults
 from connectors.simulators.neutral import messages as m
 from connectors.simulators.socket import Socket
-from mm_daemon.simulation.faults import Fault, FaultKind, FaultPlan, FaultPoint
 
 _OVERSIZED = b" " * (5 << 20)
 _PUBLIC = (m.BookMessage, m.TradeMessage, m.MarkMessage, m.FundingMessage)
@@ -33,7 +33,7 @@ class Listener(Socket):
 
 
 class Streams:
-    def __init__(self, faults: FaultPlan, carry_out: Callable[[Fault], None]) -> None:
+    def __init__(self, faults: WireFaults, carry_out: Callable[[Fault], None]) -> None:
         """`carry_out` does what a fault of the kind `AT_ONCE` says."""
         self._faults = faults
         self._carry_out = carry_out

@@ -15,7 +15,7 @@ from mm_daemon.domain.events import (
     OrderRejected,
     PublicTrade,
 )
-from mm_daemon.domain.orders import RejectKind, Side
+from mm_daemon.domain.orders import ClientOrderId, RejectKind, Side
 from mm_daemon.simulation.embedded import EmbeddedMarket, EmbeddedSettings, EmbeddedSymbol
 from mm_daemon.simulation.flow import FlowSettings
 from mm_daemon.testkit.builders import MS, SYMBOL, VENUE, instrument
@@ -218,3 +218,24 @@ def test_close_ends_our_orders() -> None:
     assert isinstance(venue, EmbeddedMarket)
     venue.close()
     assert venue.snapshot(100 * MS).orders == ()
+
+
+def test_execute_answers_at_once_and_hit_fills_exactly() -> None:
+    """For a simulator with a wire of its own: a request is carried out when it comes, and a taker of the moment takes
+    what stands before an order and then so much of it."""
+    hand = _market()
+    market = hand.venue
+    assert isinstance(market, EmbeddedMarket)
+    hand.until(10)
+    order = place(5, BUY, market.mids()[SYMBOL] // 2 - 100, 40)
+    (accepted,) = market.execute(order, 10 * MS)
+    assert isinstance(accepted, OrderAccepted)
+    before = len(hand.said)
+    assert market.hit(order.client_id, 15, 10 * MS) == 15
+    hand.until(20)
+    (filled,) = [event for event in hand.said if isinstance(event, OrderFilled)]
+    assert (filled.lots, filled.ticks, filled.side) == (15, order.ticks, BUY)
+    taken = [event for event in hand.said[before:] if isinstance(event, PublicTrade)]
+    ours = next(n for n, trade in enumerate(taken) if trade.ticks == order.ticks and trade.lots == 15)
+    assert all(trade.ticks >= order.ticks and trade.aggressor is SELL for trade in taken[: ours + 1])
+    assert market.hit(ClientOrderId(6), 1, 20 * MS) == 0

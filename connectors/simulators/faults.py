@@ -1,6 +1,6 @@
-"""What goes wrong at a simulated venue, on demand or by seeded chance.
+"""What goes wrong on the wire of a simulated venue, on demand or by seeded chance.
 
-A `FaultPlan` is asked at each point where something can go wrong and answers with the fault that strikes there, if any.
+`WireFaults` is asked at each point where something can go wrong, and answers with the fault that strikes there, if any.
 Faults that were ordered come first, in their order; then chance has its say, one draw for each kind of the point, so
 that one seed is one sequence of faults. What a fault does is the simulator's business.
 """
@@ -113,7 +113,7 @@ class _Ordered:
         self.times = fault.times
 
 
-class FaultPlan:
+class WireFaults:
     """The faults to come. Those `AT_ONCE` are for the simulator to carry out when they are ordered, or, if left to
     chance, with the message that they struck."""
 
