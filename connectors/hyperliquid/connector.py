@@ -1,0 +1,608 @@
+"""`HyperliquidConnector`: the venue behind the connector port, over one socket and, where that is not there, HTTP.
+
+The socket carries market data, the account's streams and our actions as posts; its streams begin with acknowledgements
+and, on a link that comes back, tell nothing of what was missed: fills, open orders and positions are read over HTTP
+before the daemon hears that the link is up. Actions are signed where they are sent, in the gateway's task.
+
+Without `secrets.private_key` it is a feed, for paper runs: it has no account and refuses to trade.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import msgspec
+
+from connectors.hyperliquid import account_wire as aw
+from connectors.hyperliquid import actions, contracts
+from connectors.hyperliquid.orders import Batch, OwnOrders, received
+from connectors.hyperliquid.posts import Posts
+from connectors.hyperliquid.requests import Asset, Requests
+from connectors.hyperliquid.rest import NeverLeft, OutcomeUnknown, Refused, RestClient
+from connectors.hyperliquid.settings import BookKind, HyperliquidSettings, Network
+from connectors.hyperliquid.signing import Signer
+from connectors.hyperliquid.translate import HyperliquidTranslator
+from connectors.shared.ws_session import Send, WsSession
+from mm_daemon.domain.capabilities import AmendQuantity, Bucket, BucketKind, Capabilities, CommandClass
+from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
+from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable
+from mm_daemon.domain.events import (
+    Event,
+    FundingPaid,
+    OrderFilled,
+    RateLimited,
+    VenueConnected,
+    VenueDisconnected,
+    VenueSnapshot,
+    VenueSnapshotReceived,
+    VenueTime,
+)
+from mm_daemon.domain.instrument import Instrument
+from mm_daemon.domain.orders import ClientOrderId, RejectKind
+from mm_daemon.domain.rng import Rng
+from mm_daemon.ports.connector import ConnectorContext
+
+IGNORED_USER_CHANNELS = frozenset(
+    {
+        "user",  # fills and funding come by userFills and userFundings, cancels by orderUpdates
+        "notification",
+        "openOrders",
+        "clearinghouseState",
+        "spotState",
+        "twapStates",
+        "userHistoricalOrders",
+        "userNonFundingLedgerUpdates",
+        "userTwapHistory",
+        "userTwapSliceFills",
+        "webData2",
+        "webData3",
+    }
+)
+"""Channels of an account that we know and never ask for."""
+
+_ACK_TIMEOUT_MS = 3000
+_DEAD_MAN_FLOOR_MS = 5000
+_DEAD_MAN_SLACK_MS = 500
+"""Added to the shortest deadline: the venue counts from the block that the request lands in."""
+_BATCH_MAX = 20
+_CLOCK_EVERY_S = 10.0
+_READ_PAUSE_S = 0.5
+_PAGES_MAX = 100
+_FILLS_A_PAGE, _FUNDINGS_A_PAGE = 2000, 500
+_CANCEL_ROUNDS = 5
+_ADDRESS_WAIT_MS = 10_000
+"""An address that has used up its requests may send one in ten seconds."""
+_NS_PER_MS = 1_000_000
+_DAY_MS = 86_400_000
+_PING = '{"method":"ping"}'
+_HEAD = b'{"channel":"'
+
+
+class HyperliquidConnector:
+    """Structurally a `Connector`."""
+
+    Settings: ClassVar[type[msgspec.Struct]] = HyperliquidSettings
+
+    def __init__(self, context: ConnectorContext, settings: HyperliquidSettings) -> None:
+        """Raises ConfigError for a secret that is no key."""
+        if not settings.rest_url.startswith(("http://", "https://")):
+            raise ConfigError(f"venue {context.venue}: url {settings.rest_url!r} must begin with http:// or https://")
+        self._context = context
+        self._settings = settings
+        key = context.secrets.get("private_key")
+        self._signer: Signer | None = None
+        if key is not None:
+            try:
+                self._signer = Signer(key, mainnet=settings.network is Network.MAINNET)
+            except ConfigError as error:
+                raise ConfigError(f"venue {context.venue}: secrets.private_key: {error}") from None
+        self.capabilities = _capabilities(settings, settings.requests_per_day or 0)
+        self._rest = RestClient(
+            settings.rest_url,
+            now_ns=context.now_ns,
+            timeout_s=_ACK_TIMEOUT_MS / 1000 * 0.9,
+            weight_per_minute=settings.weight_per_minute,
+        )
+        self._session = WsSession(
+            settings.socket_url,
+            rng=Rng(0).split(context.venue),
+            now_ns=context.now_ns,
+            on_open=self._on_open,
+            on_frame=self._on_frame,
+            on_closed=self._on_closed,
+            ping=_PING,
+        )
+        self._translator = HyperliquidTranslator(())
+        self._orders = OwnOrders(())
+        self._assets: Mapping[str, Asset] = {}
+        self._numbers: Mapping[str, int] = {}
+        """Asset numbers of every coin of the venue, ours or not."""
+        self._user: str | None = None
+        """Whose account it is; None: there is none."""
+        self._requests: Requests | None = None
+        self._posts = Posts(_ACK_TIMEOUT_MS / 1000 * 0.9)
+        self._offset_ns = 0
+        """What the venue's clock is ahead of ours."""
+        self._awaited: set[str] = set()
+        """Streams that have not been acknowledged yet."""
+        self._missed = asyncio.Event()
+        """The streams run, and what happened while they did not is to be read."""
+        self._linked = False
+        """Whether the daemon was told that the link is up."""
+        self._fills_known_ns: int | None = None
+        """Every fill up to this venue time has been told; None: no link was ever up."""
+        self._user_problems: dict[str, int] = {}
+        self._closed = False
+        self._handlers = {
+            b"orderUpdates": self._on_updates,
+            b"userFills": self._on_fills,
+            b"userFundings": self._on_fundings,
+            b"post": self._on_post,
+            b"subscriptionResponse": self._on_acknowledged,
+        }
+
+    # Contracts and account
+
+    async def load_instruments(self) -> Sequence[Instrument]:
+        """Raises VenueUnreachable, CredentialsRefused, or ConfigError for a symbol that the venue does not have."""
+        await self._measure_clock()
+        self._user = await self._account()
+        fees = await contracts.fees(self._rest, self._user)
+        found = await contracts.assets(self._rest, self._context.venue, self._context.symbols, fees)
+        self._assets = {asset.coin: asset for asset in found.ours}
+        self._numbers = found.numbers
+        instruments = [asset.instrument for asset in found.ours]
+        self._translator = HyperliquidTranslator(instruments)
+        self._orders = OwnOrders(found.ours)
+        if self._signer is not None:
+            self._requests = Requests(self._signer, self._venue_now_ns, vault=self._settings.vault)
+            await self._read_budget()
+            await self._set_leverage()
+        return instruments
+
+    async def _account(self) -> str | None:
+        """Whose account the key may act for. Raises CredentialsRefused."""
+        if self._signer is None:
+            return None
+        address = self._signer.address
+        role = await self._rest.info({"type": "userRole", "user": address}, aw.UserRole)
+        acts_for = role.data.user if role.role == "agent" and role.data is not None else address
+        if role.role == "missing" or acts_for is None:
+            raise CredentialsRefused(
+                f"venue {self._context.venue}: {self._settings.network} does not know the key's address {address}: "
+                "approve it as an agent of your account, or deposit to it"
+            )
+        wanted = self._settings.account
+        if wanted is not None and wanted.lower() != acts_for.lower():
+            raise CredentialsRefused(
+                f"venue {self._context.venue}: the key {address} acts for {acts_for}, not for account {wanted}"
+            )
+        return (self._settings.vault or acts_for).lower()
+
+    async def _read_budget(self) -> None:
+        """The address's requests that are left pace places and amends, unless the configuration names a number."""
+        if self._settings.requests_per_day is not None:
+            return
+        limit = await self._rest.info({"type": "userRateLimit", "user": self._user}, aw.UserRateLimit)
+        left = max(limit.nRequestsCap + limit.nRequestsSurplus - limit.nRequestsUsed, 0)
+        self.capabilities = _capabilities(self._settings, left)
+
+    async def _set_leverage(self) -> None:
+        """Raises ConfigError for one that a market does not allow, VenueUnreachable when the venue refuses it."""
+        leverage, cross = self._settings.leverage, not self._settings.isolated
+        for asset in self._assets.values() if leverage is not None else ():
+            assert leverage is not None
+            if leverage > asset.max_leverage:
+                most = f"the {asset.max_leverage} of {asset.coin}"
+                raise ConfigError(f"venue {self._context.venue}: leverage {leverage} is above {most}")
+            await self._confirmed(actions.UpdateLeverage(asset.number, cross, leverage))
+
+    # The link
+
+    async def run(self) -> None:
+        """Keep the link alive until cancelled. Raises VenueUnreachable or CredentialsRefused."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._session.run())
+                group.create_task(self._catch_up())
+                group.create_task(self._keep_clock())
+        except* MmError as failed:
+            raise failed.exceptions[0] from None
+        finally:
+            self._on_closed("the session has ended")
+
+    @property
+    def problems(self) -> Mapping[str, int]:
+        """Frames that could not be used, by kind."""
+        oversized = self._session.ends["oversized"]
+        more = {**self._user_problems, **({"oversized": oversized} if oversized else {})}
+        return {**self._translator.problems, **more} if more else self._translator.problems
+
+    async def _on_open(self, send: Send) -> None:
+        self._translator.begin()
+        self._posts.begin(send)
+        wanted = self._subscriptions()
+        self._awaited = {str(each["type"]) for each in wanted if "user" in each} or {"l2Book"}
+        for each in wanted:
+            await send(msgspec.json.encode({"method": "subscribe", "subscription": each}).decode())
+
+    def _subscriptions(self) -> list[dict[str, object]]:
+        """The account's streams first, so that they run before the books are trusted. Only coins that `meta` named: the
+        venue drops the whole connection for any other."""
+        wanted: list[dict[str, object]] = []
+        if self._user is not None:
+            wanted += [{"type": kind, "user": self._user} for kind in ("orderUpdates", "userFills", "userFundings")]
+        for coin in self._assets:
+            fast = {"fast": True} if self._settings.book is BookKind.FAST else {}
+            wanted.append({"type": "l2Book", "coin": coin, **fast})
+            wanted += [{"type": kind, "coin": coin} for kind in ("bbo", "trades", "activeAssetCtx")]
+        return wanted
+
+    def _on_frame(self, frame: bytes, ts_local_ns: int) -> None:
+        if frame.startswith(_HEAD):
+            handler = self._handlers.get(frame[len(_HEAD) : frame.find(b'"', len(_HEAD))])
+            if handler is not None:
+                try:
+                    handler(frame, ts_local_ns)
+                except (msgspec.DecodeError, GridError, RecursionError):
+                    self._problem("malformed_account")
+                return
+        linked = self._linked
+        for event in self._translator.translate(frame, ts_local_ns):
+            if linked:
+                self._emit(event)
+
+    def _problem(self, kind: str) -> None:
+        self._user_problems[kind] = self._user_problems.get(kind, 0) + 1
+
+    def _on_acknowledged(self, frame: bytes, ts_local_ns: int) -> None:
+        acknowledged = aw.decode_acknowledgement(frame).data
+        if not self._awaited or acknowledged.method != "subscribe":
+            return
+        self._awaited.discard(acknowledged.subscription.type)
+        if self._awaited:
+            return
+        if self._fills_known_ns is None or self._user is None:
+            self._fills_known_ns = ts_local_ns + self._offset_ns
+            self._link_is_up(self._fills_known_ns, ts_local_ns)
+        else:
+            self._missed.set()
+
+    def _link_is_up(self, ts_venue_ns: int, ts_local_ns: int) -> None:
+        self._linked = True
+        self._emit(VenueConnected(self._context.venue, ts_venue_ns, ts_local_ns))
+
+    def _on_closed(self, cause: str) -> None:
+        self._missed.clear()
+        self._posts.end(cause)
+        if self._linked:
+            self._linked = False
+            self._emit(VenueDisconnected(self._context.venue, 0, self._context.now_ns(), cause))
+
+    async def _catch_up(self) -> None:
+        """Whenever the streams run again: tell what happened while they did not, and then that the link is up."""
+        while True:
+            await self._missed.wait()
+            since_ns = self._fills_known_ns or 0
+            try:
+                snapshot = await self.snapshot(since_ns)
+            except VenueUnreachable:
+                await asyncio.sleep(_READ_PAUSE_S)  # weather: the same again, if the streams still run
+                continue
+            if not self._missed.is_set():
+                continue  # the link has gone again meanwhile
+            self._missed.clear()
+            now_ns = self._context.now_ns()
+            told: tuple[OrderFilled | FundingPaid, ...] = (*snapshot.fills, *snapshot.payments)
+            for event in told:
+                self._emit(msgspec.structs.replace(event, ts_local_ns=now_ns))
+            self._fills_known_ns = max([since_ns, *(fill.ts_venue_ns for fill in snapshot.fills)])
+            self._emit(VenueSnapshotReceived(self._context.venue, snapshot.ts_venue_ns, now_ns, snapshot))
+            self._link_is_up(snapshot.ts_venue_ns, now_ns)
+
+    # The account's streams
+
+    def _on_updates(self, frame: bytes, ts_local_ns: int) -> None:
+        for update in aw.decode_updates(frame).data:
+            for event in self._orders.updated(update, ts_local_ns):
+                self._emit(event)
+
+    def _on_fills(self, frame: bytes, ts_local_ns: int) -> None:
+        """The snapshot that a subscription begins with is history: what was missed is read with its time."""
+        data = aw.decode_fills(frame).data
+        for fill in () if data.isSnapshot else data.fills:
+            event = self._orders.filled(fill, ts_local_ns)
+            if event is not None:
+                if self._linked:
+                    self._fills_known_ns = max(self._fills_known_ns or 0, event.ts_venue_ns)
+                self._emit(event)
+
+    def _on_fundings(self, frame: bytes, ts_local_ns: int) -> None:
+        data = aw.decode_fundings(frame).data
+        for row in () if data.isSnapshot else data.fundings:
+            event = self._paid(row.coin, row.time, row.usdc, ts_local_ns)
+            if event is not None:
+                self._emit(event)
+
+    def _paid(self, coin: str, time_ms: int, usdc: str, now_ns: int) -> FundingPaid | None:
+        asset = self._assets.get(coin)
+        if asset is None:
+            return None
+        key = f"{coin}@{time_ms}"
+        return FundingPaid(asset.instrument.id, time_ms * _NS_PER_MS, now_ns, received(usdc), key)
+
+    def _on_post(self, frame: bytes, ts_local_ns: int) -> None:
+        self._posts.answered(aw.decode_post(frame).data)
+
+    # The venue's clock
+
+    def _venue_now_ns(self) -> int:
+        return self._context.now_ns() + self._offset_ns
+
+    async def _keep_clock(self) -> None:
+        while True:
+            await asyncio.sleep(_CLOCK_EVERY_S)
+            try:
+                await self._measure_clock()
+            except VenueUnreachable:
+                continue  # weather: the offset known is the best there is
+
+    async def _measure_clock(self) -> None:
+        asked_ns = self._context.now_ns()
+        status = await self._rest.info({"type": "exchangeStatus"}, aw.ExchangeStatus)
+        now_ns = self._context.now_ns()
+        self._offset_ns = status.time * _NS_PER_MS - (asked_ns + now_ns) // 2
+        self._emit(VenueTime(self._context.venue, status.time * _NS_PER_MS, now_ns))
+
+    # Commands
+
+    async def send(self, commands: Sequence[ApprovedCommand]) -> None:
+        """One action for one batch of one kind, two where quotes and takers are mixed. It returns when the bytes are on
+        the socket: replies are told as they come, and what has no reply in time is said to be unknown."""
+        batch: Batch = [
+            each.command for each in commands if isinstance(each.command, PlaceOrder | AmendOrder | CancelOrder)
+        ]
+        asked, refused = self._orders.actions(batch, self._context.now_ns())
+        for event in refused:
+            self._emit(event)
+        for action, part in asked:
+            await self._act(action, part)
+
+    async def _act(self, action: actions.Action, batch: Batch) -> None:
+        body = self._trading().signed(action, expires_ms=self._expiry_ms(batch))
+        try:
+            sent = await self._posts.send("action", body, lambda reply: self._replied(batch, reply))
+            if not sent:
+                self._told(batch, await self._rest.exchange(body))
+        except Refused as refused:
+            self._refused(batch, refused)
+        except NeverLeft as error:
+            self._say(self._orders.refused(batch, f"not sent: {error}", self._context.now_ns(), RejectKind.OTHER))
+        except OutcomeUnknown as error:
+            self._say(self._orders.lost(batch, str(error), self._context.now_ns()))
+
+    def _expiry_ms(self, batch: Batch) -> int | None:
+        """Until when the venue may take a batch; cancels may come late. By the venue's clock."""
+        if isinstance(batch[0], CancelOrder):
+            return None
+        latest_ns = self._context.now_ns() + self._settings.action_ttl_ms * _NS_PER_MS
+        wanted = [each.expires_ns for each in batch if not isinstance(each, CancelOrder) and each.expires_ns]
+        return (min([latest_ns, *wanted]) + self._offset_ns) // _NS_PER_MS
+
+    def _replied(self, batch: Batch, reply: bytes | VenueUnreachable) -> None:
+        """The end of a post, whatever it is."""
+        if isinstance(reply, bytes):
+            self._told(batch, reply)
+        elif isinstance(reply, Refused):
+            self._refused(batch, reply)
+        else:
+            self._say(self._orders.lost(batch, str(reply), self._context.now_ns()))
+
+    def _told(self, batch: Batch, text: bytes) -> None:
+        now_ns = self._context.now_ns()
+        try:
+            reply = aw.decode_reply(text)
+        except (msgspec.DecodeError, RecursionError) as error:
+            self._say(self._orders.lost(batch, f"the reply makes no sense: {error}", now_ns))
+            return
+        if isinstance(reply.response, str) and reply.response.startswith("Too many cumulative requests"):
+            self._emit(RateLimited(self._context.venue, 0, now_ns, "address", _ADDRESS_WAIT_MS))
+        self._say(self._orders.replied(batch, reply, now_ns))
+
+    def _refused(self, batch: Batch, refused: Refused) -> None:
+        """Refused before it was looked at; a limit does not say for how long."""
+        now_ns = self._context.now_ns()
+        if refused.limited:
+            self._emit(RateLimited(self._context.venue, 0, now_ns))
+        kind = RejectKind.RATE_LIMITED if refused.limited else RejectKind.INVALID
+        self._say(self._orders.refused(batch, refused.text, now_ns, kind))
+
+    async def query_order(self, client_id: ClientOrderId) -> None:
+        """Raises VenueUnreachable when there is no answer. An id that the venue does not know is no proof of anything
+        (R7), so nothing is said of it."""
+        asked: dict[str, object] = {"type": "orderStatus", "user": self._owner(), "oid": actions.cloid(client_id)}
+        status = await self._rest.info(asked, aw.OrderStatus)
+        try:
+            told = self._orders.answered(status, self._context.now_ns())
+        except GridError as error:
+            raise OutcomeUnknown(f"order {client_id} cannot be read: {error}") from error
+        self._say(told)
+
+    async def cancel_all(self) -> None:
+        """Every order of the account, ours or not, of any market. Raises VenueUnreachable when some stay open."""
+        for _ in range(_CANCEL_ROUNDS):
+            shown = await self._open_orders()
+            if not shown:
+                return
+            for first in range(0, len(shown), _BATCH_MAX):
+                rows = [
+                    actions.CancelWire(self._number(row.coin), row.oid) for row in shown[first : first + _BATCH_MAX]
+                ]
+                await self._confirmed(actions.Cancel(rows))
+        if await self._open_orders():
+            raise VenueUnreachable(f"orders are still open after {_CANCEL_ROUNDS} rounds of cancels")
+
+    def _number(self, coin: str) -> int:
+        """Raises VenueUnreachable for a coin that the venue did not name at the start."""
+        number = self._numbers.get(coin)
+        if number is None:
+            raise VenueUnreachable(f"an order is open on {coin}, which was not among the venue's markets at the start")
+        return number
+
+    async def arm_dead_man(self, deadline_ns: int | None) -> None:
+        """Raises VenueUnreachable when the venue does not confirm it; it does not before 1,000,000 USDC are traded."""
+        if deadline_ns is None:
+            await self._confirmed(actions.ScheduleCancel())
+            return
+        soonest_ns = self._context.now_ns() + (_DEAD_MAN_FLOOR_MS + _DEAD_MAN_SLACK_MS) * _NS_PER_MS
+        at_ms = (max(deadline_ns, soonest_ns) + self._offset_ns) // _NS_PER_MS
+        await self._confirmed(actions.ScheduleCancel(at_ms))
+
+    async def _confirmed(self, action: actions.Action) -> None:
+        """An action of our own, over HTTP. Raises VenueUnreachable unless the venue took it; that an order is gone
+        already is no failure."""
+        reply = await self._rest.exchange(self._trading().signed(action))
+        try:
+            told = aw.decode_reply(reply)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise OutcomeUnknown(f"the venue's reply makes no sense: {error}") from error
+        if isinstance(told.response, str):
+            raise VenueUnreachable(f"the venue refused: {told.response}")
+
+    def _trading(self) -> Requests:
+        """Raises CredentialsRefused without a key."""
+        if self._requests is None:
+            raise self._no_key()
+        return self._requests
+
+    def _owner(self) -> str:
+        if self._user is None:
+            raise self._no_key()
+        return self._user
+
+    def _no_key(self) -> CredentialsRefused:
+        return CredentialsRefused(
+            f"venue {self._context.venue} has no key to trade with; write for example "
+            "secrets: {private_key: {env: HYPERLIQUID_PRIVATE_KEY}}, or run with mode: paper"
+        )
+
+    # The account
+
+    async def _open_orders(self) -> list[aw.OrderRow]:
+        asked: dict[str, object] = {"type": "frontendOpenOrders", "user": self._owner()}
+        found: list[aw.OrderRow] = []
+        for dex in dict.fromkeys(coin.partition(":")[0] if ":" in coin else "" for coin in self._assets):
+            found += await self._rest.info({**asked, **({"dex": dex} if dex else {})}, list[aw.OrderRow])
+        return found
+
+    async def snapshot(self, since_ns: int) -> VenueSnapshot:
+        """Orders, then positions, then fills and payments from `since_ns` up to the positions' time: the venue has no
+        one instant for all. Raises VenueUnreachable or CredentialsRefused."""
+        requested_ns = self._context.now_ns()
+        rows = await self._open_orders()
+        held: list[aw.AssetPosition] = []
+        at_ms = 0
+        for dex in dict.fromkeys(coin.partition(":")[0] if ":" in coin else "" for coin in self._assets):
+            asked = {"type": "clearinghouseState", "user": self._owner(), **({"dex": dex} if dex else {})}
+            state = await self._rest.info(asked, aw.ClearinghouseState)
+            held += state.assetPositions
+            at_ms = state.time or (requested_ns + self._offset_ns) // _NS_PER_MS
+        fills: list[OrderFilled] = []
+        payments: list[FundingPaid] = []
+        if since_ns // _NS_PER_MS <= at_ms:
+            fills = await self._fills(since_ns // _NS_PER_MS, at_ms)
+            payments = await self._payments(since_ns // _NS_PER_MS, at_ms)
+        try:
+            orders, positions = self._orders.open_orders(rows), self._orders.positions(held)
+        except GridError as error:
+            raise OutcomeUnknown(f"the account cannot be read: {error}") from error
+        venue, at_ns = self._context.venue, at_ms * _NS_PER_MS
+        since = [fill for fill in fills if fill.ts_venue_ns >= since_ns]
+        return VenueSnapshot(venue, at_ns, requested_ns, orders, positions, tuple(since), tuple(payments))
+
+    async def _fills(self, start_ms: int, end_ms: int) -> list[OrderFilled]:
+        """Page after page, until the last one is in; pages overlap in their last millisecond."""
+        found: dict[str, OrderFilled] = {}
+        for _ in range(_PAGES_MAX):
+            asked = {"type": "userFillsByTime", "user": self._owner(), "startTime": start_ms, "endTime": end_ms}
+            page = await self._rest.info(asked, list[aw.Fill])
+            try:
+                made = [self._orders.filled(fill, self._context.now_ns()) for fill in page]
+            except GridError as error:
+                raise OutcomeUnknown(f"a fill cannot be read: {error}") from error
+            found |= {fill.fill_key: fill for fill in made if fill is not None}
+            newest_ms = max((fill.time for fill in page), default=end_ms)
+            if len(page) < _FILLS_A_PAGE or newest_ms <= start_ms:
+                return sorted(found.values(), key=lambda fill: (fill.ts_venue_ns, fill.fill_key))
+            start_ms = newest_ms
+        raise OutcomeUnknown(f"the fills do not end after {_PAGES_MAX} pages")
+
+    async def _payments(self, start_ms: int, end_ms: int) -> list[FundingPaid]:
+        found: dict[str, FundingPaid] = {}
+        for _ in range(_PAGES_MAX):
+            asked = {"type": "userFunding", "user": self._owner(), "startTime": start_ms, "endTime": end_ms}
+            page = await self._rest.info(asked, list[aw.FundingEntry])
+            now_ns = self._context.now_ns()
+            try:
+                made = [self._paid(row.delta.coin, row.time, row.delta.usdc, now_ns) for row in page]
+            except GridError as error:
+                raise OutcomeUnknown(f"a payment cannot be read: {error}") from error
+            found |= {paid.payment_key: paid for paid in made if paid is not None}
+            newest_ms = max((row.time for row in page), default=end_ms)
+            if len(page) < _FUNDINGS_A_PAGE or newest_ms <= start_ms:
+                return list(found.values())
+            start_ms = newest_ms
+        raise OutcomeUnknown(f"the payments do not end after {_PAGES_MAX} pages")
+
+    async def close(self) -> None:
+        """Nothing is said any more; the socket ends with `run`."""
+        self._closed = True
+        await self._rest.close()
+
+    # Inside
+
+    def _say(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._emit(event)
+
+    def _emit(self, event: Event) -> None:
+        if not self._closed:
+            self._context.emit(event)
+
+
+def _capabilities(settings: HyperliquidSettings, requests_left: int) -> Capabilities:
+    acting: dict[CommandClass, Any] = dict.fromkeys((CommandClass.PLACE, CommandClass.AMEND, CommandClass.REDUCE), 1)
+    buckets = [
+        Bucket(
+            name="messages",
+            kind=BucketKind.WINDOW,
+            capacity=settings.messages_per_minute,
+            period_ms=60_000,
+            costs=dict.fromkeys(CommandClass, 1),
+        )
+    ]
+    if requests_left:
+        address = Bucket(
+            name="address",
+            kind=BucketKind.TOKEN,
+            capacity=requests_left,
+            period_ms=_DAY_MS,
+            costs=acting,
+            cancels_exempt=True,
+        )
+        buckets.append(address)
+    return Capabilities(
+        amend=True,
+        amend_quantity=AmendQuantity.FRESH,
+        amend_new_venue_id=True,
+        decrease_keeps_place=False,
+        cancel_final=True,
+        post_only=True,
+        reduce_only=True,
+        batch_max=_BATCH_MAX,
+        ack_timeout_ms=_ACK_TIMEOUT_MS,
+        dead_man_floor_ms=None if settings.dead_man_ms is None else _DEAD_MAN_FLOOR_MS,
+        dead_man_ms=settings.dead_man_ms,
+        buckets=tuple(buckets),
+        simulated=False,
+    )

@@ -1,0 +1,74 @@
+"""What a person may set at Hyperliquid."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+_ADDRESS = "^0x[0-9a-fA-F]{40}$"
+
+
+class Network(StrEnum):
+    """Which of the venue's networks: part of every signature."""
+
+    MAINNET = "mainnet"
+    TESTNET = "testnet"
+
+
+class BookKind(StrEnum):
+    """FAST: 5 levels about twice a second; FULL: 20 levels about every five seconds. The best prices come by block."""
+
+    FAST = "fast"
+    FULL = "full"
+
+
+_HOSTS = {Network.MAINNET: "https://api.hyperliquid.xyz", Network.TESTNET: "https://api.hyperliquid-testnet.xyz"}
+
+
+class HyperliquidSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Hyperliquid's own keys. The key that signs is `secrets: {private_key}`: an agent's, which cannot withdraw."""
+
+    network: Annotated[Network, Meta(description="mainnet or testnet; part of every signature, whatever the url")]
+    url: (
+        Annotated[str, Meta(min_length=1, description="another address of the venue; null = the network's own")] | None
+    ) = None
+    account: (
+        Annotated[str, Meta(pattern=_ADDRESS, description="address that the key must act for; null = whoever it may")]
+        | None
+    ) = None
+    vault: (
+        Annotated[str, Meta(pattern=_ADDRESS, description="vault or sub-account to trade; null = the account itself")]
+        | None
+    ) = None
+    book: Annotated[BookKind, Meta(description="fast: 5 levels twice a second; full: 20 levels every five seconds")] = (
+        BookKind.FAST
+    )
+    action_ttl_ms: Annotated[
+        int, Meta(ge=1000, le=60_000, description="age at which the venue refuses a placement or amend, ms")
+    ] = 5000
+    dead_man_ms: (
+        Annotated[
+            int,
+            Meta(ge=6000, le=3_600_000, description="silence after which the venue cancels all, ms; null = never"),
+        ]
+        | None
+    ) = None
+    leverage: (
+        Annotated[int, Meta(ge=1, le=100, description="set at the start for each market; null = as it is")] | None
+    ) = None
+    isolated: Annotated[bool, Meta(description="margin of its own for each market, where leverage is set")] = False
+    requests_per_day: (
+        Annotated[int, Meta(ge=1, description="places and amends the address may spend a day; null = what it has left")]
+        | None
+    ) = None
+    weight_per_minute: Annotated[int, Meta(ge=100, description="weight of reads that this process may use")] = 1000
+    messages_per_minute: Annotated[int, Meta(ge=10, description="socket messages that this process may send")] = 2000
+
+    @property
+    def rest_url(self) -> str:
+        return (self.url or _HOSTS[self.network]).rstrip("/")
+
+    @property
+    def socket_url(self) -> str:
+        return f"ws{self.rest_url.removeprefix('http')}/ws"
