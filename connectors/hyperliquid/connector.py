@@ -9,21 +9,29 @@ Without `secrets.private_key` it is a feed, for paper runs: it has no account an
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 
 from connectors.hyperliquid import account_wire as aw
 from connectors.hyperliquid import actions, contracts
-from connectors.hyperliquid.orders import Batch, OwnOrders, received
+from connectors.hyperliquid.account import Account
+from connectors.hyperliquid.orders import Batch, OwnOrders
 from connectors.hyperliquid.posts import Posts
 from connectors.hyperliquid.requests import Asset, Requests
 from connectors.hyperliquid.rest import NeverLeft, OutcomeUnknown, Refused, RestClient
-from connectors.hyperliquid.settings import BookKind, HyperliquidSettings, Network
+from connectors.hyperliquid.settings import (
+    ACK_TIMEOUT_MS,
+    BATCH_MAX,
+    DEAD_MAN_FLOOR_MS,
+    BookKind,
+    HyperliquidSettings,
+    Network,
+    capabilities,
+)
 from connectors.hyperliquid.signing import Signer
 from connectors.hyperliquid.translate import HyperliquidTranslator
 from connectors.shared.ws_session import Send, WsSession
-from mm_daemon.domain.capabilities import AmendQuantity, Bucket, BucketKind, Capabilities, CommandClass
 from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable
 from mm_daemon.domain.events import (
@@ -60,20 +68,14 @@ IGNORED_USER_CHANNELS = frozenset(
 )
 """Channels of an account that we know and never ask for."""
 
-_ACK_TIMEOUT_MS = 3000
-_DEAD_MAN_FLOOR_MS = 5000
 _DEAD_MAN_SLACK_MS = 500
 """Added to the shortest deadline: the venue counts from the block that the request lands in."""
-_BATCH_MAX = 20
 _CLOCK_EVERY_S = 10.0
 _READ_PAUSE_S = 0.5
-_PAGES_MAX = 100
-_FILLS_A_PAGE, _FUNDINGS_A_PAGE = 2000, 500
 _CANCEL_ROUNDS = 5
 _ADDRESS_WAIT_MS = 10_000
 """An address that has used up its requests may send one in ten seconds."""
 _NS_PER_MS = 1_000_000
-_DAY_MS = 86_400_000
 _PING = '{"method":"ping"}'
 _HEAD = b'{"channel":"'
 
@@ -96,11 +98,11 @@ class HyperliquidConnector:
                 self._signer = Signer(key, mainnet=settings.network is Network.MAINNET)
             except ConfigError as error:
                 raise ConfigError(f"venue {context.venue}: secrets.private_key: {error}") from None
-        self.capabilities = _capabilities(settings, settings.requests_per_day or 0)
+        self.capabilities = capabilities(settings, settings.requests_per_day or 0)
         self._rest = RestClient(
             settings.rest_url,
             now_ns=context.now_ns,
-            timeout_s=_ACK_TIMEOUT_MS / 1000 * 0.9,
+            timeout_s=ACK_TIMEOUT_MS / 1000 * 0.9,
             weight_per_minute=settings.weight_per_minute,
         )
         self._session = WsSession(
@@ -119,8 +121,9 @@ class HyperliquidConnector:
         """Asset numbers of every coin of the venue, ours or not."""
         self._user: str | None = None
         """Whose account it is; None: there is none."""
+        self._account: Account | None = None
         self._requests: Requests | None = None
-        self._posts = Posts(_ACK_TIMEOUT_MS / 1000 * 0.9)
+        self._posts = Posts(ACK_TIMEOUT_MS / 1000 * 0.9)
         self._offset_ns = 0
         """What the venue's clock is ahead of ours."""
         self._awaited: set[str] = set()
@@ -146,7 +149,7 @@ class HyperliquidConnector:
     async def load_instruments(self) -> Sequence[Instrument]:
         """Raises VenueUnreachable, CredentialsRefused, or ConfigError for a symbol that the venue does not have."""
         await self._measure_clock()
-        self._user = await self._account()
+        self._user = await self._find_account()
         fees = await contracts.fees(self._rest, self._user)
         found = await contracts.assets(self._rest, self._context.venue, self._context.symbols, fees)
         self._assets = {asset.coin: asset for asset in found.ours}
@@ -154,13 +157,15 @@ class HyperliquidConnector:
         instruments = [asset.instrument for asset in found.ours]
         self._translator = HyperliquidTranslator(instruments)
         self._orders = OwnOrders(found.ours)
+        if self._user is not None:
+            self._account = Account(self._context.venue, self._rest, self._user, self._orders, self._context.now_ns)
         if self._signer is not None:
             self._requests = Requests(self._signer, self._venue_now_ns, vault=self._settings.vault)
             await self._read_budget()
             await self._set_leverage()
         return instruments
 
-    async def _account(self) -> str | None:
+    async def _find_account(self) -> str | None:
         """Whose account the key may act for. Raises CredentialsRefused."""
         if self._signer is None:
             return None
@@ -185,7 +190,7 @@ class HyperliquidConnector:
             return
         limit = await self._rest.info({"type": "userRateLimit", "user": self._user}, aw.UserRateLimit)
         left = max(limit.nRequestsCap + limit.nRequestsSurplus - limit.nRequestsUsed, 0)
-        self.capabilities = _capabilities(self._settings, left)
+        self.capabilities = capabilities(self._settings, left)
 
     async def _set_leverage(self) -> None:
         """Raises ConfigError for one that a market does not allow, VenueUnreachable when the venue refuses it."""
@@ -320,16 +325,9 @@ class HyperliquidConnector:
     def _on_fundings(self, frame: bytes, ts_local_ns: int) -> None:
         data = aw.decode_fundings(frame).data
         for row in () if data.isSnapshot else data.fundings:
-            event = self._paid(row.coin, row.time, row.usdc, ts_local_ns)
+            event = self._orders.paid(row.coin, row.time, row.usdc, ts_local_ns)
             if event is not None:
                 self._emit(event)
-
-    def _paid(self, coin: str, time_ms: int, usdc: str, now_ns: int) -> FundingPaid | None:
-        asset = self._assets.get(coin)
-        if asset is None:
-            return None
-        key = f"{coin}@{time_ms}"
-        return FundingPaid(asset.instrument.id, time_ms * _NS_PER_MS, now_ns, received(usdc), key)
 
     def _on_post(self, frame: bytes, ts_local_ns: int) -> None:
         self._posts.answered(aw.decode_post(frame).data)
@@ -420,26 +418,18 @@ class HyperliquidConnector:
     async def query_order(self, client_id: ClientOrderId) -> None:
         """Raises VenueUnreachable when there is no answer. An id that the venue does not know is no proof of anything
         (R7), so nothing is said of it."""
-        asked: dict[str, object] = {"type": "orderStatus", "user": self._owner(), "oid": actions.cloid(client_id)}
-        status = await self._rest.info(asked, aw.OrderStatus)
-        try:
-            told = self._orders.answered(status, self._context.now_ns())
-        except GridError as error:
-            raise OutcomeUnknown(f"order {client_id} cannot be read: {error}") from error
-        self._say(told)
+        self._say(await self._owned().order(client_id))
 
     async def cancel_all(self) -> None:
         """Every order of the account, ours or not, of any market. Raises VenueUnreachable when some stay open."""
         for _ in range(_CANCEL_ROUNDS):
-            shown = await self._open_orders()
+            shown = await self._owned().open_rows()
             if not shown:
                 return
-            for first in range(0, len(shown), _BATCH_MAX):
-                rows = [
-                    actions.CancelWire(self._number(row.coin), row.oid) for row in shown[first : first + _BATCH_MAX]
-                ]
+            for first in range(0, len(shown), BATCH_MAX):
+                rows = [actions.CancelWire(self._number(row.coin), row.oid) for row in shown[first : first + BATCH_MAX]]
                 await self._confirmed(actions.Cancel(rows))
-        if await self._open_orders():
+        if await self._owned().open_rows():
             raise VenueUnreachable(f"orders are still open after {_CANCEL_ROUNDS} rounds of cancels")
 
     def _number(self, coin: str) -> int:
@@ -454,7 +444,7 @@ class HyperliquidConnector:
         if deadline_ns is None:
             await self._confirmed(actions.ScheduleCancel())
             return
-        soonest_ns = self._context.now_ns() + (_DEAD_MAN_FLOOR_MS + _DEAD_MAN_SLACK_MS) * _NS_PER_MS
+        soonest_ns = self._context.now_ns() + (DEAD_MAN_FLOOR_MS + _DEAD_MAN_SLACK_MS) * _NS_PER_MS
         at_ms = (max(deadline_ns, soonest_ns) + self._offset_ns) // _NS_PER_MS
         await self._confirmed(actions.ScheduleCancel(at_ms))
 
@@ -475,10 +465,11 @@ class HyperliquidConnector:
             raise self._no_key()
         return self._requests
 
-    def _owner(self) -> str:
-        if self._user is None:
+    def _owned(self) -> Account:
+        """Raises CredentialsRefused without a key."""
+        if self._account is None:
             raise self._no_key()
-        return self._user
+        return self._account
 
     def _no_key(self) -> CredentialsRefused:
         return CredentialsRefused(
@@ -488,71 +479,9 @@ class HyperliquidConnector:
 
     # The account
 
-    async def _open_orders(self) -> list[aw.OrderRow]:
-        asked: dict[str, object] = {"type": "frontendOpenOrders", "user": self._owner()}
-        found: list[aw.OrderRow] = []
-        for dex in dict.fromkeys(coin.partition(":")[0] if ":" in coin else "" for coin in self._assets):
-            found += await self._rest.info({**asked, **({"dex": dex} if dex else {})}, list[aw.OrderRow])
-        return found
-
     async def snapshot(self, since_ns: int) -> VenueSnapshot:
-        """Orders, then positions, then fills and payments from `since_ns` up to the positions' time: the venue has no
-        one instant for all. Raises VenueUnreachable or CredentialsRefused."""
-        requested_ns = self._context.now_ns()
-        rows = await self._open_orders()
-        held: list[aw.AssetPosition] = []
-        at_ms = 0
-        for dex in dict.fromkeys(coin.partition(":")[0] if ":" in coin else "" for coin in self._assets):
-            asked = {"type": "clearinghouseState", "user": self._owner(), **({"dex": dex} if dex else {})}
-            state = await self._rest.info(asked, aw.ClearinghouseState)
-            held += state.assetPositions
-            at_ms = state.time or (requested_ns + self._offset_ns) // _NS_PER_MS
-        fills: list[OrderFilled] = []
-        payments: list[FundingPaid] = []
-        if since_ns // _NS_PER_MS <= at_ms:
-            fills = await self._fills(since_ns // _NS_PER_MS, at_ms)
-            payments = await self._payments(since_ns // _NS_PER_MS, at_ms)
-        try:
-            orders, positions = self._orders.open_orders(rows), self._orders.positions(held)
-        except GridError as error:
-            raise OutcomeUnknown(f"the account cannot be read: {error}") from error
-        venue, at_ns = self._context.venue, at_ms * _NS_PER_MS
-        since = [fill for fill in fills if fill.ts_venue_ns >= since_ns]
-        return VenueSnapshot(venue, at_ns, requested_ns, orders, positions, tuple(since), tuple(payments))
-
-    async def _fills(self, start_ms: int, end_ms: int) -> list[OrderFilled]:
-        """Page after page, until the last one is in; pages overlap in their last millisecond."""
-        found: dict[str, OrderFilled] = {}
-        for _ in range(_PAGES_MAX):
-            asked = {"type": "userFillsByTime", "user": self._owner(), "startTime": start_ms, "endTime": end_ms}
-            page = await self._rest.info(asked, list[aw.Fill])
-            try:
-                made = [self._orders.filled(fill, self._context.now_ns()) for fill in page]
-            except GridError as error:
-                raise OutcomeUnknown(f"a fill cannot be read: {error}") from error
-            found |= {fill.fill_key: fill for fill in made if fill is not None}
-            newest_ms = max((fill.time for fill in page), default=end_ms)
-            if len(page) < _FILLS_A_PAGE or newest_ms <= start_ms:
-                return sorted(found.values(), key=lambda fill: (fill.ts_venue_ns, fill.fill_key))
-            start_ms = newest_ms
-        raise OutcomeUnknown(f"the fills do not end after {_PAGES_MAX} pages")
-
-    async def _payments(self, start_ms: int, end_ms: int) -> list[FundingPaid]:
-        found: dict[str, FundingPaid] = {}
-        for _ in range(_PAGES_MAX):
-            asked = {"type": "userFunding", "user": self._owner(), "startTime": start_ms, "endTime": end_ms}
-            page = await self._rest.info(asked, list[aw.FundingEntry])
-            now_ns = self._context.now_ns()
-            try:
-                made = [self._paid(row.delta.coin, row.time, row.delta.usdc, now_ns) for row in page]
-            except GridError as error:
-                raise OutcomeUnknown(f"a payment cannot be read: {error}") from error
-            found |= {paid.payment_key: paid for paid in made if paid is not None}
-            newest_ms = max((row.time for row in page), default=end_ms)
-            if len(page) < _FUNDINGS_A_PAGE or newest_ms <= start_ms:
-                return list(found.values())
-            start_ms = newest_ms
-        raise OutcomeUnknown(f"the payments do not end after {_PAGES_MAX} pages")
+        """See `Account.snapshot`. Raises VenueUnreachable or CredentialsRefused."""
+        return await self._owned().snapshot(since_ns)
 
     async def close(self) -> None:
         """Nothing is said any more; the socket ends with `run`."""
@@ -568,41 +497,3 @@ class HyperliquidConnector:
     def _emit(self, event: Event) -> None:
         if not self._closed:
             self._context.emit(event)
-
-
-def _capabilities(settings: HyperliquidSettings, requests_left: int) -> Capabilities:
-    acting: dict[CommandClass, Any] = dict.fromkeys((CommandClass.PLACE, CommandClass.AMEND, CommandClass.REDUCE), 1)
-    buckets = [
-        Bucket(
-            name="messages",
-            kind=BucketKind.WINDOW,
-            capacity=settings.messages_per_minute,
-            period_ms=60_000,
-            costs=dict.fromkeys(CommandClass, 1),
-        )
-    ]
-    if requests_left:
-        address = Bucket(
-            name="address",
-            kind=BucketKind.TOKEN,
-            capacity=requests_left,
-            period_ms=_DAY_MS,
-            costs=acting,
-            cancels_exempt=True,
-        )
-        buckets.append(address)
-    return Capabilities(
-        amend=True,
-        amend_quantity=AmendQuantity.FRESH,
-        amend_new_venue_id=True,
-        decrease_keeps_place=False,
-        cancel_final=True,
-        post_only=True,
-        reduce_only=True,
-        batch_max=_BATCH_MAX,
-        ack_timeout_ms=_ACK_TIMEOUT_MS,
-        dead_man_floor_ms=None if settings.dead_man_ms is None else _DEAD_MAN_FLOOR_MS,
-        dead_man_ms=settings.dead_man_ms,
-        buckets=tuple(buckets),
-        simulated=False,
-    )

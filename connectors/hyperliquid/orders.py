@@ -6,7 +6,7 @@ and the ledger makes one story of them. What an order is (side, kind) is remembe
 it again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from connectors.hyperliquid import account_wire as aw
 from connectors.hyperliquid import actions
@@ -15,6 +15,7 @@ from mm_daemon.domain.decisions import AmendOrder, CancelOrder, Command, PlaceOr
 from mm_daemon.domain.events import (
     CommandOutcomeUnknown,
     Event,
+    FundingPaid,
     OpenOrder,
     OrderAccepted,
     OrderAmended,
@@ -110,8 +111,9 @@ class OwnOrders:
         self._own: dict[ClientOrderId, _Own] = {}
         self._by_oid: dict[int, ClientOrderId] = {}
 
-    def asset_of(self, coin: str) -> Asset | None:
-        return self._coins.get(coin)
+    @property
+    def coins(self) -> Collection[str]:
+        return self._coins.keys()
 
     # Commands
 
@@ -319,6 +321,15 @@ class OwnOrders:
             _fee(fill),
         )
 
+    def paid(self, coin: str, time_ms: int, usdc: str, now_ns: int) -> FundingPaid | None:
+        """One funding payment; None for a market that is not ours. Raises GridError. What is below an atto is rounded
+        against us."""
+        asset = self._coins.get(coin)
+        if asset is None:
+            return None
+        received = to_pair(from_text(usdc)[0])
+        return FundingPaid(asset.instrument.id, time_ms * _NS_PER_MS, now_ns, received, f"{coin}@{time_ms}")
+
     def open_orders(self, rows: Iterable[aw.OrderRow]) -> tuple[OpenOrder, ...]:
         """What the account shows of our markets, foreign orders too. Raises GridError."""
         shown: list[OpenOrder] = []
@@ -365,11 +376,6 @@ def refusal(command: OrderCommand, text: str, now_ns: int, kind: RejectKind | No
 def unknown(command: OrderCommand, text: str, now_ns: int) -> CommandOutcomeUnknown:
     operation = _OPERATIONS[type(command)]
     return CommandOutcomeUnknown(command.instrument, 0, now_ns, command.client_id, operation, text)
-
-
-def received(text: str) -> MoneyPair:
-    """Money that we received. Raises GridError. What is below an atto is rounded against us."""
-    return to_pair(from_text(text)[0])
 
 
 def _fee(fill: aw.Fill) -> MoneyPair | None:

@@ -1,4 +1,4 @@
-"""What a person may set at Hyperliquid."""
+"""What a person may set at Hyperliquid, and what the venue can do."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -6,6 +6,12 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from mm_daemon.domain.capabilities import AmendQuantity, Bucket, BucketKind, Capabilities, CommandClass
+
+ACK_TIMEOUT_MS = 3000
+BATCH_MAX = 20
+DEAD_MAN_FLOOR_MS = 5000
+_DAY_MS = 86_400_000
 _ADDRESS = "^0x[0-9a-fA-F]{40}$"
 
 
@@ -72,3 +78,42 @@ class HyperliquidSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     @property
     def socket_url(self) -> str:
         return f"ws{self.rest_url.removeprefix('http')}/ws"
+
+
+def capabilities(settings: HyperliquidSettings, requests_left: int) -> Capabilities:
+    """What the venue can do, and what its limits leave; no requests left to count: they are not paced."""
+    acting = dict.fromkeys((CommandClass.PLACE, CommandClass.AMEND, CommandClass.REDUCE), 1)
+    buckets = [
+        Bucket(
+            name="messages",
+            kind=BucketKind.WINDOW,
+            capacity=settings.messages_per_minute,
+            period_ms=60_000,
+            costs=dict.fromkeys(CommandClass, 1),
+        )
+    ]
+    if requests_left:
+        address = Bucket(
+            name="address",
+            kind=BucketKind.TOKEN,
+            capacity=requests_left,
+            period_ms=_DAY_MS,
+            costs=acting,
+            cancels_exempt=True,
+        )
+        buckets.append(address)
+    return Capabilities(
+        amend=True,
+        amend_quantity=AmendQuantity.FRESH,
+        amend_new_venue_id=True,
+        decrease_keeps_place=False,
+        cancel_final=True,
+        post_only=True,
+        reduce_only=True,
+        batch_max=BATCH_MAX,
+        ack_timeout_ms=ACK_TIMEOUT_MS,
+        dead_man_floor_ms=None if settings.dead_man_ms is None else DEAD_MAN_FLOOR_MS,
+        dead_man_ms=settings.dead_man_ms,
+        buckets=tuple(buckets),
+        simulated=False,
+    )

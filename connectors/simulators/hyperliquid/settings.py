@@ -39,7 +39,7 @@ class HyperliquidVenueSettings(msgspec.Struct, frozen=True, kw_only=True, forbid
     full_book_ms: Annotated[int, Meta(ge=10, description="time between books of 20 levels, ms")] = 5400
     fast_book_ms: Annotated[int, Meta(ge=10, description="time between books of 5 levels, ms")] = 540
     context_ms: Annotated[int, Meta(ge=10, description="time between contexts of a coin, ms")] = 1000
-    funding_period_s: Annotated[int, Meta(ge=10, description="time between funding payments, seconds")] = 3600
+    funding_period_s: Annotated[int, Meta(ge=1, description="time between funding payments, seconds")] = 3600
     silence_s: Annotated[
         float, Meta(gt=0, description="a connection to which nothing was sent for so long is closed, seconds")
     ] = 60.0
