@@ -62,6 +62,8 @@ ROWS = (
     Row("hyperliquid.book.decode.p50", "  of it: decode, p50", ccxt=CCXT_L2BOOK, msgspec=MSGSPEC_L2BOOK),
     Row("hyperliquid.book.apply.p50", "  of it: apply, p50"),
     Row("hyperliquid.book.decide.p50", "  of it: decide, p50"),
+    Row("hyperliquid.frame.signed.p50", "Hyperliquid l2Book to signed bytes, p50", 150, 70),
+    Row("hyperliquid.frame.signed.p99", "  the same, p99"),
     Row("hyperliquid.sign.one.p50", "Hyperliquid order encode + sign, p50", 80, 45),
     Row("hyperliquid.sign.twenty.p50", "  twenty orders under one signature, p50"),
     Row("sdk.hyperliquid.sign.one.p50", "  one order by the official SDK, p50"),
