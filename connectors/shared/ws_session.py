@@ -122,8 +122,10 @@ class WsSession:
         finally:
             self.connected = False
             watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            (watched,) = await asyncio.gather(watching, return_exceptions=True)
             await socket.close()
+            if isinstance(watched, Exception):  # a bug of ours is not weather
+                raise watched
 
     async def _listen(self, socket: ClientConnection) -> Never:
         time_s, now_ns, on_frame = asyncio.get_running_loop().time, self._now_ns, self._on_frame

@@ -293,6 +293,7 @@ class Daemon:
         supervisor.add("journal keeping", Kind.RESTARTABLE, self._keep_journals)
         for venue in self._gateway.real_venues:
             supervisor.add(f"gateway {venue}", Kind.ESSENTIAL, partial(self._gateway.serve, venue))
+            supervisor.add(f"cancels {venue}", Kind.ESSENTIAL, partial(self._gateway.serve_cancels, venue))
         for venue in self._dead_man.venues:
             supervisor.add(f"dead man {venue}", Kind.ESSENTIAL, partial(self._dead_man.serve, venue))
         for venue, connector in self._connectors.items():

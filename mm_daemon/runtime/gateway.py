@@ -1,9 +1,14 @@
 """The order gateway: carries what the core released to the venues, in order, and never holds up the core.
 
-One task per real venue takes commands from a queue and awaits the connector; a simulated venue is in this process and
-is called at once. What a connector cannot answer for (an exception, a timeout) becomes `CommandOutcomeUnknown`: it is
-never guessed into accepted or refused and never sent again. The queues need no bound of their own: a slot has one
-command in flight at most, and the outbox paces the rest.
+Two tasks per real venue take commands from its two lanes and await the connector, so that a placement without an answer
+does not hold up a cancel (R4); a simulated venue is in this process and is called at once. What a connector cannot
+answer for (an exception, a timeout) becomes `CommandOutcomeUnknown`: it is never guessed into accepted or refused and
+never sent again. The queues need no bound of their own: a slot has one command in flight at most, and the outbox paces
+the rest.
+
+A cancel never overtakes what is still queued here, because then it would find nothing and its order would come after
+it: it waits in the same lane, and a `CancelAll` is sent twice, at once and behind the queue. One whose order is on the
+wire gives it `OVERTAKE_S` to arrive.
 """
 
 import asyncio
@@ -22,7 +27,7 @@ from mm_daemon.domain.decisions import (
 from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import CommandOutcomeUnknown, CommandSent, Event
 from mm_daemon.domain.instrument import Venue, venue_of
-from mm_daemon.domain.orders import Operation
+from mm_daemon.domain.orders import ClientOrderId, Operation
 from mm_daemon.ports.connector import Connector
 
 _OPERATIONS: dict[type[Command], Operation] = {
@@ -32,8 +37,30 @@ _OPERATIONS: dict[type[Command], Operation] = {
 }
 
 
+OVERTAKE_S = 0.5
+"""How long a cancel waits for the answer of a command of the same order that is on the wire."""
+
+
+class _Lane:
+    """Batches that wait for one venue, and the orders of the one that is on the wire."""
+
+    def __init__(self) -> None:
+        self.queue: deque[list[ApprovedCommand]] = deque()
+        self.filled = asyncio.Event()
+        self.on_the_wire: frozenset[ClientOrderId] = frozenset()
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    def put(self, batch: list[ApprovedCommand]) -> None:
+        self.queue.append(batch)
+        self.filled.set()
+
+    def holds_any(self, orders: frozenset[ClientOrderId]) -> bool:
+        return any(not orders.isdisjoint(_orders_of(batch)) for batch in self.queue)
+
+
 class OrderGateway:
-    """Called by the core loop (`carry`); its `serve` coroutines are children of the supervisor."""
+    """Called by the core loop (`carry`); `serve` and `serve_cancels` are children of the supervisor."""
 
     def __init__(
         self,
@@ -48,37 +75,62 @@ class OrderGateway:
         self._emit = emit
         self._now_ns = now_ns
         self._report = report
-        self._queues: dict[Venue, deque[ApprovedCommand]] = {
-            venue: deque() for venue, connector in connectors.items() if not connector.capabilities.simulated
-        }
-        self._waiting: dict[Venue, asyncio.Event] = {venue: asyncio.Event() for venue in self._queues}
+        real = [venue for venue, connector in connectors.items() if not connector.capabilities.simulated]
+        self._orders = {venue: _Lane() for venue in real}
+        self._cancels = {venue: _Lane() for venue in real}
 
     @property
     def real_venues(self) -> tuple[Venue, ...]:
-        """The venues that need a `serve` task."""
-        return tuple(self._queues)
+        """The venues that need a `serve` and a `serve_cancels` task."""
+        return tuple(self._orders)
 
     def carry(self, released: Sequence[ApprovedCommand]) -> None:
         """Take over a turn's released commands. Returns at once."""
         for venue, commands in _by_venue(released).items():
-            queue = self._queues.get(venue)
-            if queue is None:
-                self._hand_over_now(self._connectors[venue], commands)
-            else:
-                queue.extend(commands)
-                self._waiting[venue].set()
+            connector = self._connectors[venue]
+            if venue not in self._orders:
+                self._hand_over_now(connector, commands)
+                continue
+            for batch in batches(commands, connector.capabilities.batch_max):
+                self._put(venue, batch)
+
+    def _put(self, venue: Venue, batch: list[ApprovedCommand]) -> None:
+        orders, cancels = self._orders[venue], self._cancels[venue]
+        first = batch[0].command
+        if isinstance(first, CancelAll):
+            cancels.put(batch)
+            if orders.queue or orders.on_the_wire:
+                orders.put(batch)
+        elif isinstance(first, CancelOrder) and not orders.holds_any(_orders_of(batch)):
+            cancels.put(batch)
+        else:
+            orders.put(batch)
 
     async def serve(self, venue: Venue) -> None:
-        """Carry one venue's commands until cancelled."""
-        queue, waiting, connector = self._queues[venue], self._waiting[venue], self._connectors[venue]
+        """Carry one venue's places and amends until cancelled."""
+        await self._serve(venue, self._orders[venue], None)
+
+    async def serve_cancels(self, venue: Venue) -> None:
+        """Carry one venue's cancels until cancelled."""
+        await self._serve(venue, self._cancels[venue], self._orders[venue])
+
+    async def _serve(self, venue: Venue, lane: _Lane, other: _Lane | None) -> None:
+        """`other`: the lane whose commands on the wire are given time to arrive."""
+        connector = self._connectors[venue]
         while True:
-            await waiting.wait()
-            waiting.clear()
-            while queue:
-                commands = tuple(queue)
-                queue.clear()
-                for batch in batches(commands, connector.capabilities.batch_max):
+            await lane.filled.wait()
+            lane.filled.clear()
+            while lane.queue:
+                batch = lane.queue.popleft()
+                lane.on_the_wire = _orders_of(batch)
+                if other is not None:
+                    await _let_arrive(other, lane.on_the_wire)
+                lane.idle.clear()
+                try:
                     await self._send(venue, connector, batch)
+                finally:
+                    lane.on_the_wire = frozenset()
+                    lane.idle.set()
 
     async def _send(self, venue: Venue, connector: Connector, batch: Sequence[ApprovedCommand]) -> None:
         self._tell(
@@ -124,6 +176,22 @@ def batches(commands: Sequence[ApprovedCommand], batch_max: int) -> list[list[Ap
         else:
             grouped.append([approved])
     return grouped
+
+
+async def _let_arrive(lane: _Lane, orders: frozenset[ClientOrderId]) -> None:
+    """Two requests on two connections may change places: a cancel lets its own order go first, within reason."""
+    if not orders.isdisjoint(lane.on_the_wire):
+        try:
+            async with asyncio.timeout(OVERTAKE_S):
+                await lane.idle.wait()
+        except TimeoutError:
+            return  # the answer is lost or late: a cancel is the best that can be done
+
+
+def _orders_of(batch: Sequence[ApprovedCommand]) -> frozenset[ClientOrderId]:
+    """The orders that a batch names; a `CancelAll` names none."""
+    commands = [approved.command for approved in batch]
+    return frozenset(command.client_id for command in commands if not isinstance(command, CancelAll))
 
 
 async def _carried(connector: Connector, batch: Sequence[ApprovedCommand]) -> None:

@@ -13,7 +13,8 @@ from tests.e2e.neutral import SECRET, SYMBOL, LiveDesk, VenueProcess, percentile
 
 pytestmark = pytest.mark.e2e
 
-QUOTE_WITHIN_S = 5.0
+QUOTE_WITHIN_S = 20.0
+"""A slot whose order was lost on its way is held until the order is proven dead, some seconds after its validity."""
 needs_proof = pytest.mark.skipif(
     "validity" not in Capabilities.__struct_fields__,
     reason="a command that was lost on its way stays unknown until the core can prove it dead (EXECUTION 2)",
@@ -76,7 +77,7 @@ def test_killed_three_hundred_times(desk: LiveDesk, capsys: pytest.CaptureFixtur
             f"\n300 deaths: {len(times)} lives came to quote, p50 {percentile(times, 0.5):.2f} s, "
             f"p99 {percentile(times, 0.99):.2f} s after the start of the process\n"
         )
-    assert max(times) < 2 * QUOTE_WITHIN_S
+    assert max(times) < QUOTE_WITHIN_S
 
 
 def test_sudden_death_leaves_nothing_open_beyond_the_deadline(tmp_path: Path, venue: VenueProcess) -> None:

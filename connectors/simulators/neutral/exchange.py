@@ -313,6 +313,8 @@ class Exchange:
                 time_ns=event.ts_venue_ns,
             )
         if isinstance(event, OrderFilled):
+            if event.client_id not in self._market.account.orders:
+                self._amended.discard(event.client_id)
             row = self._fill_row(event, self._number_of(event))
             return None if row is None else m.FillMessage(fill=row)
         if isinstance(event, OrderAccepted | OrderAmended | OrderCanceled):

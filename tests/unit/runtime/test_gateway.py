@@ -1,13 +1,16 @@
 """Commands on their way to a venue."""
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
+from mm_daemon.domain.decisions import ApprovedCommand, PlaceOrder
 from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import CommandOutcomeUnknown, CommandSent, Event
 from mm_daemon.domain.orders import Operation
-from mm_daemon.runtime.gateway import OrderGateway, batches
+from mm_daemon.runtime.gateway import OVERTAKE_S, OrderGateway, batches
 from mm_daemon.testkit.virtual_loop import VirtualLoop, run_virtual
 from tests.unit.runtime.parts import VENUE, DiaryConnector, cancel, cancel_all, place, released
 
@@ -26,7 +29,8 @@ class Desk:
         )
 
     async def serve_for(self, seconds: float) -> None:
-        tasks = [asyncio.ensure_future(self.gateway.serve(venue)) for venue in self.gateway.real_venues]
+        lanes = (self.gateway.serve, self.gateway.serve_cancels)
+        tasks = [asyncio.ensure_future(lane(venue)) for venue in self.gateway.real_venues for lane in lanes]
         await asyncio.sleep(seconds)
         for task in tasks:
             task.cancel()
@@ -84,6 +88,64 @@ def test_real_venue_does_not_hold_up_the_caller() -> None:
         await desk.serve_for(2.0)
         assert connector.diary == [[place(1)], [cancel(2)]]
         assert desk.said() == [(CommandSent, 1, Operation.PLACE), (CommandSent, 2, Operation.CANCEL)]
+
+    run_virtual(main)
+
+
+class StuckVenue(DiaryConnector):
+    """Takes placements and answers them after `stuck_s`; everything else at once. `entries` have the times."""
+
+    def __init__(self, loop: VirtualLoop, stuck_s: float) -> None:
+        super().__init__()
+        self._loop = loop
+        self._stuck_s = stuck_s
+        self.entries: list[tuple[Any, ...]] = []
+
+    async def send(self, commands: Sequence[ApprovedCommand]) -> None:
+        self.entries.append((self._loop.time(), *(approved.command for approved in commands)))
+        if isinstance(commands[0].command, PlaceOrder):
+            await asyncio.sleep(self._stuck_s)
+
+    async def cancel_all(self) -> None:
+        self.entries.append((self._loop.time(), "cancel_all"))
+
+
+def test_placement_without_an_answer_holds_up_no_cancel() -> None:
+    """A cancel of another order leaves at once; one of the same order lets it go first, for half a second."""
+
+    async def main(loop: VirtualLoop) -> None:
+        connector = StuckVenue(loop, 2.9)
+        desk = Desk(connector, loop)
+        serving = asyncio.ensure_future(desk.serve_for(5.0))
+        desk.gateway.carry(released(place(1)))
+        await asyncio.sleep(0.1)
+        desk.gateway.carry(released(cancel(7)))
+        desk.gateway.carry(released(cancel(1)))
+        await serving
+        assert [entry[1:] for entry in connector.entries] == [(place(1),), (cancel(7),), (cancel(1),)]
+        assert [round(entry[0], 3) for entry in connector.entries] == [0.0, 0.1, 0.1 + OVERTAKE_S]
+
+    run_virtual(main)
+
+
+def test_cancel_goes_behind_the_placement_that_is_still_queued() -> None:
+    """It would find nothing if it went first. A cancel-all goes first and last."""
+
+    async def main(loop: VirtualLoop) -> None:
+        connector = StuckVenue(loop, 1.0)
+        desk = Desk(connector, loop)
+        serving = asyncio.ensure_future(desk.serve_for(5.0))
+        desk.gateway.carry(released(place(1)))
+        await asyncio.sleep(0.1)
+        desk.gateway.carry(released(place(2), cancel(2), cancel_all()))
+        await serving
+        assert [entry[1:] for entry in connector.entries] == [
+            (place(1),),
+            ("cancel_all",),
+            (place(2),),
+            (cancel(2),),
+            ("cancel_all",),
+        ]
 
     run_virtual(main)
 
