@@ -24,6 +24,7 @@ from connectors.hyperliquid.settings import (
     ACK_TIMEOUT_MS,
     BATCH_MAX,
     DEAD_MAN_FLOOR_MS,
+    LEAST_A_DAY,
     BookKind,
     HyperliquidSettings,
     Network,
@@ -31,7 +32,7 @@ from connectors.hyperliquid.settings import (
 )
 from connectors.hyperliquid.signing import Signer
 from connectors.hyperliquid.translate import HyperliquidTranslator
-from connectors.shared.ws_session import Send, WsSession
+from connectors.shared.ws_session import Send, SessionLimits, WsSession
 from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable
 from mm_daemon.domain.events import (
@@ -76,6 +77,8 @@ _CANCEL_ROUNDS = 5
 _ADDRESS_WAIT_MS = 10_000
 """An address that has used up its requests may send one in ten seconds."""
 _NS_PER_MS = 1_000_000
+_FRAME_BYTES_MAX = 4 << 20
+"""The fills that a subscription begins with are up to a megabyte."""
 _PING = '{"method":"ping"}'
 _HEAD = b'{"channel":"'
 
@@ -98,7 +101,7 @@ class HyperliquidConnector:
                 self._signer = Signer(key, mainnet=settings.network is Network.MAINNET)
             except ConfigError as error:
                 raise ConfigError(f"venue {context.venue}: secrets.private_key: {error}") from None
-        self.capabilities = capabilities(settings, settings.requests_per_day or 0)
+        self.capabilities = capabilities(settings, settings.requests_per_day)
         self._rest = RestClient(
             settings.rest_url,
             now_ns=context.now_ns,
@@ -112,6 +115,7 @@ class HyperliquidConnector:
             on_open=self._on_open,
             on_frame=self._on_frame,
             on_closed=self._on_closed,
+            limits=SessionLimits(frame_bytes_max=_FRAME_BYTES_MAX),
             ping=_PING,
         )
         self._translator = HyperliquidTranslator(())
@@ -156,7 +160,7 @@ class HyperliquidConnector:
         self._numbers = found.numbers
         instruments = [asset.instrument for asset in found.ours]
         self._translator = HyperliquidTranslator(instruments)
-        self._orders = OwnOrders(found.ours)
+        self._orders = OwnOrders(found.ours, fast_cancels=self._settings.fast_cancels)
         if self._user is not None:
             self._account = Account(self._context.venue, self._rest, self._user, self._orders, self._context.now_ns)
         if self._signer is not None:
@@ -190,7 +194,7 @@ class HyperliquidConnector:
             return
         limit = await self._rest.info({"type": "userRateLimit", "user": self._user}, aw.UserRateLimit)
         left = max(limit.nRequestsCap + limit.nRequestsSurplus - limit.nRequestsUsed, 0)
-        self.capabilities = capabilities(self._settings, left)
+        self.capabilities = capabilities(self._settings, max(left, LEAST_A_DAY))
 
     async def _set_leverage(self) -> None:
         """Raises ConfigError for one that a market does not allow, VenueUnreachable when the venue refuses it."""
@@ -356,11 +360,12 @@ class HyperliquidConnector:
 
     async def send(self, commands: Sequence[ApprovedCommand]) -> None:
         """One action for one batch of one kind, two where quotes and takers are mixed. It returns when the bytes are on
-        the socket: replies are told as they come, and what has no reply in time is said to be unknown."""
+        the socket: replies are told as they come, and what has no reply in time is said to be unknown. A cancel that
+        follows goes by the same socket, and a block runs quotes before cancels, so it never overtakes its quote."""
         batch: Batch = [
             each.command for each in commands if isinstance(each.command, PlaceOrder | AmendOrder | CancelOrder)
         ]
-        asked, refused = self._orders.actions(batch, self._context.now_ns())
+        asked, refused = self._orders.requested(batch, self._context.now_ns())
         for event in refused:
             self._emit(event)
         for action, part in asked:

@@ -8,6 +8,8 @@ it again.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from msgspec import UNSET, UnsetType
+
 from connectors.hyperliquid import account_wire as aw
 from connectors.hyperliquid import actions
 from connectors.hyperliquid.requests import Asset, Terms, order_wire
@@ -105,7 +107,8 @@ class _Own:
 class OwnOrders:
     """The orders of the last few thousand client ids, by id and by oid."""
 
-    def __init__(self, assets: Iterable[Asset]) -> None:
+    def __init__(self, assets: Iterable[Asset], *, fast_cancels: bool = True) -> None:
+        self._fast: bool | UnsetType = True if fast_cancels else UNSET
         self._assets = {asset.instrument.id: asset for asset in assets}
         self._coins = {asset.coin: asset for asset in self._assets.values()}
         self._own: dict[ClientOrderId, _Own] = {}
@@ -117,7 +120,7 @@ class OwnOrders:
 
     # Commands
 
-    def actions(self, batch: Batch, now_ns: int) -> tuple[list[tuple[actions.Action, Batch]], list[Event]]:
+    def requested(self, batch: Batch, now_ns: int) -> tuple[list[tuple[actions.Action, Batch]], list[Event]]:
         """The actions that ask for a batch of one kind, each with its commands, and what is refused before it is sent.
 
         Post-only orders and those that may take never share an action: the venue would run the quotes with the takers.
@@ -133,7 +136,7 @@ class OwnOrders:
             else:
                 asked.setdefault(name, []).append((row, command))
         made: list[tuple[actions.Action, Batch]] = [
-            (_action([row for row, _ in rows]), [each for _, each in rows]) for rows in asked.values()
+            (self._action([row for row, _ in rows]), [each for _, each in rows]) for rows in asked.values()
         ]
         return made, refused
 
@@ -160,6 +163,16 @@ class OwnOrders:
         known.amending = True
         cloid = actions.cloid(command.client_id)
         return f"modify {known.terms.kind.limit.tif}", actions.ModifyWire(cloid, row)
+
+    def _action(self, rows: Sequence[object]) -> actions.Action:
+        """The action of rows of one kind."""
+        places = [row for row in rows if isinstance(row, actions.OrderWire)]
+        modifies = [row for row in rows if isinstance(row, actions.ModifyWire)]
+        if places:
+            return actions.Place(places)
+        if modifies:
+            return actions.BatchModify(modifies)
+        return actions.CancelByCloid([row for row in rows if isinstance(row, actions.CancelByCloidWire)], self._fast)
 
     def _remember(self, own: _Own) -> None:
         self._own[own.client_id] = own
@@ -349,17 +362,6 @@ class OwnOrders:
         """Raises GridError."""
         found = [(self._coins.get(each.position.coin), each.position.szi) for each in held]
         return tuple((asset.instrument.id, _lots(asset, size)) for asset, size in found if asset is not None)
-
-
-def _action(rows: Sequence[object]) -> actions.Action:
-    """The action of rows of one kind."""
-    places = [row for row in rows if isinstance(row, actions.OrderWire)]
-    modifies = [row for row in rows if isinstance(row, actions.ModifyWire)]
-    if places:
-        return actions.Place(places)
-    if modifies:
-        return actions.BatchModify(modifies)
-    return actions.CancelByCloid([row for row in rows if isinstance(row, actions.CancelByCloidWire)], True)
 
 
 def refusal(command: OrderCommand, text: str, now_ns: int, kind: RejectKind | None = None) -> Event:

@@ -12,6 +12,8 @@ ACK_TIMEOUT_MS = 3000
 BATCH_MAX = 20
 DEAD_MAN_FLOOR_MS = 5000
 _DAY_MS = 86_400_000
+LEAST_A_DAY = 8640
+"""One in ten seconds: what the venue lets through of an address that has used up its requests."""
 _ADDRESS = "^0x[0-9a-fA-F]{40}$"
 
 
@@ -53,6 +55,9 @@ class HyperliquidSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     action_ttl_ms: Annotated[
         int, Meta(ge=1000, le=60_000, description="age at which the venue refuses a placement or amend, ms")
     ] = 5000
+    fast_cancels: Annotated[
+        bool, Meta(description="mark cancels as fast: the venue runs only those ahead of others")
+    ] = True
     dead_man_ms: (
         Annotated[
             int,
@@ -80,8 +85,8 @@ class HyperliquidSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         return f"ws{self.rest_url.removeprefix('http')}/ws"
 
 
-def capabilities(settings: HyperliquidSettings, requests_left: int) -> Capabilities:
-    """What the venue can do, and what its limits leave; no requests left to count: they are not paced."""
+def capabilities(settings: HyperliquidSettings, requests_left: int | None) -> Capabilities:
+    """What the venue can do. `requests_left`: places and amends that the address may spend a day, where it is known."""
     acting = dict.fromkeys((CommandClass.PLACE, CommandClass.AMEND, CommandClass.REDUCE), 1)
     buckets = [
         Bucket(
@@ -92,7 +97,7 @@ def capabilities(settings: HyperliquidSettings, requests_left: int) -> Capabilit
             costs=dict.fromkeys(CommandClass, 1),
         )
     ]
-    if requests_left:
+    if requests_left is not None:
         address = Bucket(
             name="address",
             kind=BucketKind.TOKEN,

@@ -106,7 +106,7 @@ def test_frame_to_signed_bytes(figures: Figures) -> None:
     settings = HyperliquidSettings(network=Network.TESTNET)
     quoting = QuoteParameters(decide_interval_ms=EVERY_FRAME_MS, volatility=0.5, gamma=0.05, order_lockout_ms=0)
     market = builders.market(BTC, order_lots=1000, max_position_lots=10_000, quoting=quoting)
-    core = TradingCore(builders.core_parameters(market, capabilities=capabilities(settings, 0)))
+    core = TradingCore(builders.core_parameters(market, capabilities=capabilities(settings, None)))
     core.apply(builders.connected(0, venue=BTC.venue))
     core.apply(builders.account(0, symbol=BTC.id))
     translate = HyperliquidTranslator([BTC]).translate
@@ -125,7 +125,7 @@ def test_frame_to_signed_bytes(figures: Figures) -> None:
             turn = core.decide(ts_local_ns)
             parts = []
             for batch in batches(turn.released, BATCH_MAX):
-                asked, _ = orders.actions([each.command for each in batch], ts_local_ns)  # type: ignore[misc]
+                asked, _ = orders.requested([each.command for each in batch], ts_local_ns)  # type: ignore[misc]
                 for number, (action, part) in enumerate(asked):
                     post_frame(number, "action", requests.signed(action, expires_ms=ts_local_ns // 1_000_000 + 5000))
                     parts.append(part)

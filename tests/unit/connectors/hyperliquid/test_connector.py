@@ -310,9 +310,11 @@ async def test_used_up_requests_are_a_limit_of_the_address() -> None:
 
 
 async def test_address_budget_paces_what_is_sent() -> None:
-    """What the address has left at the start is the bucket's size, unless the configuration names another."""
-    async with hyperliquid_venue(initial_requests=500) as control:
-        for per_day, size in ((None, 500), (70, 70)):
+    """What the address has left at the start, unless the configuration names another number, and never less than one
+    request in ten seconds, which the venue always lets through."""
+    async with hyperliquid_venue(initial_requests=9000) as control:
+        for used, per_day, size in ((0, None, 9000), (100, None, 8900), (0, 70, 70), (9999, None, 8640)):
+            account_of(control).requests = used
             connector = hyperliquid_connector(
                 control.url, lambda _event: None, key=control.key(), requests_per_day=per_day
             )

@@ -35,7 +35,7 @@ def own(*commands: PlaceOrder | AmendOrder | CancelOrder) -> OwnOrders:
     """Orders after these commands were sent, one batch each."""
     made = OwnOrders([Asset.of(BTC, 0, 5, 40)])
     for command in commands:
-        _, refused = made.actions([command], 1)
+        _, refused = made.requested([command], 1)
         assert not refused
     return made
 
@@ -67,7 +67,7 @@ def test_quotes_and_takers_never_share_an_action() -> None:
     taker = PlaceOrder(
         BTC.id, ClientOrderId(78), Side.SELL, 0, 830_000, 10, WHY, False, True, TimeInForce.IOC, Purpose.HEDGE
     )
-    asked, refused = own().actions([PLACE, taker, PLACE], 1)
+    asked, refused = own().requested([PLACE, taker, PLACE], 1)
     assert not refused
     kinds = [[row.t.limit.tif for row in action.orders] for action, _ in asked if isinstance(action, actions.Place)]
     assert kinds == [["Alo", "Alo"], ["Ioc"]]
@@ -76,7 +76,7 @@ def test_quotes_and_takers_never_share_an_action() -> None:
 
 def test_an_order_of_nothing_is_refused_here() -> None:
     """It never reaches the venue, which might read it as the whole position."""
-    asked, refused = own().actions([msgspec.structs.replace(PLACE, lots=0), PLACE], 1)
+    asked, refused = own().requested([msgspec.structs.replace(PLACE, lots=0), PLACE], 1)
     assert [part for _, part in asked] == [[PLACE]]
     event = only(refused)
     assert isinstance(event, OrderRejected) and event.kind is RejectKind.INVALID
@@ -84,23 +84,25 @@ def test_an_order_of_nothing_is_refused_here() -> None:
 
 def test_amend_says_the_whole_order_again() -> None:
     """Side, kind and client id as they were placed; the target is named by our own id."""
-    ((action, _),), _ = own(PLACE).actions([AMEND], 1)
+    ((action, _),), _ = own(PLACE).requested([AMEND], 1)
     assert isinstance(action, actions.BatchModify)
     (row,) = action.modifies
     assert (row.oid, row.order.c) == (actions.cloid(CID), actions.cloid(CID))
     assert (row.order.b, row.order.p, row.order.s, row.order.t) == (True, "83010", "0.009", actions.ALO)
-    event = only(OwnOrders([Asset.of(BTC, 0, 5)]).actions([AMEND], 1)[1])
+    event = only(OwnOrders([Asset.of(BTC, 0, 5)]).requested([AMEND], 1)[1])
     assert isinstance(event, OrderAmendRejected) and event.kind is RejectKind.GONE
 
 
 def test_cancels_are_sent_by_our_id_and_marked_as_fast() -> None:
-    """`f` is true, for the venue puts only those ahead of others."""
-    ((action, _),), _ = own(PLACE).actions([CANCEL], 1)
+    """`f` is true, for the venue puts only those ahead of others; where it is not wanted it is not there."""
+    ((action, _),), _ = own(PLACE).requested([CANCEL], 1)
     assert msgspec.to_builtins(action) == {
         "type": "cancelByCloid",
         "cancels": [{"asset": 0, "cloid": actions.cloid(CID)}],
         "f": True,
     }
+    ((action, _),), _ = OwnOrders([Asset.of(BTC, 0, 5)], fast_cancels=False).requested([CANCEL], 1)
+    assert "f" not in msgspec.to_builtins(action)
 
 
 def test_modify_is_one_story_whatever_comes_first() -> None:
@@ -110,7 +112,7 @@ def test_modify_is_one_story_whatever_comes_first() -> None:
     for order in ("gfr", "fgr", "rgf", "grf", "frg", "rfg"):
         orders = own(PLACE)
         orders.replied([PLACE], reply({"resting": {"oid": 500}}), 2)
-        orders.actions([AMEND], 3)
+        orders.requested([AMEND], 3)
         told: list[Event] = []
         for step in order:
             told += {
@@ -179,7 +181,7 @@ def test_order_of_an_earlier_life_is_taken_up() -> None:
     orders = own()
     (shown,) = orders.open_orders([update(500, "open", side="A", tif="Gtc", reduceOnly=True).order])
     assert (shown.client_id, shown.side, shown.ticks, shown.remaining_lots) == (CID, Side.SELL, 830_000, 1000)
-    ((action, _),), _ = orders.actions([AMEND], 1)
+    ((action, _),), _ = orders.requested([AMEND], 1)
     assert isinstance(action, actions.BatchModify)
     (row,) = action.modifies
     assert (row.order.b, row.order.r, row.order.t) == (False, True, actions.GTC)
