@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from connectors.simulators.faults import Fault, FaultKind, FaultPoint, WireFaults
+from connectors.simulators.delivery import Delivery
+from connectors.simulators.faults import Fault, WireFaults
 from connectors.simulators.hyperliquid import wire
 from connectors.simulators.hyperliquid.exchange import Exchange, Key, Said, trade_row
 from connectors.simulators.hyperliquid.info import FAST, FULL, Info, good_aggregation
@@ -20,7 +21,6 @@ _OF_COIN = frozenset({"l2Book", "bbo", "trades", "activeAssetCtx"})
 _OF_USER = frozenset({"orderUpdates", "userFills", "userEvents", "userFundings"})
 _HISTORY_MS = 20_000
 _PAST_FILLS = 2000
-_OVERSIZED = b'"' + b" " * (5 << 20) + b'"'
 _MIDS_MS = 5000
 
 _encode = msgspec.json.Encoder().encode
@@ -58,10 +58,7 @@ class Streams:
         self._exchange = exchange
         self._info = info
         self._settings = settings
-        self._faults = faults
-        self._carry_out = carry_out
-        self._held: dict[str, list[Said]] = {}
-        """Messages that go out behind the next one of their channel."""
+        self._delivery = Delivery[Said](faults, carry_out, self._send)
         self._due_ms: dict[str, int] = {}
         self.clients: list[Client] = []
         self.now_ms = 0
@@ -168,24 +165,9 @@ class Streams:
         channel = said.key[0]
         if not any(said.key in client.subscriptions for client in self.clients):
             return
-        fault = self._faults.strike(FaultPoint.MESSAGE, channel)
-        kind = None if fault is None else fault.kind
-        held = self._held.pop(channel, [])
-        if fault is not None and fault.point is FaultPoint.AT_ONCE:
-            self._carry_out(fault)
-        if kind is FaultKind.REORDER:
-            self._held[channel] = [said]
-        elif kind is FaultKind.DELAY_MESSAGE and fault is not None:
-            asyncio.get_running_loop().call_later(fault.ms / 1000, self._send, said)
-        elif kind is not FaultKind.LOSE_MESSAGE:
-            before = {FaultKind.MALFORMED: b'{"channel":', FaultKind.OVERSIZED: _OVERSIZED}.get(kind) if kind else None
-            self._send(said, before)
-            if kind is FaultKind.DUPLICATE:
-                self._send(said)
-        for late in held:
-            self._send(late)
+        self._delivery.deliver(channel, said)
 
-    def _send(self, said: Said, before: bytes | None = None) -> None:
+    def _send(self, said: Said, before: bytes | None) -> None:
         frame = _frame(said.key[0], said.data)
         for client in tuple(self.clients):
             if said.key in client.subscriptions:
