@@ -7,6 +7,7 @@ a median, and no p99.
 
 import asyncio
 import re
+from itertools import groupby
 from time import perf_counter_ns
 from typing import TypeVar
 
@@ -14,7 +15,7 @@ import pytest
 
 from connectors.hyperliquid.orders import OrderCommand, OwnOrders
 from connectors.hyperliquid.requests import Asset, Requests, post_frame
-from connectors.hyperliquid.settings import BATCH_MAX, HyperliquidSettings, Network, capabilities
+from connectors.hyperliquid.settings import HyperliquidSettings, Network, capabilities
 from connectors.hyperliquid.signing import Signer
 from connectors.hyperliquid.translate import HyperliquidTranslator
 from mm_daemon.core.trading_core import TradingCore
@@ -22,7 +23,6 @@ from mm_daemon.domain.decisions import CancelOrder, PlaceOrder
 from mm_daemon.domain.events import OrderAccepted, OrderAmended, OrderCanceled, OrderEvent
 from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.engine.parameters import QuoteParameters
-from mm_daemon.runtime.gateway import batches
 from mm_daemon.testkit import builders
 from tests.bench import frame_peers
 from tests.bench.figures import Figures
@@ -124,7 +124,7 @@ def test_frame_to_signed_bytes(figures: Figures) -> None:
                 core.apply(event)
             turn = core.decide(ts_local_ns)
             parts = []
-            for batch in batches(turn.released, BATCH_MAX):
+            for _, batch in groupby(turn.released, lambda each: type(each.command)):
                 asked, _ = orders.requested([each.command for each in batch], ts_local_ns)  # type: ignore[misc]
                 for number, (action, part) in enumerate(asked):
                     post_frame(number, "action", requests.signed(action, expires_ms=ts_local_ns // 1_000_000 + 5000))
