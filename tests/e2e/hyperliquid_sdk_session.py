@@ -452,6 +452,35 @@ def weight(s: Session) -> None:
     raise AssertionError("nothing was refused")
 
 
+def capped(s: Session) -> None:
+    """Positions beyond a tier, open interest at its cap, numbers that are none."""
+    assert s.exchange.update_leverage(40, "BTC")["status"] == "ok"
+    tier = "Order would cause position to exceed margin tier limit at current leverage"
+    error(s.exchange.order("BTC", True, 1.0, s.far_bid(), GTC), tier)
+    assert "filled" in first(s.exchange.market_open("BTC", True, 0.01))
+    text = "Order would increase open interest while open interest is capped"
+    error(s.exchange.order("BTC", True, 0.001, s.far_bid(), ALO), text)
+    low = float(round(s.mid() * 0.95))
+    text = "Order rejected due to price more aggressive than oracle while at open interest cap"
+    error(s.exchange.order("BTC", False, 0.001, low, IOC), text)
+    error(s.exchange.order("BTC", False, 0.001, -1.0, GTC), "Order has invalid price.")
+    error(s.exchange.order("BTC", False, -0.001, low, GTC), "Order has invalid size.")
+
+
+def broke(s: Session) -> None:
+    """An address without a deposit may do nothing."""
+    text = f"Must deposit before performing actions. User: {s.me}"
+    refused(s.exchange.order("BTC", True, 0.001, s.far_bid(), ALO), text)
+
+
+def upgraded(s: Session) -> None:
+    """Behind an upgrade only post-only orders are taken."""
+    s.info.session.post(f"{s.url}/control/fault", json={"kind": "restart", "ms": 0})
+    text = "Only post-only orders allowed immediately after a network upgrade"
+    error(s.exchange.order("BTC", True, 0.001, s.far_bid(), GTC), text)
+    assert "resting" in first(s.exchange.order("BTC", True, 0.001, s.far_bid(), ALO))
+
+
 PARTS = {
     "usual": [
         reads,
@@ -475,6 +504,9 @@ PARTS = {
     ],
     "traded": [funding, schedule_cancel],
     "poor": [budget, weight],
+    "capped": [capped],
+    "broke": [broke],
+    "upgraded": [upgraded],
 }
 
 

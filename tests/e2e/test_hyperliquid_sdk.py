@@ -25,6 +25,9 @@ PARTS = {
     "usual": (USUAL, 18),
     "traded": ({**USUAL, "traded": 1_500_000, "funding_period_s": 10}, 2),
     "poor": ({"initial_requests": 5, "block_ms": 20}, 2),
+    "capped": ({**USUAL, "coins": {"BTC": {"open_interest_cap": 500, "tier_notional": 50_000}}}, 1),
+    "broke": ({**USUAL, "deposit": 0}, 1),
+    "upgraded": ({**USUAL, "post_only_ms": 60_000}, 1),
 }
 
 

@@ -59,10 +59,10 @@ class Exchange:
             for place, (coin, delisted) in enumerate(universe)
         }
         self.by_coin: Mapping[str, Market] = {market.coin: market for market in self.markets.values()}
-        self.floor = Floor(self.markets, self._next_oid)
+        self.accounts: dict[str, Account] = {}
+        self.floor = Floor(self.markets, self.accounts, self._next_oid)
         self._oid = _FIRST_OID
         self.keys = [signatures.seeded_key(seed, place) for place in range(settings.accounts)]
-        self.accounts: dict[str, Account] = {}
         for key in self.keys:
             address = signatures.address_of(key)
             self.accounts[address] = Account(address, usdc(settings.deposit), usdc(settings.traded))
@@ -186,6 +186,10 @@ class Exchange:
 
     def request_cap(self, account: Account) -> int:
         return account.request_cap(self._settings.initial_requests)
+
+    def upgraded(self, until_ms: int) -> None:
+        """The network has begun again: only post-only orders are taken for a while."""
+        self.floor.post_only_until_ms = until_ms
 
     # Actions
 
@@ -335,9 +339,9 @@ class Exchange:
         market = self.markets.get(action.asset)
         if market is None or market.delisted:
             return _error(f"Asset {action.asset} is not tradable")
-        if not 1 <= action.leverage <= market.max_leverage:
-            return _error("Invalid leverage value")
         position = account.position(market)
+        if not 1 <= action.leverage <= market.leverage_at(position.worth(market.mark_ticks)):
+            return _error("Invalid leverage value")
         if position.lots and position.cross is not action.isCross:
             return _error("Cannot switch leverage type with open position.")
         position.leverage, position.cross = action.leverage, action.isCross

@@ -14,7 +14,7 @@ import msgspec
 
 from connectors.simulators.hyperliquid import wire
 from connectors.simulators.hyperliquid.accounts import Account, Fill, Order, TriggerTerms
-from connectors.simulators.hyperliquid.market import MONEY_PER_TICK_LOT, Market, Trade, money
+from connectors.simulators.hyperliquid.market import MONEY_ONE, MONEY_PER_TICK_LOT, Market, Trade, money
 from mm_daemon.domain.book import NO_ASK, NO_BID
 from mm_daemon.domain.instrument import grid_floor
 from mm_daemon.domain.orders import Side
@@ -46,8 +46,13 @@ class RefusedBatch(Exception):
 
 
 class Floor:
-    def __init__(self, markets: Mapping[int, Market], next_oid: Callable[[], int]) -> None:
+    def __init__(
+        self, markets: Mapping[int, Market], accounts: Mapping[str, Account], next_oid: Callable[[], int]
+    ) -> None:
         self._markets = markets
+        self._accounts = accounts
+        self.post_only_until_ms = 0
+        """Until then only post-only orders are taken: the network was upgraded."""
         self._by_coin = {market.coin: market for market in markets.values()}
         self._next_oid = next_oid
         self._owners: dict[int, Account] = {}
@@ -132,6 +137,8 @@ class Floor:
             trigger=trigger,
         )
         try:
+            if now_ms < self.post_only_until_ms and tif != "Alo":
+                raise Refused("Only post-only orders allowed immediately after a network upgrade")
             self._check_account(account, order)
         except Refused as refused:
             account.end(order, refused.status, now_ms)
@@ -169,8 +176,28 @@ class Floor:
             len(account.orders) >= _OPEN_ORDERS and (order.reduce_only or order.trigger is not None)
         ):
             raise Refused(f"Too many open orders: {len(account.orders)}")
+        self._check_open_interest(order, lots_held)
+        after = abs(lots_held + order.side * order.lots) * order.ticks * MONEY_PER_TICK_LOT
+        if not order.reduce_only and account.position(order.market).leverage > order.market.leverage_at(after):
+            raise Refused("Order would cause position to exceed margin tier limit at current leverage")
         if not order.reduce_only and not self._has_margin(account, order):
             raise Refused("Insufficient margin to place order.", "perpMarginRejected")
+
+    def _check_open_interest(self, order: Order, lots_held: int) -> None:
+        """While it is capped no position may grow, and no price may be more aggressive than the oracle's."""
+        market = order.market
+        if market.open_interest_cap is None:
+            return
+        held = [account.position(market).lots for account in self._accounts.values()]
+        interest = max(sum(lots for lots in held if lots > 0), -sum(lots for lots in held if lots < 0))
+        if interest * market.mark_ticks * MONEY_PER_TICK_LOT < market.open_interest_cap * MONEY_ONE:
+            return
+        if abs(lots_held + order.side * order.lots) > abs(lots_held):
+            text = "Order would increase open interest while open interest is capped"
+            raise Refused(text, "positionIncreaseAtOpenInterestCapRejected")
+        if order.side * (order.ticks - market.oracle_ticks) > 0:
+            text = "Order rejected due to price more aggressive than oracle while at open interest cap"
+            raise Refused(text, "tooAggressiveAtOpenInterestCapRejected")
 
     def _has_margin(self, account: Account, order: Order) -> bool:
         more = {(order.market.coin, order.side): order.lots}
@@ -354,8 +381,8 @@ class Floor:
                 self._check_account(account, order)
                 self._carry_out(account, order, now_ms)
             except Refused as refused:
-                account.end(order, refused.status, now_ms)
-                self._update(account, order, refused.status, now_ms)
+                dry = terms.is_market and refused.status == "iocCancelRejected"
+                self._end(account, order, "marketOrderNoLiquidityRejected" if dry else refused.status, now_ms)
 
     # What is told
 
@@ -393,10 +420,6 @@ def order_row(order: Order) -> dict[str, Any]:
     if order.reduce_only:
         row["reduceOnly"] = True
     return row
-
-
-def notional(ticks: int, lots: int) -> int:
-    return ticks * lots * MONEY_PER_TICK_LOT
 
 
 def _direction(before: int, side: Side, lots: int) -> str:

@@ -82,12 +82,12 @@ class Info:
 
     def _meta(self, asked: wire.InfoRequest) -> dict[str, Any]:
         markets = self._exchange.markets.values()
-        levers = sorted({market.max_leverage for market in markets})
-        tables = [
-            [lever, {"description": "", "marginTiers": [{"lowerBound": "0.0", "maxLeverage": lever}]}]
-            for lever in levers
-        ]
-        return {"universe": [_universe_row(each) for each in markets], "marginTables": tables, "collateralToken": 0}
+        tables = {_table_of(market): _tiers(market) for market in markets}
+        return {
+            "universe": [_universe_row(each) for each in markets],
+            "marginTables": list(tables.items()),
+            "collateralToken": 0,
+        }
 
     def _meta_and_contexts(self, asked: wire.InfoRequest) -> list[Any]:
         return [self._meta(asked), [self.context(market) for market in self._exchange.markets.values()]]
@@ -340,12 +340,27 @@ def _with_status(order: Order) -> dict[str, Any]:
     return {"order": frontend_row(order), "status": order.status, "statusTimestamp": order.status_ms}
 
 
+def _table_of(market: Market) -> int:
+    """Tables of one tier are named by their leverage, as at the venue; those with more have numbers of their own."""
+    return market.max_leverage if market.tier_notional is None else 100 + market.number
+
+
+def _tiers(market: Market) -> dict[str, Any]:
+    tiers = [{"lowerBound": "0.0", "maxLeverage": market.max_leverage}]
+    if market.tier_notional is not None:
+        bound = f"{market.tier_notional:f}"
+        tiers.append(
+            {"lowerBound": bound if "." in bound else f"{bound}.0", "maxLeverage": max(market.max_leverage // 2, 1)}
+        )
+    return {"description": "", "marginTiers": tiers}
+
+
 def _universe_row(market: Market) -> dict[str, Any]:
     row: dict[str, Any] = {
         "szDecimals": market.size_decimals,
         "name": market.coin,
         "maxLeverage": market.max_leverage,
-        "marginTableId": market.max_leverage,
+        "marginTableId": _table_of(market),
     }
     if market.delisted:
         row["isDelisted"] = True

@@ -17,6 +17,8 @@ from mm_daemon.simulation.matching import Match, PriceTimeBook
 
 FIGURES, PRICE_DECIMALS = 5, 6
 MONEY_DECIMALS = 12
+MONEY_ONE = 10**MONEY_DECIMALS
+"""A USDC."""
 MONEY_PER_TICK_LOT = 10**6
 """What a tick of a lot is worth, in 1e-12 USDC."""
 _TRADES_SHOWN = 200
@@ -69,6 +71,8 @@ class Market:
         self.size_decimals = known.sz_decimals if settings.sz_decimals is None else settings.sz_decimals
         self.price_decimals = PRICE_DECIMALS - self.size_decimals
         self.max_leverage = settings.max_leverage or known.max_leverage
+        self.open_interest_cap = settings.open_interest_cap
+        self.tier_notional = settings.tier_notional
         self.grid = SignificantFigures(FIGURES, self.price_decimals)
         self.book = GridBook(self.grid)
         price = settings.start_price or known.price
@@ -175,6 +179,11 @@ class Market:
         return rate
 
     # Texts
+
+    def leverage_at(self, worth: int) -> int:
+        """The highest leverage of a position worth so much money."""
+        tier = self.tier_notional
+        return self.max_leverage if tier is None or worth <= tier * MONEY_ONE else max(self.max_leverage // 2, 1)
 
     def price(self, ticks: int) -> str:
         return number(ticks, self.price_decimals)

@@ -326,6 +326,7 @@ class HyperliquidVenue:
             self._step_ns += fault.ms * _NS_PER_MS
         elif fault.kind is FaultKind.RESTART:
             self._down_until_ns = self._now_ns() + fault.ms * _NS_PER_MS
+            self.exchange.upgraded(self._down_until_ns // _NS_PER_MS + self._settings.post_only_ms)
             self._streams.cut_all()
 
     async def _on_fault(self, request: web.Request) -> web.Response:

@@ -22,6 +22,16 @@ class CoinSettings(FlowSettings, frozen=True, kw_only=True, forbid_unknown_field
     typical_notional: Annotated[Decimal, Meta(gt=0, description="median worth of a taker's order, USDC")] = Decimal(
         3000
     )
+    open_interest_cap: (
+        Annotated[Decimal, Meta(ge=0, description="open interest at which no position may grow, USDC; null = none")]
+        | None
+    ) = None
+    tier_notional: (
+        Annotated[
+            Decimal, Meta(gt=0, description="position above which only half the leverage is allowed, USDC; null = none")
+        ]
+        | None
+    ) = None
 
 
 class HyperliquidVenueSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,6 +64,9 @@ class HyperliquidVenueSettings(msgspec.Struct, frozen=True, kw_only=True, forbid
     schedule_cancel_volume: Annotated[
         int, Meta(ge=0, description="what an address must have traded to use scheduleCancel, USDC")
     ] = 1_000_000
+    post_only_ms: Annotated[
+        int, Meta(ge=0, description="after a restart only post-only orders are taken for so long, ms")
+    ] = 0
     chances: Annotated[tuple[Chance, ...], Meta(description="faults that may strike at any time, by the seed")] = ()
 
 
