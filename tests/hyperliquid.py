@@ -109,3 +109,10 @@ def hyperliquid_connector(
         secrets={} if key is None else {"private_key": key},
     )
     return HyperliquidConnector(context, HyperliquidSettings(network=Network.TESTNET, url=url, **settings))
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    """Let the event loop turn until something in this process has happened."""
+    async with asyncio.timeout(10.0):
+        while not happened():  # noqa: ASYNC110
+            await asyncio.sleep(0)

@@ -72,6 +72,8 @@ IGNORED_USER_CHANNELS = frozenset(
 _DEAD_MAN_SLACK_MS = 500
 """Added to the shortest deadline: the venue counts from the block that the request lands in."""
 _CLOCK_EVERY_S = 10.0
+_CLOCK_ANSWER_NS = 2_000_000_000
+"""An answer that took longer, or waited for the reads' weight, says too little about the time."""
 _READ_PAUSE_S = 0.5
 _CANCEL_ROUNDS = 5
 _ADDRESS_WAIT_MS = 10_000
@@ -134,6 +136,8 @@ class HyperliquidConnector:
         """Streams that have not been acknowledged yet."""
         self._missed = asyncio.Event()
         """The streams run, and what happened while they did not is to be read."""
+        self._links = 0
+        """How many connections there have been."""
         self._linked = False
         """Whether the daemon was told that the link is up."""
         self._fills_known_ns: int | None = None
@@ -166,7 +170,7 @@ class HyperliquidConnector:
         if self._signer is not None:
             self._requests = Requests(self._signer, self._venue_now_ns, vault=self._settings.vault)
             await self._read_budget()
-            await self._set_leverage()
+        self._check_leverage()
         return instruments
 
     async def _find_account(self) -> str | None:
@@ -196,21 +200,28 @@ class HyperliquidConnector:
         left = max(limit.nRequestsCap + limit.nRequestsSurplus - limit.nRequestsUsed, 0)
         self.capabilities = capabilities(self._settings, max(left, LEAST_A_DAY))
 
-    async def _set_leverage(self) -> None:
-        """Raises ConfigError for one that a market does not allow, VenueUnreachable when the venue refuses it."""
-        leverage, cross = self._settings.leverage, not self._settings.isolated
-        for asset in self._assets.values() if leverage is not None else ():
-            assert leverage is not None
-            if leverage > asset.max_leverage:
+    def _check_leverage(self) -> None:
+        """Raises ConfigError for one that a market does not allow."""
+        leverage = self._settings.leverage
+        for asset in self._assets.values():
+            if leverage is not None and leverage > asset.max_leverage:
                 most = f"the {asset.max_leverage} of {asset.coin}"
                 raise ConfigError(f"venue {self._context.venue}: leverage {leverage} is above {most}")
-            await self._confirmed(actions.UpdateLeverage(asset.number, cross, leverage))
+
+    async def _set_leverage(self) -> None:
+        """Before anything is traded, and not when somebody only wants to cancel. Raises VenueUnreachable when the venue
+        refuses it."""
+        leverage, cross = self._settings.leverage, not self._settings.isolated
+        if leverage is not None and self._requests is not None:
+            for asset in self._assets.values():
+                await self._confirmed(actions.UpdateLeverage(asset.number, cross, leverage))
 
     # The link
 
     async def run(self) -> None:
-        """Keep the link alive until cancelled. Raises VenueUnreachable or CredentialsRefused."""
+        """Keep the link alive until cancelled. Raises VenueUnreachable when the leverage cannot be set."""
         try:
+            await self._set_leverage()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._session.run())
                 group.create_task(self._catch_up())
@@ -228,6 +239,7 @@ class HyperliquidConnector:
         return {**self._translator.problems, **more} if more else self._translator.problems
 
     async def _on_open(self, send: Send) -> None:
+        self._links += 1
         self._translator.begin()
         self._posts.begin(send)
         wanted = self._subscriptions()
@@ -292,14 +304,14 @@ class HyperliquidConnector:
         """Whenever the streams run again: tell what happened while they did not, and then that the link is up."""
         while True:
             await self._missed.wait()
-            since_ns = self._fills_known_ns or 0
+            since_ns, link = self._fills_known_ns or 0, self._links
             try:
                 snapshot = await self.snapshot(since_ns)
             except VenueUnreachable:
                 await asyncio.sleep(_READ_PAUSE_S)  # weather: the same again, if the streams still run
                 continue
-            if not self._missed.is_set():
-                continue  # the link has gone again meanwhile
+            if link != self._links or not self._missed.is_set():
+                continue  # the link has gone meanwhile, and perhaps come back: what it missed is not in this snapshot
             self._missed.clear()
             now_ns = self._context.now_ns()
             told: tuple[OrderFilled | FundingPaid, ...] = (*snapshot.fills, *snapshot.payments)
@@ -353,7 +365,8 @@ class HyperliquidConnector:
         asked_ns = self._context.now_ns()
         status = await self._rest.info({"type": "exchangeStatus"}, aw.ExchangeStatus)
         now_ns = self._context.now_ns()
-        self._offset_ns = status.time * _NS_PER_MS - (asked_ns + now_ns) // 2
+        if now_ns - asked_ns < _CLOCK_ANSWER_NS or not self._offset_ns:
+            self._offset_ns = status.time * _NS_PER_MS - (asked_ns + now_ns) // 2
         self._emit(VenueTime(self._context.venue, status.time * _NS_PER_MS, now_ns))
 
     # Commands

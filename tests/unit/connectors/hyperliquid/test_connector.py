@@ -35,7 +35,7 @@ from mm_daemon.domain.orders import RejectKind, Side, TimeInForce
 from mm_daemon.ports.connector import ConnectorContext
 from mm_daemon.runtime.clock import Clock
 from mm_daemon.testkit.conformance import ConnectorUnderTest, Heard
-from tests.hyperliquid import Control, hyperliquid_connector, hyperliquid_venue
+from tests.hyperliquid import Control, hyperliquid_connector, hyperliquid_venue, until
 
 AGENT = bytes.fromhex("77" * 32)
 
@@ -352,3 +352,21 @@ async def test_dead_man_is_gated_by_volume() -> None:
         assert at_ms is not None and at_ms >= live.now_ns() // 1_000_000 + 5000
         await live.connector.arm_dead_man(None)
         assert account_of(control).schedule_cancel_ms is None
+
+
+async def test_link_that_breaks_while_it_catches_up_is_caught_up_again() -> None:
+    """What was read before the second break does not know what was filled in it: it is read again, and then told."""
+    async with hyperliquid_venue() as control, trading(control) as live:
+        order = live.order(away=0)
+        await live.placed(order)
+        since = live.here
+        await control.fault(FaultKind.DELAY, on="info/clearinghouseState", ms=1500)
+        await control.fault(FaultKind.DISCONNECT)
+        await until(lambda: control.venue.faults.struck[FaultKind.DELAY] > 0)
+        await control.fault(FaultKind.DISCONNECT)
+        await until(lambda: not control.venue._streams.clients)
+        await control.fill(order.client_id, order.lots)
+        up = await live.heard.until(VenueConnected, since=since)
+        told = live.heard.of(OrderFilled, since)
+        assert [fill.client_id for fill in told] == [order.client_id]
+        assert live.heard.events.index(told[0]) < live.heard.events.index(up)
