@@ -58,16 +58,14 @@ class Account:
             raise OutcomeUnknown(f"order {client_id} cannot be read: {error}") from error
 
     async def snapshot(self, since_ns: int) -> VenueSnapshot:
-        """Orders, then positions, then fills and payments from `since_ns` up to the positions' time: the venue has no
-        one instant for all. Raises VenueUnreachable."""
+        """Positions, then orders, then fills and payments from `since_ns` up to the time of the positions, which is the
+        snapshot's: there is no one instant for all. Orders were looked at a little later than it says, so that what it
+        does not show after some instant was not there after it. Raises VenueUnreachable."""
         requested_ns = self._now_ns()
+        states = [await self._rest.info(asked, aw.ClearinghouseState) for asked in self._by_dex("clearinghouseState")]
+        held = [position for state in states for position in state.assetPositions]
+        at_ms = min(state.time for state in states) or requested_ns // _NS_PER_MS
         rows = await self.open_rows()
-        held: list[aw.AssetPosition] = []
-        at_ms = 0
-        for asked in self._by_dex("clearinghouseState"):
-            state = await self._rest.info(asked, aw.ClearinghouseState)
-            held += state.assetPositions
-            at_ms = state.time or self._now_ns() // _NS_PER_MS
         fills: Sequence[OrderFilled] = ()
         payments: Sequence[FundingPaid] = ()
         try:

@@ -69,6 +69,7 @@ IGNORED_USER_CHANNELS = frozenset(
 )
 """Channels of an account that we know and never ask for."""
 
+_ACTION_TTL_MS = 5000
 _DEAD_MAN_SLACK_MS = 500
 """Added to the shortest deadline: the venue counts from the block that the request lands in."""
 _CLOCK_EVERY_S = 10.0
@@ -398,12 +399,12 @@ class HyperliquidConnector:
             self._say(self._orders.lost(batch, str(error), self._context.now_ns()))
 
     def _expiry_ms(self, batch: Batch) -> int | None:
-        """Until when the venue may take a batch; cancels may come late. By the venue's clock."""
+        """Until when, by its own clock, the venue may take a batch: as the commands say, or for a few seconds. Cancels
+        may come late."""
         if isinstance(batch[0], CancelOrder):
             return None
-        latest_ns = self._context.now_ns() + self._settings.action_ttl_ms * _NS_PER_MS
         wanted = [each.expires_ns for each in batch if not isinstance(each, CancelOrder) and each.expires_ns]
-        return (min([latest_ns, *wanted]) + self._offset_ns) // _NS_PER_MS
+        return min(wanted, default=self._venue_now_ns() + _ACTION_TTL_MS * _NS_PER_MS) // _NS_PER_MS
 
     def _replied(self, batch: Batch, reply: bytes | VenueUnreachable) -> None:
         """The end of a post, whatever it is."""

@@ -52,9 +52,6 @@ class HyperliquidSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     book: Annotated[BookKind, Meta(description="fast: 5 levels twice a second; full: 20 levels every five seconds")] = (
         BookKind.FAST
     )
-    action_ttl_ms: Annotated[
-        int, Meta(ge=1000, le=60_000, description="age at which the venue refuses a placement or amend, ms")
-    ] = 5000
     fast_cancels: Annotated[
         bool, Meta(description="mark cancels as fast: the venue runs only those ahead of others")
     ] = True
