@@ -50,12 +50,20 @@ class Account:
         return found
 
     async def order(self, client_id: ClientOrderId) -> Sequence[Event]:
-        """What the venue says of one order; nothing of one that it does not know. Raises VenueUnreachable."""
-        status = await self._rest.info(self._asked("orderStatus", oid=actions.cloid(client_id)), aw.OrderStatus)
+        """What the venue says of one order; nothing of one that it does not know. Where an amend whose reply was lost
+        has replaced the version that we know, of that one too. Raises VenueUnreachable."""
+        known = self._orders.version(client_id)
+        status = await self._status(actions.cloid(client_id))
+        answers = [status]
+        if known is not None and status.order is not None and status.order.order.oid != known:
+            answers = [await self._status(known), status]
         try:
-            return self._orders.answered(status, self._now_ns())
+            return [event for each in answers for event in self._orders.answered(each, self._now_ns())]
         except GridError as error:
             raise OutcomeUnknown(f"order {client_id} cannot be read: {error}") from error
+
+    async def _status(self, oid: int | str) -> aw.OrderStatus:
+        return await self._rest.info(self._asked("orderStatus", oid=oid), aw.OrderStatus)
 
     async def snapshot(self, since_ns: int) -> VenueSnapshot:
         """Positions, then orders, then fills and payments from `since_ns` up to the time of the positions, which is the

@@ -88,7 +88,7 @@ def rejected(status: str) -> bool:
 
 
 class _Own:
-    """One order of ours. `oid`: of its newest version, as far as the venue has named it."""
+    """One order of ours. `oid`: of its newest version that was told of."""
 
     __slots__ = ("amending", "asset", "client_id", "lots", "oid", "placing", "terms", "ticks")
 
@@ -181,13 +181,23 @@ class OwnOrders:
             if gone.oid is not None:
                 self._by_oid.pop(gone.oid, None)
 
-    def _named(self, own: _Own, oid: int) -> None:
-        """The venue has named a version: the newest has the highest number."""
+    def _named(self, own: _Own, oid: int) -> bool:
+        """A version is told of: the newest has the highest number. Whether it took the place of another one."""
+        self._belongs(own, oid)
+        another = own.oid is not None and oid > own.oid
+        if own.oid is None or another:
+            own.oid = oid
+        return another
+
+    def _belongs(self, own: _Own, oid: int) -> None:
         self._by_oid[oid] = own.client_id
         if len(self._by_oid) > 2 * _KEPT:
             del self._by_oid[next(iter(self._by_oid))]
-        if own.oid is None or oid > own.oid:
-            own.oid = oid
+
+    def version(self, client_id: ClientOrderId) -> int | None:
+        """The oid of an order's newest version that was told of."""
+        own = self._own.get(client_id)
+        return None if own is None else own.oid
 
     # Replies
 
@@ -254,8 +264,7 @@ class OwnOrders:
         own, row, at_ns = found, update.order, update.statusTimestamp * _NS_PER_MS
         instrument, client_id, oid = own.asset.instrument.id, own.client_id, str(row.oid)
         if ended(update.status):
-            self._named(own, row.oid)
-            return [self._canceled(own, row, at_ns, now_ns)]
+            return self._ended(own, row, at_ns, now_ns)
         if rejected(update.status):
             if not own.placing:
                 return []  # the place leg of a modify: its reply says so
@@ -265,8 +274,7 @@ class OwnOrders:
             return []  # filled: the fills say so; triggered: not ours
         if own.oid is not None and row.oid < own.oid:
             return []
-        another = own.oid is not None and row.oid > own.oid
-        self._named(own, row.oid)
+        another = self._named(own, row.oid)
         ticks, lots = _ticks(own.asset, row.limitPx), _lots(own.asset, row.origSz or row.sz)
         changed = (ticks, lots) != (own.ticks, own.lots)
         own.ticks, own.lots = ticks, lots
@@ -285,18 +293,24 @@ class OwnOrders:
         own = self._of_row(status.order.order)
         if own is not None and status.order.status == "filled":
             row, at_ns = status.order.order, status.order.statusTimestamp * _NS_PER_MS
-            return [self._canceled(own, row, at_ns, now_ns)]
+            return self._ended(own, row, at_ns, now_ns)
         if own is not None and rejected(status.order.status):
             kind = _STATUS_KINDS.get(status.order.status, RejectKind.OTHER)
             at_ns, word = status.order.statusTimestamp * _NS_PER_MS, status.order.status
             return [OrderRejected(own.asset.instrument.id, at_ns, now_ns, own.client_id, kind, word)]
         return self.updated(status.order, now_ns)
 
-    @staticmethod
-    def _canceled(own: _Own, row: aw.OrderRow, at_ns: int, now_ns: int) -> OrderCanceled:
-        """The end of one version, with the size that it had filled."""
-        filled = None if row.origSz is None else _lots(own.asset, row.origSz) - _lots(own.asset, row.sz)
-        return OrderCanceled(own.asset.instrument.id, at_ns, now_ns, own.client_id, str(row.oid), True, filled)
+    def _ended(self, own: _Own, row: aw.OrderRow, at_ns: int, now_ns: int) -> list[Event]:
+        """The end of one version, with the size that it had filled. One that nobody was told of was an amend's: its
+        reply is lost, and the amend is told first."""
+        instrument, client_id, oid = own.asset.instrument.id, own.client_id, str(row.oid)
+        size = None if row.origSz is None else _lots(own.asset, row.origSz)
+        events: list[Event] = []
+        if self._named(own, row.oid) and size is not None:
+            ticks = _ticks(own.asset, row.limitPx)
+            events.append(OrderAmended(instrument, at_ns, now_ns, client_id, oid, ticks, size))
+        filled = None if size is None else size - _lots(own.asset, row.sz)
+        return [*events, OrderCanceled(instrument, at_ns, now_ns, client_id, oid, True, filled)]
 
     def _of_row(self, row: aw.OrderRow) -> _Own | None:
         """The order of ours that a row is about; one that an earlier run placed is taken up. Raises GridError."""
@@ -352,7 +366,7 @@ class OwnOrders:
                 continue
             own = self._of_row(row)
             if own is not None:
-                self._named(own, row.oid)
+                self._belongs(own, row.oid)
             client_id = None if own is None else own.client_id
             ticks, lots = _ticks(asset, row.limitPx), _lots(asset, row.sz)
             shown.append(OpenOrder(asset.instrument.id, client_id, str(row.oid), side, ticks, lots))

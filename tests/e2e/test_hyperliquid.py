@@ -15,7 +15,7 @@ from mm_daemon.domain.checkpoint import Checkpoint
 from mm_daemon.domain.money import from_pair, from_text
 from mm_daemon.journal.run_reader import RunReader
 from mm_daemon.journal.segments import runs_in
-from tests.e2e.neutral import wait_for
+from tests.e2e.neutral import STOP_WITHIN_S, wait_for
 from tests.e2e.test_neutral import needs_proof
 from tests.e2e.test_recovery import DAEMON, PATIENCE_S, Life, positions, substituted
 from tests.shared import ROOT
@@ -88,7 +88,9 @@ class LiveDesk:
             k=5,
         )
         self.config = folder / "live.yaml"
-        self.config.write_text(f"{text}\nhttp: {{port: 0}}\n", "utf-8")
+        # An order that died on its way is proven dead some seconds after its validity: a stop waits for that.
+        more = f"http: {{port: 0}}\nruntime: {{stop_timeout_s: {STOP_WITHIN_S}}}\n"
+        self.config.write_text(f"{text}\n{more}", "utf-8")
 
     def stop(self, life: Life) -> None:
         """Stopped clean: nothing is open, and both sides have the same account."""

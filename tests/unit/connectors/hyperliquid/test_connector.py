@@ -17,6 +17,7 @@ from mm_daemon.domain.decisions import AmendOrder
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, VenueUnreachable
 from mm_daemon.domain.events import (
     BookSnapshot,
+    CommandOutcomeUnknown,
     FundingPaid,
     FundingUpdate,
     MarkPriceUpdate,
@@ -370,3 +371,27 @@ async def test_link_that_breaks_while_it_catches_up_is_caught_up_again() -> None
         told = live.heard.of(OrderFilled, since)
         assert [fill.client_id for fill in told] == [order.client_id]
         assert live.heard.events.index(told[0]) < live.heard.events.index(up)
+
+
+async def test_amend_whose_reply_is_lost_is_found_with_both_its_versions() -> None:
+    """Asked about, the order is told as amended, and the version before it as ended, whatever became of both since."""
+    for cancelled in (False, True):
+        async with hyperliquid_venue() as control, trading(control) as live:
+            order = live.order()
+            first = await live.placed(order)
+            await control.fault(FaultKind.LOSE_REPLY, on="batchModify")
+            await control.fault(FaultKind.LOSE_MESSAGE, on="orderUpdates", times=2)
+            ticks = order.ticks - 10
+            await live.send(AmendOrder(order.instrument, order.client_id, ticks, order.lots, order.reasons))
+            await live.heard.until(CommandOutcomeUnknown)
+            (oid,) = oids(control)
+            if cancelled:
+                account = account_of(control)
+                control.venue.exchange.floor.cancel(account, account.orders[oid], "canceled", 1)
+            since = live.here
+            await live.connector.query_order(order.client_id)
+            amended = await live.heard.until(OrderAmended, since=since)
+            assert (amended.venue_order_id, amended.ticks) == (str(oid), ticks)
+            ends = [event.venue_order_id for event in live.heard.of(OrderCanceled, since)]
+            assert ends[:1] == [first.venue_order_id]
+            assert (str(oid) in ends) == cancelled
