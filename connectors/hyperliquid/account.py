@@ -55,12 +55,21 @@ class Account:
         known = self._orders.version(client_id)
         status = await self._status(actions.cloid(client_id))
         answers = [status]
-        if known is not None and status.order is not None and status.order.order.oid != known:
+        if known is None and status.order is not None:
+            answers = [*await self._older(status.order.order), status]
+        elif known is not None and status.order is not None and status.order.order.oid != known:
             answers = [await self._status(known), status]
         try:
             return [event for each in answers for event in self._orders.answered(each, self._now_ns())]
         except GridError as error:
             raise OutcomeUnknown(f"order {client_id} cannot be read: {error}") from error
+
+    async def _older(self, newest: aw.OrderRow) -> list[aw.OrderStatus]:
+        """Versions of an order of an earlier life that amends have replaced, the first one first: which of them our
+        ledger knows is not known here."""
+        rows = await self._rest.info(self._asked("historicalOrders"), list[aw.OrderUpdate])
+        older = [row for row in rows if row.order.cloid == newest.cloid and row.order.oid < newest.oid]
+        return [aw.OrderStatus("order", row) for row in sorted(older, key=lambda row: row.order.oid)]
 
     async def _status(self, oid: int | str) -> aw.OrderStatus:
         return await self._rest.info(self._asked("orderStatus", oid=oid), aw.OrderStatus)

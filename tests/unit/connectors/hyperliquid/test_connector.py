@@ -395,3 +395,24 @@ async def test_amend_whose_reply_is_lost_is_found_with_both_its_versions() -> No
             ends = [event.venue_order_id for event in live.heard.of(OrderCanceled, since)]
             assert ends[:1] == [first.venue_order_id]
             assert (str(oid) in ends) == cancelled
+
+
+async def test_amended_order_of_an_earlier_life_is_told_with_all_its_versions() -> None:
+    """A new process does not know which version its ledger knows: each is told as ended, the newest as it stands."""
+    async with hyperliquid_venue() as control:
+        connector, clock = hyperliquid_connector(control.url, lambda _event: None, key=control.key()), Clock()
+        before = ConnectorUnderTest(connector, Heard(), NoHand(), clock.now_ns, first_client_id=1 << 40)
+        (before.instrument,) = await connector.load_instruments()
+        before.book.apply(BookSnapshot(before.instrument.id, 1, 1, ((599_000, 1),), ((601_000, 1),), 1))
+        order = before.order()
+        await before.send(order)
+        (first,) = oids(control)
+        await before.send(AmendOrder(order.instrument, order.client_id, order.ticks - 10, order.lots, order.reasons))
+        (second,) = oids(control)
+        await connector.close()  # and nobody heard of either
+        async with trading(control) as live:
+            since = live.here
+            await live.connector.query_order(order.client_id)
+            amended = await live.heard.until(OrderAmended, since=since)
+            assert (amended.venue_order_id, amended.ticks) == (str(second), order.ticks - 10)
+            assert [event.venue_order_id for event in live.heard.of(OrderCanceled, since)] == [str(first)]
