@@ -60,7 +60,10 @@ class Account:
         elif known is not None and status.order is not None and status.order.order.oid != known:
             answers = [await self._status(known), status]
         try:
-            return [event for each in answers for event in self._orders.answered(each, self._now_ns())]
+            told = [event for each in answers for event in self._orders.answered(each, self._now_ns())]
+            if status.order is not None:
+                told += self._orders.after_its_end(client_id, status.order, self._now_ns())
+            return told
         except GridError as error:
             raise OutcomeUnknown(f"order {client_id} cannot be read: {error}") from error
 

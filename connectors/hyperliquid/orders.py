@@ -90,7 +90,7 @@ def rejected(status: str) -> bool:
 class _Own:
     """One order of ours. `oid`: of its newest version that was told of."""
 
-    __slots__ = ("amending", "asset", "client_id", "lots", "oid", "placing", "terms", "ticks")
+    __slots__ = ("adopted", "amending", "asset", "client_id", "lots", "oid", "placing", "terms", "ticks")
 
     def __init__(self, asset: Asset, client_id: ClientOrderId, terms: Terms, ticks: int, lots: int) -> None:
         self.asset = asset
@@ -102,6 +102,8 @@ class _Own:
         self.placing = False
         """The placement is not answered yet."""
         self.amending = False
+        self.adopted = False
+        """It is of an earlier life, which may have sent an amend that nobody knows the outcome of."""
 
 
 class OwnOrders:
@@ -300,6 +302,17 @@ class OwnOrders:
             return [OrderRejected(own.asset.instrument.id, at_ns, now_ns, own.client_id, kind, word)]
         return self.updated(status.order, now_ns)
 
+    def after_its_end(self, client_id: ClientOrderId, newest: aw.OrderUpdate, now_ns: int) -> list[Event]:
+        """The venue was asked, and the order's newest version has ended: an amend that is in doubt found, or will find,
+        nothing to modify."""
+        own = self._own.get(client_id)
+        over = newest.status == "filled" or ended(newest.status)
+        if own is None or not over or not (own.amending or own.adopted):
+            return []
+        own.amending = own.adopted = False
+        at_ns, text = newest.statusTimestamp * _NS_PER_MS, f"the order had ended: {newest.status}"
+        return [OrderAmendRejected(own.asset.instrument.id, at_ns, now_ns, client_id, RejectKind.GONE, text)]
+
     def _ended(self, own: _Own, row: aw.OrderRow, at_ns: int, now_ns: int) -> list[Event]:
         """The end of one version, with the size that it had filled. One that nobody was told of was an amend's: its
         reply is lost, and the amend is told first."""
@@ -323,6 +336,7 @@ class OwnOrders:
             kind = {"Ioc": actions.IOC, "Gtc": actions.GTC}.get(row.tif or "", actions.ALO)
             terms = Terms(side, bool(row.reduceOnly), kind)
             own = _Own(asset, client_id, terms, _ticks(asset, row.limitPx), _lots(asset, row.origSz or row.sz))
+            own.adopted = True
             self._remember(own)
         return own
 

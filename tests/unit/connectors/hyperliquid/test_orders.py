@@ -253,3 +253,19 @@ def test_every_error_text_of_the_documents_is_sorted() -> None:
     assert kind_of("Order has zero size.") is RejectKind.INVALID
     assert kind_of("Too many cumulative requests sent (2 > 1)") is RejectKind.RATE_LIMITED
     assert kind_of("something new") is RejectKind.OTHER
+
+
+def test_amend_in_doubt_is_over_when_its_order_has_ended() -> None:
+    """A modify finds nothing any more, whenever it arrives: told once, and only where an amend may be on its way."""
+    orders = own(PLACE)
+    ended_now = update(500, "filled", sz="0.0")
+    orders.answered(aw.OrderStatus("order", ended_now), 3)
+    assert orders.after_its_end(CID, ended_now, 3) == []
+    orders.requested([AMEND], 4)
+    assert orders.after_its_end(CID, update(500, "open"), 5) == []
+    event = only(orders.after_its_end(CID, ended_now, 5))
+    assert isinstance(event, OrderAmendRejected) and event.kind is RejectKind.GONE
+    assert orders.after_its_end(CID, ended_now, 6) == []
+    earlier = own()
+    earlier.answered(aw.OrderStatus("order", ended_now), 3)
+    assert isinstance(only(earlier.after_its_end(CID, ended_now, 3)), OrderAmendRejected)
