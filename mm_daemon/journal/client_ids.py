@@ -19,9 +19,7 @@ _END_OF_IDS = 1 << 48
 _TITLE = "mm-daemon client ids, reserved up to"
 
 
-def reserve(
-    path: Path, wall_ms: int, count: int = BLOCK, disk: Disk = DISK
-) -> tuple[ClientOrderId, ClientOrderId]:
+def reserve(path: Path, wall_ms: int, count: int = BLOCK, disk: Disk = DISK) -> tuple[ClientOrderId, ClientOrderId]:
     """(first, end) of a new block of `count` ids, durable when this returns.
 
     Without a file the ids start at the wall clock's milliseconds, which no earlier run can have reached. Raises

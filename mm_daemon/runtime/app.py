@@ -49,7 +49,7 @@ from mm_daemon.journal.disk import DISK, Disk
 from mm_daemon.journal.keeping import Keeper, Retention
 from mm_daemon.journal.recovery import recover
 from mm_daemon.journal.run_writer import RunWriter
-from mm_daemon.journal.segments import OPENING
+from mm_daemon.journal.segments import OPENING, name_of_next
 from mm_daemon.observability.logs import catch_third_parties, open_log, utc_text
 from mm_daemon.observability.narrator import Narrator
 from mm_daemon.observability.recent import Recent
@@ -215,7 +215,7 @@ class Daemon:
         left = recover(state.journals, models)
         resumed = None if left is None else left.checkpoint
         self._core = TradingCore(parameters, resumed, models)
-        name = utc_text(self._clock.wall_ns()).replace(":", "")
+        name = name_of_next(state.journals, utc_text(self._clock.wall_ns()).replace(":", ""))
         settings = self._config.journal
         self._journal = RunWriter(
             state.journals / f"{name}{OPENING}", segment_bytes=settings.segment_mb * _MIB, disk=self._disk
