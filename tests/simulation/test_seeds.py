@@ -1,4 +1,4 @@
-"""The whole daemon among seeded faults: no invariant breaks, the same seed is the same history, and a breach is told."""
+"""The whole daemon among seeded faults: no invariant breaks, and the same seed is the same history."""
 
 import pytest
 
