@@ -9,6 +9,7 @@ the daemon gets time to find back, its account is compared with the venue's to t
 import asyncio
 import gc
 import io
+import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ import msgspec
 from mm_daemon import registry
 from mm_daemon.config.load import load
 from mm_daemon.domain.decisions import ApprovedCommand, Turn
-from mm_daemon.domain.errors import MmError
+from mm_daemon.domain.errors import ConfigError, MmError
 from mm_daemon.domain.events import (
     Event,
     InstrumentUpdated,
@@ -92,13 +93,13 @@ class WatchedDaemon(Daemon):
         """Signals belong to whoever runs the simulation."""
 
     def operate(self, action: OperatorAction, instrument: InstrumentId | None = None) -> None:
-        self._inbox.put(OperatorRequest(self._clock.now_ns(), action, "dst", instrument))
+        self.inbox.put(OperatorRequest(self._clock.now_ns(), action, "dst", instrument))
 
     def ask_to_stop(self, reason: str) -> None:
         self._stop.hurry(reason)
 
     def read_again(self) -> None:
-        self._reloader.ask("SIGHUP")
+        self.reloader.ask("SIGHUP")
 
 
 class World:
@@ -115,7 +116,7 @@ class World:
         self._disk_rng = rng.split("disk")
         self._link_rng = rng.split("link")
         self.loop = VirtualLoop(START_NS)
-        self.loop.set_exception_handler(lambda loop, context: None)
+        self.loop.set_exception_handler(self._uncaught)
         self.cover = Coverage()
         self.venue = ReferenceVenue(
             VENUE,
@@ -147,6 +148,7 @@ class World:
         self._failure: str | None = None
         self._failures_passed = 0
         self._actions_total = sum(self.scenario.actions.values())
+        self._buried = False
         self._unproven = False
         """When it was stopped for good, it had orders of unknown outcome."""
         self._muted_until_ns = dict.fromkeys(self.venue.quotes, 0)
@@ -187,9 +189,11 @@ class World:
             if self.breach is not None:
                 return
             self.cover.hit(coverage.ENDINGS, "died" if code is None else str(code))
-            if code is not None and code not in _EXPECTED_CODES:
+            if code == ConfigError.exit_code:
+                self._mend_config()
+            elif code is not None and code not in _EXPECTED_CODES:
                 raise Breach("exit code", f"the daemon ended with {code}: {self._log[-600:]}")
-            if code is not None and calm_before:
+            if code is not None and code != ConfigError.exit_code and calm_before:
                 if code == 81 and self._unproven:
                     self.cover.hit("calm", "stop not confirmed: orders of unknown outcome")
                 elif code not in (0, 80):
@@ -262,9 +266,11 @@ class World:
 
     def _bury(self) -> None:
         """End the tasks of a life that is over; nothing that they still do reaches anything."""
+        self._buried = True
         for _ in range(100):
             left = asyncio.all_tasks(self.loop)
             if not left:
+                self._buried = False
                 return
             for task in left:
                 task.cancel()
@@ -272,6 +278,14 @@ class World:
                 self.loop.run_until_complete(asyncio.wait(left))
             except Death:
                 continue
+
+    def _uncaught(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What nobody caught is a bug, of the daemon or of the world; but for what a death tears apart."""
+        error = context.get("exception")
+        if error is None or isinstance(error, Death) or self._buried:
+            return
+        said = "".join(traceback.format_exception(error))
+        self._guard(lambda: _raise(Breach("uncaught", f"{context.get('message')}: {said}")))
 
     @property
     def _known_for_long(self) -> bool:
@@ -302,7 +316,7 @@ class World:
 
     def life_begins(self, daemon: WatchedDaemon, disk: FaultyDisk) -> None:
         self._daemon = daemon
-        self._guard(lambda: self.checks.life_begins(daemon._core, daemon._inbox, disk))
+        self._guard(lambda: self.checks.life_begins(daemon._core, daemon.inbox, disk))
         if self.calm:
             self._plan_end()
 
@@ -681,26 +695,17 @@ class World:
             market[key] = lots / 100
         else:
             market[key] = pick(rng, values)
-        changed = {**self._document, "markets": markets}
-        self._write_config(changed)
+        self._document = {**self._document, "markets": markets}
+        self._write_config(self._document)
         if self._daemon is not None:
             self._daemon.read_again()
-        if not self._readable():
-            self._write_config(self._document)
-        else:
-            self._document = changed
 
-    def _readable(self) -> bool:
-        try:
-            load(
-                self._folder / "config.yaml",
-                settings_of=registry.settings_of,
-                environ={},
-                models=registry.PricingModels(),
-            )
-        except MmError:
-            return False
-        return True
+    def _mend_config(self) -> None:
+        """The daemon does not start with what the file says: a person takes the changes back."""
+        if self._document is self.scenario.document:
+            raise Breach("exit code", f"the daemon does not take the configuration: {self._log[-600:]}")
+        self._document = self.scenario.document
+        self._write_config(self._document)
 
     def _write_config(self, document: Document) -> None:
         text = msgspec.json.encode({**document, "state_dir": str(self._folder / "state")})
