@@ -38,6 +38,8 @@ from mm_daemon.dst.venue import NOBODY, ReferenceVenue
 from mm_daemon.runtime.inbox import Inbox
 
 _RECENT_NS = 5_000_000_000
+_LATCHING = (OperatorAction.KILL, OperatorAction.CLEAR_KILL)
+_NS_PER_MS = 1_000_000
 
 
 class Breach(Exception):
@@ -99,6 +101,8 @@ class Checks:
         self._placed: set[ClientOrderId] = set()
         self._lost: set[ClientOrderId] = set()
         """Orders whose record went with a power cut."""
+        self._released_only: list[PlaceOrder | AmendOrder] = []
+        """Released by the outbox and not yet handed to the network."""
         self.core: TradingCore | None = None
         self._inbox: Inbox | None = None
         self._disk: FaultyDisk | None = None
@@ -137,6 +141,7 @@ class Checks:
                     market.position -= fill.side * fill.lots
                     market.pending[fill.fill_key] = fill
         self.core = None
+        self._released_only.clear()
 
     def shifted(self, instrument: InstrumentId, lots: int) -> None:
         self._shifted[instrument] += lots
@@ -156,6 +161,8 @@ class Checks:
                 raise Breach("reasons", f"no reason: {command!r}")
             if isinstance(command, CancelOrder):
                 continue
+            if command in self._released_only:
+                self._released_only.remove(command)
             if disk is not None and disk.failed:
                 raise Breach("R14", f"sent after the journal had failed: {command!r}")
             if isinstance(command, PlaceOrder):
@@ -177,14 +184,17 @@ class Checks:
                 self._expect_nothing_open()
             elif self.met_ns is None and isinstance(event, VenueSnapshotReceived):
                 self.met_ns = self._now_ns()
-        self.killed = core.gate.latched is not None or (self.killed and not _cleared(events))
+        for event in events:
+            if isinstance(event, OperatorRequest) and event.action in _LATCHING:
+                self.killed = event.action is OperatorAction.KILL
+        if self.killed and core.gate.latched is None:
+            raise Breach("R15", "the kill latch is open although no operator has cleared it")
+        self.killed = core.gate.latched is not None
         for approved in turn.released:
             self._released(core, approved)
         if events or turn.reconciled:
             for instrument, market in self._markets.items():
                 self._book(instrument, market)
-        if self.killed and core.gate.latched is None:
-            raise Breach("R15", "the kill latch opened although no operator has cleared it")
         for instrument, market in self._markets.items():
             state = core.markets[instrument]
             if state.position.lots != market.position:
@@ -211,6 +221,8 @@ class Checks:
             raise Breach("only cancels after shutdown", repr(command))
         if self.killed:
             raise Breach("R15", f"released although the kill latch is set: {command!r}")
+        if not self._scenario.capabilities.simulated:  # such a venue has it by now
+            self._released_only.append(command)
         state = core.markets[command.instrument]
         instrument, limits, book = state.instrument, state.facts.limits, state.book
         if grid_floor(command.ticks, instrument.grid) != command.ticks or command.ticks <= 0:
@@ -234,7 +246,8 @@ class Checks:
     def _check_book(self, state: MarketState, now_ns: int) -> None:
         """R9: what stands on a bad book is on its way out."""
         book = state.book
-        if book.trusted and now_ns - book.ts_local_ns <= state.max_book_age_ns + 1:
+        most_ns = state.parameters.quoting.max_book_age_ms * _NS_PER_MS + 1
+        if book.trusted and now_ns - book.ts_local_ns <= most_ns:
             return
         for decision in state.decisions:
             if decision.action is not Action.WITHDRAW:
@@ -296,7 +309,7 @@ class Checks:
         for client_id, order in orders.items():
             lots[client_id], prices[client_id] = order.left, [order.ticks]
             sides[client_id] = order.instrument, order.side
-        for command in orders_of(self._link.flying):
+        for command in (*orders_of(self._link.flying), *self._released_only):
             if isinstance(command, PlaceOrder):
                 if command.client_id not in self._venue.ended and command.client_id not in orders:
                     lots[command.client_id], prices[command.client_id] = command.lots, [command.ticks]
@@ -405,7 +418,3 @@ class Checks:
                 if here != there
             ]
         return differences
-
-
-def _cleared(events: Iterable[Event]) -> bool:
-    return any(isinstance(event, OperatorRequest) and event.action is OperatorAction.CLEAR_KILL for event in events)
