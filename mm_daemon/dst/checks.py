@@ -5,12 +5,13 @@ network did something, `leaving` at what is about to leave the process, `settled
 raises `Breach` with the invariant's name and the figures.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from mm_daemon.core.market import MarketState
-from mm_daemon.core.outbox import CAPACITY
+from mm_daemon.core.outbox import CAPACITY, command_class
 from mm_daemon.core.trading_core import TradingCore
-from mm_daemon.domain.capabilities import AmendQuantity
+from mm_daemon.domain.capabilities import AmendQuantity, Bucket, BucketKind, CommandClass
 from mm_daemon.domain.decisions import (
     Action,
     AmendOrder,
@@ -48,6 +49,45 @@ class Breach(Exception):
     def __init__(self, invariant: str, text: str) -> None:
         super().__init__(f"{invariant}: {text}")
         self.invariant = invariant
+
+
+class Rate:
+    """One of the venue's limits as the venue counts it (R4): over any window, or as tokens that come back evenly.
+
+    A life does not know what the one before it has used, so each begins anew.
+    """
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self._period_ns = bucket.period_ms * _NS_PER_MS
+        self.begin()
+
+    def begin(self) -> None:
+        self._taken: deque[tuple[int, int]] = deque()
+        self._used = 0
+        self._tokens = self._bucket.capacity * self._period_ns
+        self._refilled_ns: int | None = None
+
+    def take(self, kind: CommandClass, now_ns: int) -> None:
+        """A command leaves. Raises Breach when it is more than the venue takes; cancels go before everything."""
+        bucket, cost = self._bucket, self._bucket.costs.get(kind, 0)
+        if not cost:
+            return
+        if bucket.kind is BucketKind.TOKEN:
+            if self._refilled_ns is not None:
+                gained = (now_ns - self._refilled_ns) * bucket.capacity
+                self._tokens = min(bucket.capacity * self._period_ns, self._tokens + gained)
+            self._refilled_ns = now_ns
+            self._tokens -= cost * self._period_ns
+            left = self._tokens // self._period_ns
+        else:
+            while self._taken and self._taken[0][0] <= now_ns - self._period_ns:
+                self._used -= self._taken.popleft()[1]
+            self._taken.append((now_ns, cost))
+            self._used += cost
+            left = bucket.capacity - self._used
+        if left < 0:
+            raise Breach("R4", f"{bucket.name}: {-left} units more than the {bucket.capacity} that the venue takes")
 
 
 class Possible:
@@ -101,6 +141,8 @@ class Checks:
         self._placed: set[ClientOrderId] = set()
         self._lost: set[ClientOrderId] = set()
         """Orders whose record went with a power cut."""
+        self._flattens_when_killed = bool(scenario.document["risk"].get("flatten_on_kill"))
+        self._rates = [Rate(bucket) for bucket in scenario.capabilities.buckets]
         self._released_only: list[PlaceOrder | AmendOrder] = []
         """Released by the outbox and not yet handed to the network."""
         self.core: TradingCore | None = None
@@ -118,6 +160,8 @@ class Checks:
     def life_begins(self, core: TradingCore, inbox: Inbox, disk: FaultyDisk) -> None:
         """A daemon stands, recovered, and has written its first records."""
         self.core, self._inbox, self._disk = core, inbox, disk
+        for rate in self._rates:
+            rate.begin()
         self._stopping = False
         if self.killed and core.gate.latched is None:
             raise Breach("R15", "the kill latch was set and written down, and is open after a restart")
@@ -137,6 +181,7 @@ class Checks:
                 self._lost.update(fill.client_id for fill in market.pending.values())
                 recent = [fill for fill in market.seen if fill.ts_venue_ns > now_ns - _RECENT_NS]
                 for fill in recent:
+                    self._lost.add(fill.client_id)
                     market.seen.remove(fill)
                     market.position -= fill.side * fill.lots
                     market.pending[fill.fill_key] = fill
@@ -192,6 +237,8 @@ class Checks:
         self.killed = core.gate.latched is not None
         for approved in turn.released:
             self._released(core, approved)
+            for rate in self._rates:
+                rate.take(command_class(approved.command), turn.now_ns)
         if events or turn.reconciled:
             for instrument, market in self._markets.items():
                 self._book(instrument, market)
@@ -219,7 +266,7 @@ class Checks:
             return
         if self._stopping:
             raise Breach("only cancels after shutdown", repr(command))
-        if self.killed:
+        if self.killed and not (self._flattens_when_killed and isinstance(command, PlaceOrder) and command.reduce_only):
             raise Breach("R15", f"released although the kill latch is set: {command!r}")
         if not self._scenario.capabilities.simulated:  # such a venue has it by now
             self._released_only.append(command)

@@ -37,6 +37,7 @@ FAULT_NAMES = (
     "position changed without a fill",
     "process stalled",
     "wall clock stepped",
+    "venue time astray",
     "disk full",
     "disk error on write",
     "disk error on sync",
@@ -70,10 +71,22 @@ CRASH_POINTS = (
     "snapshot: asked",
     "snapshot: answered",
     "report: received",
-    "turn: before the journal is written",
     "turn: lived",
     "any moment",
 )
+
+EARLY_POINTS = frozenset(
+    {
+        "disk: before a segment is created",
+        "disk: before client ids are written",
+        "disk: inside the writing of client ids",
+        "disk: before client ids are in place",
+        "disk: after client ids are in place",
+        "disk: before the run is named",
+        "disk: after the run is named",
+    }
+)
+"""What every life passes in its beginning, and seldom again."""
 
 
 class Death(SystemExit):

@@ -25,6 +25,7 @@ from mm_daemon.domain.events import (
     VenueConnected,
     VenueDisconnected,
     VenueSnapshot,
+    VenueTime,
 )
 from mm_daemon.domain.instrument import Instrument, InstrumentId
 from mm_daemon.domain.orders import ClientOrderId, RejectKind
@@ -352,6 +353,10 @@ class ReferenceConnector:
         if self.capabilities.buckets and not banned and chance(self._rng, 50):
             bucket = self.capabilities.buckets[0].name
         self._emit(RateLimited(self._venue.venue, now_ns, now_ns, bucket, retry_after_ms, banned))
+
+    def tell_time(self, venue_ns: int) -> None:
+        if self.hears:
+            self._emit(VenueTime(self._venue.venue, venue_ns, self._now_ns()))
 
     async def snapshot(self, since_ns: int) -> VenueSnapshot:
         world = self._world

@@ -45,6 +45,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     double_reports: int
     reorders: bool
     """Commands and reports overtake each other."""
+    restless: int
+    """Ticks that the price moves at most from one change to the next."""
     names_cum: bool
     """The venue's reports of a death name the filled size."""
     tells_fees: bool
@@ -78,6 +80,7 @@ def scenario(seed: int) -> Scenario:
         late_reports=pick(rng, (0, 20, 100)),
         double_reports=pick(rng, (0, 20, 100)),
         reorders=not in_process and chance(rng, 40),
+        restless=pick(rng, (2, 3, 3, 8)),
         names_cum=chance(rng, 80),
         tells_fees=chance(rng, 85),
         deaths=pick(rng, (0, 50, 80)),
@@ -179,9 +182,10 @@ def _document(rng: Rng, instruments: Sequence[Instrument]) -> Document:
 
 def _risk(rng: Rng) -> Document:
     kind = rng.below(4)
-    if kind == 0:
-        return {"max_loss": pick(rng, (0.05, 0.3, 2))}
-    return {"max_drawdown": pick(rng, (0.1, 0.5, 3))} if kind == 1 else {"max_drawdown": 100000, "max_loss": 100000}
+    risk: Document = {"max_drawdown": 100000, "max_loss": 100000, "reject_storm": None, "max_contradictions": None}
+    if kind < 2:
+        risk["max_loss" if kind else "max_drawdown"] = pick(rng, (0.05, 0.3, 2))
+    return risk | _some_of(rng, _RISK_FEATURES)
 
 
 def _market(rng: Rng, instrument: Instrument) -> Document:
@@ -209,11 +213,30 @@ def _market(rng: Rng, instrument: Instrument) -> Document:
     }
     if keys["model"] == "fixed_spread" and chance(rng, 50):
         del keys["half_spread_bps"]
-    for feature in _FEATURES:
+    keys |= _some_of(rng, _FEATURES)
+    least = order * keys.get("level_size_ratio", 1) ** (keys["levels"] - 1)
+    if least < instrument.min_lots + 1:
+        keys["levels"] = 1
+    return keys
+
+
+def _some_of(rng: Rng, features: Sequence[Mapping[str, tuple[Any, ...]]]) -> Document:
+    keys: Document = {}
+    for feature in features:
         if chance(rng, 15):
             keys |= {key: pick(rng, values) for key, values in feature.items()}
     return keys
 
+
+_RISK_FEATURES: tuple[Mapping[str, tuple[Any, ...]], ...] = (
+    {"flatten_on_kill": (True,)},
+    {"max_notional": (20, 100)},
+    {"max_orders_per_second": (2, 5, 20)},
+    {"reject_storm": (2, 6)},
+    {"max_contradictions": (0, 1)},
+    {"max_clock_skew_ms": (50, 500), "clock_skew_samples": (1, 2)},
+    {"queue_ttl_ms": (10, 2000)},
+)
 
 _FEATURES: tuple[Mapping[str, tuple[Any, ...]], ...] = (
     {"actions_per_minute": (10, 40, 200)},
@@ -230,7 +253,15 @@ _FEATURES: tuple[Mapping[str, tuple[Any, ...]], ...] = (
     {"tolerance_frac": (0.0001, 0.0005)},
     {"calibration": ("market",), "momentum_beta": (0.5,)},
     {"flatten_slippage_bps": (0, 100)},
-    {"level_size_ratio": (0.6, 1.5)},
+    {"level_size_ratio": (0.6, 1.0)},
+    {"max_order_to_trade": (2, 10)},
+    {"quote_min_life_ms": (100, 1000)},
+    {"quote_max_age_s": (0.3, 2)},
+    {"fill_burst": (1, 3), "fill_burst_pause_ms": (200, 2000)},
+    {"decide_interval_min_ms": (0, 20)},
+    {"size_depth_share": (0.1, 0.5)},
+    {"max_order_notional": (40, 100)},
+    {"inventory_widening": (2, 5)},
 )
 
 
@@ -247,6 +278,8 @@ _SOMETIMES: Mapping[str, tuple[int, ...]] = {
     "book crossed": (2,),
     "book stale": (2, 5),
     "mark": (5,),
+    "venue time": (10,),
+    "venue time astray": (3,),
     "funding": (3,),
     "order dies at the venue": (3, 10),
     "foreign order": (2,),

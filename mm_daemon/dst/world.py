@@ -37,7 +37,7 @@ from mm_daemon.dst import coverage
 from mm_daemon.dst.checks import Breach, Checks
 from mm_daemon.dst.coverage import Coverage, order_table_watched
 from mm_daemon.dst.disk import FULL, IDS_FULL, SYNC_ERROR, WRITE_ERROR, FaultyDisk
-from mm_daemon.dst.faults import CRASH_POINTS, FAULT_NAMES, Death
+from mm_daemon.dst.faults import CRASH_POINTS, EARLY_POINTS, FAULT_NAMES, Death
 from mm_daemon.dst.link import Link, ReferenceConnector
 from mm_daemon.dst.scenario import START_NS, START_TICKS, VENUE, Document, Scenario, chance, pick, scenario, weighted
 from mm_daemon.dst.venue import ReferenceVenue
@@ -304,7 +304,7 @@ class World:
             return
         if chance(rng, self.scenario.deaths):
             self._death = pick(rng, CRASH_POINTS)
-            self._passes = rng.below(pick(rng, (2, 20, 300)))
+            self._passes = 0 if self._death in EARLY_POINTS else rng.below(pick(rng, (2, 10, 60)))
             self._cut = chance(rng, 25)
             if self._death == "any moment":
                 self.loop.call_later(rng.uniform() * pick(rng, (0.2, 2.0, 20.0)), self._any_moment, self.lives)
@@ -440,6 +440,7 @@ class World:
         self._calm_ns = self.loop.now_ns()
         self._death = self._failure = None
         self.link.banned_until_ns = 0
+        self._wall_offset_ns = 0
         for quotes in self.venue.quotes.values():
             quotes.empty, quotes.tradable = None, True
         for order in tuple(self.venue.foreign.values()):
@@ -487,6 +488,8 @@ class World:
             "trade": self._trade,
             "quiet": lambda: None,
             "mark": self._mark,
+            "venue time": self._venue_time,
+            "venue time astray": lambda: self._venue_time(pick(self._rng, (-2000, -100, 100, 2000))),
             "price jump": self._jump,
             "book gap": lambda: self._connector(lambda each: each.gap(self._instrument())),
             "book side empty": self._empty_side,
@@ -535,7 +538,7 @@ class World:
 
     def _move(self) -> None:
         instrument = self._instrument()
-        self._show(instrument, self._next_mid(instrument, 3))
+        self._show(instrument, self._next_mid(instrument, self.scenario.restless))
 
     def _jump(self) -> None:
         instrument = self._instrument()
@@ -556,6 +559,10 @@ class World:
         if chance(self._rng, 10):
             mark += mark // 20
         self.link.market(MarkPriceUpdate(instrument, self.loop.now_ns(), self.loop.now_ns(), mark))
+
+    def _venue_time(self, off_ms: int = 0) -> None:
+        """The venue tells its time."""
+        self._connector(lambda each: each.tell_time(self.loop.now_ns() + off_ms * 1_000_000))
 
     def _empty_side(self) -> None:
         instrument = self._instrument()
