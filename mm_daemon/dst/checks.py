@@ -31,7 +31,7 @@ from mm_daemon.domain.events import (
     VenueSnapshotReceived,
 )
 from mm_daemon.domain.instrument import InstrumentId, grid_floor
-from mm_daemon.domain.orders import ClientOrderId, Side
+from mm_daemon.domain.orders import ClientOrderId, Phase, Side
 from mm_daemon.dst.disk import FaultyDisk
 from mm_daemon.dst.link import Link, orders_of
 from mm_daemon.dst.scenario import Scenario
@@ -40,6 +40,7 @@ from mm_daemon.runtime.inbox import Inbox
 
 _RECENT_NS = 5_000_000_000
 _LATCHING = (OperatorAction.KILL, OperatorAction.CLEAR_KILL)
+_IN_DOUBT = (Phase.UNKNOWN, Phase.CLOSING)
 _NS_PER_MS = 1_000_000
 
 
@@ -117,8 +118,8 @@ class _Market:
         """Fills of the venue that were looked at."""
         self.pending: dict[str, OrderFilled] = {}
         """Fills of the venue that the daemon has not booked."""
-        self.seen: list[OrderFilled] = []
-        """Those it has, youngest last."""
+        self.seen: list[tuple[int, OrderFilled]] = []
+        """Those it has, and when it did on the world's clock, youngest last."""
         self.position = 0
         """What the booked ones add up to."""
         self.booked = 0
@@ -179,10 +180,9 @@ class Checks:
             for instrument, market in self._markets.items():
                 self._learn(instrument, market)
                 self._lost.update(fill.client_id for fill in market.pending.values())
-                recent = [fill for fill in market.seen if fill.ts_venue_ns > now_ns - _RECENT_NS]
-                for fill in recent:
+                while market.seen and market.seen[-1][0] > now_ns - _RECENT_NS:
+                    _, fill = market.seen.pop()
                     self._lost.add(fill.client_id)
-                    market.seen.remove(fill)
                     market.position -= fill.side * fill.lots
                     market.pending[fill.fill_key] = fill
         self.core = None
@@ -314,7 +314,7 @@ class Checks:
         booked = [fill for key, fill in market.pending.items() if core.ledger.seen(instrument, key)]
         for fill in booked:
             del market.pending[fill.fill_key]
-            market.seen.append(fill)
+            market.seen.append((self._now_ns(), fill))
             market.position += fill.side * fill.lots
             if fill.client_id == NOBODY:
                 market.exogenous += 1
@@ -442,6 +442,13 @@ class Checks:
         left = [*self._venue.orders, *(c.client_id for c in orders_of(self._link.flying) if isinstance(c, PlaceOrder))]
         if left:
             raise Breach("clean end", f"the run ended clean, and orders {left} are open at the venue")
+
+    def unproven(self) -> bool:
+        """Whether there are orders whose outcome the daemon does not know."""
+        core = self.core
+        return core is not None and any(
+            order.phase in _IN_DOUBT for name in self._markets for order in core.ledger.alive(name)
+        )
 
     def settled(self) -> list[str]:
         """What still differs when everything should have been told: nothing, or words."""

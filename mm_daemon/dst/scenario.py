@@ -172,6 +172,7 @@ def _document(rng: Rng, instruments: Sequence[Instrument]) -> Document:
             "stop_timeout_s": pick(rng, (2, 5)),
             "start_timeout_s": 20,
             "loop_stall_ms": 500,
+            "queue_ttl_ms": pick(rng, (10, 250, 250, 2000)),
         },
         "journal": {"segment_mb": 1, "disk_keep_free_mb": 0},
         "risk": _risk(rng),
@@ -235,7 +236,6 @@ _RISK_FEATURES: tuple[Mapping[str, tuple[Any, ...]], ...] = (
     {"reject_storm": (2, 6)},
     {"max_contradictions": (0, 1)},
     {"max_clock_skew_ms": (50, 500), "clock_skew_samples": (1, 2)},
-    {"queue_ttl_ms": (10, 2000)},
 )
 
 _FEATURES: tuple[Mapping[str, tuple[Any, ...]], ...] = (
@@ -255,10 +255,10 @@ _FEATURES: tuple[Mapping[str, tuple[Any, ...]], ...] = (
     {"flatten_slippage_bps": (0, 100)},
     {"level_size_ratio": (0.6, 1.0)},
     {"max_order_to_trade": (2, 10)},
-    {"quote_min_life_ms": (100, 1000)},
+    {"quote_min_life_ms": (50, 200)},
     {"quote_max_age_s": (0.3, 2)},
     {"fill_burst": (1, 3), "fill_burst_pause_ms": (200, 2000)},
-    {"decide_interval_min_ms": (0, 20)},
+    {"decide_interval_min_ms": (0,)},
     {"size_depth_share": (0.1, 0.5)},
     {"max_order_notional": (40, 100)},
     {"inventory_widening": (2, 5)},

@@ -31,7 +31,7 @@ from mm_daemon.domain.events import (
     TopOfBook,
 )
 from mm_daemon.domain.instrument import InstrumentId
-from mm_daemon.domain.orders import Phase, Side
+from mm_daemon.domain.orders import Side
 from mm_daemon.domain.rng import Rng
 from mm_daemon.dst import coverage
 from mm_daemon.dst.checks import Breach, Checks
@@ -150,7 +150,7 @@ class World:
         self._actions_total = sum(self.scenario.actions.values())
         self._buried = False
         self._unproven = False
-        """When it was stopped for good, it had orders of unknown outcome."""
+        """The last life ended with orders of unknown outcome."""
         self._muted_until_ns = dict.fromkeys(self.venue.quotes, 0)
         self._document: Document = self.scenario.document
         self._handlers = self._wire()
@@ -194,7 +194,7 @@ class World:
             elif code is not None and code not in _EXPECTED_CODES:
                 raise Breach("exit code", f"the daemon ended with {code}: {self._log[-600:]}")
             if code is not None and code != ConfigError.exit_code and calm_before:
-                if code == 81 and self._unproven:
+                if code in (81, 82) and self._unproven:
                     self.cover.hit("calm", "stop not confirmed: orders of unknown outcome")
                 elif code not in (0, 80):
                     raise Breach("end", f"in calm the daemon stopped with {code}: {self._log[-600:]}")
@@ -227,6 +227,7 @@ class World:
         except MmError as error:
             code = error.exit_code
             log.write(str(error))
+        self._unproven = self.checks.unproven()
         self.checks.life_ends(self.loop.now_ns(), cut=self._cut and code is None)
         self._daemon = None
         if self.link.connector is not None:
@@ -468,8 +469,6 @@ class World:
             return
         core = self.checks.core
         assert core is not None
-        unproven = (Phase.UNKNOWN, Phase.CLOSING)
-        self._unproven = any(order.phase in unproven for name in core.markets for order in core.ledger.alive(name))
         if core.reconciled:
             differences = self.checks.settled()
             if differences:
