@@ -8,8 +8,9 @@ raises `Breach` with the invariant's name and the figures.
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from mm_daemon.core.batching import command_class
 from mm_daemon.core.market import MarketState
-from mm_daemon.core.outbox import CAPACITY, command_class
+from mm_daemon.core.outbox import CAPACITY
 from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.capabilities import AmendQuantity, Bucket, BucketKind, CommandClass
 from mm_daemon.domain.decisions import (
