@@ -45,7 +45,7 @@ check: lint types ## everything, the slow proofs too
 	$(BIN)/pytest -q -m "not bench" -o faulthandler_timeout=1800
 
 mutants: setup ## break the daemon's rules one by one and see that the simulation notices (part of check)
-	$(BIN)/pytest -q -s tests/simulation/test_mutants.py
+	$(BIN)/pytest -v tests/simulation/test_mutants.py
 
 bench: setup ## measure ours beside the peers, 3 minutes; prints a table (KEEP=1 keeps it under tests/bench/results)
 	$(BENCH) tests/bench $(if $(KEEP),--keep)

@@ -19,6 +19,5 @@ def test_a_broken_rule_is_noticed(name: str, record_property: Callable[[str, obj
             outcome = live_seed(seed, STEPS)
             if outcome.breach is not None:
                 record_property("seed", seed)
-                print(f"{name}: seed {seed}, {outcome.breach[:160]}")
                 return
     pytest.fail(f"{SEEDS} seeds of {STEPS} steps did not notice that {name}")
