@@ -15,13 +15,13 @@ from mm_daemon.dst.world import Outcome, World
 _MEMORY = Path("/dev/shm")
 """Where files cost no disk, on systems that have it."""
 TWICE_EVERY = 25
-"""One seed of so many is lived twice, and must write the same bytes (R21)."""
+"""One seed of so many is lived twice, and must write the same bytes (R21); its journals are replayed."""
 _SEEDS_A_TASK = 4
 
 
 def live_seed(seed: int, steps: int, *, twice: bool = False) -> Outcome:
-    """One seed from its beginning to its end; `twice`: and again, to see that it is the same."""
-    first = _lived(seed, steps)
+    """One seed from its beginning to its end; `twice`: and again, to see that it is the same, and its journals too."""
+    first = _lived(seed, steps, replay=twice)
     if not twice or first.breach is not None:
         return first
     second = _lived(seed, steps)
@@ -58,9 +58,9 @@ def _job(steps: int, job: tuple[int, bool]) -> Outcome:
     return live_seed(seed, steps, twice=twice)
 
 
-def _lived(seed: int, steps: int) -> Outcome:
+def _lived(seed: int, steps: int, *, replay: bool = False) -> Outcome:
     folder = Path(tempfile.mkdtemp(prefix="mm-dst-", dir=_MEMORY if _MEMORY.is_dir() else None))
     try:
-        return World(seed, steps, folder).run()
+        return World(seed, steps, folder, replay=replay).run()
     finally:
         shutil.rmtree(folder)

@@ -47,6 +47,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """Commands and reports overtake each other."""
     restless: int
     """Ticks that the price moves at most from one change to the next."""
+    segment_kib: int | None
+    """Size of the journal's segments; None: as the configuration says."""
     names_cum: bool
     """The venue's reports of a death name the filled size."""
     tells_fees: bool
@@ -81,6 +83,7 @@ def scenario(seed: int) -> Scenario:
         double_reports=pick(rng, (0, 20, 100)),
         reorders=not in_process and chance(rng, 40),
         restless=pick(rng, (2, 3, 3, 8)),
+        segment_kib=pick(rng, (None, None, 8, 40)),
         names_cum=chance(rng, 80),
         tells_fees=chance(rng, 85),
         deaths=pick(rng, (0, 50, 80)),
