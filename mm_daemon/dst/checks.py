@@ -151,7 +151,8 @@ class Checks:
         self._inbox: Inbox | None = None
         self._disk: FaultyDisk | None = None
         self._stopping = False
-        self._started = False
+        self._clearing = False
+        """An operator has asked to clear the latch: a death may leave that written or not."""
         self.met_ns: int | None = None
         """When the daemon, on the world's clock, had seen the venue's account for the first time."""
         self.killed = False
@@ -165,8 +166,9 @@ class Checks:
         for rate in self._rates:
             rate.begin()
         self._stopping = False
-        if self.killed and core.gate.latched is None:
+        if self.killed and core.gate.latched is None and not self._clearing:
             raise Breach("R15", "the kill latch was set and written down, and is open after a restart")
+        self._clearing = False
         self.killed = core.gate.latched is not None
         for instrument, market in self._markets.items():
             market.limits = None
@@ -189,6 +191,11 @@ class Checks:
         self.core = None
         self._released_only.clear()
 
+    def asked(self, action: OperatorAction) -> None:
+        """An operator's wish is in the daemon's inbox."""
+        if action is OperatorAction.CLEAR_KILL:
+            self._clearing = True
+
     def shifted(self, instrument: InstrumentId, lots: int) -> None:
         self._shifted[instrument] += lots
 
@@ -209,8 +216,6 @@ class Checks:
                 continue
             if command in self._released_only:
                 self._released_only.remove(command)
-            if disk is not None and disk.failed:
-                raise Breach("R14", f"sent after the journal had failed: {command!r}")
             if isinstance(command, PlaceOrder):
                 if command.client_id in self._placed:
                     raise Breach("R6", f"this client id was submitted before: {command!r}")
@@ -232,6 +237,7 @@ class Checks:
                 self.met_ns = self._now_ns()
         for event in events:
             if isinstance(event, OperatorRequest) and event.action in _LATCHING:
+                self._clearing = False
                 self.killed = event.action is OperatorAction.KILL
         if self.killed and core.gate.latched is None:
             raise Breach("R15", "the kill latch is open although no operator has cleared it")
@@ -265,6 +271,8 @@ class Checks:
         command = approved.command
         if isinstance(command, CancelAll | CancelOrder):
             return
+        if self._disk is not None and self._disk.failed:
+            raise Breach("R14", f"released after the journal had failed: {command!r}")
         if self._stopping:
             raise Breach("only cancels after shutdown", repr(command))
         if self.killed and not (self._flattens_when_killed and isinstance(command, PlaceOrder) and command.reduce_only):

@@ -95,6 +95,7 @@ class WatchedDaemon(Daemon):
         """Signals belong to whoever runs the simulation."""
 
     def operate(self, action: OperatorAction, instrument: InstrumentId | None = None) -> None:
+        self._world.checks.asked(action)
         self.inbox.put(OperatorRequest(self._clock.now_ns(), action, "dst", instrument))
 
     def ask_to_stop(self, reason: str) -> None:

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from mm_daemon.core import order_table, reliving
+from mm_daemon.core import market_decision, order_table, reliving
 from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.market import MarketState
 from mm_daemon.core.order_ledger import OrderLedger
 from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.decisions import ApprovedCommand
+from mm_daemon.domain.errors import JournalError
 from mm_daemon.domain.orders import InFlight, Phase, Side
 from mm_daemon.journal import recovery
 from mm_daemon.journal.run_writer import RunWriter
@@ -39,17 +40,36 @@ def patched(owner: Any, name: str, new: Any) -> Iterator[None]:
         setattr(owner, name, real)
 
 
+@contextmanager
+def _quotes_never_fitted() -> Iterator[None]:
+    """Decisions leave limits to the gate, as they once did: else nothing reaches it that it would refuse."""
+    with (
+        patched(market_decision, "_fitted", lambda market, quote, rests, room: quote),
+        patched(market_decision, "_takes_room", lambda *_: True),
+    ):
+        yield
+
+
 @mutant("the position limit is not asked")
-def no_position_limit() -> AbstractContextManager[None]:
-    return patched(checks, "within_position_limits", lambda *_: True)
+@contextmanager
+def no_position_limit() -> Iterator[None]:
+    with _quotes_never_fitted(), patched(checks, "within_position_limits", lambda *_: True):
+        yield
 
 
 @mutant("the worst case has its sign turned")
-def worst_case_sign() -> AbstractContextManager[None]:
+@contextmanager
+def worst_case_sign() -> Iterator[None]:
     def turned(position: int, buys: int, sells: int, new_buys: int = 0, new_sells: int = 0) -> tuple[int, int]:
         return position - buys - new_buys, position + sells + new_sells
 
-    return patched(checks, "worst_case", turned)
+    with _quotes_never_fitted(), patched(checks, "worst_case", turned):
+        yield
+
+
+@mutant("what open orders may add to a side is not summed up")
+def nothing_is_summed() -> AbstractContextManager[None]:
+    return patched(OrderLedger, "_count", staticmethod(lambda *_: None))
 
 
 def _exposure(change: Callable[[LedgerOrder, int, int], int]) -> AbstractContextManager[None]:
@@ -208,3 +228,16 @@ def turned_fills() -> AbstractContextManager[None]:
         return change
 
     return patched(OrderLedger, "_apply_fill", turned)
+
+
+@mutant("a journal that cannot be written is no reason to stop")
+def failed_disk_ignored() -> AbstractContextManager[None]:
+    real = RunWriter.flush
+
+    def deaf(self: RunWriter) -> None:
+        try:
+            real(self)
+        except JournalError:
+            self._failed = None
+
+    return patched(RunWriter, "flush", deaf)
