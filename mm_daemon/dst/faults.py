@@ -22,6 +22,7 @@ FAULT_NAMES = (
     "snapshot hangs",
     "ban",
     "venue restart",
+    "dead man's switch fires",
     "order dies at the venue",
     "market halted",
     "grid changed",

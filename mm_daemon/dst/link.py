@@ -80,6 +80,7 @@ class Link:
         self.reports = 0
         """Reports under way."""
         self.connector: ReferenceConnector | None = None
+        self._armings = 0
         self.banned_until_ns = 0
         self.ban_told = False
 
@@ -116,6 +117,21 @@ class Link:
             self.venue.execute(flight.command)
         else:
             self.venue.refuse(flight.command, refused)
+        self._world.venue_changed()
+
+    def arm(self, silence_ns: int | None) -> None:
+        """The venue is to cancel everything after so much silence; None: it is not."""
+        self._armings += 1
+        if silence_ns is not None:
+            self._world.loop.call_later(silence_ns / 1e9, self._fire, self._armings)
+
+    def _fire(self, arming: int) -> None:
+        if arming != self._armings:
+            return
+        self._world.step("dead man")
+        self._world.fault("dead man's switch fires")
+        for order in tuple(self.venue.orders.values()):
+            self.venue.kill_order(order, expired=False)
         self._world.venue_changed()
 
     # Reports
@@ -396,7 +412,10 @@ class ReferenceConnector:
         self._world.loop.call_later(delay_s, self._venue.query, client_id)
 
     async def arm_dead_man(self, deadline_ns: int | None) -> None:
-        """There is nothing to arm."""
+        if not self.reaches:
+            raise ConnectionError("not connected")
+        silence_ns = None if deadline_ns is None else max(deadline_ns - self._now_ns(), 0)
+        self._link.arm(silence_ns)
 
     async def cancel_all(self) -> None:
         self._world.pass_point("cancel all: before")

@@ -132,6 +132,7 @@ def _instruments(rng: Rng) -> tuple[Instrument, ...]:
 def _capabilities(rng: Rng) -> Capabilities:
     amend = chance(rng, 70)
     fresh = amend and chance(rng, 50)
+    silence_ms = pick(rng, (None, None, 300, 2000))
     return Capabilities(
         amend=amend,
         amend_quantity=AmendQuantity.FRESH if fresh else AmendQuantity.TOTAL,
@@ -139,6 +140,8 @@ def _capabilities(rng: Rng) -> Capabilities:
         batch_max=pick(rng, (1, 3, 10)),
         ack_timeout_ms=pick(rng, (300, 1000, 3000)),
         buckets=_buckets(rng),
+        dead_man_floor_ms=silence_ms,
+        dead_man_ms=silence_ms,
         simulated=chance(rng, 25),
     )
 

@@ -32,6 +32,8 @@ from mm_daemon.domain.orders import ClientOrderId, RejectKind, Side, TimeInForce
 NOBODY = ClientOrderId((1 << 48) - 1)
 """The client id that fills of the account bear which no order of ours made."""
 _PPM = 10**6
+_AFTER_THE_CANCEL = (RejectKind.INSUFFICIENT_MARGIN, RejectKind.OTHER)
+"""Refusals of an amend by which the old order is gone and the new one not there."""
 
 Booked = TypeVar("Booked", OrderFilled, FundingPaid)
 
@@ -219,7 +221,11 @@ class ReferenceVenue:
         if isinstance(command, PlaceOrder):
             self._refuse_place(command, kind)
         elif isinstance(command, AmendOrder):
-            self._tell(OrderAmendRejected(command.instrument, self._tick(), 0, command.client_id, kind))
+            order = self.orders.get(command.client_id)
+            if self._fresh and order is not None and kind in _AFTER_THE_CANCEL:
+                self._replace(order, command, crosses=True)
+            else:
+                self._tell(OrderAmendRejected(command.instrument, self._tick(), 0, command.client_id, kind))
         elif isinstance(command, CancelOrder):
             self._tell(OrderCancelRejected(command.instrument, self._tick(), 0, command.client_id, kind))
 
