@@ -33,6 +33,7 @@ from mm_daemon.domain.events import (
 )
 from mm_daemon.domain.instrument import InstrumentId, grid_floor
 from mm_daemon.domain.orders import ClientOrderId, Phase, Side
+from mm_daemon.domain.reconciliation import DiffKind
 from mm_daemon.dst.disk import FaultyDisk
 from mm_daemon.dst.link import Link, orders_of
 from mm_daemon.dst.scenario import Scenario
@@ -140,6 +141,8 @@ class Checks:
         self._fresh = scenario.capabilities.amend_quantity is AmendQuantity.FRESH
         self._markets = {instrument: _Market() for instrument in venue.accounts}
         self._shifted = dict.fromkeys(venue.accounts, 0)
+        self._adopted: dict[InstrumentId, int] = {}
+        """By how many lots the daemon has declared the venue right although no fill says so."""
         self._placed: set[ClientOrderId] = set()
         self._lost: set[ClientOrderId] = set()
         """Orders whose record went with a power cut."""
@@ -249,9 +252,13 @@ class Checks:
         if events or turn.reconciled:
             for instrument, market in self._markets.items():
                 self._book(instrument, market)
+        adopting = any(diff.kind is DiffKind.POSITION_ADOPTED for each in turn.reconciled for diff in each.diffs)
         for instrument, market in self._markets.items():
             state = core.markets[instrument]
-            if state.position.lots != market.position:
+            adopted = self._adopted.get(instrument, 0)
+            if adopting:
+                adopted = self._adopted[instrument] = state.position.lots - market.position
+            if state.position.lots != market.position + adopted:
                 raise Breach(
                     "R8",
                     f"{instrument}: the ledger holds {state.position.lots} lots, the venue's fills that it has booked "
@@ -357,7 +364,7 @@ class Checks:
 
     def _potential(self) -> tuple[dict[ClientOrderId, int], Mapping[tuple[InstrumentId, Side], Possible]]:
         """Lots that each order of ours can still trade at the venue, commands under way included; and by side."""
-        orders = self._venue.orders
+        orders, ended = self._venue.orders, self._venue.ended.keys() | self._venue.spent
         lots: dict[ClientOrderId, int] = {}
         prices: dict[ClientOrderId, list[int]] = {}
         sides: dict[ClientOrderId, tuple[InstrumentId, Side]] = {}
@@ -367,7 +374,7 @@ class Checks:
             sides[client_id] = order.instrument, order.side
         for command in (*orders_of(self._link.flying), *self._released_only):
             if isinstance(command, PlaceOrder):
-                if command.client_id not in self._venue.ended and command.client_id not in orders:
+                if command.client_id not in ended and command.client_id not in orders:
                     lots[command.client_id], prices[command.client_id] = command.lots, [command.ticks]
                     sides[command.client_id] = command.instrument, command.side
             elif isinstance(command, AmendOrder):
@@ -402,10 +409,12 @@ class Checks:
         limits = core.markets[instrument].facts.limits
         blind = not self._scenario.names_cum  # a venue that does not say what filled can hide a fill behind a cancel
         unknown = sum(fill.side * fill.lots for fill in market.pending.values() if blind or fill.client_id == NOBODY)
-        position = self._venue.accounts[instrument].lots - self._shifted[instrument] - unknown
+        adopted = self._adopted.get(instrument, 0)
+        position = self._venue.accounts[instrument].lots - self._shifted[instrument] + adopted - unknown
         known = (limits.max_position_lots, limits.min_position_lots, limits.max_orders_per_side)
-        exogenous = market.limits != known or market.booked != market.exogenous
-        market.limits, market.booked = known, market.exogenous
+        others = market.exogenous + adopted
+        exogenous = market.limits != known or market.booked != others
+        market.limits, market.booked = known, others
         for side, most in ((Side.BUY, limits.max_position_lots), (Side.SELL, -limits.min_position_lots)):
             here = sides.get((instrument, side))
             worst = side * position + (0 if here is None else here.lots)
@@ -466,6 +475,8 @@ class Checks:
         assert core is not None
         differences: list[str] = []
         for instrument, account in self._venue.accounts.items():
+            if instrument in self._adopted:
+                continue  # what was declared has no price
             position = core.markets[instrument].position
             ours = {
                 "lots": (position.lots, account.lots),

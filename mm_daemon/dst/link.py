@@ -31,7 +31,7 @@ from mm_daemon.domain.instrument import Instrument, InstrumentId
 from mm_daemon.domain.orders import ClientOrderId, RejectKind
 from mm_daemon.domain.rng import Rng
 from mm_daemon.dst.scenario import Scenario, chance, pick, weighted
-from mm_daemon.dst.venue import ReferenceVenue
+from mm_daemon.dst.venue import ReferenceVenue, is_void
 from mm_daemon.ports.connector import ConnectorContext
 from mm_daemon.testkit.virtual_loop import VirtualLoop
 
@@ -56,11 +56,13 @@ class Surroundings(Protocol):
 class Flight:
     """A command on its way to the venue."""
 
-    __slots__ = ("command", "refused")
+    __slots__ = ("command", "refused", "void")
 
-    def __init__(self, command: Command, refused: RejectKind | None) -> None:
+    def __init__(self, command: Command, refused: RejectKind | None, arrives_ns: int) -> None:
         self.command = command
         self.refused = refused
+        self.void = isinstance(command, PlaceOrder | AmendOrder) and is_void(command, arrives_ns)
+        """It will come too late."""
 
 
 class Link:
@@ -104,7 +106,7 @@ class Link:
         else:
             at_ns = self._arrival_ns = max(self._arrival_ns, at_ns)
         self._flights += 1
-        self.flying[self._flights] = Flight(command, refused)
+        self.flying[self._flights] = Flight(command, refused, at_ns)
         loop.call_later((at_ns - loop.now_ns()) / 1e9, self._arrive, self._flights)
 
     def _arrive(self, number: int) -> None:
@@ -441,5 +443,5 @@ def orders_of(flying: dict[int, Flight]) -> Iterator[PlaceOrder | AmendOrder | C
     """The commands under way that concern one order."""
     for flight in flying.values():
         command = flight.command
-        if flight.refused is None and not isinstance(command, CancelAll):
+        if flight.refused is None and not flight.void and not isinstance(command, CancelAll):
             yield command

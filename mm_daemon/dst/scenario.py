@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from mm_daemon.domain.capabilities import AmendQuantity, Bucket, BucketKind, Capabilities, CommandClass
+from mm_daemon.domain.capabilities import AmendQuantity, Bucket, BucketKind, Capabilities, CommandClass, Validity
 from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue
 from mm_daemon.domain.rng import Rng
 
@@ -66,16 +66,18 @@ def scenario(seed: int) -> Scenario:
     """The scenario of a seed."""
     rng = Rng(seed).split("scenario")
     instruments = _instruments(rng)
-    capabilities = _capabilities(rng)
-    in_process = capabilities.simulated
+    in_process = chance(rng, 25)
+    latency_ms = pick(rng, (1, 5, 20, 60))
+    late_ms = pick(rng, (50, 100)) if in_process else pick(rng, (50, 200, 800, 2500))
+    capabilities = _capabilities(rng, in_process=in_process, latest_ms=latency_ms + 2 * late_ms + 1)
     return Scenario(
         seed=seed,
         instruments=instruments,
         capabilities=capabilities,
         document=_document(rng, instruments),
         pause_ms=pick(rng, (10, 20, 40, 80)),
-        latency_ms=pick(rng, (1, 2, 5, 20)),
-        late_ms=pick(rng, (50, 100)) if in_process else pick(rng, (50, 200, 800, 2500)),
+        latency_ms=latency_ms,
+        late_ms=late_ms,
         actions=_actions(rng),
         fates={"arrives": 100} if in_process else _fates(rng),
         lost_reports=pick(rng, (0, 0, 2, 10)),
@@ -129,9 +131,11 @@ def _instruments(rng: Rng) -> tuple[Instrument, ...]:
     )
 
 
-def _capabilities(rng: Rng) -> Capabilities:
+def _capabilities(rng: Rng, *, in_process: bool, latest_ms: int) -> Capabilities:
+    """`latest_ms`: how long after it was sent a command may take effect."""
     amend = chance(rng, 70)
     fresh = amend and chance(rng, 50)
+    validity = pick(rng, (Validity.DELAY, Validity.DELAY, Validity.EXPIRES_AT, Validity.NONCE))
     silence_ms = pick(rng, (None, None, 300, 2000))
     return Capabilities(
         amend=amend,
@@ -142,7 +146,11 @@ def _capabilities(rng: Rng) -> Capabilities:
         buckets=_buckets(rng),
         dead_man_floor_ms=silence_ms,
         dead_man_ms=silence_ms,
-        simulated=chance(rng, 25),
+        validity=validity,
+        validity_margin_ms=pick(rng, (0, 500)),
+        d_max_ms=latest_ms,
+        fence=validity is Validity.NONCE or chance(rng, 10),
+        simulated=in_process,
     )
 
 
@@ -176,12 +184,14 @@ def _document(rng: Rng, instruments: Sequence[Instrument]) -> Document:
             "uvloop": False,
             "summary_interval_s": 3600,
             "stop_timeout_s": pick(rng, (2, 5)),
-            "start_timeout_s": 20,
+            "start_timeout_s": 60,
             "loop_stall_ms": 500,
             "queue_ttl_ms": pick(rng, (10, 250, 250, 2000)),
         },
         "journal": {"segment_mb": 1, "disk_keep_free_mb": 0},
         "risk": _risk(rng),
+        "orders": _some_of(rng, _ORDER_RULES),
+        "reconcile": _some_of(rng, _RECONCILE_RULES),
         "venues": {VENUE: {"connector": "sim"}},
         "markets": [{"venue": VENUE, "symbol": each.symbol, **_market(rng, each)} for each in instruments],
     }
@@ -234,6 +244,21 @@ def _some_of(rng: Rng, features: Sequence[Mapping[str, tuple[Any, ...]]]) -> Doc
             keys |= {key: pick(rng, values) for key, values in feature.items()}
     return keys
 
+
+_ORDER_RULES: tuple[Mapping[str, tuple[Any, ...]], ...] = (
+    {"unknown_withdraw_ms": (500, 2000)},
+    {"action_ttl_ms": (500, 2000)},
+    {"cancel_retry_ms": (20, 1000)},
+)
+
+_RECONCILE_RULES: tuple[Mapping[str, tuple[Any, ...]], ...] = (
+    {"interval_s": (1, 3)},
+    {"interval_s": (1, 3)},
+    {"on_orphan": ("adopt",)},
+    {"on_foreign_order": ("cancel", "halt")},
+    {"on_foreign_order": ("cancel", "halt")},
+    {"position_adopt": ("venue",)},
+)
 
 _RISK_FEATURES: tuple[Mapping[str, tuple[Any, ...]], ...] = (
     {"flatten_on_kill": (True,)},

@@ -13,6 +13,7 @@ from mm_daemon.domain.capabilities import AmendQuantity, Capabilities
 from mm_daemon.domain.decisions import AmendOrder, CancelAll, CancelOrder, Command, PlaceOrder
 from mm_daemon.domain.events import (
     Event,
+    FenceAnswered,
     FundingPaid,
     OpenOrder,
     OrderAccepted,
@@ -22,7 +23,9 @@ from mm_daemon.domain.events import (
     OrderCancelRejected,
     OrderExpired,
     OrderFilled,
+    OrderNotFound,
     OrderRejected,
+    OrderStatus,
     VenueSnapshot,
 )
 from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue
@@ -131,6 +134,8 @@ class ReferenceVenue:
         self.foreign: dict[str, VenueOrder] = {}
         """Those of the account that another program placed."""
         self.ended: dict[ClientOrderId, Ended] = {}
+        self.spent: set[ClientOrderId] = set()
+        """Orders whose nonce a fence has spent: their placing is worth nothing any more."""
         self.accounts = {instrument: Account() for instrument in self.instruments}
         self.quotes = {instrument: Quotes(start_ticks) for instrument in self.instruments}
         self._count = 0
@@ -214,6 +219,11 @@ class ReferenceVenue:
 
     def execute(self, command: Command) -> None:
         """A command has arrived."""
+        if isinstance(command, PlaceOrder) and command.client_id in self.spent:
+            return
+        if isinstance(command, PlaceOrder | AmendOrder) and is_void(command, self._now_ns()):
+            self.refuse(command, RejectKind.INVALID)
+            return
         self._executors[type(command)](command)
 
     def refuse(self, command: Command, kind: RejectKind) -> None:
@@ -230,14 +240,20 @@ class ReferenceVenue:
             self._tell(OrderCancelRejected(command.instrument, self._tick(), 0, command.client_id, kind))
 
     def query(self, client_id: ClientOrderId) -> None:
-        """What we are told of one order; nothing of one that never arrived."""
+        """What we are told of one order."""
         order, ended = self.orders.get(client_id), self.ended.get(client_id)
         if order is not None:
-            self._tell(OrderAccepted(order.instrument, self._tick(), 0, client_id, order.name))
+            self._tell(
+                OrderStatus(
+                    order.instrument, self._tick(), 0, client_id, order.name, order.ticks, order.lots, order.filled
+                )
+            )
         elif ended is not None and ended.refused:
             self._tell(OrderRejected(ended.instrument, self._tick(), 0, client_id, RejectKind.OTHER))
         elif ended is not None:
             self._tell(OrderCanceled(ended.instrument, self._tick(), 0, client_id, ended.name, True, ended.filled))
+        else:
+            self._tell(OrderNotFound(self.venue, self._tick(), 0, client_id))
 
     def snapshot(self, requested_ns: int, since_ns: int) -> VenueSnapshot:
         """The account as it is now."""
@@ -333,7 +349,13 @@ class ReferenceVenue:
 
     def _cancel(self, command: CancelOrder) -> None:
         order = self.orders.get(command.client_id)
-        if order is None:
+        if command.fence and order is None and command.client_id not in self.ended:
+            # Its nonce is that of a command which has not come: one of the two takes effect, and this one was first.
+            self.spent.add(command.client_id)
+            self._tell(FenceAnswered(command.instrument, self._tick(), 0, command.client_id, True))
+        elif command.fence:
+            self._tell(FenceAnswered(command.instrument, self._tick(), 0, command.client_id, False))
+        elif order is None:
             kind = self._gone(command.client_id)
             self._tell(OrderCancelRejected(command.instrument, self._tick(), 0, command.client_id, kind))
         else:
@@ -417,6 +439,11 @@ class ReferenceVenue:
         """The venue's time, never twice the same."""
         self._last_ns = max(self._now_ns(), self._last_ns + 1)
         return self._last_ns
+
+
+def is_void(command: PlaceOrder | AmendOrder, at_ns: int) -> bool:
+    """Whether a command that arrives then is too late by its own words."""
+    return command.expires_ns is not None and at_ns > command.expires_ns
 
 
 def _since(booked: Sequence[Booked], since_ns: int) -> Sequence[Booked]:

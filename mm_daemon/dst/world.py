@@ -48,7 +48,7 @@ from mm_daemon.runtime.app import Daemon
 from mm_daemon.runtime.clock import Clock
 from mm_daemon.testkit.virtual_loop import VirtualLoop
 
-CALM_S = 40.0
+CALM_S = 75.0
 """What the daemon gets to find back to agreement with the venue when faults have ended."""
 _STILL_S = 5.0
 """Behind that, nothing trades any more: every report arrives."""
@@ -444,7 +444,7 @@ class World:
         self.venue_changed()
 
     def _act_calmly(self) -> None:
-        self.loop.call_later(0.2, self._act)
+        self.loop.call_later(0.4, self._act)
         self.step("calm")
         still = self.loop.now_ns() > self._calm_ns + int((CALM_S - _STILL_S) * 1e9)
         for instrument in self.venue.quotes:
