@@ -32,7 +32,7 @@ from mm_daemon.domain.events import (
     VenueSnapshotReceived,
 )
 from mm_daemon.domain.instrument import InstrumentId, grid_floor
-from mm_daemon.domain.orders import ClientOrderId, Phase, Side
+from mm_daemon.domain.orders import ClientOrderId, Side
 from mm_daemon.domain.reconciliation import DiffKind
 from mm_daemon.dst.disk import FaultyDisk
 from mm_daemon.dst.link import Link, orders_of
@@ -42,7 +42,6 @@ from mm_daemon.runtime.inbox import Inbox
 
 _RECENT_NS = 5_000_000_000
 _LATCHING = (OperatorAction.KILL, OperatorAction.CLEAR_KILL)
-_IN_DOUBT = (Phase.UNKNOWN, Phase.CLOSING)
 _NS_PER_MS = 1_000_000
 
 
@@ -163,11 +162,15 @@ class Checks:
 
     # Lives
 
-    def life_begins(self, core: TradingCore, inbox: Inbox, disk: FaultyDisk) -> None:
-        """A daemon stands, recovered, and has written its first records."""
-        self.core, self._inbox, self._disk = core, inbox, disk
+    def process_begins(self, disk: FaultyDisk) -> None:
+        """A daemon is about to start on this disk."""
+        self._disk = disk
         for rate in self._rates:
             rate.begin()
+
+    def life_begins(self, core: TradingCore, inbox: Inbox) -> None:
+        """It stands, recovered, and has written its first records."""
+        self.core, self._inbox = core, inbox
         self._stopping = False
         if self.killed and core.gate.latched is None and not self._clearing:
             raise Breach("R15", "the kill latch was set and written down, and is open after a restart")
@@ -412,7 +415,7 @@ class Checks:
         adopted = self._adopted.get(instrument, 0)
         position = self._venue.accounts[instrument].lots - self._shifted[instrument] + adopted - unknown
         known = (limits.max_position_lots, limits.min_position_lots, limits.max_orders_per_side)
-        others = market.exogenous + adopted
+        others = market.exogenous + adopted + (len(market.seen) if blind else 0)
         exogenous = market.limits != known or market.booked != others
         market.limits, market.booked = known, others
         for side, most in ((Side.BUY, limits.max_position_lots), (Side.SELL, -limits.min_position_lots)):
@@ -461,13 +464,6 @@ class Checks:
         left = [*self._venue.orders, *(c.client_id for c in orders_of(self._link.flying) if isinstance(c, PlaceOrder))]
         if left:
             raise Breach("clean end", f"the run ended clean, and orders {left} are open at the venue")
-
-    def unproven(self) -> bool:
-        """Whether there are orders whose outcome the daemon does not know."""
-        core = self.core
-        return core is not None and any(
-            order.phase in _IN_DOUBT for name in self._markets for order in core.ledger.alive(name)
-        )
 
     def settled(self) -> list[str]:
         """What still differs when everything should have been told: nothing, or words."""

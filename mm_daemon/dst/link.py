@@ -409,6 +409,8 @@ class ReferenceConnector:
 
     async def query_order(self, client_id: ClientOrderId) -> None:
         if not self.reaches:
+            if self.capabilities.simulated:
+                return
             raise ConnectionError("not connected")
         delay_s = self._scenario.latency_ms / 1000
         self._world.loop.call_later(delay_s, self._venue.query, client_id)

@@ -79,16 +79,15 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class WatchedDaemon(Daemon):
     """The daemon itself, with somebody who looks after every turn and can do what a person can."""
 
-    def watch(self, world: "World", disk: FaultyDisk) -> None:
+    def watch(self, world: "World") -> None:
         self._world = world
-        self._watched_disk = disk
         self._begun = False
 
     def _after_turn(self, turn: Turn, urgent: Sequence[Event]) -> None:
         super()._after_turn(turn, urgent)
         if not self._begun:
             self._begun = True
-            self._world.life_begins(self, self._watched_disk)
+            self._world.life_begins(self)
         self._world.after_turn(turn, urgent)
 
     def _listen_to_signals(self) -> None:
@@ -141,7 +140,6 @@ class World:
         self.breach: Breach | None = None
         self._wall_offset_ns = 0
         self._daemon: WatchedDaemon | None = None
-        self._disk: FaultyDisk | None = None
         self._trace: deque[tuple[int, int, str, object]] = deque(maxlen=_TRACE)
         self._digests: list[str] = []
         self._log = ""
@@ -154,8 +152,6 @@ class World:
         self._failures_passed = 0
         self._actions_total = sum(self.scenario.actions.values())
         self._buried = False
-        self._unproven = False
-        """The last life ended with orders of unknown outcome."""
         self._muted_until_ns = dict.fromkeys(self.venue.quotes, 0)
         self._document: Document = self.scenario.document
         self._handlers = self._wire()
@@ -201,9 +197,7 @@ class World:
             elif code is not None and code not in _EXPECTED_CODES:
                 raise Breach("exit code", f"the daemon ended with {code}: {self._log[-600:]}")
             if code is not None and code != ConfigError.exit_code and calm_before:
-                if code in (81, 82) and self._unproven:
-                    self.cover.hit("calm", "stop not confirmed: orders of unknown outcome")
-                elif code not in (0, 80):
+                if code not in (0, 80):
                     raise Breach("end", f"in calm the daemon stopped with {code}: {self._log[-600:]}")
                 return
             if self.lives >= _MOST_LIVES:
@@ -231,7 +225,8 @@ class World:
         self.lives += 1
         self._plan_life()
         log = io.StringIO()
-        disk = self._disk = FaultyDisk(self, self._disk_rng)
+        disk = FaultyDisk(self, self._disk_rng)
+        self.checks.process_begins(disk)
         code: int | None = None
         try:
             code = self.loop.run_until_complete(self._one_life(disk, log))
@@ -242,7 +237,6 @@ class World:
         except MmError as error:
             code = error.exit_code
             log.write(str(error))
-        self._unproven = self.checks.unproven()
         self.checks.life_ends(self.loop.now_ns(), cut=self._cut and code is None)
         self._daemon = None
         if self.link.connector is not None:
@@ -275,7 +269,7 @@ class World:
             disk=disk,
             settle_memory=_leave_memory,
         )
-        daemon.watch(self, disk)
+        daemon.watch(self)
         return await daemon.run()
 
     def _connect(self, context: ConnectorContext, _settings: msgspec.Struct) -> Connector:
@@ -333,9 +327,9 @@ class World:
 
     # What the daemon and its surroundings report
 
-    def life_begins(self, daemon: WatchedDaemon, disk: FaultyDisk) -> None:
+    def life_begins(self, daemon: WatchedDaemon) -> None:
         self._daemon = daemon
-        self._guard(lambda: self.checks.life_begins(daemon._core, daemon.inbox, disk))
+        self._guard(lambda: self.checks.life_begins(daemon._core, daemon.inbox))
         if self.calm:
             self._plan_end()
 
@@ -492,8 +486,6 @@ class World:
             if differences:
                 self._guard(lambda: _raise(Breach("R8", "when all is quiet: " + "; ".join(differences))))
             self.cover.hit("calm", "agreed to the last unit")
-        elif self.checks.unproven():
-            self.cover.hit("calm", "not reconciled: orders of unknown outcome")
         else:
             self._guard(lambda: _raise(Breach("R12", "when all is quiet the account is still not agreed on")))
         if core.ledger.open_orders() and any(market.decisions for market in core.markets.values()):
