@@ -78,6 +78,7 @@ class LedgerOrder:
         "purpose",
         "reduce_only",
         "remaining_lots",
+        "replaced_ns",
         "sent_ns",
         "settled_ids",
         "side",
@@ -137,6 +138,8 @@ class LedgerOrder:
         self.fresh = fresh
         self.new_ids = new_ids
         self.touched_ns = now_ns
+        self.replaced_ns = 0
+        """When a version became a tail, on the venue's clock as far as it is known; 0: not in this life."""
         self.since_ns = now_ns
         """When it was last sent to the venue or moved there."""
         self.exposure = place.lots

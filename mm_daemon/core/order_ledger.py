@@ -488,9 +488,12 @@ class OrderLedger:
         return change
 
     def _step(self, order: LedgerOrder, report: Report, change: LedgerChange, now_ns: int) -> None:
+        tails = len(order.tails)
         step(order, report, change)
         if change.ignored:
             self.ignored += 1
+        if len(order.tails) > tails:
+            order.replaced_ns = now_ns + self.venue_lead_ns.get(venue_of(order.instrument), 0)
         self._update(order, now_ns)
 
     def _update(self, order: LedgerOrder, now_ns: int) -> None:
