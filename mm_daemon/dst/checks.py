@@ -205,6 +205,14 @@ class Checks:
     def shifted(self, instrument: InstrumentId, lots: int) -> None:
         self._shifted[instrument] += lots
 
+    def resolvable(self) -> list[ClientOrderId]:
+        """Orders in doubt of which the venue has nothing to come any more."""
+        if self.core is None:
+            return []
+        alive = self._potential()[0]
+        owed = {fill.client_id for market in self._markets.values() for fill in market.pending.values()}
+        return [each for each in self.core.ledger.uncertain if each not in alive and each not in owed]
+
     # What leaves
 
     def leaving(self, batch: Sequence[ApprovedCommand]) -> None:

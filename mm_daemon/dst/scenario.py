@@ -333,6 +333,8 @@ _SOMETIMES: Mapping[str, tuple[int, ...]] = {
     "kill": (1, 2),
     "configuration changed": (1, 4),
     "stop asked": (1, 3),
+    "resolve": (2, 5),
+    "adopt": (2,),
 }
 
 

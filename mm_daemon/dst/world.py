@@ -28,7 +28,10 @@ from mm_daemon.domain.events import (
     MarkPriceUpdate,
     OperatorAction,
     OperatorRequest,
+    OrderResolved,
+    PositionAdopted,
     PublicTrade,
+    Resolution,
     TopOfBook,
 )
 from mm_daemon.domain.instrument import InstrumentId
@@ -97,6 +100,10 @@ class WatchedDaemon(Daemon):
         self._world.checks.asked(action)
         self.inbox.put(OperatorRequest(self._clock.now_ns(), action, "dst", instrument))
 
+    def say(self, event: Callable[[int], Event]) -> None:
+        """Something that a person tells, by the daemon's clock."""
+        self.inbox.put(event(self._clock.now_ns()))
+
     def ask_to_stop(self, reason: str) -> None:
         self._stop.hurry(reason)
 
@@ -152,6 +159,7 @@ class World:
         self._failures_passed = 0
         self._actions_total = sum(self.scenario.actions.values())
         self._buried = False
+        self._shifts = 0
         self._muted_until_ns = dict.fromkeys(self.venue.quotes, 0)
         self._document: Document = self.scenario.document
         self._handlers = self._wire()
@@ -530,6 +538,8 @@ class World:
             "kill": lambda: self._operate(OperatorAction.KILL, OperatorAction.CLEAR_KILL, everywhere=True),
             "configuration changed": self._change_config,
             "stop asked": self._stop,
+            "resolve": self._resolve,
+            "adopt": self._adopt,
         }
 
     # The market
@@ -634,6 +644,7 @@ class World:
         self.loop.call_later(1.0 + self._rng.uniform() * 8, self._shift_by, instrument, -lots)
 
     def _shift_by(self, instrument: InstrumentId, lots: int) -> None:
+        self._shifts += 1
         self.venue.shift_position(instrument, lots)
         self.checks.shifted(instrument, lots)
 
@@ -695,6 +706,23 @@ class World:
             self.loop.call_later(1.0, self._undo, action, instrument)
         else:
             self._daemon.operate(action, instrument)
+
+    def _resolve(self) -> None:
+        """A person looks at the venue and says, truly, how an order in doubt has ended."""
+        for client_id in self.checks.resolvable():
+            ended = self.venue.ended.get(client_id)
+            outcome = Resolution.FILLED if ended is not None and ended.full else Resolution.DEAD
+            self.cover.hit(coverage.OPERATOR, f"resolve {outcome}")
+            if self._daemon is not None:
+                self._daemon.say(lambda now_ns: OrderResolved(now_ns, client_id, outcome, "dst", "seen at the venue"))
+            return
+
+    def _adopt(self) -> None:
+        """A person declares the venue's position right."""
+        instrument = self._instrument()
+        if self._daemon is not None and self._shifts:
+            self.cover.hit(coverage.OPERATOR, "adopt")
+            self._daemon.say(lambda now_ns: PositionAdopted(now_ns, instrument, "dst"))
 
     def _stop(self) -> None:
         if self._daemon is not None and not self.calm:
