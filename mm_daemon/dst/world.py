@@ -709,13 +709,14 @@ class World:
 
     def _resolve(self) -> None:
         """A person looks at the venue and says, truly, how an order in doubt has ended."""
-        for client_id in self.checks.resolvable():
-            ended = self.venue.ended.get(client_id)
-            outcome = Resolution.FILLED if ended is not None and ended.full else Resolution.DEAD
-            self.cover.hit(coverage.OPERATOR, f"resolve {outcome}")
-            if self._daemon is not None:
-                self._daemon.say(lambda now_ns: OrderResolved(now_ns, client_id, outcome, "dst", "seen at the venue"))
+        doubtful = self.checks.resolvable()
+        if self._daemon is None or not doubtful:
             return
+        client_id = doubtful[0]
+        ended = self.venue.ended.get(client_id)
+        outcome = Resolution.FILLED if ended is not None and ended.full else Resolution.DEAD
+        self.cover.hit(coverage.OPERATOR, f"resolve {outcome}")
+        self._daemon.say(lambda now_ns: OrderResolved(now_ns, client_id, outcome, "dst", "seen at the venue"))
 
     def _adopt(self) -> None:
         """A person declares the venue's position right."""
