@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from mm_daemon.core import market_decision, order_table, reliving
+from mm_daemon.core.control import Control
 from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.market import MarketState
 from mm_daemon.core.order_ledger import OrderLedger
@@ -203,7 +204,7 @@ def kill_is_nothing() -> AbstractContextManager[None]:
 
 @mutant("a stop goes on quoting")
 def stop_quotes() -> AbstractContextManager[None]:
-    return patched(TradingCore, "_on_shutdown", lambda self, event: None)
+    return patched(Control, "_on_shutdown", lambda self, event: None)
 
 
 @mutant("an old book is as good as a new one")
