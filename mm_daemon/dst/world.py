@@ -104,6 +104,9 @@ class WatchedDaemon(Daemon):
         """Something that a person tells, by the daemon's clock."""
         self.inbox.put(event(self._clock.now_ns()))
 
+    def adopt(self, instrument: InstrumentId) -> None:
+        self.say(lambda now_ns: PositionAdopted(now_ns, instrument, "dst"))
+
     def ask_to_stop(self, reason: str) -> None:
         self._stop.hurry(reason)
 
@@ -475,6 +478,8 @@ class World:
         self._calm_ns = self.loop.now_ns()
         life = self.lives
         self.loop.call_later(3.0, self._switch_on, life)
+        for after_s in (15.0, 30.0):
+            self.loop.call_later(after_s, self._adopt_everywhere, life)
         self.loop.call_later(CALM_S, self._end, life)
 
     def _switch_on(self, life: int) -> None:
@@ -483,6 +488,12 @@ class World:
                 self._daemon.operate(action)
             for instrument in self.venue.quotes:
                 self._daemon.operate(OperatorAction.ENABLE, instrument)
+
+    def _adopt_everywhere(self, life: int) -> None:
+        """Whoever once declared a position has to do so again when the venue takes its change back."""
+        if life == self.lives and self._daemon is not None and self._shifts:
+            for instrument in self.venue.quotes:
+                self._daemon.adopt(instrument)
 
     def _end(self, life: int) -> None:
         if life != self.lives or self._daemon is None:
@@ -723,7 +734,7 @@ class World:
         instrument = self._instrument()
         if self._daemon is not None and self._shifts:
             self.cover.hit(coverage.OPERATOR, "adopt")
-            self._daemon.say(lambda now_ns: PositionAdopted(now_ns, instrument, "dst"))
+            self._daemon.adopt(instrument)
 
     def _stop(self) -> None:
         if self._daemon is not None and not self.calm:
