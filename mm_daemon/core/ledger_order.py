@@ -88,6 +88,7 @@ class LedgerOrder:
         "touched_ns",
         "uncertain",
         "venue_order_id",
+        "version_ns",
         "wire_ref",
     )
 
@@ -138,6 +139,8 @@ class LedgerOrder:
         self.fresh = fresh
         self.new_ids = new_ids
         self.touched_ns = now_ns
+        self.version_ns = 0
+        """The venue's time of the last amend report; 0: none with a time in this life."""
         self.replaced_ns = 0
         """When a version became a tail, on the venue's clock as far as it is known; 0: not in this life."""
         self.since_ns = now_ns
