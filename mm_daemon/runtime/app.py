@@ -256,7 +256,8 @@ class Daemon:
             log=self.log,
             run_log=self._run_log,
         )
-        self.view.metrics.dead_man_ns = self._dead_man.deadlines_ns
+        self.view.metrics.venues.dead_man_ns = self._dead_man.deadlines_ns
+        self.view.metrics.venues.dead_man_refresh_s = self._dead_man.refresh_s
         self.inbox.on_lost_market = self._reports.market_lost
         self.inbox.on_lost_orders = self._orders_lost
         self._loop.begin(RunStarted(self._clock.now_ns(), mm_daemon.__version__, parameters.to_json(), resumed))
@@ -312,6 +313,7 @@ class Daemon:
         if self._duration_s is not None:
             supervisor.add("duration", Kind.FINITE, partial(self._stop_after, self._duration_s))
         self._venues_left = set(self._connectors)
+        self.view.metrics.restarts.update(dict.fromkeys(supervisor.names, 0))
         return supervisor
 
     def _listen_to_signals(self) -> None:
@@ -341,6 +343,7 @@ class Daemon:
         while True:
             kept = await asyncio.to_thread(self._keeper.keep, self._journal.open_segments)
             self._reports.kept(kept)
+            self.view.metrics.journal_errors["keep"] += kept.errors
             await asyncio.sleep(_KEEP_S)
 
     async def _summarise(self) -> None:

@@ -31,7 +31,7 @@ from mm_daemon.observability.readiness import unready_reasons
 from mm_daemon.observability.recent import Recent
 from mm_daemon.observability.status import Status, Surroundings, status_of
 from mm_daemon.observability.summary import Tally
-from mm_daemon.ports.connector import Connector, CountsProblems, SeesQueue
+from mm_daemon.ports.connector import Connector, CountsProblems, KeepsLinks, Link, SeesQueue
 from mm_daemon.runtime.clock import Clock
 from mm_daemon.runtime.control import ControlSocket
 from mm_daemon.runtime.core_loop import CoreLoop
@@ -83,10 +83,12 @@ class OperatorsView:
             core,
             self._statistics.markets,
             now_ns=clock.now_ns,
+            wall_ns=clock.wall_ns,
             build=(mm_daemon.__version__, parameters_hash(core.parameters)),
             queues=inbox,
             folder=state_dir,
             bad_messages=self._bad_messages,
+            links=self._links,
         )
         self._control: ControlSocket | None = None
         if config.control:
@@ -168,6 +170,11 @@ class OperatorsView:
         """Of the feeds that count them."""
         feeds = {venue: feed_of(connector) for venue, connector in self._connectors.items()}
         return {venue: dict(feed.problems) for venue, feed in feeds.items() if isinstance(feed, CountsProblems)}
+
+    def _links(self) -> Mapping[Venue, Mapping[str, Link]]:
+        """Of the connectors that have some."""
+        feeds = {venue: feed_of(connector) for venue, connector in self._connectors.items()}
+        return {venue: feed.links() for venue, feed in feeds.items() if isinstance(feed, KeepsLinks)}
 
     def _fronts(self) -> Mapping[Venue, Mapping[ClientOrderId, float]]:
         """What stands before our orders, at the venues that can say."""
