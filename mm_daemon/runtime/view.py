@@ -24,9 +24,9 @@ from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.decisions import Turn
 from mm_daemon.domain.events import Event
 from mm_daemon.domain.instrument import InstrumentId, Venue
-from mm_daemon.domain.orders import ClientOrderId
+from mm_daemon.domain.orders import ClientOrderId, Side
 from mm_daemon.observability.live_statistics import LiveStatistics
-from mm_daemon.observability.metrics import Metrics
+from mm_daemon.observability.metrics import Metrics, quote_works
 from mm_daemon.observability.readiness import unready_reasons
 from mm_daemon.observability.recent import Recent
 from mm_daemon.observability.status import Status, Surroundings, status_of
@@ -140,6 +140,13 @@ class OperatorsView:
             recent=self._recent.lines,
         )
         return status_of(self._core, self._tallies, self._statistics.markets, around, self._clock.now_ns())
+
+    def in_a_line(self) -> str:
+        """The daemon as it is now, for whoever has room for one line."""
+        markets = self._core.markets.values()
+        quoted = sum(any(quote_works(market, side) for side in Side) for market in markets)
+        killed = ["killed"] if self._core.gate.latched is not None else []
+        return ", ".join([f"{self._mode}, quoting {quoted} of {len(markets)} markets", *killed, *self._unready()])
 
     async def _serve_http(self, port: int) -> None:
         # A quarter of a second of imports: in a thread, so that quoting does not wait for it.
