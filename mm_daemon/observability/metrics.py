@@ -43,7 +43,7 @@ from mm_daemon.domain.events import (
 )
 from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
 from mm_daemon.domain.money import ATTO
-from mm_daemon.domain.orders import ClientOrderId, InFlight, Operation, Phase, Side
+from mm_daemon.domain.orders import ClientOrderId, InFlight, Operation, Phase, RejectKind, Side
 from mm_daemon.observability.histogram import FAST_S, SLOW_S, Histogram
 from mm_daemon.observability.metric_page import Page
 from mm_daemon.observability.quoted_time import QuotedTime
@@ -137,7 +137,7 @@ class _MarketCounts:
         self.refusals: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
         self.cancels: Counter[str] = Counter()
-        self.rejects: Counter[str] = Counter()
+        self.rejects: Counter[str] = Counter(dict.fromkeys(RejectKind, 0))
         self.submitted = dict.fromkeys(_SIDES, 0)
         self.tick_to_decision = Histogram(FAST_S)
         self.decision_to_send = Histogram(FAST_S)
