@@ -9,7 +9,7 @@ COMPILE := build/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe -
 BENCH := $(BIN)/pytest -q -m bench -o addopts="--strict-markers --benchmark-quiet"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench instructions peers compare-models dashboards soak fmt lint types lock clean
+.PHONY: help setup run test check bench instructions peers compare-models dashboards image soak fmt lint types lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ peers: setup ## other engines on the same recording; they are installed in build
 
 compare-models: setup ## the pricing models on the same markets, 5 minutes; writes deploy/docs/models.md (needs matplotlib)
 	$(BIN)/python -m mm_daemon.backtest.comparison
+
+image: setup ## build the image with buildah on Debian packages and run it, 5 minutes, as root (needs buildah, mmdebstrap)
+	$(BIN)/pytest -q -m slow tests/image
 
 dashboards: setup ## write deploy/grafana/dashboards from deploy/grafana/build.py
 	$(BIN)/python deploy/grafana/build.py
