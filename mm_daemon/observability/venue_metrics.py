@@ -17,7 +17,9 @@ from mm_daemon.ports.connector import Link
 _NS_PER_S = 1e9
 _ACCOUNT = "account"
 """The one kind of comparison there is: orders, position and fills of one instant."""
-_MISMATCHES = tuple(kind for kind in DiffKind if kind is not DiffKind.POSITION_NOT_COMPARED)
+_NO_MISMATCH = {"position_not_compared", "order_dead", "amend_dead"}
+"""Nothing could be compared, or what was in doubt is proven."""
+_MISMATCHES = tuple(kind for kind in DiffKind if kind.value not in _NO_MISMATCH)
 
 
 class VenueMetrics:
