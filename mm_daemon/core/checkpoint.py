@@ -61,7 +61,7 @@ def take_up(market: MarketState, state: MarketCheckpoint, as_of_ns: int) -> None
     if market.engine.depth_cap is not None and state.depth_cap is not None:
         market.engine.depth_cap.restore(state.depth_cap)
     market.lockouts.restore(state.lockouts)
-    market.facts.reconciling = bool(market.lockouts.held())
+    market.facts.reconciling = market.lockouts.holds_all
     conditions, signals, warm = market.engine.conditions, state.signals, market.parameters.warm
     if warm is None or warm.at_ns <= as_of_ns:
         market.engine.volatility.restore(state.volatility)
@@ -86,5 +86,7 @@ def reconfigure(
     known, funding = market_checkpoint(market), market.engine.conditions.funding
     market.configure(parameters, models)
     take_up(market, known, now_ns)
+    if market.engine.depth_cap is not None:
+        market.engine.depth_cap.settle()
     if funding is not None:
         market.engine.conditions.on_funding(funding)

@@ -43,7 +43,7 @@ from mm_daemon.domain.events import (
 )
 from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
 from mm_daemon.domain.money import ATTO
-from mm_daemon.domain.orders import ClientOrderId, InFlight, Operation, Phase, RejectKind, Side
+from mm_daemon.domain.orders import ClientOrderId, Operation, Phase, RejectKind, Side
 from mm_daemon.observability.histogram import FAST_S, SLOW_S, Histogram
 from mm_daemon.observability.metric_page import Page
 from mm_daemon.observability.quoted_time import QuotedTime
@@ -421,18 +421,17 @@ def _orders(page: Page, counts: _MarketCounts, core: TradingCore, now_ns: int) -
     for operation, word in _OPERATIONS.items():
         page.add_histogram("mm_order_ack_seconds", counts.acks[operation], *labels, word)
     live: Counter[tuple[str, Phase]] = Counter()
-    unknown, oldest_ns = 0, now_ns
+    unknown = 0
     for order in core.ledger.alive(market.id):
         live[order.side.word, order.phase] += 1
-        if InFlight.UNKNOWN in (order.amend, order.cancel) or order.phase is Phase.UNKNOWN:
-            unknown += 1
-            oldest_ns = min(oldest_ns, order.touched_ns)
+        unknown += order.lost
+    oldest_ns = core.resolver.oldest_ns(market.id)
     for side in _SIDES:
         page.add("mm_orders_submitted_total", counts.submitted[side], *labels, side.word)
         for state in _STATES:
             page.add("mm_orders_live", live[side.word, state], *labels, side.word, state.lower())
     page.add("mm_orders_unknown", unknown, *labels)
-    page.add("mm_unknown_oldest_seconds", (now_ns - oldest_ns) / _NS_PER_S, *labels)
+    page.add("mm_unknown_oldest_seconds", 0.0 if oldest_ns is None else (now_ns - oldest_ns) / _NS_PER_S, *labels)
     for reason, cancels in counts.cancels.items():
         page.add("mm_order_cancels_total", cancels, *labels, reason)
     for kind, rejects in counts.rejects.items():

@@ -134,6 +134,7 @@ def test_watchdog_is_fed_by_the_turning_core_loop_and_starves_with_it(systemd: S
             journal=diary,
             clock=clock,
             carry=diary.carry,
+            ask=lambda _queries: None,
             observe=lambda _turn, _urgent: None,
             beat=lambda _now_ns: manager.beat(),
             beat_s=manager.beat_s,
