@@ -12,7 +12,7 @@ from tests.unit.deploy.tools import DEPLOY, said, tool
 
 UNIT = DEPLOY / "systemd/mm-daemon.service"
 EXPOSURE_MAX = 1.5
-WHEELS = "msgspec, yaml, uvloop, structlog, prometheus_client, aiohttp, websockets, zstandard, numpy"
+WHEELS = "msgspec, yaml, uvloop, structlog, prometheus_client, aiohttp, websockets, zstandard, numpy, coincurve"
 CONFINED = f"""
 import ctypes, mmap
 PR_SET_MDWE, REFUSE_EXEC_GAIN = 65, 1
@@ -25,6 +25,9 @@ except PermissionError:
     pass
 import {WHEELS}
 numpy.linalg.eigh(numpy.eye(50))
+coincurve.PrivateKey().sign_recoverable(bytes(32))
+from Crypto.Hash import keccak
+keccak.new(digest_bits=256, data=b"x").digest()
 uvloop.new_event_loop().close()
 """
 
