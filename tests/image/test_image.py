@@ -83,12 +83,12 @@ def test_image_runs_as_nobody_and_stops_clean(container: tuple[Buildah, str], tm
     assert inspected.startswith(f"{UID}:{UID} SIGTERM [mm-daemon] [CMD python ")
     assert "/healthz" in inspected
     configuration = (ROOT / "deploy/examples/container.yaml").read_text("utf-8")
-    (tmp_path / "config.yaml").write_text(configuration.replace("port: 9464", "port: 0"), "utf-8")
-    state = tmp_path / "state"
-    state.mkdir(mode=0o700)
-    os.chown(state, UID, UID)
-    mounted = ("-v", f"{tmp_path}:/etc/mm-daemon:ro", "-v", f"{state}:/var/lib/mm-daemon")
-    run = ("mm-daemon", "run", "--no-watch", "--config", "/etc/mm-daemon/config.yaml")
+    etc = tmp_path / "etc"
+    etc.mkdir(mode=0o755)
+    (etc / "config.yaml").write_text(configuration.replace("port: 9464", "port: 0"), "utf-8")
+    there = f"/etc/mm-daemon-{os.getpid()}"
+    mounted = ("-v", f"{etc}:{there}:ro")
+    run = ("mm-daemon", "run", "--no-watch", "--config", f"{there}/config.yaml")
     process = subprocess.Popen(
         buildah.command("run", "--isolation", "chroot", *mounted, name, "--", *run), stderr=subprocess.PIPE, text=True
     )
@@ -99,10 +99,9 @@ def test_image_runs_as_nobody_and_stops_clean(container: tuple[Buildah, str], tm
         for line in process.stderr:
             if '"event":"decision"' in line and "new_quote" in line:
                 break
-        daemon = int((state / "lock").read_text("utf-8"))
-        assert Path(f"/proc/{daemon}/comm").read_text("utf-8") == "mm-daemon\n"
-        assert Path(f"/proc/{daemon}").stat().st_uid == UID
-        os.kill(daemon, signal.SIGTERM)
+        (daemon,) = [each for each in Path("/proc").glob("[0-9]*") if is_daemon(each, there)]
+        assert daemon.stat().st_uid == UID
+        os.kill(int(daemon.name), signal.SIGTERM)
         rest = process.stderr.read()
         assert process.wait() == 0, rest
         assert "stopped (SIGTERM): no open orders" in rest
@@ -110,3 +109,12 @@ def test_image_runs_as_nobody_and_stops_clean(container: tuple[Buildah, str], tm
         watchdog.cancel()
         if process.poll() is None:
             process.kill()
+
+
+def is_daemon(process: Path, argument: str) -> bool:
+    """Whether it is the daemon itself, not what started it, with this among its arguments."""
+    try:
+        named = (process / "comm").read_text("utf-8") == "mm-daemon\n"
+        return named and argument in (process / "cmdline").read_text("utf-8")
+    except OSError:  # gone meanwhile
+        return False
