@@ -4,10 +4,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= config.yaml
+COMPILE := build/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 BENCH := $(BIN)/pytest -q -m bench -o addopts="--strict-markers --benchmark-quiet"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check mutants bench instructions peers compare-models soak fmt lint types lock clean
+.PHONY: help setup run test check mutants bench instructions peers compare-models dashboards image soak fmt lint types \
+	lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -59,6 +62,12 @@ peers: setup ## other engines on the same recording; they are installed in build
 compare-models: setup ## the pricing models on the same markets, 5 minutes; writes deploy/docs/models.md (needs matplotlib)
 	$(BIN)/python -m mm_daemon.backtest.comparison
 
+image: setup ## build the image with buildah on Debian packages and run it, 5 minutes, as root (needs buildah, mmdebstrap)
+	$(BIN)/pytest -q -m slow tests/image
+
+dashboards: setup ## write deploy/grafana/dashboards from deploy/grafana/build.py
+	$(BIN)/python deploy/grafana/build.py
+
 soak: setup ## a day of the whole daemon on virtual time, 8 minutes: what it holds each hour, as JSON
 	@rm -rf build/soak && mkdir -p build/soak
 	$(BIN)/python -m tests.soak.day build/soak 24
@@ -70,12 +79,15 @@ fmt: setup ## write the format
 lock: ## pin again what pyproject.toml asks for
 	$(PYTHON) -m venv --clear build/lock
 	build/lock/bin/python -m pip install --quiet pip-tools
-	build/lock/bin/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); print(*p["build-system"]["requires"], \
-		*p["project"]["dependencies"], *p["dependency-groups"]["dev"], sep="\n")' > build/lock/requirements.in
-	build/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
-		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o build/lock/pins.txt build/lock/requirements.in
+	build/lock/bin/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
+		run = p["build-system"]["requires"] + p["project"]["dependencies"]; dev = run + p["dependency-groups"]["dev"]; \
+		open("build/lock/run.in", "w").write("\n".join(run)); open("build/lock/dev.in", "w").write("\n".join(dev))'
+	$(COMPILE) -o build/lock/dev.txt build/lock/dev.in
+	$(COMPILE) -c build/lock/dev.txt -o build/lock/run.txt build/lock/run.in
 	{ echo "# Exact pins of what pyproject.toml asks for, to run and to develop. Written by make lock."; \
-		grep -v '^# The following' build/lock/pins.txt; } > requirements.lock
+		grep -v '^# The following' build/lock/dev.txt; } > requirements.lock
+	{ echo "# Exact pins of what the daemon needs to run, a part of requirements.lock, for its image. Written by make lock."; \
+		grep -v '^# The following' build/lock/run.txt; } > requirements-run.lock
 
 clean: ## remove what was made here
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

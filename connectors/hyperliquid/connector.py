@@ -50,7 +50,7 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.orders import ClientOrderId, RejectKind
 from mm_daemon.domain.rng import Rng
-from mm_daemon.ports.connector import ConnectorContext
+from mm_daemon.ports.connector import ConnectorContext, Link
 
 IGNORED_USER_CHANNELS = frozenset(
     {
@@ -237,6 +237,10 @@ class HyperliquidConnector:
             raise failed.exceptions[0] from None
         finally:
             self._on_closed("the session has ended")
+
+    def links(self) -> Mapping[str, Link]:
+        """One socket carries both the market and the account."""
+        return {"all": self._session.link}
 
     @property
     def problems(self) -> Mapping[str, int]:

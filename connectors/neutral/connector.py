@@ -36,7 +36,7 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import Instrument, InstrumentId
 from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.domain.rng import Rng
-from mm_daemon.ports.connector import ConnectorContext
+from mm_daemon.ports.connector import ConnectorContext, Link
 
 _ACK_TIMEOUT_MS = 3000
 _DEAD_MAN_FLOOR_MS = 1000
@@ -152,6 +152,10 @@ class NeutralConnector:
         """Frames that could not be used, by kind."""
         oversized = self._session.ends["oversized"]
         return {**self._translator.problems, "oversized": oversized} if oversized else self._translator.problems
+
+    def links(self) -> Mapping[str, Link]:
+        """One socket carries both the market and the account."""
+        return {"all": self._session.link}
 
     async def _on_open(self, send: Send) -> None:
         self._translator.begin()

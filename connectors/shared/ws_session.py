@@ -16,9 +16,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from mm_daemon.domain.rng import Rng
+from mm_daemon.ports.connector import Link
 
 Send = Callable[[bytes | str], Awaitable[None]]
 """Bytes leave as a binary frame, text as a text frame."""
+ENDS = ("refused", "half_open", "oversized", "closed")
+"""How a connection ends: it never opened; it died without a word; a frame was too large; the peer closed it."""
 
 
 class SessionLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +75,12 @@ class WsSession:
         self.connected = False
         self.messages = 0
         self.ends: Counter[str] = Counter()
-        """Ends by kind: `refused`, `half_open`, `oversized`, `closed`."""
+        """Ends by kind, those of `ENDS`."""
+
+    @property
+    def link(self) -> Link:
+        """As it is now; each kind of end is there from the start, at zero."""
+        return Link(self.connected, self.messages, {kind: self.ends[kind] for kind in ENDS})
 
     async def run(self) -> None:
         """Connect, listen, and begin again, for ever."""

@@ -1,10 +1,10 @@
 """The command tree and the exit codes: `mm-daemon VERB`.
 
 Verbs live in `operate.py` (configuration, running), `control.py` (a daemon that runs), `research.py` (backtests),
-`calibrate.py` (parameters from data), `explain.py` (why quotes are where they are), `journal.py`, `replicate.py`
-(published results of the models), `simulate.py` (venues behind sockets) and `dst.py` (the whole daemon among simulated
-faults); each imports what it needs when it is called, so that `--help` is quick. Known errors are told in words, with
-the exit code that belongs to them (OPERATIONS 4); a traceback is a bug.
+`calibrate.py` (parameters from data), `explain.py` (why quotes are where they are), `history.py` (what was traded),
+`journal.py`, `replicate.py` (published results of the models), `simulate.py` (venues behind sockets) and `dst.py` (the
+whole daemon among simulated faults); each imports what it needs when it is called, so that `--help` is quick. Known
+errors are told in words, with the exit code that belongs to them (OPERATIONS 4); a traceback is a bug.
 """
 
 import gc
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from mm_daemon import __version__
-from mm_daemon.cli import calibrate, control, dst, explain, journal, operate, replicate, research, simulate
+from mm_daemon.cli import calibrate, control, dst, explain, history, journal, operate, replicate, research, simulate
 from mm_daemon.domain.errors import MmError, UsageError
 
 EXIT_INTERRUPTED = 130
@@ -46,6 +46,8 @@ app.command(research.backtest)
 app.command(calibrate.calibrate)
 app.command(research.replay)
 app.command(explain.explain)
+app.command(history.history)
+app.command(history.export)
 app.command(journal.app)
 app.command(replicate.app)
 app.command(dst.dst)

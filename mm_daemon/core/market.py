@@ -84,6 +84,7 @@ class MarketState:
         "slots",
         "surplus",
         "touched",
+        "trade_ns",
         "wanted_lots",
         "working_off",
         "worth_atto",
@@ -153,6 +154,8 @@ class MarketState:
         self.touched = False
         self.book_moved = False
         self.full = False
+        self.trade_ns = 0
+        """When the latest public trade came; 0 before the first. For people: nothing decides by it."""
         self.configure(parameters, models)
 
     def configure(self, parameters: MarketParameters, models: Mapping[str, ModelFactory]) -> None:

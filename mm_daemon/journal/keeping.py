@@ -41,6 +41,8 @@ class Kept(msgspec.Struct, frozen=True):
     free_bytes: int = 0
     problems: tuple[str, ...] = ()
     """What could not be done; the journal itself is whole."""
+    errors: int = 0
+    """How many of the problems are errors of the disk; the other is want of space."""
 
 
 class Keeper:
@@ -70,9 +72,10 @@ class Keeper:
             free = shutil.disk_usage(self._folder).free
         except OSError as error:
             raise JournalError(f"journals in {self._folder} cannot be kept: {error.strerror}") from error
+        errors = len(problems)
         if free < self._retention.free_bytes:
             problems.append(f"{free // _MIB} MiB free, less than the {self._retention.free_bytes // _MIB} to keep free")
-        return Kept(packed, (*deleted, *early), len(early), free, tuple(problems))
+        return Kept(packed, (*deleted, *early), len(early), free, tuple(problems), errors)
 
     def _delete_old(self, runs: list[Path], in_use: Collection[Segment], problems: list[str]) -> list[str]:
         now_s, keep = self._now_s(), self._retention

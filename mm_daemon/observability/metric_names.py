@@ -1,7 +1,7 @@
 """Every metric the daemon exports: its name, kind, labels and meaning, as OPERATIONS 2 has them.
 
-What has no source yet (a venue's clock, websockets) is not here: a series that is always zero says nothing.
-`tests/unit/observability/test_metrics.py` holds this table against the rules of the Prometheus linter.
+The page for operators is `deploy/docs/metrics.md`. Tests hold this table against that page, against what is exported,
+and against the rules of the Prometheus linter.
 """
 
 from typing import Literal, NamedTuple
@@ -32,17 +32,19 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "mm_drawdown_quote", "gauge", (), "Fall of the P&L of all markets from its peak, where a limit watches it."
     ),
+    Definition("mm_drawdown_limit_quote", "gauge", (), "Drawdown at which all is cancelled and stays off."),
     Definition(
         "mm_worst_case_notional_quote",
         "gauge",
         ("underlying",),
-        "Value of an underlying's net position if every order of its worse side were filled, where it is limited.",
+        "Value of a net position, its worse side filled, where limited.",
     ),
     Definition("mm_task_restarts_total", "counter", ("task",), "Restarts of a part that had failed."),
     Definition("mm_event_loop_lag_seconds", "histogram", (), "How much later than asked the event loop woke up."),
     Definition("mm_queue_depth", "gauge", ("queue",), "What waits in a queue."),
     Definition("mm_queue_dropped_total", "counter", ("queue",), "What a full queue gave up."),
     Definition("mm_journal_flush_seconds", "histogram", (), "Time of one write of the journal."),
+    Definition("mm_journal_errors_total", "counter", ("op",), "Errors of the disk in keeping the journals."),
     Definition("mm_journal_free_bytes", "gauge", (), "Free space where the journal is kept."),
     # A venue
     Definition("mm_rate_limit_headroom_ratio", "gauge", (*_VENUE, "bucket"), "Share of a rate limit that is left."),
@@ -58,6 +60,29 @@ DEFINITIONS: tuple[Definition, ...] = (
         "gauge",
         _VENUE,
         "When the venue cancels all unless its switch is armed again.",
+    ),
+    Definition(
+        "mm_dead_man_refresh_seconds", "gauge", _VENUE, "How often the venue's dead man's switch is armed again."
+    ),
+    Definition("mm_ws_connected", "gauge", (*_VENUE, "stream"), "1 while a connection of the venue is up."),
+    Definition(
+        "mm_ws_reconnects_total", "counter", (*_VENUE, "stream", "reason"), "Connections made again, by what ended one."
+    ),
+    Definition("mm_ws_messages_total", "counter", (*_VENUE, "stream"), "Messages received over a connection."),
+    Definition(
+        "mm_reconcile_seconds", "histogram", (*_VENUE, "kind"), "From asking for the venue's account to having it."
+    ),
+    Definition(
+        "mm_reconcile_mismatches_total",
+        "counter",
+        (*_VENUE, "kind"),
+        "Differences between the venue's account and ours.",
+    ),
+    Definition(
+        "mm_reconcile_last_success_timestamp_seconds",
+        "gauge",
+        (*_VENUE, "kind"),
+        "When the venue's account was compared last.",
     ),
     Definition(
         "mm_ws_bad_messages_total", "counter", (*_VENUE, "stream", "reason"), "Messages that could not be used."
@@ -102,32 +127,20 @@ DEFINITIONS: tuple[Definition, ...] = (
         "mm_markout_gain_quote_total",
         "counter",
         _market("horizon", "side"),
-        "Money that fills had earned by the mid at a horizon, of those that had earned.",
+        "Money earned by the mid at a horizon, of fills.",
     ),
     Definition(
         "mm_markout_loss_quote_total",
         "counter",
         _market("horizon", "side"),
-        "Money that fills had lost by the mid at a horizon, of those that had lost.",
+        "Money lost by the mid at a horizon, of fills.",
     ),
     Definition("mm_markout_samples_total", "counter", _market("horizon", "side"), "Fills whose markout is known."),
     Definition(
         "mm_adverse_selection_ratio",
         "gauge",
         _market("horizon", "side"),
-        "Mean move of the mid against us from a fill to a horizon, over the price.",
-    ),
-    Definition(
-        "mm_reconcile_mismatches_total",
-        "counter",
-        ("venue", "kind"),
-        "Differences found between the venue's account and ours.",
-    ),
-    Definition(
-        "mm_reconcile_last_success_timestamp_seconds",
-        "gauge",
-        ("venue",),
-        "When the venue's account was last found to agree with ours.",
+        "Mean move of the mid against a fill, over the price.",
     ),
     # A market: position and money
     Definition("mm_position_base", "gauge", _MARKET, "Position, base units; negative is short."),

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
@@ -41,17 +40,17 @@ from mm_daemon.domain.events import (
     OrderExpired,
     OrderFilled,
     OrderRejected,
-    RateLimited,
 )
 from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
 from mm_daemon.domain.money import ATTO
-from mm_daemon.domain.orders import ClientOrderId, Operation, Phase, Side
-from mm_daemon.domain.reconciliation import DiffKind
+from mm_daemon.domain.orders import ClientOrderId, Operation, Phase, RejectKind, Side
 from mm_daemon.observability.histogram import FAST_S, SLOW_S, Histogram
-from mm_daemon.observability.metric_names import DEFINITIONS, Definition
+from mm_daemon.observability.metric_page import Page
 from mm_daemon.observability.quoted_time import QuotedTime
 from mm_daemon.observability.readiness import unready_reasons
 from mm_daemon.observability.trade_statistics import TradeStatistics
+from mm_daemon.observability.venue_metrics import VenueMetrics
+from mm_daemon.ports.connector import Link
 
 _NS_PER_S = 1e9
 _BPS = 1e4
@@ -88,9 +87,6 @@ _ANSWERS: Mapping[type[Event], Operation] = {
     OrderCanceled: Operation.CANCEL,
     OrderCancelRejected: Operation.CANCEL,
 }
-_MISMATCHES = tuple(
-    kind for kind in DiffKind if kind not in (DiffKind.POSITION_NOT_COMPARED, DiffKind.ORDER_DEAD, DiffKind.AMEND_DEAD)
-)
 _ENDINGS = (OrderRejected, OrderCanceled, OrderExpired)
 
 
@@ -141,7 +137,7 @@ class _MarketCounts:
         self.refusals: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
         self.cancels: Counter[str] = Counter()
-        self.rejects: Counter[str] = Counter()
+        self.rejects: Counter[str] = Counter(dict.fromkeys(RejectKind, 0))
         self.submitted = dict.fromkeys(_SIDES, 0)
         self.tick_to_decision = Histogram(FAST_S)
         self.decision_to_send = Histogram(FAST_S)
@@ -204,13 +200,16 @@ class Metrics:
         statistics: Mapping[InstrumentId, TradeStatistics],
         *,
         now_ns: Callable[[], int],
+        wall_ns: Callable[[], int],
         build: tuple[str, str],
         queues: Queues,
         folder: Path,
         bad_messages: Callable[[], Mapping[Venue, Mapping[str, int]]],
+        links: Callable[[], Mapping[Venue, Mapping[str, Link]]],
     ) -> None:
-        """`statistics`: of every market, fed by their owner; `build`: version and hash of the parameters; `folder`:
-        where the journal is; `bad_messages`: by venue and kind, for the feeds that count them.
+        """`statistics`: of every market, fed by their owner; `wall_ns`: the system's clock, which the run's may differ
+        from; `build`: version and hash of the parameters; `folder`: where the journal is; `bad_messages` and `links`
+        as `VenueMetrics` has them.
         """
         self._core = core
         self._statistics = statistics
@@ -218,16 +217,14 @@ class Metrics:
         self._build = build
         self._queues = queues
         self._folder = folder
-        self._bad_messages = bad_messages
         self._markets: dict[InstrumentId, _MarketCounts] = {
             instrument: _MarketCounts(market) for instrument, market in core.markets.items()
         }
-        self._throttled: Counter[tuple[Venue, str]] = Counter()
-        self._mismatches: Counter[tuple[Venue, DiffKind]] = Counter()
+        self.venues = VenueMetrics(core.outboxes, wall_ns=wall_ns, bad_messages=bad_messages, links=links)
         self.restarts: Counter[str] = Counter()
         """Restarts by task; add the names at the start, so that they are shown at zero."""
-        self.dead_man_ns: Mapping[Venue, int] = {}
-        """When each venue cancels all, as its owner keeps it; venues without a switch are not in it."""
+        self.journal_errors = {"keep": 0}
+        """By what was tried. An error of writing is not here: it ends the run, and these figures with it."""
         self.loop_lag = Histogram(FAST_S)
         self.flushes = Histogram(FAST_S)
         self._process = ProcessCollector(registry=None)
@@ -237,10 +234,6 @@ class Metrics:
     def observe(self, turn: Turn, events: Sequence[Event], times: TurnTimes) -> None:
         """One turn and its order, account, link and control events. Called after the turn's commands have left."""
         self.flushes.observe(times.flush_s)
-        for result in turn.reconciled:
-            for diff in result.diffs:
-                if diff.kind in _MISMATCHES:
-                    self._mismatches[result.venue, diff.kind] += 1
         if not (events or turn.decisions or turn.released or turn.refusals or turn.dropped):
             return
         markets = self._markets
@@ -262,8 +255,7 @@ class Metrics:
             if instrument in markets:
                 touched[instrument] = markets[instrument]
                 self._order_event(markets[instrument], event)
-            elif isinstance(event, RateLimited):
-                self._throttled[event.venue, event.bucket or "all"] += 1
+        self.venues.observe(turn, events)
         if turn.released:
             self._released(turn, times.send_s)
         for counts in touched.values():
@@ -321,7 +313,7 @@ class Metrics:
 
     def collect(self) -> Iterator[Metric]:
         """Everything as of now, in the order of `DEFINITIONS`."""
-        page = _Page()
+        page = Page()
         now_ns = self._now_ns()
         self._daemon(page, now_ns)
         for venue, outbox in self._core.outboxes.items():
@@ -329,12 +321,7 @@ class Metrics:
                 page.add("mm_rate_limit_headroom_ratio", share, venue, bucket)
         for venue, skew_ns in self._core.safeguards.skews_ns().items():
             page.add("mm_clock_skew_seconds", skew_ns / _NS_PER_S, venue)
-        for venue in self._core.outboxes:
-            for kind in _MISMATCHES:
-                page.add("mm_reconcile_mismatches_total", self._mismatches[venue, kind], venue, kind)
-            agreed_ns = self._core.agreed_ns(venue)
-            if agreed_ns is not None:
-                page.add("mm_reconcile_last_success_timestamp_seconds", agreed_ns / _NS_PER_S, venue)
+        self.venues.show(page, now_ns)
         for counts in self._markets.values():
             _state(page, counts, now_ns)
             _orders(page, counts, self._core, now_ns)
@@ -344,13 +331,15 @@ class Metrics:
             _budgets(page, counts, self._core, now_ns)
         yield from page.families()
 
-    def _daemon(self, page: "_Page", now_ns: int) -> None:
+    def _daemon(self, page: Page, now_ns: int) -> None:
         core, queues = self._core, self._queues
         page.add("mm_build_info", 1, *self._build)
         page.add("mm_ready", not unready_reasons(core.markets.values(), now_ns))
         page.add("mm_kill_active", core.gate.latched is not None)
         if core.gate.drawdown_atto is not None:
             page.add("mm_drawdown_quote", core.gate.drawdown_atto / ATTO)
+        if core.gate.account.max_drawdown_atto is not None:
+            page.add("mm_drawdown_limit_quote", core.gate.account.max_drawdown_atto / ATTO)
         exposure = core.gate.exposure
         if exposure.limited:
             for underlying, value in exposure.notionals(core.ledger).items():
@@ -368,13 +357,8 @@ class Metrics:
         page.add("mm_queue_dropped_total", queues.dropped_market, "market")
         page.add_histogram("mm_journal_flush_seconds", self.flushes)
         page.add("mm_journal_free_bytes", free_bytes(self._folder))
-        for (venue, bucket), times in self._throttled.items():
-            page.add("mm_throttled_total", times, venue, bucket)
-        for venue, deadline_ns in self.dead_man_ns.items():
-            page.add("mm_dead_man_deadline_timestamp_seconds", deadline_ns / _NS_PER_S, venue)
-        for venue, kinds in self._bad_messages().items():
-            for kind, count in kinds.items():
-                page.add("mm_ws_bad_messages_total", count, venue, "market", kind)
+        for op, errors in self.journal_errors.items():
+            page.add("mm_journal_errors_total", errors, op)
 
 
 class Taken(Collector):
@@ -402,38 +386,7 @@ def free_bytes(folder: Path) -> int:
     return disk.f_bavail * disk.f_frsize
 
 
-class _Page:
-    """Samples by name. A name that is not in `DEFINITIONS` is a KeyError: a bug."""
-
-    def __init__(self) -> None:
-        self._families = {definition.name: _family(definition) for definition in DEFINITIONS}
-
-    def add(self, name: str, value: float, *labels: str) -> None:
-        family = self._families[name]
-        assert not isinstance(family, HistogramMetricFamily)
-        family.add_metric(labels, float(value))
-
-    def add_histogram(self, name: str, histogram: Histogram, *labels: str) -> None:
-        family = self._families[name]
-        assert isinstance(family, HistogramMetricFamily)
-        family.add_metric(labels, histogram.cumulative(), histogram.total)
-
-    def families(self) -> Iterator[Metric]:
-        return (family for family in self._families.values() if family.samples)
-
-
-Family = GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily
-
-
-def _family(definition: Definition) -> Family:
-    if definition.kind == "gauge":
-        return GaugeMetricFamily(definition.name, definition.help, labels=definition.labels)
-    if definition.kind == "counter":
-        return CounterMetricFamily(definition.name, definition.help, labels=definition.labels)
-    return HistogramMetricFamily(definition.name, definition.help, labels=definition.labels)
-
-
-def _state(page: _Page, counts: _MarketCounts, now_ns: int) -> None:
+def _state(page: Page, counts: _MarketCounts, now_ns: int) -> None:
     market, labels = counts.market, counts.labels
     contract, book = market.instrument, market.book
     working = {side: market.working(side) if quote_works(market, side) else None for side in _SIDES}
@@ -443,6 +396,8 @@ def _state(page: _Page, counts: _MarketCounts, now_ns: int) -> None:
         page.add("mm_lockout_seconds_total", seconds, *labels, reason)
     if book.ts_local_ns:
         page.add("mm_market_data_age_seconds", max(0, now_ns - book.ts_local_ns) / _NS_PER_S, *labels, "book")
+    if market.trade_ns:
+        page.add("mm_market_data_age_seconds", max(0, now_ns - market.trade_ns) / _NS_PER_S, *labels, "trades")
     for cause, lost in book.invalidated.items():
         page.add("mm_book_resyncs_total", lost, *labels, cause)
     if book.trusted:
@@ -459,7 +414,7 @@ def _state(page: _Page, counts: _MarketCounts, now_ns: int) -> None:
         page.add("mm_spread_quoted_ratio", 2 * (ask.ticks - bid.ticks) / book.half_ticks, *labels)
 
 
-def _orders(page: _Page, counts: _MarketCounts, core: TradingCore, now_ns: int) -> None:
+def _orders(page: Page, counts: _MarketCounts, core: TradingCore, now_ns: int) -> None:
     market, labels = counts.market, counts.labels
     page.add_histogram("mm_tick_to_decision_seconds", counts.tick_to_decision, *labels)
     page.add_histogram("mm_decision_to_send_seconds", counts.decision_to_send, *labels)
@@ -483,7 +438,7 @@ def _orders(page: _Page, counts: _MarketCounts, core: TradingCore, now_ns: int) 
         page.add("mm_order_rejects_total", rejects, *labels, kind)
 
 
-def _money(page: _Page, counts: _MarketCounts, core: TradingCore) -> None:
+def _money(page: Page, counts: _MarketCounts, core: TradingCore) -> None:
     market, labels = counts.market, counts.labels
     contract, position, limits = market.instrument, market.position, market.parameters.limits
     for side, traded in ((Side.BUY, position.bought), (Side.SELL, position.sold)):
@@ -507,7 +462,7 @@ def _money(page: _Page, counts: _MarketCounts, core: TradingCore) -> None:
         page.add("mm_pnl_quote", atto / ATTO, *labels, part)
 
 
-def _markouts(page: _Page, counts: _MarketCounts, statistics: TradeStatistics, now_ns: int) -> None:
+def _markouts(page: Page, counts: _MarketCounts, statistics: TradeStatistics, now_ns: int) -> None:
     for (side, horizon_ns), outcome in statistics.outcomes.items():
         labels = (*counts.labels, f"{horizon_ns / _NS_PER_S:g}s", side.word)
         page.add("mm_markout_gain_quote_total", outcome.gain, *labels)
@@ -520,7 +475,7 @@ def _markouts(page: _Page, counts: _MarketCounts, statistics: TradeStatistics, n
         page.add("mm_position_mean_abs_base", inventory.mean_abs, *counts.labels)
 
 
-def _decisions(page: _Page, counts: _MarketCounts) -> None:
+def _decisions(page: Page, counts: _MarketCounts) -> None:
     for (side, action, reason), times in counts.decisions.items():
         page.add("mm_decisions_total", times, *counts.labels, side, action.lower(), reason)
     for code, times in counts.refusals.items():
@@ -529,7 +484,7 @@ def _decisions(page: _Page, counts: _MarketCounts) -> None:
         page.add("mm_commands_dropped_total", times, *counts.labels, code)
 
 
-def _budgets(page: _Page, counts: _MarketCounts, core: TradingCore, now_ns: int) -> None:
+def _budgets(page: Page, counts: _MarketCounts, core: TradingCore, now_ns: int) -> None:
     limits, budget = counts.market.facts.limits, core.gate.budget
     if limits.actions_per_minute is not None:
         used = budget.actions(counts.market.id, now_ns)

@@ -148,6 +148,25 @@ class CountsProblems(Protocol):
         ...
 
 
+class Link(msgspec.Struct, frozen=True):
+    """One connection of a venue as it is now."""
+
+    connected: bool
+    messages: int
+    """Received since the start."""
+    ends: Mapping[str, int]
+    """Connections that ended or never opened, by a fixed set of causes; each is made again."""
+
+
+@runtime_checkable
+class KeepsLinks(Protocol):
+    """A connector that talks to its venue over connections that come and go."""
+
+    def links(self) -> Mapping[str, Link]:
+        """By the name of what they carry, such as `market` or `account`; the names never change."""
+        ...
+
+
 @runtime_checkable
 class NotesDamage(Protocol):
     """A feed that can name the places it could not use."""

@@ -71,6 +71,7 @@ from mm_daemon.runtime.lifecycle import (
 from mm_daemon.runtime.reload import Reloader
 from mm_daemon.runtime.reports import Reports, trace
 from mm_daemon.runtime.screen import RunLog
+from mm_daemon.runtime.service_manager import ServiceManager
 from mm_daemon.runtime.state_dir import StateDir
 from mm_daemon.runtime.supervisor import Kind, Supervisor
 from mm_daemon.runtime.venues import build_connectors, move_to_feed_time
@@ -164,6 +165,7 @@ class Daemon:
         self.log = _open_log(config, log_to, self._clock.now_ns, self._recent)
         self.inbox = Inbox()
         self._stop = StopRequest(config.runtime.stop_timeout_s)
+        self._manager = ServiceManager(report=lambda text: self.log.warning("service_manager", text=text))
         self._clean = False
         self._closed: list[Venue] = []
         self._weather: MmError | None = None
@@ -175,6 +177,7 @@ class Daemon:
             return await self._run(state)
         finally:
             state.close()
+            self._manager.close()
 
     async def _run(self, state: StateDir) -> int:
         if self._run_log is not None:
@@ -202,6 +205,7 @@ class Daemon:
 
     async def _start(self, state: StateDir) -> None:
         """Everything up to the first event. Raises MmError with nothing quoted."""
+        self._manager.beginning()
         instruments = await load_instruments(self._connectors)
         move_to_feed_time(self._clock, self._connectors)
         capabilities = {venue: connector.capabilities for venue, connector in self._connectors.items()}
@@ -248,11 +252,17 @@ class Daemon:
             carry=self._gateway.carry,
             ask=self._gateway.ask,
             observe=self._after_turn,
-            beat=self._dead_man.beat,
-            beat_s=self._dead_man.every_s,
+            beat=self._beat,
+            beat_s=min(filter(None, (self._dead_man.every_s, self._manager.beat_s)), default=None),
         )
         self.reloader = Reloader(
-            self._config, self._core, capabilities, emit=self.inbox.put, now_ns=self._clock.now_ns, log=self.log
+            self._config,
+            self._core,
+            capabilities,
+            emit=self.inbox.put,
+            now_ns=self._clock.now_ns,
+            log=self.log,
+            reading=self._manager.reloading,
         )
         self.view = OperatorsView(
             self._config,
@@ -271,7 +281,8 @@ class Daemon:
             log=self.log,
             run_log=self._run_log,
         )
-        self.view.metrics.dead_man_ns = self._dead_man.deadlines_ns
+        self.view.metrics.venues.dead_man_ns = self._dead_man.deadlines_ns
+        self.view.metrics.venues.dead_man_refresh_s = self._dead_man.refresh_s
         self.inbox.on_lost_market = self._reports.market_lost
         self.inbox.on_lost_orders = self._reports.orders_lost
         whole = left is None or not left.cut
@@ -324,12 +335,16 @@ class Daemon:
         supervisor.add("reconcile", Kind.RESTARTABLE, self._reconcile)
         supervisor.add("reload", Kind.RESTARTABLE, self.reloader.run)
         supervisor.add("lateness", Kind.RESTARTABLE, self._watch_lateness)
+        if self._manager.there:
+            tell = partial(self._manager.run, lambda: self._core.reconciled, self.view.in_a_line)
+            supervisor.add("service manager", Kind.RESTARTABLE, tell)
         for name, start in self.view.children():
             supervisor.add(name, Kind.RESTARTABLE, start)
         supervisor.add("stop", Kind.FINITE, self._stop_when_asked)
         if self._duration_s is not None:
             supervisor.add("duration", Kind.FINITE, partial(self._stop_after, self._duration_s))
         self._venues_left = set(self._connectors)
+        self.view.metrics.restarts.update(dict.fromkeys(supervisor.names, 0))
         return supervisor
 
     def _listen_to_signals(self) -> None:
@@ -359,6 +374,7 @@ class Daemon:
         while True:
             kept = await asyncio.to_thread(self._keeper.keep, self._journal.open_segments)
             self._reports.kept(kept)
+            self.view.metrics.journal_errors["keep"] += kept.errors
             await asyncio.sleep(_KEEP_S)
 
     async def _summarise(self) -> None:
@@ -394,6 +410,7 @@ class Daemon:
 
     async def _stop_when_asked(self) -> None:
         await self._stop.wait()
+        self._manager.stopping(self._stop.reason, self._config.runtime.stop_timeout_s + _CLOSE_S)
         self._clean = await stop_cleanly(
             self._core,
             self._connectors,
@@ -415,6 +432,11 @@ class Daemon:
         self._reports.reconciled(turn)
         self._reports.safeguards()
         self.view.observe(turn, urgent)
+
+    def _beat(self, now_ns: int) -> None:
+        """The signs of life that only the turning core loop may give."""
+        self._dead_man.beat(now_ns)
+        self._manager.beat()
 
     # What the parts report, and what is done about it
 
@@ -493,6 +515,7 @@ class Daemon:
 
     async def _die(self, error: Exception) -> int:
         """Something that must not fail has failed. All tasks are gone; cancel at the venues without the core."""
+        self._manager.stopping(str(error), self._config.runtime.stop_timeout_s + _CLOSE_S)
         exit_code = self._failed("stopping at once", error)
         self._keeper.stop()
         await cancel_without_core(self._connectors, self.log)

@@ -50,10 +50,14 @@ class DeadManSwitches:
         return tuple(self._silence_ns)
 
     @property
+    def refresh_s(self) -> Mapping[Venue, float]:
+        """How often each venue's switch is armed again."""
+        return {venue: silence_ns / REFRESHES / 1e9 for venue, silence_ns in self._silence_ns.items()}
+
+    @property
     def every_s(self) -> float | None:
         """How often the core loop has to beat at least; None: there is nothing to arm."""
-        shortest_ns = min(self._silence_ns.values(), default=None)
-        return None if shortest_ns is None else shortest_ns / REFRESHES / 1e9
+        return min(self.refresh_s.values(), default=None)
 
     def beat(self, now_ns: int) -> None:
         """The core loop has turned at `now_ns`."""

@@ -8,6 +8,7 @@ the next. Everything else (venues, which markets there are, files, ports) was wi
 import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import msgspec
@@ -60,7 +61,9 @@ class Reloader:
         emit: Callable[[ParametersChanged], None],
         now_ns: Callable[[], int],
         log: FilteringBoundLogger,
+        reading: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
+        """`reading` is entered around each reading of the file."""
         self._config = config
         """What the daemon goes by now."""
         self._core = core
@@ -68,6 +71,7 @@ class Reloader:
         self._emit = emit
         self._now_ns = now_ns
         self._log = log
+        self._reading = reading
         self._asked_by: asyncio.Queue[str] = asyncio.Queue(maxsize=1)
 
     def ask(self, who: str) -> None:
@@ -93,7 +97,8 @@ class Reloader:
         Raises ConfigError, with everything as it was, when the file or a part of it cannot be used.
         """
         try:
-            config, found = await asyncio.to_thread(self._read)
+            with self._reading():
+                config, found = await asyncio.to_thread(self._read)
         except ConfigError as error:
             text = f"{self._config.file} is bad, the configuration in use stays:\n{error}"
             self._log.error("config_bad", text=text)

@@ -63,6 +63,10 @@ class Supervisor:
         """Declare a child. It starts when `run` does."""
         self._children.append(Child(name=name, kind=kind, start=start))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(child.name for child in self._children)
+
     def end(self) -> None:
         """Ask `run` to cancel what still lives and return."""
         self._over.set()

@@ -24,14 +24,14 @@ from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.decisions import Turn
 from mm_daemon.domain.events import Event
 from mm_daemon.domain.instrument import InstrumentId, Venue
-from mm_daemon.domain.orders import ClientOrderId
+from mm_daemon.domain.orders import ClientOrderId, Side
 from mm_daemon.observability.live_statistics import LiveStatistics
-from mm_daemon.observability.metrics import Metrics
+from mm_daemon.observability.metrics import Metrics, quote_works
 from mm_daemon.observability.readiness import unready_reasons
 from mm_daemon.observability.recent import Recent
 from mm_daemon.observability.status import Status, Surroundings, status_of
 from mm_daemon.observability.summary import Tally
-from mm_daemon.ports.connector import Connector, CountsProblems, SeesQueue
+from mm_daemon.ports.connector import Connector, CountsProblems, KeepsLinks, Link, SeesQueue
 from mm_daemon.runtime.clock import Clock
 from mm_daemon.runtime.control import ControlSocket
 from mm_daemon.runtime.core_loop import CoreLoop
@@ -83,10 +83,12 @@ class OperatorsView:
             core,
             self._statistics.markets,
             now_ns=clock.now_ns,
+            wall_ns=clock.wall_ns,
             build=(mm_daemon.__version__, parameters_hash(core.parameters)),
             queues=inbox,
             folder=state_dir,
             bad_messages=self._bad_messages,
+            links=self._links,
         )
         self._control: ControlSocket | None = None
         if config.control:
@@ -139,6 +141,13 @@ class OperatorsView:
         )
         return status_of(self._core, self._tallies, self._statistics.markets, around, self._clock.now_ns())
 
+    def in_a_line(self) -> str:
+        """The daemon as it is now, for whoever has room for one line."""
+        markets = self._core.markets.values()
+        quoted = sum(any(quote_works(market, side) for side in Side) for market in markets)
+        killed = ["killed"] if self._core.gate.latched is not None else []
+        return ", ".join([f"{self._mode}, quoting {quoted} of {len(markets)} markets", *killed, *self._unready()])
+
     async def _serve_http(self, port: int) -> None:
         # A quarter of a second of imports: in a thread, so that quoting does not wait for it.
         await asyncio.to_thread(importlib.import_module, "aiohttp.web")
@@ -168,6 +177,11 @@ class OperatorsView:
         """Of the feeds that count them."""
         feeds = {venue: feed_of(connector) for venue, connector in self._connectors.items()}
         return {venue: dict(feed.problems) for venue, feed in feeds.items() if isinstance(feed, CountsProblems)}
+
+    def _links(self) -> Mapping[Venue, Mapping[str, Link]]:
+        """Of the connectors that have some."""
+        feeds = {venue: feed_of(connector) for venue, connector in self._connectors.items()}
+        return {venue: feed.links() for venue, feed in feeds.items() if isinstance(feed, KeepsLinks)}
 
     def _fronts(self) -> Mapping[Venue, Mapping[ClientOrderId, float]]:
         """What stands before our orders, at the venues that can say."""

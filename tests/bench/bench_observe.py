@@ -47,10 +47,12 @@ def metrics_of(core: TradingCore) -> Metrics:
         core,
         LiveStatistics(core.markets, 0).markets,
         now_ns=lambda: 500 * b.MS,
+        wall_ns=lambda: 500 * b.MS,
         build=("", ""),
         queues=Inbox(),
         folder=Path("/"),
         bad_messages=dict,
+        links=dict,
     )
 
 

@@ -77,10 +77,12 @@ class Daemon:
             self.core,
             statistics.markets,
             now_ns=clock.now_ns,
+            wall_ns=clock.now_ns,
             build=("", ""),
             queues=self.inbox,
             folder=folder,
             bad_messages=dict,
+            links=dict,
         )
 
         def observe(turn: Turn, urgent: Sequence[Event]) -> None:

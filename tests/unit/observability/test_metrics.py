@@ -21,10 +21,13 @@ from mm_daemon.domain.events import (
     BookInvalidated,
     Event,
     InvalidCause,
+    OpenOrder,
     OrderAccepted,
     OrderFilled,
     OrderRejected,
     RateLimited,
+    VenueSnapshot,
+    VenueSnapshotReceived,
     VenueTime,
 )
 from mm_daemon.domain.instrument import Venue
@@ -33,10 +36,12 @@ from mm_daemon.domain.orders import ClientOrderId, RejectKind, Side
 from mm_daemon.observability.live_statistics import LiveStatistics
 from mm_daemon.observability.metric_names import DEFINITIONS
 from mm_daemon.observability.metrics import Metrics
+from mm_daemon.ports.connector import Link
 from mm_daemon.risk.limits import AccountLimits
 from mm_daemon.runtime.core_loop import TurnTimes
 from mm_daemon.runtime.inbox import Inbox
 from mm_daemon.testkit import builders as b
+from tests.shared import ROOT, shared_file
 
 BTC = b.SYMBOL
 COUNTED = {"venue": "test", "symbol": "BTC-USDT"}
@@ -47,17 +52,20 @@ class Counted:
 
     def __init__(self, folder: Path, parameters: CoreParameters | None = None) -> None:
         self.core = TradingCore(parameters or b.core_parameters())
-        self.now_ns = 0
+        self.now_ns = self.wall_ns = 0
+        self.link = Link(True, 7, {"refused": 0, "closed": 2})
         self.times = TurnTimes()
         self.statistics = LiveStatistics(self.core.markets, 0)
         self.metrics = Metrics(
             self.core,
             self.statistics.markets,
             now_ns=lambda: self.now_ns,
+            wall_ns=lambda: self.wall_ns,
             build=("1.2.3", "abc"),
             queues=Inbox(),
             folder=folder,
             bad_messages=lambda: {Venue("test"): {"malformed": 2}},
+            links=lambda: {Venue("test"): {"market": self.link}},
         )
 
     def tell(self, *events: Event) -> Turn:
@@ -107,7 +115,8 @@ def busy(folder: Path) -> Counted:
     counted.tell(b.snapshot(1060, 600_000, 600_010, update_id=3))
     counted.tell(BookInvalidated(BTC, 0, 1070 * b.MS, InvalidCause.GAP))
     counted.metrics.restarts["venue test"] += 1
-    counted.metrics.dead_man_ns = {Venue("test"): 2_000 * b.MS}
+    counted.metrics.venues.dead_man_ns = {Venue("test"): 2_000 * b.MS}
+    counted.metrics.venues.dead_man_refresh_s = {Venue("test"): 0.5}
     counted.metrics.loop_lag.observe(0.001)
     return counted
 
@@ -137,10 +146,62 @@ def test_names_units_labels_and_help_pass_the_rules_of_the_linter(tmp_path: Path
     assert described == {definition.name for definition in DEFINITIONS} - NOT_IN_THE_SAMPLE
 
 
+ROWS_OF_THE_PAGE = re.compile(r"^\| `(mm_\w+)` \| (\w+) \| ([\w, ]*) \| (.+) \|$", re.MULTILINE)
+
+
+def test_the_page_for_operators_names_every_metric() -> None:
+    """`deploy/docs/metrics.md` has a row for each, with its kind, labels and meaning, and no other row."""
+    page = (ROOT / "deploy/docs/metrics.md").read_text("utf-8")
+    told = ROWS_OF_THE_PAGE.findall(page)
+    assert told == [(name, kind, ", ".join(labels), about) for name, kind, labels, about in DEFINITIONS]
+
+
+def test_the_catalogue_of_the_design_is_complete() -> None:
+    """Every metric of OPERATIONS 2 is there, of its kind, with its labels; where ours differ, it says why."""
+    by_name = {definition.name: definition for definition in DEFINITIONS}
+    listed = catalogue(shared_file("design/OPERATIONS.md").read_text("utf-8"))
+    assert len(listed) > 50
+    for name, kind, labels in listed:
+        assert by_name[name].kind == kind, name
+        assert set(by_name[name].labels) == (OTHER_LABELS[name][0] if name in OTHER_LABELS else labels), name
+    assert set(OTHER_LABELS) <= {name for name, _, _ in listed}
+
+
+OTHER_LABELS: Mapping[str, tuple[set[str], str]] = {
+    "mm_drawdown_quote": (set(), "the limit is on the P&L of all markets"),
+    "mm_rate_limit_headroom_ratio": ({"venue", "bucket"}, "a venue's limit, not a market's"),
+    "mm_throttled_total": ({"venue", "bucket"}, "a venue's limit, not a market's"),
+    "mm_reconcile_seconds": ({"venue", "kind"}, "an account is compared, not a market"),
+    "mm_reconcile_mismatches_total": ({"venue", "kind"}, "an account is compared, not a market"),
+    "mm_reconcile_last_success_timestamp_seconds": ({"venue", "kind"}, "an account is compared, not a market"),
+    "mm_ws_connected": ({"venue", "stream"}, "a connection carries many markets"),
+    "mm_ws_reconnects_total": ({"venue", "stream", "reason"}, "a connection carries many markets"),
+    "mm_ws_messages_total": ({"venue", "stream"}, "a connection carries many markets"),
+    "mm_ws_bad_messages_total": ({"venue", "stream", "reason"}, "a message that cannot be read names no market"),
+    "mm_spread_quoted_ratio": ({"venue", "symbol"}, "it takes both sides"),
+}
+
+
+def catalogue(page: str) -> list[tuple[str, str, set[str]]]:
+    """(name, kind, all labels) of the table of metrics."""
+    table = page.split("## 2. Metrics")[1].split("## 3.", maxsplit=1)[0]
+    listed = []
+    for names, kinds, labels in re.findall(r"^\| (mm_[^|]*) \| ([^|]*) \|([^|]*)\|$", table, re.MULTILINE):
+        each, kind = re.findall(r"mm_\w+", names), re.findall(r"gauge|counter|histogram", kinds)
+        plain = re.sub(r"\(.*?\)", "", labels)
+        own = set(re.findall(r"[a-z_]+", plain.replace("side where it applies", "side")))
+        if "(no common labels)" not in labels and "(none)" not in labels:
+            own |= {"venue"} if "(venue only)" in labels else {"venue", "symbol"}
+        for position, name in enumerate(each):
+            listed.append((name, kind[min(position, len(kind) - 1)], own))
+    return listed
+
+
 NOT_IN_THE_SAMPLE = {
     "mm_action_headroom_ratio",
     "mm_clock_skew_seconds",
     "mm_commands_dropped_total",
+    "mm_drawdown_limit_quote",
     "mm_drawdown_quote",
     "mm_margin_headroom_ratio",
     "mm_order_to_trade_ratio",
@@ -182,8 +243,49 @@ def test_dead_mans_deadline_is_shown_while_it_is_armed(tmp_path: Path) -> None:
     """In seconds of the wall's clock; a venue without a switch has no series."""
     counted = Counted(tmp_path)
     assert "mm_dead_man_deadline_timestamp_seconds" not in counted.text()
-    counted.metrics.dead_man_ns = {Venue("test"): 1_700_000_010_500_000_000}
+    counted.metrics.venues.dead_man_ns = {Venue("test"): 10_500 * b.MS}
+    counted.metrics.venues.dead_man_refresh_s = {Venue("test"): 3.5}
+    counted.wall_ns = 1_700_000_000_000_000_000
     assert counted.value("mm_dead_man_deadline_timestamp_seconds", venue="test") == 1_700_000_010.5
+    assert counted.value("mm_dead_man_refresh_seconds", venue="test") == 3.5
+
+
+def test_each_look_at_an_account_is_timed_and_what_differs_is_counted(tmp_path: Path) -> None:
+    """An account asked for at 900 ms and got at 1000 ms took 0.1 s; its open order is not ours. Both kinds of mismatch
+    are there at zero before anything differed, so that a first one is an increase."""
+    counted = Counted(tmp_path).quoting()
+    own = {"venue": "test", "kind": "account"}
+    before = counted.value("mm_reconcile_seconds_count", **own)
+    foreign = OpenOrder(BTC, None, "f1", Side.BUY, 599_000, 3)
+    snapshot = VenueSnapshot(Venue("test"), 900 * b.MS, 900 * b.MS, (foreign,), ())
+    assert counted.value("mm_reconcile_mismatches_total", venue="test", kind="order_foreign") == 0
+    counted.tell(VenueSnapshotReceived(Venue("test"), 900 * b.MS, 1000 * b.MS, snapshot))
+    assert counted.value("mm_reconcile_seconds_count", **own) == before + 1
+    assert counted.value("mm_reconcile_seconds_sum", **own) == pytest.approx(0.1)
+    assert counted.value("mm_reconcile_mismatches_total", venue="test", kind="order_foreign") == 1
+    assert counted.value("mm_reconcile_mismatches_total", venue="test", kind="position") == 0
+    counted.now_ns, counted.wall_ns = 3_000 * b.MS, 1_700_000_000_000_000_000
+    assert counted.value("mm_reconcile_last_success_timestamp_seconds", **own) == 1_699_999_998.0
+
+
+def test_links_show_whether_they_are_up_and_why_they_went(tmp_path: Path) -> None:
+    """As their connector has them, each cause from the start."""
+    counted = Counted(tmp_path)
+    own = {"venue": "test", "stream": "market"}
+    assert counted.value("mm_ws_connected", **own) == 1
+    assert counted.value("mm_ws_messages_total", **own) == 7
+    assert counted.value("mm_ws_reconnects_total", reason="closed", **own) == 2
+    assert counted.value("mm_ws_reconnects_total", reason="refused", **own) == 0
+
+
+def test_data_age_is_told_by_stream(tmp_path: Path) -> None:
+    """A book of 2 ms and a trade of 40 ms, looked at after 100 ms; no age of what never came."""
+    counted = Counted(tmp_path).quoting()
+    assert 'stream="trades"' not in counted.text()
+    counted.tell(b.trade(40, Side.BUY, 600_000, 3))
+    counted.now_ns = 100 * b.MS
+    assert counted.value("mm_market_data_age_seconds", stream="book", **COUNTED) == pytest.approx(0.098)
+    assert counted.value("mm_market_data_age_seconds", stream="trades", **COUNTED) == pytest.approx(0.060)
 
 
 def test_promtool_has_nothing_to_say(tmp_path: Path) -> None:

@@ -1,0 +1,224 @@
+"""What was traded, over all runs of a state directory: each fill once, and each day's sum.
+
+Only the trade family is read, so it goes back as far as `journal.trade_keep_days`. A fill that was told twice, or that
+a snapshot told again, counts once, by the venue's key. The P&L of a day is what the position's books came to at its
+last fill or payment, less what they came to at the last one before that day: what the mid did since is the next day's.
+"""
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TextIO
+
+import msgspec
+
+from mm_daemon.core.parameters import CoreParameters
+from mm_daemon.domain.checkpoint import Checkpoint, PositionBooked, PositionState
+from mm_daemon.domain.codec import Record
+from mm_daemon.domain.events import OrderFilled, RunStarted
+from mm_daemon.domain.instrument import Instrument, InstrumentId
+from mm_daemon.domain.money import from_pair, to_decimal
+from mm_daemon.domain.orders import Side
+from mm_daemon.domain.reconciliation import Reconciled
+from mm_daemon.journal.format import Family, Fault
+from mm_daemon.journal.run_reader import FamilyReader
+from mm_daemon.journal.segments import runs_in
+
+_NS_PER_S = 1_000_000_000
+_COLUMNS = (
+    *("time", "venue", "symbol", "side", "price", "size", "value", "currency", "fee", "liquidity", "client_id"),
+    *("order_id", "trade_id", "run"),
+)
+
+
+class Trade(msgspec.Struct, frozen=True, kw_only=True):
+    """One fill. `value` and `fee` are in the settlement currency; a negative fee is a rebate, None was not told."""
+
+    time_ns: int
+    contract: Instrument
+    side: Side
+    price: Decimal
+    size: Decimal
+    value: Decimal
+    fee: Decimal | None
+    maker: bool
+    client_id: int
+    order_id: str
+    trade_id: str
+    run: str
+
+    @property
+    def currency(self) -> str:
+        return self.contract.base if self.contract.inverse else self.contract.quote
+
+
+class Booked(msgspec.Struct, frozen=True):
+    """A position's books after a fill or a payment."""
+
+    time_ns: int
+    contract: Instrument
+    state: PositionState
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """The books that a run began with; None: empty ones."""
+
+    contract: Instrument
+    state: PositionState | None
+
+
+Entry = Trade | Booked | Opened
+
+
+class Day(msgspec.Struct, kw_only=True):
+    """One market on one day (UTC), exact decimals; `position` at its end."""
+
+    day: str
+    market: InstrumentId
+    currency: str
+    fills: int = 0
+    bought: Decimal = Decimal(0)
+    sold: Decimal = Decimal(0)
+    volume: Decimal = Decimal(0)
+    pnl: Decimal = Decimal(0)
+    of_it_fees: Decimal = Decimal(0)
+    position: Decimal = Decimal(0)
+
+
+class History:
+    """The fills and bookings of a folder of runs, oldest run first. Afterwards `faults` has what could not be read."""
+
+    def __init__(self, journals: Path) -> None:
+        self._journals = journals
+        self._seen: set[tuple[InstrumentId, str]] = set()
+        self.faults: list[tuple[str, Fault]] = []
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Raises JournalError when the folder or a run in it cannot be read."""
+        for run in runs_in(self._journals):
+            if run.is_dir():
+                reader = FamilyReader(run, Family.TRADE)
+                yield from self._of(run.name, (record for frame in reader for record in frame.records))
+                if reader.fault is not None:
+                    self.faults.append((run.name, reader.fault))
+
+    def _of(self, run: str, records: Iterable[Record]) -> Iterator[Entry]:
+        contracts: Mapping[InstrumentId, Instrument] = {}
+        now_ns = 0
+        for record in records:
+            now_ns = max(now_ns, getattr(record, "ts_local_ns", 0) or getattr(record, "now_ns", 0))
+            if isinstance(record, RunStarted):
+                contracts = _contracts(record.parameters)
+                resumed = () if record.resumed is None else record.resumed.markets
+                books = {market.instrument: market.position for market in resumed}
+                yield from (Opened(contract, books.get(name)) for name, contract in contracts.items())
+            elif isinstance(record, Checkpoint):
+                contracts = contracts if record.parameters is None else _contracts(record.parameters)
+            elif isinstance(record, OrderFilled | Reconciled):
+                fills = (record,) if isinstance(record, OrderFilled) else record.fills
+                yield from self._unseen(fills, contracts, run)
+            elif isinstance(record, PositionBooked) and record.instrument in contracts:
+                yield Booked(now_ns, contracts[record.instrument], record.state)
+
+    def _unseen(
+        self, fills: Iterable[OrderFilled], contracts: Mapping[InstrumentId, Instrument], run: str
+    ) -> Iterator[Trade]:
+        for fill in fills:
+            key = fill.instrument, fill.fill_key
+            contract = contracts.get(fill.instrument)
+            if contract is not None and key not in self._seen:
+                self._seen.add(key)
+                yield _trade(fill, contract, run)
+
+
+def _contracts(parameters: str) -> Mapping[InstrumentId, Instrument]:
+    markets = CoreParameters.from_json(parameters).markets
+    return {market.instrument.id: market.instrument for market in markets}
+
+
+def _trade(fill: OrderFilled, contract: Instrument, run: str) -> Trade:
+    price, size = contract.price(fill.ticks), contract.size(fill.lots)
+    worth = size * contract.multiplier
+    return Trade(
+        time_ns=fill.ts_venue_ns or fill.ts_local_ns,
+        contract=contract,
+        side=fill.side,
+        price=price,
+        size=size,
+        value=worth / price if contract.inverse else worth * price,
+        fee=None if fill.fee is None else to_decimal(from_pair(fill.fee)),
+        maker=fill.maker,
+        client_id=fill.client_id,
+        order_id=fill.venue_order_id,
+        trade_id=fill.fill_key,
+        run=run,
+    )
+
+
+def days(entries: Iterable[Entry]) -> list[Day]:
+    """The sums, by day and then by market."""
+    found: dict[tuple[str, InstrumentId], Day] = {}
+    books: dict[InstrumentId, PositionState | None] = {}
+    for entry in entries:
+        contract = entry.contract
+        if isinstance(entry, Opened):
+            # What a run took over is what the one before it left; where that one is gone, it is where counting begins.
+            if entry.state is None or contract.id not in books:
+                books[contract.id] = entry.state
+            continue
+        key = utc(entry.time_ns)[:10], contract.id
+        currency = contract.base if contract.inverse else contract.quote
+        day = found.setdefault(key, Day(day=key[0], market=key[1], currency=currency))
+        if isinstance(entry, Trade):
+            day.fills += 1
+            day.volume += entry.value
+            if entry.side is Side.BUY:
+                day.bought += entry.size
+            else:
+                day.sold += entry.size
+        else:
+            before = books.get(contract.id)
+            day.pnl += to_decimal(_total(entry.state) - _total(before))
+            day.of_it_fees += to_decimal(_fees(entry.state) - _fees(before))
+            day.position = contract.size(entry.state.lots)
+            books[contract.id] = entry.state
+    return [found[key] for key in sorted(found)]
+
+
+def _total(state: PositionState | None) -> int:
+    return (
+        0
+        if state is None
+        else sum(from_pair(part) for part in (state.spread, state.inventory, state.fees, state.funding))
+    )
+
+
+def _fees(state: PositionState | None) -> int:
+    return 0 if state is None else from_pair(state.fees)
+
+
+def write_csv(trades: Iterable[Trade], out: TextIO) -> int:
+    """One line a fill, times in UTC to the microsecond, numbers exact; how many there were."""
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    count = 0
+    for trade in trades:
+        count += 1
+        contract = trade.contract
+        writer.writerow(
+            (
+                *(utc(trade.time_ns), contract.venue, contract.symbol, "buy" if trade.side is Side.BUY else "sell"),
+                *(f"{trade.price:f}", f"{trade.size:f}", f"{trade.value:f}", trade.currency),
+                "" if trade.fee is None else f"{trade.fee:f}",
+                *("maker" if trade.maker else "taker", trade.client_id, trade.order_id, trade.trade_id, trade.run),
+            )
+        )
+    return count
+
+
+def utc(time_ns: int) -> str:
+    """`2026-11-26T07:00:00.123456Z`."""
+    second = datetime.fromtimestamp(time_ns // _NS_PER_S, UTC)
+    return f"{second:%Y-%m-%dT%H:%M:%S}.{time_ns // 1000 % 1_000_000:06d}Z"
