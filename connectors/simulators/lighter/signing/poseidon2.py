@@ -1,5 +1,5 @@
-"""Poseidon2 over the Goldilocks field, as the venue hashes (Grassi, Khovratovich, Schofnegger 2023, "Poseidon2: A Faster
-Version of the Poseidon Hash Function", section 5).
+"""Poseidon2 over the Goldilocks field, as the venue hashes (Grassi, Khovratovich and Schofnegger 2023, "Poseidon2: A
+Faster Version of the Poseidon Hash Function", section 5).
 
 Width 12, rate 8, x^7, 8 full rounds around 22 partial ones. A message's words overwrite the front of the state, up to
 eight at a time with a permutation behind each chunk and no padding; the first five words are the hash. A hash is
