@@ -14,12 +14,17 @@ import pytest
 
 from connectors.lighter import library
 from connectors.lighter import transactions as tx
+from connectors.lighter.connector import LighterConnector
+from connectors.lighter.settings import Deployment, LighterSettings, Tier
 from connectors.simulators.faults import FaultKind
 from connectors.simulators.lighter.server import LighterVenue, private_key
 from connectors.simulators.lighter.settings import LighterVenueSettings
 from connectors.simulators.lighter.signing import messages, schnorr
 from connectors.simulators.lighter.signing.ecgfp5 import ORDER
 from mm_daemon.domain.errors import ConfigError
+from mm_daemon.domain.events import Event
+from mm_daemon.domain.instrument import Venue
+from mm_daemon.ports.connector import ConnectorContext
 from mm_daemon.ports.simulator import SimulatorContext
 from mm_daemon.runtime.clock import Clock
 from mm_daemon.simulation.symbols import SymbolSettings
@@ -190,3 +195,32 @@ async def lighter_venue(
     finally:
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
+
+
+def lighter_connector(
+    control: Control,
+    emit: Callable[[Event], None],
+    *,
+    symbols: tuple[str, ...] = ("ETH",),
+    keys: tuple[int, ...] = (4, KEY_INDEX),
+    secrets: Mapping[int, int] | None = None,
+    native: Path | None = None,
+    **settings: Any,
+) -> LighterConnector:
+    """A connector of the control's venue, that signs in Python, or with the native library where it is given."""
+    clock = control.clock
+    known = control.venue.secrets if secrets is None else secrets
+    context = ConnectorContext(
+        venue=Venue("lighter"),
+        symbols=symbols,
+        emit=emit,
+        now_ns=clock.now_ns,
+        delay_s=clock.delay_s,
+        secrets={f"api_key_{index}": private_key(secret) for index, secret in known.items()},
+    )
+    usual: dict[str, Any] = {"network": Deployment.TESTNET, "url": control.url, "account": ACCOUNT, "api_keys": keys}
+    usual |= {"tier": Tier.PREMIUM, "signer_library": None if native is None else str(native)}
+    made = LighterSettings(**(usual | settings))
+    if native is not None:
+        return LighterConnector(context, made)
+    return LighterConnector(context, made, lambda _settings, _secrets: PythonSigner(known, clock.now_ns))

@@ -1,0 +1,177 @@
+"""Reading an account of Lighter over HTTP: orders, positions, fills, funding, and one order's fate.
+
+Nothing here is of one instant: a snapshot is read again until no fill falls between its parts.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from connectors.lighter import wire
+from connectors.lighter.orders import OwnOrders
+from connectors.lighter.rest import OutcomeUnknown, Refused, RestClient
+from connectors.lighter.translate import trade_ns
+from mm_daemon.domain.errors import GridError
+from mm_daemon.domain.events import Event, FundingPaid, OrderFilled, VenueSnapshot
+from mm_daemon.domain.instrument import Venue
+from mm_daemon.domain.orders import ClientOrderId
+
+_PAGE = 100
+_PAGES_MAX = 200
+_LOOKS_MAX = 5
+_ALL_MARKETS = 255
+_NS_PER_S = 1_000_000_000
+
+GetToken = Callable[[], Awaitable[str]]
+
+
+class AccountReader:
+    """One account; `token` gives a token that is valid now."""
+
+    def __init__(
+        self,
+        venue: Venue,
+        rest: RestClient,
+        index: int,
+        orders: OwnOrders,
+        *,
+        token: GetToken,
+        now_ns: Callable[[], int],
+        venue_now_ns: Callable[[], int],
+    ) -> None:
+        self._venue = venue
+        self._rest = rest
+        self._index = index
+        self._orders = orders
+        self._token = token
+        self._now_ns = now_ns
+        self._venue_now_ns = venue_now_ns
+
+    async def open_rows(self) -> list[wire.Order]:
+        """Every active order, foreign ones and other markets' too. Raises VenueUnreachable."""
+        found = await self._rest.read(
+            "accountActiveOrders",
+            wire.Orders,
+            token=await self._token(),
+            account_index=self._index,
+            market_id=_ALL_MARKETS,
+        )
+        return found.orders or []
+
+    async def ended_rows(self) -> list[wire.Order]:
+        """The last hundred orders that are over. Raises VenueUnreachable."""
+        found = await self._rest.read(
+            "accountInactiveOrders",
+            wire.Orders,
+            token=await self._token(),
+            account_index=self._index,
+            market_id=_ALL_MARKETS,
+            limit=_PAGE,
+        )
+        return found.orders or []
+
+    async def order(self, client_id: ClientOrderId) -> Sequence[Event]:
+        """What the venue says of one order, or else of the transaction that placed it; nothing when it knows neither,
+        which alone proves nothing (R7). Raises VenueUnreachable."""
+        try:
+            for rows in (self.open_rows, self.ended_rows):
+                for row in await rows():
+                    if row.client_order_index == client_id:
+                        return self._orders.reported(row, self._now_ns(), again=True)
+            digest = self._orders.hash_of(client_id)
+            record = None if digest is None else await self._record(digest)
+            if record is None or digest is None:
+                return []
+            failed = self._orders.recorded(record, self._now_ns())
+            carried_out = record.status == 2
+            return failed or (self._orders.vanished(digest, self._now_ns()) if carried_out else [])
+        except GridError as error:
+            raise OutcomeUnknown(f"order {client_id} cannot be read: {error}") from error
+
+    async def _record(self, digest: str) -> wire.Transaction | None:
+        try:
+            return await self._rest.read("tx", wire.Transaction, by="hash", value=digest)
+        except Refused as refused:
+            if refused.limited:
+                raise
+            return None
+
+    async def snapshot(self, since_ns: int) -> VenueSnapshot:
+        """Orders, positions, and fills and payments from `since_ns` on. Raises VenueUnreachable."""
+        requested_ns = self._now_ns()
+        try:
+            for _ in range(_LOOKS_MAX):
+                newest = await self._newest_trade()
+                at_ns = self._venue_now_ns()
+                accounts = await self._rest.read("account", wire.Accounts, by="index", value=self._index)
+                rows = await self.open_rows()
+                fills = await self.fills(since_ns)
+                if await self._newest_trade() == newest:
+                    break
+            else:
+                raise OutcomeUnknown(f"the account did not hold still in {_LOOKS_MAX} looks")
+            held = accounts.accounts[0].positions if accounts.accounts else None
+            payments = await self.payments(since_ns)
+            newest_ns = max([at_ns, *(each.ts_venue_ns for each in (*fills, *payments))])
+            return VenueSnapshot(
+                self._venue,
+                newest_ns,
+                requested_ns,
+                self._orders.open_orders(rows),
+                self._orders.positions(held or ()),
+                tuple(fills),
+                tuple(payments),
+            )
+        except GridError as error:
+            raise OutcomeUnknown(f"the account cannot be read: {error}") from error
+
+    async def _newest_trade(self) -> int:
+        page = await self._trades(1, None)
+        return max((row.trade_id for row in page.trades or ()), default=0)
+
+    async def fills(self, since_ns: int) -> list[OrderFilled]:
+        """In the order of their trades. Pages come newest first. Raises VenueUnreachable or GridError."""
+        found: dict[str, OrderFilled] = {}
+        cursor: str | None = None
+        for _ in range(_PAGES_MAX):
+            page = await self._trades(_PAGE, cursor)
+            rows = page.trades or []
+            for row in rows:
+                for fill in self._orders.filled(row, self._now_ns()) if trade_ns(row) >= since_ns else ():
+                    found[fill.fill_key] = fill
+            cursor = page.next_cursor
+            if not cursor or not rows or max(trade_ns(row) for row in rows) < since_ns:
+                return sorted(found.values(), key=lambda fill: (fill.ts_venue_ns, fill.fill_key))
+        raise OutcomeUnknown(f"the account's trades do not end after {_PAGES_MAX} pages")
+
+    async def _trades(self, limit: int, cursor: str | None) -> wire.Trades:
+        return await self._rest.read(
+            "trades",
+            wire.Trades,
+            token=await self._token(),
+            account_index=self._index,
+            sort_by="timestamp",
+            limit=limit,
+            cursor=cursor,
+        )
+
+    async def payments(self, since_ns: int) -> list[FundingPaid]:
+        """Raises VenueUnreachable or GridError."""
+        found: dict[str, FundingPaid] = {}
+        cursor: str | None = None
+        for _ in range(_PAGES_MAX):
+            page = await self._rest.read(
+                "positionFunding",
+                wire.Payments,
+                token=await self._token(),
+                account_index=self._index,
+                limit=_PAGE,
+                cursor=cursor,
+            )
+            rows = page.position_fundings or []
+            for row in rows:
+                paid = self._orders.paid(row, self._now_ns()) if row.timestamp * _NS_PER_S >= since_ns else None
+                if paid is not None:
+                    found[paid.payment_key] = paid
+            cursor = page.next_cursor
+            if not cursor or not rows or max(row.timestamp for row in rows) * _NS_PER_S < since_ns:
+                return sorted(found.values(), key=lambda paid: (paid.ts_venue_ns, paid.payment_key))
+        raise OutcomeUnknown(f"the account's payments do not end after {_PAGES_MAX} pages")
