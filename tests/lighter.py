@@ -90,10 +90,13 @@ class PythonSigner:
         tx_type, body = _body(transaction)
         info: dict[str, Any] = {"AccountIndex": self._account, "ApiKeyIndex": key_index, **body}
         info |= {"ExpiredAt": self._now_ns() // 1_000_000 + _DEADLINE_MS, "Nonce": nonce}
-        info |= {"Sig": "", "L2TxAttributes": attributes}
+        return self.signed_info(tx_type, info | {"Sig": "", "L2TxAttributes": attributes}, key_index)
+
+    def signed_info(self, tx_type: int, info: dict[str, Any], key_index: int) -> tx.Signed:
+        """Whatever stands in it, under a signature that fits."""
         digest = messages.transaction_hash(self._chain_id, tx_type, info)
         info["Sig"] = base64.b64encode(self._signature(digest, key_index)).decode()
-        return tx.Signed(tx_type, msgspec.json.encode(info).decode(), digest.hex(), nonce)
+        return tx.Signed(tx_type, msgspec.json.encode(info).decode(), digest.hex(), info["Nonce"])
 
     def _signature(self, digest: bytes, key_index: int) -> bytes:
         self._used += 1

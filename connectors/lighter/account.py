@@ -68,6 +68,11 @@ class AccountReader:
         )
         return found.orders or []
 
+    async def cancel_all_ms(self) -> int:
+        """When the venue will cancel everything; 0: it will not. Raises VenueUnreachable."""
+        found = await self._rest.read("account", wire.Accounts, by="index", value=self._index)
+        return found.accounts[0].cancel_all_time if found.accounts else 0
+
     async def order(self, client_id: ClientOrderId) -> Sequence[Event]:
         """What the venue says of one order, or else of the transaction that placed it; nothing when it knows neither,
         which alone proves nothing (R7). Raises VenueUnreachable."""

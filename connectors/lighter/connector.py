@@ -81,6 +81,9 @@ _TOKEN_LOOK_S = 1.0
 _PAUSE_S = 0.5
 _CANCEL_LOOKS = 20
 _CANCEL_PAUSE_S = 0.1
+_ALREADY_SCHEDULED = 21712
+_FLOOR_SLACK_MS = 1000
+"""Added to the shortest deadline: the venue counts from when it looks."""
 _NS_PER_MS, _NS_PER_S = 1_000_000, 1_000_000_000
 _FRAME_BYTES_MAX = 4 << 20
 _USDC = "USDC"
@@ -169,6 +172,8 @@ class LighterConnector:
         self._offset_ns = 0
         """What the venue's clock is ahead of ours, by its last frame."""
         self._clock_told_ns = 0
+        self._armed = False
+        """Whether we have scheduled a cancel-all at the venue."""
         self._quota_most = QUOTA_START
         self._positions: dict[InstrumentId, int] = {}
         self._collateral = ""
@@ -617,16 +622,15 @@ class LighterConnector:
         Raises VenueUnreachable when orders are left."""
         trading, reader = self._trader(), self._owned()
         rows = await reader.open_rows()
-        if not rows:
-            await trading.confirmed([tx.CancelAllOrders()])  # what is on its way to be an order, too
-            return
         try:
-            await trading.confirmed([tx.CancelAllOrders()])
+            await trading.confirmed([tx.CancelAllOrders()])  # also for what is only on its way to be an order
         except Refused as refused:
             if not refused.limited:
                 raise
             for row in rows:
                 await trading.confirmed([tx.CancelOrder(market=row.market_index, index=row.order_index)])
+        if not rows:
+            return
         left = rows
         for _ in range(_CANCEL_LOOKS):
             left = await reader.open_rows()
@@ -642,17 +646,35 @@ class LighterConnector:
                     self._emit(event)
 
     async def arm_dead_man(self, deadline_ns: int | None) -> None:
-        """While one cancel-all is scheduled another is refused: it is called off first, in one batch with the new one.
-        Raises VenueUnreachable when the venue does not confirm it."""
-        trading = self._trader()
-        batch: list[tx.Transaction] = [tx.CancelAllOrders(when=tx.ABORT)]
-        if deadline_ns is not None:
-            now_ms = self._venue_now_ns() // _NS_PER_MS
-            wanted_ms = (deadline_ns + self._offset_ns) // _NS_PER_MS
-            batch.append(
-                tx.CancelAllOrders(when=tx.SCHEDULED, time_ms=max(wanted_ms, now_ms + DEAD_MAN_FLOOR_MS + 1000))
-            )
-        await trading.confirmed(batch)
+        """While one cancel-all is scheduled another is refused: it is called off first, and gone before the new one is
+        sent. Raises VenueUnreachable when the venue does not confirm it."""
+        trading, reader = self._trader(), self._owned()
+        if deadline_ns is None or self._armed:
+            await self._disarm(trading, reader)
+        if deadline_ns is None:
+            return
+        try:
+            await trading.confirmed([self._scheduled(deadline_ns)])
+        except Refused as refused:
+            if refused.code != _ALREADY_SCHEDULED:
+                raise
+            await self._disarm(trading, reader)  # another process has left one
+            await trading.confirmed([self._scheduled(deadline_ns)])
+        self._armed = True
+
+    def _scheduled(self, deadline_ns: int) -> tx.CancelAllOrders:
+        soonest_ms = self._venue_now_ns() // _NS_PER_MS + DEAD_MAN_FLOOR_MS + _FLOOR_SLACK_MS
+        wanted_ms = (deadline_ns + self._offset_ns) // _NS_PER_MS
+        return tx.CancelAllOrders(when=tx.SCHEDULED, time_ms=max(wanted_ms, soonest_ms))
+
+    async def _disarm(self, trading: Trading, reader: AccountReader) -> None:
+        await trading.confirmed([tx.CancelAllOrders(when=tx.ABORT)])
+        self._armed = False
+        for _ in range(_CANCEL_LOOKS):
+            if not await reader.cancel_all_ms():
+                return
+            await asyncio.sleep(_CANCEL_PAUSE_S)
+        raise OutcomeUnknown("the scheduled cancel-all does not go away")
 
     def _trader(self) -> Trading:
         if self._trading is None:
