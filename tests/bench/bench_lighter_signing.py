@@ -17,10 +17,11 @@ from connectors.lighter.native import NativeLibrary, NativeSigner
 from tests.bench.figures import Figures
 from tests.bench.peers import environments
 from tests.bench.timing import settled, spread
-from tests.lighter import ACCOUNT, CHAIN_ID, KEY_INDEX, PRIVATE_KEY, native_library
+from tests.lighter import CHAIN_ID, KEY_INDEX, PRIVATE_KEY, native_library
 
 pytestmark = pytest.mark.bench
 
+ACCOUNT = 700_100
 REPETITIONS = 400
 COUNTS = {"one": 1, "fifteen": 15}
 EXPIRY_MS = 1_893_456_000_000

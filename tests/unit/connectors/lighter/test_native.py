@@ -13,8 +13,10 @@ from connectors.lighter.native import NativeLibrary, NativeSigner
 from connectors.simulators.lighter.signing import messages, schnorr
 from connectors.simulators.lighter.signing.tokens import read_token
 from mm_daemon.domain.errors import ConfigError, GridError
-from tests.lighter import ACCOUNT, CHAIN_ID, KEY_INDEX, PRIVATE_KEY, SECRET, native_library
+from tests.lighter import CHAIN_ID, KEY_INDEX, PRIVATE_KEY, SECRET, native_library
 
+ACCOUNT = 700_100
+"""One of its own: the library knows each account and key once in a process."""
 _PUBLIC = schnorr.public_key(SECRET)
 _EXPIRY_MS = 1_893_456_000_000
 _CREATE = tx.CreateOrder(market=0, client_index=7, base=50, price=235_274, ask=False, expiry_ms=_EXPIRY_MS)
@@ -125,7 +127,7 @@ async def test_refusal_is_told_in_the_signers_words(signer: NativeSigner) -> Non
 def test_key_that_is_none_is_refused_and_not_quoted() -> None:
     """The message says whose key it is, never what was written."""
     native = NativeLibrary.at(native_library())
-    with pytest.raises(ConfigError, match="account 700002") as error:
+    with pytest.raises(ConfigError, match="account 700101") as error:
         native.add_key("0xdead", chain_id=CHAIN_ID, account=ACCOUNT + 1, key_index=KEY_INDEX)
     assert "dead" not in str(error.value)
 
