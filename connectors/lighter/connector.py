@@ -154,7 +154,8 @@ class LighterConnector:
         self._send: Send | None = None
         self._wishes: deque[dict[str, str]] = deque()
         """Messages to send when the venue has answered enough of those before."""
-        self._unanswered = 0
+        self.unanswered = 0
+        """Subscriptions that wait for their first frame."""
         self._wished = asyncio.Event()
         self._pinged = asyncio.Event()
         self._awaited: set[str] = set()
@@ -325,7 +326,7 @@ class LighterConnector:
     async def _on_open(self, send: Send) -> None:
         self._translator.begin()
         self._wishes.clear()
-        self._unanswered = 0
+        self.unanswered = 0
         self._send = send
         self._sending.begin(send)
         channels = self._private()
@@ -362,8 +363,8 @@ class LighterConnector:
         while True:
             await self._wished.wait()
             self._wished.clear()
-            while self._wishes and self._send is not None and self._unanswered < _UNANSWERED_MAX:
-                self._unanswered += 1
+            while self._wishes and self._send is not None and self.unanswered < _UNANSWERED_MAX:
+                self.unanswered += 1
                 await self._say(self._wishes.popleft())
 
     async def _say(self, message: Mapping[str, str]) -> None:
@@ -428,7 +429,7 @@ class LighterConnector:
                 self._emit(VenueTime(self._context.venue, timestamp_ns, ts_local_ns))
 
     def _answered(self) -> None:
-        self._unanswered = max(self._unanswered - 1, 0)
+        self.unanswered = max(self.unanswered - 1, 0)
         self._wished.set()
 
     def _on_answer(self, _frame: bytes, _ts_local_ns: int) -> None:

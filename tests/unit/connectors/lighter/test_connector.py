@@ -438,3 +438,25 @@ def test_limits_are_the_tiers() -> None:
     assert (quota.name, quota.kind, quota.cancels_exempt) == (QUOTA, BucketKind.QUOTA, True)
     assert (premium.amend_quantity, premium.batch_max) == (AmendQuantity.TOTAL, 15)
     assert capabilities(LighterSettings(network=Deployment.MAINNET)).dead_man_floor_ms is None
+
+
+async def test_many_markets_are_subscribed_a_few_at_a_time() -> None:
+    """No more than 35 wait for their answer at any time, and in the end all are there."""
+    symbols = tuple(f"C{number}" for number in range(16))
+    heard, most = Heard(), 0
+    async with lighter_venue(symbols=symbols) as control:
+        connector = lighter_connector(control, heard.put, symbols=symbols)
+        loaded = await connector.load_instruments()
+        running = asyncio.create_task(connector.run())
+
+        def noted(event: Any) -> bool:
+            nonlocal most
+            most = max(most, connector.unanswered)
+            return isinstance(event, BookSnapshot)
+
+        for instrument in loaded:
+            await heard.until(BookSnapshot, lambda event, name=instrument.id: noted(event) and event.instrument == name)  # type: ignore[misc]
+        assert 1 < most <= 35
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await connector.close()
