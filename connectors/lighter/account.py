@@ -3,11 +3,13 @@
 Nothing here is of one instant: a snapshot is read again until no fill falls between its parts.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from connectors.lighter import wire
 from connectors.lighter.orders import OwnOrders
-from connectors.lighter.rest import OutcomeUnknown, Refused, RestClient
+from connectors.lighter.rest import BAD_AUTH, OutcomeUnknown, Refused, RestClient
+from connectors.lighter.tokens import Tokens
 from connectors.lighter.translate import trade_ns
 from mm_daemon.domain.errors import GridError
 from mm_daemon.domain.events import Event, FundingPaid, OrderFilled, VenueSnapshot
@@ -20,11 +22,11 @@ _LOOKS_MAX = 5
 _ALL_MARKETS = 255
 _NS_PER_S = 1_000_000_000
 
-GetToken = Callable[[], Awaitable[str]]
+T = TypeVar("T")
 
 
 class AccountReader:
-    """One account; `token` gives a token that is valid now."""
+    """One account. A token that the venue refuses is forgotten, so that the next read has another."""
 
     def __init__(
         self,
@@ -33,7 +35,7 @@ class AccountReader:
         index: int,
         orders: OwnOrders,
         *,
-        token: GetToken,
+        tokens: Tokens,
         now_ns: Callable[[], int],
         venue_now_ns: Callable[[], int],
     ) -> None:
@@ -41,36 +43,23 @@ class AccountReader:
         self._rest = rest
         self._index = index
         self._orders = orders
-        self._token = token
+        self._tokens = tokens
         self._now_ns = now_ns
         self._venue_now_ns = venue_now_ns
 
     async def open_rows(self) -> list[wire.Order]:
         """Every active order, foreign ones and other markets' too. Raises VenueUnreachable."""
-        found = await self._rest.read(
-            "accountActiveOrders",
-            wire.Orders,
-            token=await self._token(),
-            account_index=self._index,
-            market_id=_ALL_MARKETS,
-        )
+        found = await self._private("accountActiveOrders", wire.Orders, market_id=_ALL_MARKETS)
         return found.orders or []
 
     async def ended_rows(self) -> list[wire.Order]:
         """The last hundred orders that are over. Raises VenueUnreachable."""
-        found = await self._rest.read(
-            "accountInactiveOrders",
-            wire.Orders,
-            token=await self._token(),
-            account_index=self._index,
-            market_id=_ALL_MARKETS,
-            limit=_PAGE,
-        )
+        found = await self._private("accountInactiveOrders", wire.Orders, market_id=_ALL_MARKETS, limit=_PAGE)
         return found.orders or []
 
     async def cancel_all_ms(self) -> int:
         """When the venue will cancel everything; 0: it will not. Raises VenueUnreachable."""
-        found = await self._rest.read("account", wire.Accounts, by="index", value=self._index)
+        found = await self._rest.read("account", wire.Accounts, {"by": "index", "value": self._index})
         return found.accounts[0].cancel_all_time if found.accounts else 0
 
     async def order(self, client_id: ClientOrderId) -> Sequence[Event]:
@@ -93,7 +82,7 @@ class AccountReader:
 
     async def _record(self, digest: str) -> wire.Transaction | None:
         try:
-            return await self._rest.read("tx", wire.Transaction, by="hash", value=digest)
+            return await self._rest.read("tx", wire.Transaction, {"by": "hash", "value": digest})
         except Refused as refused:
             if refused.limited:
                 raise
@@ -106,7 +95,7 @@ class AccountReader:
             for _ in range(_LOOKS_MAX):
                 newest = await self._newest_trade()
                 at_ns = self._venue_now_ns()
-                accounts = await self._rest.read("account", wire.Accounts, by="index", value=self._index)
+                accounts = await self._rest.read("account", wire.Accounts, {"by": "index", "value": self._index})
                 rows = await self.open_rows()
                 fills = await self.fills(since_ns)
                 if await self._newest_trade() == newest:
@@ -148,29 +137,14 @@ class AccountReader:
         raise OutcomeUnknown(f"the account's trades do not end after {_PAGES_MAX} pages")
 
     async def _trades(self, limit: int, cursor: str | None) -> wire.Trades:
-        return await self._rest.read(
-            "trades",
-            wire.Trades,
-            token=await self._token(),
-            account_index=self._index,
-            sort_by="timestamp",
-            limit=limit,
-            cursor=cursor,
-        )
+        return await self._private("trades", wire.Trades, sort_by="timestamp", limit=limit, cursor=cursor)
 
     async def payments(self, since_ns: int) -> list[FundingPaid]:
         """Raises VenueUnreachable or GridError."""
         found: dict[str, FundingPaid] = {}
         cursor: str | None = None
         for _ in range(_PAGES_MAX):
-            page = await self._rest.read(
-                "positionFunding",
-                wire.Payments,
-                token=await self._token(),
-                account_index=self._index,
-                limit=_PAGE,
-                cursor=cursor,
-            )
+            page = await self._private("positionFunding", wire.Payments, limit=_PAGE, cursor=cursor)
             rows = page.position_fundings or []
             for row in rows:
                 paid = self._orders.paid(row, self._now_ns()) if row.timestamp * _NS_PER_S >= since_ns else None
@@ -180,3 +154,16 @@ class AccountReader:
             if not cursor or not rows or max(row.timestamp for row in rows) * _NS_PER_S < since_ns:
                 return sorted(found.values(), key=lambda paid: (paid.ts_venue_ns, paid.payment_key))
         raise OutcomeUnknown(f"the account's payments do not end after {_PAGES_MAX} pages")
+
+    async def limits(self) -> wire.Limits:
+        """The account's tier and fees. Raises VenueUnreachable."""
+        return await self._private("accountLimits", wire.Limits)
+
+    async def _private(self, name: str, wanted: type[T], **query: object) -> T:
+        token = await self._tokens.current()
+        try:
+            return await self._rest.read(name, wanted, {"account_index": self._index, **query}, token=token)
+        except Refused as refused:
+            if refused.code == BAD_AUTH:
+                self._tokens.forget()
+            raise

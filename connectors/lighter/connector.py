@@ -14,16 +14,18 @@ from typing import ClassVar
 
 import msgspec
 
-from connectors.lighter import contracts, library, wire
+from connectors.lighter import account_streams, contracts, library, translate, wire
 from connectors.lighter import transactions as tx
 from connectors.lighter.account import AccountReader
+from connectors.lighter.account_streams import AccountStreams
+from connectors.lighter.channels import Channels
+from connectors.lighter.last_resort import LastResort
 from connectors.lighter.native import NativeLibrary, NativeSigner
 from connectors.lighter.orders import OrderCommand, OwnOrders
 from connectors.lighter.rest import BAD_AUTH, NeverLeft, OutcomeUnknown, Refused, RestClient
 from connectors.lighter.sending import SENT_TYPES, Sending
 from connectors.lighter.settings import (
     ACK_TIMEOUT_MS,
-    DEAD_MAN_FLOOR_MS,
     QUOTA,
     QUOTA_START,
     TRANSACTIONS,
@@ -31,17 +33,16 @@ from connectors.lighter.settings import (
     Tier,
     capabilities,
 )
+from connectors.lighter.tokens import Tokens
 from connectors.lighter.trading import Trading
-from connectors.lighter.translate import IGNORED_TYPES, UNDECODABLE, LighterTranslator, frame_type
+from connectors.lighter.translate import LighterTranslator
 from connectors.shared.ws_session import Send, SessionLimits, WsSession
 from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable
 from mm_daemon.domain.events import (
-    BalanceUpdate,
     Event,
     FundingPaid,
     OrderFilled,
-    PositionUpdate,
     RateLimited,
     RateLimitUsed,
     VenueConnected,
@@ -50,44 +51,25 @@ from mm_daemon.domain.events import (
     VenueSnapshotReceived,
     VenueTime,
 )
-from mm_daemon.domain.instrument import Instrument, InstrumentId
-from mm_daemon.domain.money import from_text, to_pair
+from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.orders import ClientOrderId, TimeInForce
 from mm_daemon.domain.rng import Rng
 from mm_daemon.ports.connector import ConnectorContext
 
-PRIVATE_CHANNELS = (
-    "account_all_orders",
-    "account_all_trades",
-    "account_all_positions",
-    "account_tx",
-    "user_stats",
-)
 MARKET_CHANNELS = ("order_book", "trade", "market_stats")
-IGNORED_ACCOUNT_TYPES = frozenset(
-    f"{verb}/{name}"
-    for verb in ("subscribed", "update")
-    for name in ("account_all", "account_market", "account_orders", "account_all_assets", "notification")
-)
-"""Channels of an account that we know and never ask for: the others tell all of it."""
-IGNORED_WORDS = frozenset({"pong", "connected"})
+IGNORED_WORDS = frozenset({"pong", "connected", "unsubscribed"})
 
-_UNANSWERED_MAX = 35
 _CLOCK_EVERY_NS = 10_000_000_000
-_PING_S = 30.0
-"""The venue drops who says nothing for two minutes, however much it says itself."""
-_FUNDING_EVERY_S = 120.0
 _TOKEN_LOOK_S = 1.0
+_FUNDING_EVERY_S = 120.0
 _PAUSE_S = 0.5
-_CANCEL_LOOKS = 20
-_CANCEL_PAUSE_S = 0.1
-_ALREADY_SCHEDULED = 21712
-_FLOOR_SLACK_MS = 1000
-"""Added to the shortest deadline: the venue counts from when it looks."""
-_NS_PER_MS, _NS_PER_S = 1_000_000, 1_000_000_000
+_NS_PER_MS = 1_000_000
 _FRAME_BYTES_MAX = 4 << 20
-_USDC = "USDC"
+_FIRST_CHANNEL_ERROR = 30_000
 _AUTH_ERROR = 30012
+_AUTH_REFUSALS = frozenset({BAD_AUTH, 401, 403})
+
+_IGNORED = translate.IGNORED_TYPES | account_streams.IGNORED_TYPES | IGNORED_WORDS
 
 MakeSigner = Callable[[LighterSettings, Mapping[str, str]], tx.SignsTransactions]
 
@@ -151,13 +133,12 @@ class LighterConnector:
         self._translator = LighterTranslator({})
         self._orders = OwnOrders({}, 0, settings.order_expiry_s)
         self._reader: AccountReader | None = None
-        self._send: Send | None = None
-        self._wishes: deque[dict[str, str]] = deque()
-        """Messages to send when the venue has answered enough of those before."""
-        self.unanswered = 0
-        """Subscriptions that wait for their first frame."""
-        self._wished = asyncio.Event()
-        self._pinged = asyncio.Event()
+        self._tokens: Tokens | None = None
+        if self._signer is not None:
+            self._tokens = Tokens(self._signer, settings.api_keys[0], settings.auth_token_s, self._venue_now_ns)
+        self.channels = Channels(self._tokens, self._problem)
+        self._streams = AccountStreams(context.venue, self._orders)
+        self._last_resort: LastResort | None = None
         self._awaited: set[str] = set()
         """Private channels whose first frame has not come."""
         self._missed = asyncio.Event()
@@ -166,29 +147,15 @@ class LighterConnector:
         """Whether the daemon was told that the link is up."""
         self._fills_known_ns: int | None = None
         """Every fill up to this venue time has been told; None: no link was ever up."""
-        self._token_text = ""
-        self._token_renew_ns = 0
-        self._subscribed_token = ""
         self._stopped: asyncio.Future[None] | None = None
         self._offset_ns = 0
         """What the venue's clock is ahead of ours, by its last frame."""
         self._clock_told_ns = 0
-        self._armed = False
-        """Whether we have scheduled a cancel-all at the venue."""
         self._quota_most = QUOTA_START
-        self._positions: dict[InstrumentId, int] = {}
-        self._collateral = ""
         self._problems: dict[str, int] = {}
         self._closed = False
-        self._handlers: Mapping[str, Callable[[bytes, int], None]] = {
-            **{f"{verb}/account_all_orders": self._on_orders for verb in ("subscribed", "update")},
-            **{f"{verb}/account_all_positions": self._on_positions for verb in ("subscribed", "update")},
-            **{f"{verb}/account_tx": self._on_transactions for verb in ("subscribed", "update")},
-            **{f"{verb}/user_stats": self._on_user_stats for verb in ("subscribed", "update")},
-            "update/account_all_trades": self._on_fills,
-            "subscribed/account_all_trades": self._on_old_fills,
-            "unsubscribed": self._on_answer,
-            "ping": self._on_ping,
+        self._handlers: Mapping[str, Callable[[bytes], None]] = {
+            "ping": lambda _frame: self.channels.ping(),
             "shutdown": self._on_shutdown,
             "error": self._on_error,
             "": self._on_error,
@@ -213,79 +180,50 @@ class LighterConnector:
     async def load_instruments(self) -> Sequence[Instrument]:
         """Raises VenueUnreachable, CredentialsRefused, or ConfigError for a symbol that the venue does not have."""
         settings, account = self._settings, self._settings.account
+        trading, tokens, reader = self._trading, self._tokens, None
         fees: wire.Limits | None = None
-        if self._trading is not None:
-            await self._trading.check_keys()
-            fees = await self._limits()
+        if trading is not None and tokens is not None and account is not None:
+            await trading.check_keys()
+            reader = self._reader_of(account, tokens)
+            fees = await self._limits(reader)
         self._markets = await contracts.markets(self._rest, self._context.venue, self._context.symbols, fees)
         self._translator = LighterTranslator(self._markets)
         self._orders = OwnOrders(self._markets, account or 0, settings.order_expiry_s)
-        if account is not None and self._trading is not None:
-            self._reader = AccountReader(
-                self._context.venue,
-                self._rest,
-                account,
-                self._orders,
-                token=self._token,
-                now_ns=self._context.now_ns,
-                venue_now_ns=self._venue_now_ns,
-            )
-            await self._trading.start()
-            await self._set_leverage(self._trading)
+        self._streams = AccountStreams(self._context.venue, self._orders)
+        if trading is not None and tokens is not None and account is not None:
+            self._reader = reader = self._reader_of(account, tokens)
+            self._last_resort = LastResort(trading, reader, self._venue_now_ns)
+            await trading.start()
+            await self._set_leverage(trading)
         return list(self._markets.values())
 
-    async def _limits(self) -> wire.Limits:
+    def _reader_of(self, account: int, tokens: Tokens) -> AccountReader:
+        return AccountReader(
+            self._context.venue,
+            self._rest,
+            account,
+            self._orders,
+            tokens=tokens,
+            now_ns=self._context.now_ns,
+            venue_now_ns=self._venue_now_ns,
+        )
+
+    async def _limits(self, reader: AccountReader) -> wire.Limits:
         """The first private read: a token that is refused is told before anything begins."""
         try:
-            return await self._rest.read(
-                "accountLimits", wire.Limits, token=await self._token(), account_index=self._settings.account
-            )
+            return await reader.limits()
         except Refused as refused:
-            if refused.code == BAD_AUTH or refused.code in (401, 403):
+            if refused.code in _AUTH_REFUSALS:
                 raise CredentialsRefused(f"venue {self._context.venue}: {refused.text}") from None
             raise
 
     async def _set_leverage(self, trading: Trading) -> None:
         """Raises VenueUnreachable when the venue refuses it."""
-        leverage = self._settings.leverage
+        leverage, isolated = self._settings.leverage, self._settings.isolated
         for number in self._markets if leverage is not None else ():
             assert leverage is not None
             fraction = 10_000 // leverage
-            await trading.confirmed(
-                [tx.UpdateLeverage(market=number, margin_fraction=fraction, isolated=self._isolated)]
-            )
-
-    @property
-    def _isolated(self) -> bool:
-        return self._settings.isolated
-
-    # Tokens
-
-    async def _token(self) -> str:
-        """A token for private reads, made anew when two thirds of its life are over."""
-        now_ns = self._venue_now_ns()
-        if self._signer is None:
-            raise self._no_key()
-        if now_ns >= self._token_renew_ns:
-            life_s = self._settings.auth_token_s
-            deadline_s = now_ns // _NS_PER_S + life_s
-            self._token_text = await self._signer.auth_token(deadline_s, self._settings.api_keys[0])
-            self._token_renew_ns = now_ns + life_s * _NS_PER_S * 2 // 3
-        return self._token_text
-
-    async def _keep_token(self) -> None:
-        """Subscribe the private channels anew, ahead of their token's end: the venue does not say when it comes."""
-        while True:
-            token = await self._token()
-            renewed = self._linked and token != self._subscribed_token
-            if renewed:
-                self._subscribed_token = token
-                for channel in self._private():
-                    self._wish({"type": "unsubscribe", "channel": channel})
-                    self._wish({"type": "subscribe", "channel": channel, "auth": token})
-                self._missed.set()  # nothing is told between the two
-            left_s = (self._token_renew_ns - self._venue_now_ns()) / _NS_PER_S
-            await asyncio.sleep(min(max(left_s, 0.1), _TOKEN_LOOK_S))
+            await trading.confirmed([tx.UpdateLeverage(market=number, margin_fraction=fraction, isolated=isolated)])
 
     # The link
 
@@ -296,11 +234,11 @@ class LighterConnector:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._session.run())
                 group.create_task(self._catch_up())
-                group.create_task(self._subscribe())
-                group.create_task(self._keep_alive())
+                group.create_task(self.channels.run())
+                group.create_task(self.channels.keep_alive())
                 group.create_task(self._watch_key())
-                if self._reader is not None:
-                    group.create_task(self._keep_token())
+                if self._reader is not None and self._tokens is not None:
+                    group.create_task(self._keep_token(self._tokens))
                     group.create_task(self._watch_funding(self._reader))
         except* MmError as failed:
             raise failed.exceptions[0] from None
@@ -321,25 +259,21 @@ class LighterConnector:
 
     def _private(self) -> list[str]:
         account = self._settings.account
-        return [] if account is None else [f"{name}/{account}" for name in PRIVATE_CHANNELS]
+        return [] if account is None else [f"{name}/{account}" for name in account_streams.CHANNELS]
 
     async def _on_open(self, send: Send) -> None:
         self._translator.begin()
-        self._wishes.clear()
-        self.unanswered = 0
-        self._send = send
+        self.channels.begin(send)
         self._sending.begin(send)
         channels = self._private()
-        self._awaited = {channel.partition("/")[0] for channel in channels}
+        self._awaited = set(channels)
+        for channel in channels:
+            self.channels.subscribe(channel, private=True)
         if not channels:
             self._begin_link(self._context.now_ns())
-            return
-        self._subscribed_token = token = await self._token()
-        for channel in channels:
-            self._wish({"type": "subscribe", "channel": channel, "auth": token})
 
     def _on_closed(self, cause: str) -> None:
-        self._send = None
+        self.channels.end()
         self._missed.clear()
         self._sending.end(cause)
         if self._linked:
@@ -352,73 +286,59 @@ class LighterConnector:
         self._emit(VenueConnected(self._context.venue, now_ns + self._offset_ns, now_ns))
         for number in self._markets:
             for name in MARKET_CHANNELS:
-                self._wish({"type": "subscribe", "channel": f"{name}/{number}"})
+                self.channels.subscribe(f"{name}/{number}")
 
-    def _wish(self, message: dict[str, str]) -> None:
-        self._wishes.append(message)
-        self._wished.set()
-
-    async def _subscribe(self) -> None:
-        """Send what is wished for, keeping few enough unanswered."""
+    async def _keep_token(self, tokens: Tokens) -> None:
+        """Subscribe the private channels anew with each new token, and read what fell between."""
+        used = await tokens.current()
         while True:
-            await self._wished.wait()
-            self._wished.clear()
-            while self._wishes and self._send is not None and self.unanswered < _UNANSWERED_MAX:
-                self.unanswered += 1
-                await self._say(self._wishes.popleft())
-
-    async def _say(self, message: Mapping[str, str]) -> None:
-        send = self._send
-        if send is None:
-            return
-        try:
-            await send(msgspec.json.encode(message).decode())
-        except Exception as error:  # the socket is gone: the session hears of it too, and begins again
-            self._problem(f"unsent_{type(error).__name__}")
-
-    async def _keep_alive(self) -> None:
-        """Answer the venue's pings, and send one of our own when there was none for a while."""
-        while True:
-            word = "pong"
-            try:
-                async with asyncio.timeout(_PING_S):
-                    await self._pinged.wait()
-            except TimeoutError:
-                word = "ping"
-            self._pinged.clear()
-            await self._say({"type": word})
+            await asyncio.sleep(_TOKEN_LOOK_S)
+            token = await tokens.current()
+            if token == used:
+                continue
+            used = token
+            for channel in self._private():
+                self.channels.subscribe_again(channel, private=True)
+            if self._linked:
+                self._missed.set()
 
     # Frames
 
     def _on_frame(self, frame: bytes, ts_local_ns: int) -> None:
         try:
-            kind = frame_type(frame)
+            head = translate.head(frame)
+            kind = head.type
             if kind in self._translator.handlers:
                 self._on_market(kind, frame, ts_local_ns)
-                return
-            if kind in SENT_TYPES:
+            elif kind in self._streams.handlers:
+                self._on_account(kind, frame, ts_local_ns)
+            elif kind in SENT_TYPES:
                 if not self._sending.heard(frame):
                     self._problem("unasked_answer")
-                return
-            handler = self._handlers.get(kind)
-            if handler is not None:
-                handler(frame, ts_local_ns)
-            elif kind not in IGNORED_TYPES and kind not in IGNORED_ACCOUNT_TYPES and kind not in IGNORED_WORDS:
+            elif kind in self._handlers:
+                self._handlers[kind](frame)
+            elif kind not in _IGNORED:
                 self._problem("unknown_type")
-        except UNDECODABLE:
+            if kind.startswith("subscribed/"):
+                self.channels.answered(head.channel)
+                self._begun(head.channel, ts_local_ns)
+        except translate.UNDECODABLE:
             self._problem("malformed")
 
     def _on_market(self, kind: str, frame: bytes, ts_local_ns: int) -> None:
-        if kind.startswith("subscribed/"):
-            self._answered()
         for event in self._translator.translate(kind, frame, ts_local_ns):
             self._emit(event)
         if kind.endswith("market_stats"):
             self._look_at_clock(frame, ts_local_ns)
         for number in tuple(self._translator.wants_book):
             del self._translator.wants_book[number]
-            for word in ("unsubscribe", "subscribe"):
-                self._wish({"type": word, "channel": f"order_book/{number}"})
+            self.channels.subscribe_again(f"order_book/{number}")
+
+    def _on_account(self, kind: str, frame: bytes, ts_local_ns: int) -> None:
+        for event in self._streams.handlers[kind](frame, ts_local_ns):
+            if isinstance(event, OrderFilled) and self._linked:
+                self._fills_known_ns = max(self._fills_known_ns or 0, event.ts_venue_ns)
+            self._emit(event)
 
     def _look_at_clock(self, frame: bytes, ts_local_ns: int) -> None:
         timestamp_ns = wire.decode_stats(frame).timestamp * _NS_PER_MS
@@ -428,34 +348,24 @@ class LighterConnector:
                 self._clock_told_ns = ts_local_ns
                 self._emit(VenueTime(self._context.venue, timestamp_ns, ts_local_ns))
 
-    def _answered(self) -> None:
-        self.unanswered = max(self.unanswered - 1, 0)
-        self._wished.set()
-
-    def _on_answer(self, _frame: bytes, _ts_local_ns: int) -> None:
-        self._answered()
-
-    def _on_ping(self, _frame: bytes, _ts_local_ns: int) -> None:
-        self._pinged.set()
-
-    def _on_shutdown(self, frame: bytes, _ts_local_ns: int) -> None:
+    def _on_shutdown(self, frame: bytes) -> None:
         """The connection is about to be closed: the close itself is what we act upon."""
         wire.decode_shutdown(frame)
         self._problem("shutdown")
 
-    def _on_error(self, frame: bytes, _ts_local_ns: int) -> None:
+    def _on_error(self, frame: bytes) -> None:
+        """A transaction's, or a channel's: that one is asked for again when no first frame comes."""
         said = wire.decode_error(frame)
         problem = said.error or wire.Problem(said.code, said.message)
-        if problem.code < 30_000 and self._sending.complained(problem):
+        if problem.code < _FIRST_CHANNEL_ERROR and self._sending.complained(problem):
             return
-        self._answered()
         self._problem(f"error_{problem.code}")
-        if problem.code == _AUTH_ERROR and "auth" in problem.message:
-            self._token_renew_ns = 0  # whatever was wrong with the token, the next one is another
+        if problem.code == _AUTH_ERROR and self._tokens is not None:
+            self._tokens.forget()
 
-    def _acknowledged(self, name: str, ts_local_ns: int) -> None:
-        """The first frame of a private channel."""
-        self._answered()
+    def _begun(self, channel: str, ts_local_ns: int) -> None:
+        """The first frame of a channel has come; with the last private one, the account's streams run."""
+        name = channel.replace(":", "/")
         if name not in self._awaited:
             return
         self._awaited.discard(name)
@@ -466,56 +376,6 @@ class LighterConnector:
             self._begin_link(ts_local_ns)
         else:
             self._missed.set()
-
-    def _on_orders(self, frame: bytes, ts_local_ns: int) -> None:
-        message = wire.decode_orders(frame)
-        for rows in (message.orders or {}).values():
-            for row in rows or ():
-                for event in self._orders.reported(row, ts_local_ns):
-                    self._emit(event)
-        if message.type.startswith("subscribed"):
-            self._acknowledged("account_all_orders", ts_local_ns)
-
-    def _on_fills(self, frame: bytes, ts_local_ns: int) -> None:
-        trades = wire.decode_account_trades(frame).trades
-        rows = trades if isinstance(trades, list) else [row for each in (trades or {}).values() for row in each or ()]
-        for row in rows:
-            for event in self._orders.filled(row, ts_local_ns):
-                if self._linked:
-                    self._fills_known_ns = max(self._fills_known_ns or 0, event.ts_venue_ns)
-                self._emit(event)
-
-    def _on_old_fills(self, frame: bytes, ts_local_ns: int) -> None:
-        """The first frame is history: what was missed is read with its time."""
-        wire.decode_account_trades(frame)
-        self._acknowledged("account_all_trades", ts_local_ns)
-
-    def _on_positions(self, frame: bytes, ts_local_ns: int) -> None:
-        message = wire.decode_positions(frame)
-        for instrument, lots in self._orders.positions((message.positions or {}).values()):
-            if self._positions.get(instrument) != lots:
-                self._positions[instrument] = lots
-                self._emit(PositionUpdate(instrument, message.timestamp * _NS_PER_MS, ts_local_ns, lots))
-        if message.type.startswith("subscribed"):
-            self._acknowledged("account_all_positions", ts_local_ns)
-
-    def _on_transactions(self, frame: bytes, ts_local_ns: int) -> None:
-        message = wire.decode_transactions(frame)
-        if message.type.startswith("subscribed"):
-            self._acknowledged("account_tx", ts_local_ns)
-            return  # history
-        for row in message.txs or ():
-            for event in self._orders.recorded(row, ts_local_ns):
-                self._emit(event)
-
-    def _on_user_stats(self, frame: bytes, ts_local_ns: int) -> None:
-        message = wire.decode_user_stats(frame)
-        if message.stats.collateral != self._collateral:
-            self._collateral = message.stats.collateral
-            total = to_pair(from_text(self._collateral)[0])
-            self._emit(BalanceUpdate(self._context.venue, message.timestamp * _NS_PER_MS, ts_local_ns, _USDC, total))
-        if message.type.startswith("subscribed"):
-            self._acknowledged("user_stats", ts_local_ns)
 
     # What was missed
 
@@ -619,63 +479,19 @@ class LighterConnector:
             self._emit(event)
 
     async def cancel_all(self) -> None:
-        """Every order of the account: at once, and one by one where the quota is used up, since cancels cost none.
-        Raises VenueUnreachable when orders are left."""
-        trading, reader = self._trader(), self._owned()
-        rows = await reader.open_rows()
-        try:
-            await trading.confirmed([tx.CancelAllOrders()])  # also for what is only on its way to be an order
-        except Refused as refused:
-            if not refused.limited:
-                raise
-            for row in rows:
-                await trading.confirmed([tx.CancelOrder(market=row.market_index, index=row.order_index)])
-        if not rows:
-            return
-        left = rows
-        for _ in range(_CANCEL_LOOKS):
-            left = await reader.open_rows()
-            if not left:
-                break
-            await asyncio.sleep(_CANCEL_PAUSE_S)
-        else:
-            raise OutcomeUnknown(f"{len(left)} order(s) are still open after cancel-all")
-        gone = {row.order_index for row in rows}
-        for row in await reader.ended_rows():
-            if row.order_index in gone:
-                for event in self._orders.reported(row, self._context.now_ns()):
-                    self._emit(event)
+        """Raises VenueUnreachable when orders are left. See `LastResort`."""
+        for row in await self._resort().cancel_all():
+            for event in self._orders.reported(row, self._context.now_ns()):
+                self._emit(event)
 
     async def arm_dead_man(self, deadline_ns: int | None) -> None:
-        """While one cancel-all is scheduled another is refused: it is called off first, and gone before the new one is
-        sent. Raises VenueUnreachable when the venue does not confirm it."""
-        trading, reader = self._trader(), self._owned()
-        if deadline_ns is None or self._armed:
-            await self._disarm(trading, reader)
-        if deadline_ns is None:
-            return
-        try:
-            await trading.confirmed([self._scheduled(deadline_ns)])
-        except Refused as refused:
-            if refused.code != _ALREADY_SCHEDULED:
-                raise
-            await self._disarm(trading, reader)  # another process has left one
-            await trading.confirmed([self._scheduled(deadline_ns)])
-        self._armed = True
+        """Raises VenueUnreachable when the venue does not confirm it. See `LastResort`."""
+        await self._resort().arm(None if deadline_ns is None else deadline_ns + self._offset_ns)
 
-    def _scheduled(self, deadline_ns: int) -> tx.CancelAllOrders:
-        soonest_ms = self._venue_now_ns() // _NS_PER_MS + DEAD_MAN_FLOOR_MS + _FLOOR_SLACK_MS
-        wanted_ms = (deadline_ns + self._offset_ns) // _NS_PER_MS
-        return tx.CancelAllOrders(when=tx.SCHEDULED, time_ms=max(wanted_ms, soonest_ms))
-
-    async def _disarm(self, trading: Trading, reader: AccountReader) -> None:
-        await trading.confirmed([tx.CancelAllOrders(when=tx.ABORT)])
-        self._armed = False
-        for _ in range(_CANCEL_LOOKS):
-            if not await reader.cancel_all_ms():
-                return
-            await asyncio.sleep(_CANCEL_PAUSE_S)
-        raise OutcomeUnknown("the scheduled cancel-all does not go away")
+    def _resort(self) -> LastResort:
+        if self._last_resort is None:
+            raise self._no_key()
+        return self._last_resort
 
     def _trader(self) -> Trading:
         if self._trading is None:

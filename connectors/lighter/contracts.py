@@ -18,7 +18,7 @@ async def markets(
 ) -> Mapping[int, Instrument]:
     """Instruments by the venue's number, in the order of `symbols`. Raises VenueUnreachable, or ConfigError for a
     symbol that the venue does not have."""
-    found = await rest.read("orderBooks", wire.Contracts)
+    found = await rest.read("orderBooks", wire.Contracts, {})
     rows = {row.symbol: row for row in found.order_books or ()}
     for symbol in symbols:
         if symbol not in rows:

@@ -94,13 +94,16 @@ class RestClient:
         self._session: aiohttp.ClientSession | None = None
         self._reads_from_s = 0.0
 
-    async def read(self, name: str, wanted: type[T], *, token: str = "", **query: object) -> T:
-        """A read. Raises OutcomeUnknown, NeverLeft or Refused; an answer of another shape is OutcomeUnknown."""
+    async def read(
+        self, name: str, wanted: type[T], query: Mapping[str, object], *, token: str = "", urgent: bool = False
+    ) -> T:
+        """A read; one that is urgent is counted and never held up. Raises OutcomeUnknown, NeverLeft or Refused; an
+        answer of another shape is OutcomeUnknown."""
         loop = asyncio.get_running_loop()
         if loop.time() < self._reads_from_s:
             raise NeverLeft("the venue asked us to wait")
         wait_s = self._pace.wait_s(_WEIGHTS.get(name, _OTHER_WEIGHT) if self._weighed else 1, loop.time())
-        if wait_s:
+        if wait_s and not urgent:
             await asyncio.sleep(wait_s)
         parameters = {key: str(value) for key, value in query.items() if value is not None}
         headers = {"authorization": token} if token else {}

@@ -120,7 +120,9 @@ class Trading:
         """Whether the venue has our keys. Raises CredentialsRefused, VenueUnreachable."""
         for owner in self.ring.owners:
             try:
-                await self._rest.read("apikeys", wire.Keys, account_index=self._account, api_key_index=owner.key_index)
+                await self._rest.read(
+                    "apikeys", wire.Keys, {"account_index": self._account, "api_key_index": owner.key_index}
+                )
             except Refused as refused:
                 if refused.limited:
                     raise
@@ -136,7 +138,10 @@ class Trading:
             await asyncio.sleep(lag_s)
         try:
             found = await self._rest.read(
-                "nextNonce", wire.NextNonce, account_index=self._account, api_key_index=owner.key_index
+                "nextNonce",
+                wire.NextNonce,
+                {"account_index": self._account, "api_key_index": owner.key_index},
+                urgent=True,
             )
         except VenueUnreachable as error:
             raise NeverLeft(f"the next nonce of key {owner.key_index} cannot be read: {error}") from error

@@ -204,16 +204,14 @@ class LighterTranslator:
         return told
 
 
-def frame_type(frame: bytes) -> str:
-    """The `type` of a frame, wherever it stands; empty for what has none. Raises DecodeError for what is no frame."""
-    return _decode_type(frame).type
+class Head(msgspec.Struct, gc=False):
+    """What a frame is and whose."""
 
-
-class _Typed(msgspec.Struct, gc=False):
     type: str = ""
+    channel: str = ""
 
 
-_decode_type = msgspec.json.Decoder(_Typed).decode
+head = msgspec.json.Decoder(Head).decode
 
 
 def trade_ns(row: wire.Trade) -> int:

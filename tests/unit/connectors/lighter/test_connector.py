@@ -451,7 +451,7 @@ async def test_many_markets_are_subscribed_a_few_at_a_time() -> None:
 
         def noted(event: Any) -> bool:
             nonlocal most
-            most = max(most, connector.unanswered)
+            most = max(most, connector.channels.unanswered)
             return isinstance(event, BookSnapshot)
 
         for instrument in loaded:

@@ -9,16 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from connectors.lighter import wire
-from connectors.lighter.connector import (
-    IGNORED_ACCOUNT_TYPES,
-    IGNORED_WORDS,
-    MARKET_CHANNELS,
-    PRIVATE_CHANNELS,
-)
+from connectors.lighter import account_streams, wire
+from connectors.lighter.connector import IGNORED_WORDS, MARKET_CHANNELS
 from connectors.lighter.orders import kind_of
 from connectors.lighter.sending import SENT_TYPES
-from connectors.lighter.translate import IGNORED_TYPES, LighterTranslator, frame_type
+from connectors.lighter.translate import IGNORED_TYPES, LighterTranslator, head
 from connectors.simulators.lighter.signing import messages as hashes
 from mm_daemon.domain.orders import RejectKind
 from tests.shared import shared_file
@@ -129,18 +124,18 @@ def test_message_is_read(name: str) -> None:
 @pytest.mark.parametrize("name", IGNORED_FRAMES)
 def test_message_is_left_aside_on_purpose(name: str) -> None:
     """Its type is on a list, and on none of those that are handled."""
-    kind = frame_type(_body(name))
-    assert kind in IGNORED_TYPES | IGNORED_ACCOUNT_TYPES
+    kind = head(_body(name)).type
+    assert kind in IGNORED_TYPES | account_streams.IGNORED_TYPES
     assert kind not in LighterTranslator({}).handlers
-    assert kind.partition("/")[2] not in (*PRIVATE_CHANNELS, *MARKET_CHANNELS)
+    assert kind.partition("/")[2] not in (*account_streams.CHANNELS, *MARKET_CHANNELS)
 
 
 @pytest.mark.parametrize("name", BY_WORD)
 def test_frame_is_known_by_its_type(name: str) -> None:
     """A ping is answered, an acknowledgement counted, a greeting left aside."""
-    word = frame_type(_body(name))
+    word = head(_body(name)).type
     assert word == BY_WORD[name]
-    assert (word in IGNORED_WORDS) == (name == "ws_connected")
+    assert (word in IGNORED_WORDS) == (word != "ping")
 
 
 def test_refusals_and_quota_mean_what_they_say() -> None:
@@ -152,7 +147,7 @@ def test_refusals_and_quota_mean_what_they_say() -> None:
     assert (accepted.code, accepted.volume_quota_remaining) == (200, 10_780)
     batch = wire.decode_sent(_body("rest_sendtxbatch_accepted"))
     assert isinstance(batch.tx_hash, list) and len(batch.tx_hash) == 2
-    assert frame_type(_body("ws_sendtx_accepted")) in SENT_TYPES
+    assert head(_body("ws_sendtx_accepted")).type in SENT_TYPES
 
 
 def test_captured_requests_are_whole_transactions() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -26,11 +27,12 @@ class Socket:
 
 
 @pytest.fixture
-async def link() -> tuple[Sending, Socket]:
+async def link() -> AsyncIterator[tuple[Sending, Socket]]:
     rest = RestClient("http://127.0.0.1:9", timeout_s=0.2, reads_per_minute=60, weighed=False)
     sending, socket = Sending(rest, 0.2), Socket()
     sending.begin(socket.send)
-    return sending, socket
+    yield sending, socket
+    await rest.close()
 
 
 def answer(sending: Sending, **fields: Any) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.lighter.translate import LighterTranslator, frame_type
+from connectors.lighter.translate import LighterTranslator, head
 from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.events import (
     BookDelta,
@@ -31,7 +31,7 @@ ETH = Instrument(
 
 def _told(translator: LighterTranslator, message: dict[str, Any], at_ns: int = 1) -> list[MarketEvent]:
     frame = json.dumps(message).encode()
-    return list(translator.translate(frame_type(frame), frame, at_ns))
+    return list(translator.translate(head(frame).type, frame, at_ns))
 
 
 def book(
