@@ -219,9 +219,10 @@ class OwnOrders:
 
     def vanished(self, command_hash: str, now_ns: int) -> list[OrderEvent]:
         """The transaction of a placement was carried out and no order is known of it: as the venue does with a
-        reduce-only order that could not reduce."""
+        reduce-only order that could not reduce. Of any other order nothing is concluded: the venue shows no more than
+        its last ones."""
         command = self._commands.get(command_hash)
-        if not isinstance(command, PlaceOrder):
+        if not isinstance(command, PlaceOrder) or not command.reduce_only or self._of(command.client_id).accepted:
             return []
         text = "carried out without an order"
         return [OrderRejected(command.instrument, 0, now_ns, command.client_id, RejectKind.REDUCE_ONLY, text)]

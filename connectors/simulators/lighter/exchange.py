@@ -7,13 +7,12 @@ streams and by the transaction's record. Every method is given the venue's time,
 import heapq
 from collections import deque
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from connectors.simulators.lighter import codes
-from connectors.simulators.lighter.account import Account, money
+from connectors.simulators.lighter.account import Account
 from connectors.simulators.lighter.admission import (
     CANCEL,
     CANCEL_ALL,
@@ -22,18 +21,16 @@ from connectors.simulators.lighter.admission import (
     MODIFY,
     Transaction,
 )
+from connectors.simulators.lighter.market import Market, decimals, party, percent
 from connectors.simulators.lighter.orders import CANCELED, FILLED, FIRST_INDEX, Order
 from connectors.simulators.lighter.settings import LighterVenueSettings
-from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.decisions import AmendOrder, CancelOrder, PlaceOrder, Reason
-from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.events import (
     BookDelta,
     BookSnapshot,
     Event,
     FundingPaid,
     FundingUpdate,
-    Levels,
     MarkPriceUpdate,
     OrderAmended,
     OrderAmendRejected,
@@ -75,36 +72,6 @@ class Said(msgspec.Struct, frozen=True):
     body: dict[str, Any]
 
 
-class _Market:
-    """One market as it was last published."""
-
-    def __init__(self, number: int, instrument: Instrument, rng: Rng) -> None:
-        self.number = number
-        self.instrument = instrument
-        self.rng = rng
-        self.book = OrderBook()
-        self.nonce = _FIRST_NONCE
-        self.told_mark_half_ticks = 0
-        self.last_ticks = 0
-        self.rate_e12 = 0
-        self.due_ns = 0
-        self.paid_rate_e12 = 0
-        self.paid_ms = 0
-        self.trades: deque[dict[str, Any]] = deque(maxlen=_TRADES_SHOWN)
-        self.fundings: deque[dict[str, Any]] = deque(maxlen=_KEPT)
-
-    @property
-    def mark_half_ticks(self) -> int:
-        """The mid where there is no funding, and so no mark."""
-        return self.told_mark_half_ticks or self.book.bid_ticks + self.book.ask_ticks
-
-    def step_nonce(self) -> int:
-        """Nonces belong to the whole engine: those of one book have holes between them. The one before."""
-        before = self.nonce
-        self.nonce += 1 + int(self.rng.uniform() * 40)
-        return before
-
-
 class Exchange:
     """Structurally admission's `Floor`."""
 
@@ -129,7 +96,7 @@ class Exchange:
         self._delays_ns = facts.maker_delay_ms * _NS_PER_MS, facts.taker_delay_ms * _NS_PER_MS
         rng = Rng(seed).split("nonces")
         self.books = {
-            number: _Market(number, instrument, rng.split(instrument.symbol))
+            number: Market(number, instrument, rng.split(instrument.symbol))
             for number, instrument in enumerate(self._market.instruments())
         }
         for each in self.books.values():
@@ -392,50 +359,29 @@ class Exchange:
             market = self._of(event.instrument)
             market.book.apply(event)
             before = market.step_nonce()
-            self._say(("order_book", str(market.number)), self.book_frame(market, event.bids, event.asks, before))
-            self._say(("ticker", str(market.number)), self.ticker(market))
+            frame = market.book_frame(event.bids, event.asks, before, self._now_ns)
+            self._say(("order_book", str(market.number)), frame)
+            self._say(("ticker", str(market.number)), market.ticker(self._now_ns))
         elif isinstance(event, PublicTrade):
-            market = self._of(event.instrument)
-            market.last_ticks = event.ticks
-            self._print(market, event, self._expected.popleft() if self._expected else None)
+            self._print(self._of(event.instrument), event)
         elif isinstance(event, OrderFilled):
             self._made(event)
         elif isinstance(event, MarkPriceUpdate):
             self._of(event.instrument).told_mark_half_ticks = event.mark_half_ticks
         elif isinstance(event, FundingUpdate):
-            self._funding(self._of(event.instrument), event)
+            self._of(event.instrument).settle(event)
         elif isinstance(event, FundingPaid):
             self._paid(event)
 
-    def _of(self, instrument: InstrumentId) -> _Market:
+    def _of(self, instrument: InstrumentId) -> Market:
         return self.books[self._numbers[instrument]]
 
-    def _print(self, market: _Market, event: PublicTrade, taker: Order | None) -> None:
-        now_ms = event.ts_venue_ns // _NS_PER_MS
-        contract, buys = market.instrument, event.aggressor is Side.BUY
-        row = {
-            "trade_id": event.trade_id,
-            "trade_id_str": str(event.trade_id),
-            "tx_hash": f"{event.trade_id:016x}",
-            "type": "trade",
-            "market_id": market.number,
-            "size": f"{contract.size(event.lots):f}",
-            "price": f"{contract.price(event.ticks):f}",
-            "usd_amount": money(contract.size(event.lots) * contract.price(event.ticks)),
-            **_party("ask", FIRST_INDEX + event.trade_id, 0, _OTHERS_ACCOUNT),
-            **_party("bid", (1 << 49) - event.trade_id, 0, _OTHERS_ACCOUNT),
-            "is_maker_ask": buys,
-            "block_height": self.height,
-            "timestamp": now_ms,
-            "transaction_time": event.ts_venue_ns // 1000,
-        }
-        for name, ppm in (("taker_fee", contract.taker_fee_ppm), ("maker_fee", contract.maker_fee_ppm)):
-            if ppm:
-                row[name] = ppm
-        market.trades.append(row)
+    def _print(self, market: Market, event: PublicTrade) -> None:
+        row = market.print_row(event, self.height)
         self._prints.setdefault(market.number, []).append(row)
-        if taker is not None:
-            self._ours(row, taker, event.ticks, event.lots, contract.taker_fee_ppm)
+        if self._expected:
+            fee_ppm = market.instrument.taker_fee_ppm
+            self._ours(row, self._expected.popleft(), event.ticks, event.lots, fee_ppm)
 
     def _made(self, event: OrderFilled) -> None:
         """A maker's fill, which follows the print that it belongs to."""
@@ -448,7 +394,7 @@ class Exchange:
     def _ours(self, row: dict[str, Any], order: Order, ticks: int, lots: int, fee_ppm: int) -> None:
         """A print that is a fill of ours."""
         side = "bid" if order.side is Side.BUY else "ask"
-        row |= _party(side, order.index, order.client_index, self.account.index)
+        row |= party(side, order.index, order.client_index, self.account.index)
         order.filled_lots += lots
         order.filled_money += ticks * lots
         self.volume += float(self.account.book(order.market_id, order.side, ticks, lots, fee_ppm))
@@ -457,20 +403,6 @@ class Exchange:
         self._changed[order.internal] = order
         if order.filled_lots >= order.lots:
             self._end(order, FILLED)
-
-    def _funding(self, market: _Market, event: FundingUpdate) -> None:
-        """A new estimate; with another date, the period before has been settled."""
-        if market.due_ns and event.next_ns != market.due_ns:
-            market.paid_rate_e12, market.paid_ms = market.rate_e12, market.due_ns // _NS_PER_MS
-            mark = market.instrument.tick * market.mark_half_ticks / 2
-            row = {
-                "timestamp": market.paid_ms // 1000,
-                "value": f"{mark * abs(market.rate_e12) / _RATE_ONE:.10f}",
-                "rate": percent(abs(market.rate_e12)),
-                "direction": "long" if market.rate_e12 >= 0 else "short",
-            }
-            market.fundings.append(row)
-        market.due_ns, market.rate_e12 = event.next_ns, event.rate_e12
 
     def _paid(self, event: FundingPaid) -> None:
         market = self._of(event.instrument)
@@ -539,96 +471,18 @@ class Exchange:
             "trades": trades,
         }
 
+    def book_snapshot(self, number: int) -> dict[str, Any]:
+        return self.books[number].snapshot(self._now_ns)
+
+    def ticker(self, number: int) -> dict[str, Any]:
+        return self.books[number].ticker(self._now_ns)
+
     def open_rows(self, number: int | None = None) -> list[dict[str, Any]]:
         return [
             order.row(self.account.index)
             for order in self.active.values()
             if number is None or order.market_id == number
         ]
-
-    # Frames
-
-    def book_frame(self, market: _Market, bids: Levels, asks: Levels, begin: int) -> dict[str, Any]:
-        return {
-            "last_updated_at": self._now_ns // 1000,
-            "order_book": {
-                "code": 0,
-                "asks": _levels(market.instrument, asks),
-                "bids": _levels(market.instrument, bids),
-                "nonce": market.nonce,
-                "last_updated_at": self._now_ns // 1000,
-                "begin_nonce": begin,
-            },
-        }
-
-    def book_snapshot(self, number: int) -> dict[str, Any]:
-        market = self.books[number]
-        bids, asks = (market.book.levels(side, _DEPTH_SHOWN) for side in (Side.BUY, Side.SELL))
-        return self.book_frame(market, tuple(bids), tuple(asks), 0)
-
-    def ticker(self, market: _Market) -> dict[str, Any]:
-        best: dict[str, Any] = {"s": market.instrument.symbol, "last_updated_at": self._now_ns // 1000}
-        for name, side in (("a", Side.SELL), ("b", Side.BUY)):
-            top = market.book.levels(side, 1)
-            best[name] = _levels(market.instrument, tuple(top))[0] if top else {"price": "", "size": ""}
-        return {"last_updated_at": self._now_ns // 1000, "nonce": market.nonce, "ticker": best}
-
-    def stats(self, number: int) -> dict[str, Any]:
-        """The rates are percent for an hour."""
-        market = self.books[number]
-        contract, mark = market.instrument, market.mark_half_ticks
-        half = contract.tick / 2
-        bid, ask = market.book.bid_ticks, market.book.ask_ticks
-        return {
-            "symbol": contract.symbol,
-            "market_id": number,
-            "index_price": f"{half * mark:f}",
-            "mark_price": f"{half * mark:f}",
-            "mid_price": f"{half * (bid + ask):f}",
-            "open_interest": "0.000000",
-            "open_interest_limit": "72057594037927936.000000",
-            "funding_clamp_small": "0.0500",
-            "funding_clamp_big": "4.0000",
-            "base_interest_rate": "0.0100",
-            "last_trade_price": f"{contract.price(market.last_ticks):f}",
-            "current_funding_rate": percent(market.rate_e12),
-            "funding_rate": percent(market.paid_rate_e12),
-            "funding_timestamp": market.paid_ms,
-            "daily_base_token_volume": 0.0,
-            "daily_quote_token_volume": 0.0,
-            "daily_price_low": 0.0,
-            "daily_price_high": 0.0,
-            "daily_price_change": 0.0,
-        }
-
-
-def decimals(contract: Instrument) -> tuple[int, int]:
-    """Decimals of prices and of sizes. Raises ConfigError for steps that are no powers of ten below one."""
-    found = []
-    for name, step in (("tick", contract.tick), ("lot", contract.lot)):
-        exponent = step.normalize().as_tuple().exponent
-        if step != Decimal(1).scaleb(int(exponent)) or int(exponent) > 0:
-            raise ConfigError(f"lighter: {name} {step} of {contract.symbol} must be 1, 0.1, 0.01, ...")
-        found.append(-int(exponent))
-    return found[0], found[1]
-
-
-def percent(rate_e12: int) -> str:
-    return f"{Decimal(rate_e12) * 100 / _RATE_ONE:.10f}"
-
-
-def _levels(contract: Instrument, levels: Levels) -> list[dict[str, str]]:
-    return [{"price": f"{contract.price(ticks):f}", "size": f"{contract.size(lots):f}"} for ticks, lots in levels]
-
-
-def _party(name: str, index: int, client_index: int, account: int) -> dict[str, Any]:
-    return {
-        f"{name}_id": index,
-        f"{name}_id_str": str(index),
-        f"{name}_client_id": client_index,
-        f"{name}_client_id_str": str(client_index),
-        f"{name}_account_id": account,
-    }
 
 
 def _record(transaction: Transaction, now_ms: int, sequence: int) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from typing import Any
 from connectors.simulators.lighter import codes
 from connectors.simulators.lighter.admission import Admission
 from connectors.simulators.lighter.codes import Refused
-from connectors.simulators.lighter.exchange import Exchange, decimals
+from connectors.simulators.lighter.exchange import Exchange
+from connectors.simulators.lighter.market import decimals
 from connectors.simulators.lighter.settings import LighterVenueSettings
 from connectors.simulators.lighter.signing.tokens import read_token
 
@@ -81,7 +82,7 @@ class Reads:
                 "min_initial_margin_fraction": 10_000 // self._settings.max_leverage,
                 "maintenance_margin_fraction": 120,
                 "closeout_margin_fraction": 80,
-                "last_trade_price": float(self._exchange.stats(number)["last_trade_price"]),
+                "last_trade_price": float(self._exchange.books[number].stats()["last_trade_price"]),
                 "open_interest": 0.0,
                 "market_config": {"market_margin_mode": 0, "force_reduce_only": False, "hidden": False},
             }

@@ -140,7 +140,7 @@ class Streams:
         if name == "order_book":
             return [exchange.book_snapshot(number)]
         if name == "ticker":
-            return [exchange.ticker(exchange.books[number])]
+            return [exchange.ticker(number)]
         if name == "trade":
             rows = list(exchange.books[number].trades)[-_SNAPSHOT_TRADES:]
             return [{"trades": rows, "liquidation_trades": [], "nonce": exchange.books[number].nonce}]
@@ -173,8 +173,8 @@ class Streams:
 
     def _stats(self, key: Key) -> dict[str, Any]:
         if key[1] == "all":
-            return {"market_stats": {str(each): self._exchange.stats(each) for each in self._exchange.books}}
-        return {"market_stats": self._exchange.stats(int(key[1]))}
+            return {"market_stats": {str(each): book.stats() for each, book in self._exchange.books.items()}}
+        return {"market_stats": self._exchange.books[int(key[1])].stats()}
 
     # Telling
 

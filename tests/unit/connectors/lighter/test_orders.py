@@ -320,3 +320,17 @@ def test_record_without_words_is_a_failure_all_the_same() -> None:
     own.sent(PLACE, tx.Signed(14, "{}", "ab", 1))
     (refused,) = own.recorded(wire.Transaction(hash="ab", status=0, event_info="no JSON"), NOW_NS)
     assert isinstance(refused, OrderRejected) and refused.kind is RejectKind.OTHER
+
+
+def test_nothing_is_concluded_from_an_order_that_the_venue_no_longer_shows() -> None:
+    """Only a reduce-only order that never stood can have vanished."""
+    own = orders()
+    own.sent(PLACE, tx.Signed(14, "{}", "aa", 1))
+    own.sent(
+        msgspec.structs.replace(PLACE, client_id=ClientOrderId(43), reduce_only=True), tx.Signed(14, "{}", "bb", 2)
+    )
+    assert own.vanished("aa", NOW_NS) == own.vanished("unknown", NOW_NS) == []
+    (gone,) = own.vanished("bb", NOW_NS)
+    assert isinstance(gone, OrderRejected) and gone.kind is RejectKind.REDUCE_ONLY
+    reported(own, client_order_index=43)
+    assert own.vanished("bb", NOW_NS) == []
