@@ -96,7 +96,7 @@ class PythonSigner:
         """Whatever stands in it, under a signature that fits."""
         digest = messages.transaction_hash(self._chain_id, tx_type, info)
         info["Sig"] = base64.b64encode(self._signature(digest, key_index)).decode()
-        return tx.Signed(tx_type, msgspec.json.encode(info).decode(), digest.hex(), info["Nonce"])
+        return tx.Signed(tx_type, msgspec.json.encode(info).decode(), digest.hex(), info["Nonce"], key_index)
 
     def _signature(self, digest: bytes, key_index: int) -> bytes:
         self._used += 1

@@ -20,6 +20,7 @@ _PAGE = 100
 _PAGES_MAX = 200
 _LOOKS_MAX = 5
 _ALL_MARKETS = 255
+_EXECUTED = 2
 _NS_PER_S = 1_000_000_000
 
 T = TypeVar("T")
@@ -70,13 +71,13 @@ class AccountReader:
                 for row in await rows():
                     if row.client_order_index == client_id:
                         return self._orders.reported(row, self._now_ns(), again=True)
-            digest = self._orders.hash_of(client_id)
-            record = None if digest is None else await self._record(digest)
-            if record is None or digest is None:
+            placed = self._orders.placed_by(client_id)
+            record = None if placed is None else await self._record(placed.tx_hash)
+            if record is None:
                 return []
             failed = self._orders.recorded(record, self._now_ns())
-            carried_out = record.status == 2
-            return failed or (self._orders.vanished(digest, self._now_ns()) if carried_out else [])
+            carried_out = record.status == _EXECUTED
+            return failed or (self._orders.vanished(record.hash, self._now_ns()) if carried_out else [])
         except GridError as error:
             raise OutcomeUnknown(f"order {client_id} cannot be read: {error}") from error
 

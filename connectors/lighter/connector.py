@@ -441,7 +441,7 @@ class LighterConnector:
 
         def prepared(signed: Sequence[tx.Signed]) -> None:
             for command, each in zip(batch, signed, strict=True):
-                self._orders.sent(command, each)
+                self._emit(self._orders.sent(command, each, now_ns()))
 
         try:
             await trading.carry(made, takes=takes, prepared=prepared)

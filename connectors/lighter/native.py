@@ -106,13 +106,13 @@ class NativeLibrary:
 
     # On the worker thread
 
-    def signed(self, name: str, arguments: tuple[Any, ...], nonce: int) -> tx.Signed:
+    def signed(self, name: str, arguments: tuple[Any, ...], nonce: int, key_index: int) -> tx.Signed:
         """Raises ConfigError with the signer's words when it refuses."""
         made = self._functions[name](*arguments)
         info, digest, _, error = (self._taken(each) for each in (made.info, made.hash, made.message, made.error))
         if error is not None or info is None or digest is None:
             raise ConfigError(f"Lighter's signer refuses: {error or 'it gives no reason'}")
-        return tx.Signed(made.type, info, digest, nonce)
+        return tx.Signed(made.type, info, digest, nonce, key_index)
 
     def token(self, deadline_s: int, key_index: int, account: int) -> str:
         """Raises ConfigError with the signer's words when it refuses."""
@@ -156,7 +156,7 @@ class NativeSigner:
         """See `SignsTransactions`."""
         for transaction, nonce in transactions:
             tx.check(transaction, nonce)
-        calls = [(*_call(each, nonce, key_index, self._account), nonce) for each, nonce in transactions]
+        calls = [(*_call(each, nonce, key_index, self._account), nonce, key_index) for each, nonce in transactions]
         return await self._library.run(lambda library: [library.signed(*call) for call in calls])
 
     async def auth_token(self, deadline_s: int, key_index: int) -> str:

@@ -16,6 +16,7 @@ from connectors.lighter.translate import trade_ns
 from mm_daemon.domain.decisions import AmendOrder, CancelOrder, PlaceOrder
 from mm_daemon.domain.events import (
     CommandOutcomeUnknown,
+    CommandSent,
     FundingPaid,
     OpenOrder,
     OrderAccepted,
@@ -95,8 +96,8 @@ class OwnOrders:
         self._known: dict[int, _Known] = {}
         self._commands: dict[str, OrderCommand] = {}
         """Of our last transactions, by hash."""
-        self._hashes: dict[ClientOrderId, str] = {}
-        """Of the transactions that placed them."""
+        self._placed: dict[ClientOrderId, tx.Signed] = {}
+        """By what transactions."""
         self.foreign_fills = 0
         """Fills of the account that bear no client index."""
 
@@ -125,19 +126,18 @@ class OwnOrders:
         tx.check(made, 0)
         return made
 
-    def sent(self, command: OrderCommand, signed: tx.Signed) -> None:
+    def sent(self, command: OrderCommand, signed: tx.Signed, now_ns: int) -> CommandSent:
         """A transaction is about to leave; its record will bear this hash."""
         _keep(self._commands, signed.tx_hash, command)
         if isinstance(command, PlaceOrder):
-            _keep(self._hashes, command.client_id, signed.tx_hash)
+            _keep(self._placed, command.client_id, signed)
             self._of(command.client_id)
+        operation = _OPERATIONS[type(command)]
+        return CommandSent(command.instrument, 0, now_ns, command.client_id, operation, signed.wire_ref)
 
-    def hash_of(self, client_id: ClientOrderId) -> str | None:
-        """Of the transaction that placed an order; None: it is not remembered."""
-        return self._hashes.get(client_id)
-
-    def market_of(self, instrument: InstrumentId) -> int:
-        return self._numbers[instrument]
+    def placed_by(self, client_id: ClientOrderId) -> tx.Signed | None:
+        """The transaction that placed an order; None: it is not remembered."""
+        return self._placed.get(client_id)
 
     # Outcomes of commands
 

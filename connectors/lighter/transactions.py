@@ -79,6 +79,12 @@ class Signed(msgspec.Struct, frozen=True):
     """JSON text."""
     tx_hash: str
     nonce: int
+    key_index: int
+
+    @property
+    def wire_ref(self) -> str:
+        """Nonce and hash, as evidence of what was sent."""
+        return f"{self.nonce}:{self.tx_hash}"
 
 
 class SignsTransactions(Protocol):

@@ -22,6 +22,7 @@ from mm_daemon.domain.events import (
     BookInvalidated,
     BookSnapshot,
     CommandOutcomeUnknown,
+    CommandSent,
     FundingUpdate,
     OrderAccepted,
     OrderCanceled,
@@ -75,6 +76,9 @@ async def test_nonce_that_somebody_else_used_is_refused_once() -> None:
         assert told.kind is RejectKind.OTHER and "nonce" in told.text
         await live.placed(live.order())
         assert control.venue.admission.nonces[KEY_INDEX] == 78
+        refs = [event.wire_ref for event in live.heard.of(CommandSent)]
+        assert [ref.partition(":")[0] for ref in refs] == ["0", "77"]
+        assert refs[1].partition(":")[2] in control.venue.exchange.transactions
 
 
 async def test_lost_answer_leaves_no_hole_in_the_nonces() -> None:

@@ -298,7 +298,7 @@ def test_failed_transaction_is_found_by_its_hash() -> None:
     own, message = orders(), _captured("ws_account_tx_failed")
     row = msgspec.convert(message["txs"][0], wire.Transaction)
     assert own.recorded(row, NOW_NS) == []  # nobody's
-    own.sent(PLACE, tx.Signed(14, "{}", row.hash, 101))
+    own.sent(PLACE, tx.Signed(14, "{}", row.hash, 101, 4), NOW_NS)
     (refused,) = own.recorded(row, NOW_NS)
     assert isinstance(refused, OrderRejected) and refused.kind is RejectKind.INSUFFICIENT_MARGIN
     assert "not enough margin" in refused.text
@@ -307,7 +307,7 @@ def test_failed_transaction_is_found_by_its_hash() -> None:
 def test_failed_modify_leaves_the_order_as_it_was() -> None:
     """The amend is refused, nothing else is said."""
     own = orders()
-    own.sent(AmendOrder(ETH.id, ClientOrderId(42), 1, 1, WHY), tx.Signed(17, "{}", "ab", 1))
+    own.sent(AmendOrder(ETH.id, ClientOrderId(42), 1, 1, WHY), tx.Signed(17, "{}", "ab", 1, 4), NOW_NS)
     row = wire.Transaction(hash="ab", status=0, event_info='{"ae":"{\\"code\\":21600,\\"message\\":\\"gone\\"}"}')
     (refused,) = own.recorded(row, NOW_NS)
     assert isinstance(refused, OrderAmendRejected) and refused.kind is RejectKind.GONE
@@ -317,7 +317,7 @@ def test_failed_modify_leaves_the_order_as_it_was() -> None:
 def test_record_without_words_is_a_failure_all_the_same() -> None:
     """Its kind is not known then."""
     own = orders()
-    own.sent(PLACE, tx.Signed(14, "{}", "ab", 1))
+    own.sent(PLACE, tx.Signed(14, "{}", "ab", 1, 4), NOW_NS)
     (refused,) = own.recorded(wire.Transaction(hash="ab", status=0, event_info="no JSON"), NOW_NS)
     assert isinstance(refused, OrderRejected) and refused.kind is RejectKind.OTHER
 
@@ -325,9 +325,11 @@ def test_record_without_words_is_a_failure_all_the_same() -> None:
 def test_nothing_is_concluded_from_an_order_that_the_venue_no_longer_shows() -> None:
     """Only a reduce-only order that never stood can have vanished."""
     own = orders()
-    own.sent(PLACE, tx.Signed(14, "{}", "aa", 1))
+    own.sent(PLACE, tx.Signed(14, "{}", "aa", 1, 4), NOW_NS)
     own.sent(
-        msgspec.structs.replace(PLACE, client_id=ClientOrderId(43), reduce_only=True), tx.Signed(14, "{}", "bb", 2)
+        msgspec.structs.replace(PLACE, client_id=ClientOrderId(43), reduce_only=True),
+        tx.Signed(14, "{}", "bb", 2, 4),
+        NOW_NS,
     )
     assert own.vanished("aa", NOW_NS) == own.vanished("unknown", NOW_NS) == []
     (gone,) = own.vanished("bb", NOW_NS)

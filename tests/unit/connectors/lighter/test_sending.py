@@ -12,7 +12,7 @@ from connectors.lighter import wire
 from connectors.lighter.rest import NeverLeft, OutcomeUnknown, Pace, Refused, RestClient
 from connectors.lighter.sending import Sending
 
-ONE, TWO = tx.Signed(14, '{"Nonce":1}', "aa", 1), tx.Signed(15, '{"Nonce":2}', "bb", 2)
+ONE, TWO = tx.Signed(14, '{"Nonce":1}', "aa", 1, 4), tx.Signed(15, '{"Nonce":2}', "bb", 2, 4)
 
 
 class Socket:
