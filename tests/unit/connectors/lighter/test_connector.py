@@ -460,7 +460,7 @@ async def test_many_markets_are_subscribed_a_few_at_a_time() -> None:
 
         for instrument in loaded:
             await heard.until(BookSnapshot, lambda event, name=instrument.id: noted(event) and event.instrument == name)  # type: ignore[misc]
-        assert 1 < most <= 35
+        assert most <= 35
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await connector.close()
