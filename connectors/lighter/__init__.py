@@ -1,0 +1,1 @@
+"""Lighter: the venue's REST and WebSocket, signed by its own native library."""

@@ -1,0 +1,79 @@
+"""Cancelling everything: at once, or by the venue at a deadline."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from connectors.lighter import transactions as tx
+from connectors.lighter import wire
+from connectors.lighter.account import AccountReader
+from connectors.lighter.rest import OutcomeUnknown, Refused
+from connectors.lighter.settings import DEAD_MAN_FLOOR_MS
+from connectors.lighter.trading import Trading
+
+_LOOKS = 20
+_PAUSE_S = 0.1
+_ALREADY_SCHEDULED = 21712
+_FLOOR_SLACK_MS = 1000
+"""Added to the shortest deadline: the venue counts from when it looks."""
+_NS_PER_MS = 1_000_000
+
+
+class LastResort:
+    def __init__(self, trading: Trading, reader: AccountReader, venue_now_ns: Callable[[], int]) -> None:
+        self._trading = trading
+        self._reader = reader
+        self._venue_now_ns = venue_now_ns
+        self._armed = False
+        """Whether we have scheduled a cancel-all at the venue."""
+
+    async def cancel_all(self) -> Sequence[wire.Order]:
+        """Every order of the account: at once, and one by one where the quota is used up, since cancels cost none. The
+        reports of those that are gone. Raises VenueUnreachable when orders are left."""
+        rows = await self._reader.open_rows()
+        try:
+            await self._trading.confirmed([tx.CancelAllOrders()])  # also for what is only on its way to be an order
+        except Refused as refused:
+            if not refused.limited:
+                raise
+            for row in rows:
+                await self._trading.confirmed([tx.CancelOrder(market=row.market_index, index=row.order_index)])
+        if not rows:
+            return ()
+        left = rows
+        for _ in range(_LOOKS):
+            left = await self._reader.open_rows()
+            if not left:
+                gone = {row.order_index for row in rows}
+                return [row for row in await self._reader.ended_rows() if row.order_index in gone]
+            await asyncio.sleep(_PAUSE_S)
+        raise OutcomeUnknown(f"{len(left)} order(s) are still open after cancel-all")
+
+    async def arm(self, deadline_ns: int | None) -> None:
+        """Have the venue cancel everything at a time of its clock; None: not any more. While one cancel-all is
+        scheduled another is refused: it is called off first, and gone before the new one is sent. Raises
+        VenueUnreachable when the venue does not confirm it."""
+        if deadline_ns is None or self._armed:
+            await self._disarm()
+        if deadline_ns is None:
+            return
+        try:
+            await self._trading.confirmed([self._scheduled(deadline_ns)])
+        except Refused as refused:
+            if refused.code != _ALREADY_SCHEDULED:
+                raise
+            await self._disarm()  # another process has left one
+            await self._trading.confirmed([self._scheduled(deadline_ns)])
+        self._armed = True
+
+    def _scheduled(self, deadline_ns: int) -> tx.CancelAllOrders:
+        soonest_ms = self._venue_now_ns() // _NS_PER_MS + DEAD_MAN_FLOOR_MS + _FLOOR_SLACK_MS
+        return tx.CancelAllOrders(when=tx.SCHEDULED, time_ms=max(deadline_ns // _NS_PER_MS, soonest_ms))
+
+    async def _disarm(self) -> None:
+        await self._trading.confirmed([tx.CancelAllOrders(when=tx.ABORT)])
+        self._armed = False
+        for _ in range(_LOOKS):
+            if not await self._reader.cancel_all_ms():
+                return
+            await asyncio.sleep(_PAUSE_S)
+        raise OutcomeUnknown("the scheduled cancel-all does not go away")

@@ -1,0 +1,167 @@
+"""Lighter over HTTP: reads, and transactions when the socket is not there. What is known when no answer comes.
+
+Four ends are told apart: an answer; `Refused` (the venue says that nothing was done); `NeverLeft` (there was no
+connection to send on); `OutcomeUnknown` (a timeout, a dropped connection, a failure of the venue's, words that make no
+sense). Nothing here repeats a request. Reads keep within the minute's limit by waiting.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from typing import TypeVar
+
+import aiohttp
+import msgspec
+
+from connectors.lighter import wire
+from mm_daemon.domain.errors import VenueUnreachable
+
+BODY_BYTES_MAX = 16 << 20
+RATE_LIMITED = frozenset({23000, 23001, 23002, 23003, 23004})
+UNKNOWN_CODES = frozenset({29500, 29501})
+"""The venue's own failure: whether it did anything is not said."""
+BAD_AUTH = 20013
+_TOO_MANY = 429
+_BACKOFF_S = 1.0
+_MINUTE_S = 60.0
+_WEIGHTS = {"nextNonce": 6, "apikeys": 150, "accountInactiveOrders": 100, "trades": 600}
+_OTHER_WEIGHT = 300
+
+T = TypeVar("T")
+
+
+class OutcomeUnknown(VenueUnreachable):
+    """No answer, or none that can be trusted: the request may have been carried out, or may be yet."""
+
+
+class NeverLeft(VenueUnreachable):
+    """There was no connection: the venue has not seen the request."""
+
+
+class Refused(VenueUnreachable):
+    """The venue answered that it did nothing, and why."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"the venue refused with {code}: {text}")
+        self.code = code
+        self.text = text
+
+    @property
+    def limited(self) -> bool:
+        return self.code in RATE_LIMITED or self.code == _TOO_MANY
+
+
+def problem_of(code: int, text: str) -> VenueUnreachable:
+    """What a business code other than success says."""
+    if code in UNKNOWN_CODES:
+        return OutcomeUnknown(f"the venue failed with {code}: {text}")
+    return Refused(code, text)
+
+
+class Pace:
+    """What was spent in the last minute. Pure."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._spent: deque[tuple[float, int]] = deque()
+        self._sum = 0
+
+    def wait_s(self, units: int, now_s: float) -> float:
+        """Spend, and how long to wait before it may be used; the minute slides."""
+        spent = self._spent
+        while spent and spent[0][0] <= now_s - _MINUTE_S:
+            self._sum -= spent.popleft()[1]
+        over, at_s = self._sum + units - self._capacity, now_s
+        for when_s, part in spent:
+            if over <= 0:
+                break
+            over -= part
+            at_s = when_s + _MINUTE_S
+        spent.append((at_s, units))
+        self._sum += units
+        return max(at_s - now_s, 0.0)
+
+
+class RestClient:
+    """One address of the venue."""
+
+    def __init__(self, url: str, *, timeout_s: float, reads_per_minute: int, weighed: bool) -> None:
+        """`weighed`: the limit is of weight, not of requests."""
+        self._url = url
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._pace = Pace(reads_per_minute)
+        self._weighed = weighed
+        self._session: aiohttp.ClientSession | None = None
+        self._reads_from_s = 0.0
+
+    async def read(
+        self, name: str, wanted: type[T], query: Mapping[str, object], *, token: str = "", urgent: bool = False
+    ) -> T:
+        """A read; one that is urgent is counted and never held up. Raises OutcomeUnknown, NeverLeft or Refused; an
+        answer of another shape is OutcomeUnknown."""
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._reads_from_s:
+            raise NeverLeft("the venue asked us to wait")
+        wait_s = self._pace.wait_s(_WEIGHTS.get(name, _OTHER_WEIGHT) if self._weighed else 1, loop.time())
+        if wait_s and not urgent:
+            await asyncio.sleep(wait_s)
+        parameters = {key: str(value) for key, value in query.items() if value is not None}
+        headers = {"authorization": token} if token else {}
+        text = await self._ask("GET", name, params=parameters, headers=headers)
+        try:
+            return msgspec.json.decode(text, type=wanted)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise OutcomeUnknown(f"the venue's answer to {name} makes no sense: {error}") from error
+
+    async def send(self, name: str, form: Mapping[str, str]) -> wire.Sent:
+        """Transactions. Raises as `read`."""
+        text = await self._ask("POST", name, data=form)
+        try:
+            return wire.decode_sent(text)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise OutcomeUnknown(f"the venue's answer to {name} makes no sense: {error}") from error
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def _ask(
+        self,
+        method: str,
+        name: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        data: Mapping[str, str] | None = None,
+    ) -> bytes:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=self._timeout)
+        url = f"{self._url}/api/v1/{name}"
+        try:
+            async with self._session.request(method, url, params=params, headers=headers, data=data) as reply:
+                text = bytearray()
+                while len(text) <= BODY_BYTES_MAX and (more := await reply.content.read(BODY_BYTES_MAX)):
+                    text += more
+                status = reply.status
+        except aiohttp.ClientConnectorError as error:
+            raise NeverLeft(f"cannot connect: {error}") from error
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise OutcomeUnknown(f"{name}: {type(error).__name__} {error}") from error
+        if len(text) > BODY_BYTES_MAX:
+            raise OutcomeUnknown(f"the answer to {name} is larger than {BODY_BYTES_MAX} bytes")
+        return self._checked(name, status, bytes(text))
+
+    def _checked(self, name: str, status: int, text: bytes) -> bytes:
+        if status == _TOO_MANY:
+            self._reads_from_s = asyncio.get_running_loop().time() + _BACKOFF_S
+        if status >= 500:
+            raise OutcomeUnknown(f"{name}: the venue answered {status}")
+        try:
+            said = wire.decode_error(text)
+        except (msgspec.DecodeError, RecursionError):
+            if status == 200:
+                raise OutcomeUnknown(f"{name}: the answer is no JSON") from None
+            raise Refused(status, f"{name}: no words") from None
+        if status != 200 or said.code not in (0, 200):
+            raise problem_of(said.code or status, said.message)
+        return text

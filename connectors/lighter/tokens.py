@@ -1,0 +1,30 @@
+"""Tokens for private reads and channels, made anew before they end: the venue does not say when one has."""
+
+from collections.abc import Callable
+
+from connectors.lighter.transactions import SignsTransactions
+
+_NS_PER_S = 1_000_000_000
+
+
+class Tokens:
+    def __init__(self, signer: SignsTransactions, key_index: int, life_s: int, venue_now_ns: Callable[[], int]) -> None:
+        self._signer = signer
+        self._key_index = key_index
+        self._life_s = life_s
+        self._venue_now_ns = venue_now_ns
+        self._text = ""
+        self._renew_ns = 0
+
+    async def current(self) -> str:
+        """A token of which a third of its life is left at least. Raises ConfigError when the signer refuses."""
+        now_ns = self._venue_now_ns()
+        if now_ns >= self._renew_ns:
+            deadline_s = now_ns // _NS_PER_S + self._life_s
+            self._text = await self._signer.auth_token(deadline_s, self._key_index)
+            self._renew_ns = now_ns + self._life_s * _NS_PER_S * 2 // 3
+        return self._text
+
+    def forget(self) -> None:
+        """The venue has refused it: the next one is another."""
+        self._renew_ns = 0
