@@ -1,16 +1,23 @@
 """The simulated dYdX in this process, behind real loopback sockets, and a client of its control page."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 import msgspec
 
+from connectors.dydx import tx
+from connectors.dydx.connector import DydxConnector
+from connectors.dydx.settings import DydxSettings, Network
 from connectors.simulators.dydx.server import DydxVenue
 from connectors.simulators.dydx.settings import DydxVenueSettings, MarketSettings
 from connectors.simulators.faults import FaultKind
+from mm_daemon.domain.events import Event
+from mm_daemon.domain.instrument import Venue
+from mm_daemon.domain.orders import ClientOrderId
+from mm_daemon.ports.connector import ConnectorContext
 from mm_daemon.ports.simulator import SimulatorContext
 from mm_daemon.runtime.clock import Clock
 
@@ -72,3 +79,33 @@ async def dydx_venue(
     finally:
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
+
+
+FIRST_ID = ClientOrderId((416 << 32) + 1)
+"""An id as the daemon's are: it began at a time of the wall clock, so that its upper bits are never small."""
+
+
+def dydx_connector(
+    url: str,
+    emit: Callable[[Event], None],
+    *,
+    key: str | None,
+    clock: Clock | None = None,
+    symbols: tuple[str, ...] = ("BTC-USD",),
+    **settings: Any,
+) -> DydxConnector:
+    clock = clock or Clock()
+    context = ConnectorContext(
+        venue=Venue("dydx"),
+        symbols=symbols,
+        emit=emit,
+        now_ns=clock.now_ns,
+        delay_s=clock.delay_s,
+        secrets={} if key is None else {"private_key": key},
+    )
+    keys = {"network": Network.LOCAL, "indexer": url, "nodes": (url,), "requests_per_s": 1000, **settings}
+    return DydxConnector(context, DydxSettings(**keys))
+
+
+def uuid_of(address: str, client_id: ClientOrderId, pair: int = 0) -> str:
+    return str(tx.OrderId(tx.Subaccount(address), client_id & 0xFFFFFFFF, pair).uuid)

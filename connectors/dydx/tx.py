@@ -234,7 +234,15 @@ class ShortTermOrders:
         self._subaccount = subaccount
 
     def place(
-        self, client_id: int, side: int, quantums: int, subticks: int, good_til_block: int, tif: int, reduce_only: bool
+        self,
+        client_id: int,
+        side: int,
+        quantums: int,
+        subticks: int,
+        good_til_block: int,
+        tif: int,
+        reduce_only: bool,
+        metadata: int = 0,
     ) -> bytes:
         identity = self._identity(client_id)
         order = b"".join(
@@ -252,6 +260,7 @@ class ShortTermOrders:
                 varint(good_til_block),
                 _TIFS[tif],
                 b"\x40\x01" if reduce_only else b"",
+                b"\x48" + varint(metadata) if metadata else b"",
             )
         )
         return _PLACE_HEAD + block(2, b"\x0a" + varint(len(order)) + order)

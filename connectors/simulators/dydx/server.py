@@ -86,6 +86,7 @@ class _Stream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     skip_ids: int = 0
     late_subscribed_ms: int = 0
+    late_channel: str = ""
     close: int | None = None
     lag_ms: int | None = None
 
@@ -509,6 +510,7 @@ class DydxVenue:
         wanted = msgspec.json.decode(await request.read(), type=_Stream)
         self.streams.skip_ids += wanted.skip_ids
         self.streams.late_subscribed_ms = wanted.late_subscribed_ms
+        self.streams.late_channel = wanted.late_channel
         if wanted.lag_ms is not None:
             self.lag_ms = wanted.lag_ms
         if wanted.close is not None:

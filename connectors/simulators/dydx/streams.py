@@ -102,7 +102,8 @@ class Streams:
         self.skip_ids = 0
         """How many next messages are preceded by an id that nobody ever gets."""
         self.late_subscribed_ms = 0
-        """How late the next answer to a subscribe request comes."""
+        """How late the next answer to a subscribe request of `late_channel` comes; "": of any."""
+        self.late_channel = ""
 
     def new(self, socket: web.WebSocketResponse, transport: asyncio.Transport | None) -> Client:
         name = str(UUID(int=self._rng.bits() << 64 | self._rng.bits(), version=4))
@@ -171,7 +172,8 @@ class Streams:
             self._invalid(client, f"Invalid subscription id for channel: ({channel}-{name})", now_ns)
             return
         row = {"type": "subscribed", **_head(client, channel, name), "contents": contents}
-        late_ms, self.late_subscribed_ms = self.late_subscribed_ms, 0
+        late_ms = self.late_subscribed_ms if self.late_channel in ("", channel) else 0
+        self.late_subscribed_ms -= late_ms
         client.subscriptions[key] = batched
         if late_ms:
             asyncio.get_running_loop().call_later(late_ms / 1000, client.put, _encode(row))

@@ -23,6 +23,7 @@ _UINT64 = st.integers(min_value=1, max_value=(1 << 64) - 1)
     until=_UINT32,
     tif=st.sampled_from(tx.OrderTif),
     reduce_only=st.booleans(),
+    metadata=_UINT32,
 )
 def test_short_term_orders_are_written_like_all_orders(
     owner: str,
@@ -35,6 +36,7 @@ def test_short_term_orders_are_written_like_all_orders(
     until: int,
     tif: tx.OrderTif,
     reduce_only: bool,
+    metadata: int,
 ) -> None:
     subaccount = tx.Subaccount(owner, number)
     orders, order_id = tx.ShortTermOrders(subaccount, pair), tx.OrderId(subaccount, client_id, pair)
@@ -46,8 +48,9 @@ def test_short_term_orders_are_written_like_all_orders(
         good_til_block=until,
         tif=tif,
         reduce_only=reduce_only,
+        client_metadata=metadata,
     )
-    placed = orders.place(client_id, side, quantums, subticks, until, tif, reduce_only)
+    placed = orders.place(client_id, side, quantums, subticks, until, tif, reduce_only, metadata)
     assert placed == tx.any_of(tx.PLACE, tx.place(order))
     canceled = orders.cancel(client_id, until)
     assert canceled == tx.any_of(tx.CANCEL, tx.cancel(order_id, good_til_block=until))
