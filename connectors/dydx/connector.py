@@ -52,7 +52,6 @@ from mm_daemon.ports.connector import ConnectorContext
 _NS_PER_MS = 1_000_000
 _READ_PAUSE_S = 0.1
 _CLOCK_EVERY_S = 10.0
-_LAG_EVERY_S = 5.0
 _SETTLE_PAUSE_S = 0.2
 _PAGE = 100
 _PAGES_MAX = 1000
@@ -336,7 +335,7 @@ class DydxConnector:
     async def _watch_lag(self) -> None:
         """An indexer that has fallen behind the node shows books of the past: they are not trusted until it is back."""
         while True:
-            await asyncio.sleep(_LAG_EVERY_S)
+            await asyncio.sleep(self._settings.lag_check_s)
             await self._try(self._look_at_lag)
 
     async def _look_at_lag(self) -> None:
@@ -675,8 +674,8 @@ class DydxConnector:
 
 
 def _plain(number: Decimal) -> Decimal:
-    """Without an exponent above zero, which texts of prices would show."""
-    return number if number.as_tuple().exponent <= 0 else number.quantize(Decimal(1))  # type: ignore[operator]
+    """Without zeros at the end, and without an exponent above zero, which texts of prices would show."""
+    return Decimal(f"{number.normalize():f}")
 
 
 def _rows(text: bytes) -> list[wire.OrderRow]:

@@ -256,7 +256,7 @@ class OwnOrders:
     def answered(self, command: OrderCommand, order: Own, result: wire.TxResult, now_ns: int) -> list[OrderEvent]:
         """What CheckTx said of a command. Taken is not resting, but it is the node's word that its book has it."""
         if not taken(result):
-            return self.refused(command, order, *_refusal(result), now_ns)
+            return self.refused(command, order, *refusal(result), now_ns)
         if isinstance(command, PlaceOrder):
             return self._accept(order, now_ns)
         if isinstance(command, AmendOrder):
@@ -503,7 +503,7 @@ def _shown_id(row: wire.OrderRow) -> ClientOrderId | None:
     return ClientOrderId(metadata << SHORT_ID_BITS | row.clientId)
 
 
-def _refusal(result: wire.TxResult) -> tuple[RejectKind, str]:
+def refusal(result: wire.TxResult) -> tuple[RejectKind, str]:
     kind = _CLOB_KINDS.get(result.code, RejectKind.OTHER) if result.codespace == "clob" else RejectKind.OTHER
     return kind, f"{result.codespace} {result.code}: {result.log}"[:200]
 

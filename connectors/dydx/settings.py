@@ -77,6 +77,9 @@ class DydxSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_lag_blocks: Annotated[
         int, Meta(ge=1, description="blocks the indexer may be behind the node before its books are not trusted")
     ] = 10
+    lag_check_s: Annotated[
+        float, Meta(ge=0.1, le=3600, description="time between looks at how far the indexer is behind, seconds")
+    ] = 5.0
     book_check_s: Annotated[
         float, Meta(ge=0.1, le=3600, description="time between checks of the books against the REST interface, seconds")
     ] = 15.0

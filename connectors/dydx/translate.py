@@ -74,7 +74,7 @@ class MessageIds:
         else:
             self._missing.discard(number)
         if message.type == "subscribed":
-            self.pending -= 1
+            self.pending = max(self.pending - 1, 0)
         return len(self._missing) <= self.pending
 
 
