@@ -55,7 +55,12 @@ _CLOCK_EVERY_S = 10.0
 _SETTLE_PAUSE_S = 0.2
 _PAGE = 100
 _PAGES_MAX = 1000
-_CANCEL_ROUNDS = 20
+_CANCEL_ROUNDS, _CANCEL_PAUSE_S, _CANCEL_AGAIN = 24, 0.25, 4
+"""How often the indexer is asked whether all is gone, and after how many of those what is left is cancelled again."""
+_CACHE_BLOCKS = 3
+"""Answers of the indexer may be a second old: they are taken to be of so many blocks before the one they name."""
+_BROKEN_PAUSE_S, _BROKEN_PAUSE_MAX_S = 0.1, 10.0
+_SETTLED_LINK_S = 10.0
 _FRAME_BYTES_MAX = 4 << 20
 _PROBE_ID = tx.CLIENT_ID_MAX
 """Client id whose cancel proves at the start that the key may sign: no order of ours can bear it within its block."""
@@ -236,12 +241,18 @@ class DydxConnector:
         return {**self._translator.problems, "oversized": oversized} if oversized else self._translator.problems
 
     async def _listen(self) -> None:
+        """A connection of no more use is given up for another one, with growing pauses when that happens again soon."""
+        loop, pause_s = asyncio.get_running_loop(), _BROKEN_PAUSE_S
         while True:
+            begun_s = loop.time()
             try:
                 await self._session.run()
             except _Broken as broken:
                 self._on_closed(str(broken))
-                await asyncio.sleep(_READ_PAUSE_S)
+            pause_s = (
+                _BROKEN_PAUSE_S if loop.time() - begun_s > _SETTLED_LINK_S else min(2 * pause_s, _BROKEN_PAUSE_MAX_S)
+            )
+            await asyncio.sleep(pause_s)
 
     async def _on_open(self, send: Send) -> None:
         translator = self._translator
@@ -475,7 +486,8 @@ class DydxConnector:
     ) -> bool:
         """Tell how an order stands; whether there was anything to tell. Raises GridError."""
         now_ns = self._context.now_ns()
-        at_ns, height = now_ns + self._translator.offset_ns, account.latestProcessedBlockHeight
+        at_ns = now_ns + self._translator.offset_ns
+        height = account.latestProcessedBlockHeight - _CACHE_BLOCKS
         if order is not None and not order.ended and order.until < height:
             for event in self._orders.settled(order, row, at_ns, now_ns):
                 self._emit(event)
@@ -503,15 +515,17 @@ class DydxConnector:
 
     async def _settle(self) -> None:
         """Learn how orders ended whose last block has passed; the stream alone does not say it for certain."""
+        looked_at = 0
         while True:
             await asyncio.sleep(_SETTLE_PAUSE_S)
-            if self._orders.to_settle():
+            if self._orders.height > looked_at and self._orders.to_settle(_CACHE_BLOCKS):
+                looked_at = self._orders.height
                 await self._try(self._settle_all)
 
     async def _settle_all(self) -> None:
         account = await self._account()
-        for order in self._orders.to_settle():
-            if order.until >= account.latestProcessedBlockHeight:
+        for order in self._orders.to_settle(_CACHE_BLOCKS):
+            if order.until + _CACHE_BLOCKS >= account.latestProcessedBlockHeight:
                 continue
             row = await self._order_row(order.uuid)
             now_ns = self._context.now_ns()
@@ -531,15 +545,16 @@ class DydxConnector:
         await self._ask_height()
         asked = self._orders.alive()
         wanted = {(order.market.grid.clob_pair_id, order.short_id) for order in asked}
-        for _ in range(_CANCEL_ROUNDS):
+        for turn in range(_CANCEL_ROUNDS):
             rows = [row for row in await self._open_rows() if row.orderFlags == tx.OrderFlags.SHORT_TERM]
             pairs = {market.instrument.symbol: market.grid.clob_pair_id for market in self._markets}
             shown = {(pairs[row.ticker], row.clientId) for row in rows if row.ticker in pairs}
             if not shown and not wanted:
                 break
-            await self._cancel_ids(wanted | shown)
-            wanted = set()
-            await asyncio.sleep(_READ_PAUSE_S)
+            if turn % _CANCEL_AGAIN == 0:
+                await self._cancel_ids(wanted | shown)
+                wanted = set()
+            await asyncio.sleep(_CANCEL_PAUSE_S)
         else:
             raise OutcomeUnknown("the indexer still shows orders of ours")
         for order in asked:
@@ -586,8 +601,10 @@ class DydxConnector:
             shown, held = self._orders.open_orders(rows), self._orders.positions(account.openPerpetualPositions)
         except GridError as error:
             raise OutcomeUnknown(f"the account cannot be read: {error}") from error
+        orders_height = max(height - _CACHE_BLOCKS, 0)
+        venue = self._context.venue
         return VenueSnapshot(
-            self._context.venue, at_ns, requested_ns, shown, held, tuple(fills), tuple(payments), height, height
+            venue, at_ns, requested_ns, shown, held, tuple(fills), tuple(payments), orders_height, height
         )
 
     async def _account(self) -> wire.Subaccount:

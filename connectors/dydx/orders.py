@@ -314,6 +314,8 @@ class OwnOrders:
             client_id = _shown_id(row)
             if client_id is not None:
                 self._earlier[row.id] = client_id
+                if len(self._earlier) > _KEPT:
+                    del self._earlier[next(iter(self._earlier))]
 
     def knows(self, row: wire.FillRow) -> bool:
         """Whether a fill's order can be told, or it is certainly not ours."""
@@ -403,9 +405,9 @@ class OwnOrders:
 
     # The end of orders
 
-    def to_settle(self) -> list[Own]:
-        """Orders whose last block has passed and whose end has not been learned."""
-        return [order for order in self._orders.values() if not order.ended and order.until < self.height]
+    def to_settle(self, blocks: int) -> list[Own]:
+        """Orders whose last block has passed by more than `blocks` and whose end has not been learned."""
+        return [order for order in self._orders.values() if not order.ended and order.until + blocks < self.height]
 
     def settled(self, order: Own, row: wire.OrderRow | None, venue_ns: int, now_ns: int) -> list[OrderEvent]:
         """What the indexer says of an order at a block behind its last: never filled when it knows none. Raises
