@@ -103,7 +103,7 @@ def dydx_connector(
         delay_s=clock.delay_s,
         secrets={} if key is None else {"private_key": key},
     )
-    keys = {"network": Network.LOCAL, "indexer": url, "nodes": (url,), "requests_per_s": 1000, **settings}
+    keys = {"network": Network.LOCAL, "indexer": url, "nodes": (url,), "requests_per_10s": 10_000, **settings}
     return DydxConnector(context, DydxSettings(**keys))
 
 

@@ -68,7 +68,7 @@ class Http:
             self._session = aiohttp.ClientSession(timeout=self._timeout)
         headers = {"Content-Type": "application/json"} if body is not None else {}
         try:
-            async with self._session.request(method, url, data=body, headers=headers) as reply:
+            async with self._session.request(method, url, data=body, headers=headers, allow_redirects=False) as reply:
                 text = await reply.content.read(BODY_BYTES_MAX + 1)
                 while len(text) <= BODY_BYTES_MAX and (more := await reply.content.read(BODY_BYTES_MAX)):
                     text += more

@@ -264,13 +264,17 @@ class OwnOrders:
         return []  # a cancel is confirmed by the feed
 
     def refused(self, command: OrderCommand, order: Own, kind: RejectKind, text: str, now_ns: int) -> list[OrderEvent]:
-        """Nothing was done."""
+        """Nothing was done. What the feed has already answered is not answered again."""
         if isinstance(command, PlaceOrder):
             order.ended = True
             return [OrderRejected(command.instrument, 0, now_ns, command.client_id, kind, text)]
         if isinstance(command, AmendOrder):
+            if order.amend is None:
+                return []  # the feed was quicker
             order.amend = None
             return [OrderAmendRejected(command.instrument, 0, now_ns, command.client_id, kind, text)]
+        if not order.canceling:
+            return []
         order.canceling = False
         return [OrderCancelRejected(command.instrument, 0, now_ns, command.client_id, kind, text)]
 

@@ -72,7 +72,7 @@ class DydxSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     block_window: Annotated[
         int, Meta(ge=2, le=200, description="how many blocks ahead the network lets an order end")
     ] = 20
-    requests_per_s: Annotated[int, Meta(ge=1, description="requests a second that a node takes")] = 4
+    requests_per_10s: Annotated[int, Meta(ge=5, description="requests in 10 s that a node takes")] = 40
     actions_per_5_blocks: Annotated[int, Meta(ge=10, description="places and cancels in 5 blocks")] = 4000
     max_lag_blocks: Annotated[
         int, Meta(ge=1, description="blocks the indexer may be behind the node before its books are not trusted")
@@ -124,10 +124,10 @@ def capabilities(settings: DydxSettings) -> Capabilities:
             Bucket(
                 name="node",
                 kind=BucketKind.WINDOW,
-                capacity=settings.requests_per_s,
-                period_ms=1000,
+                capacity=settings.requests_per_10s,
+                period_ms=10_000,
                 costs=dict.fromkeys(CommandClass, 1),
-                reserve=1,
+                reserve=2,
             ),
         ),
     )

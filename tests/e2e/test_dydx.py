@@ -48,7 +48,7 @@ def test_the_daemon_quotes_moves_fills_and_leaves_nothing_behind(tmp_path: Path)
             ("state_dir: var/dydx-testnet", f"state_dir: {tmp_path / 'state'}"),
             ("network: testnet", f"network: local\n    indexer: {url}"),
             ("nodes: []", f"nodes: [{url}/nodes/a, {url}/nodes/b]"),
-            ("requests_per_s: 4", "requests_per_s: 100"),
+            ("requests_per_10s: 40", "requests_per_10s: 1000"),
             ("order_lockout_ms: 1000", "order_lockout_ms: 100\n    fill_lockout_ms: 100"),
         ):
             assert old in text

@@ -119,12 +119,12 @@ async def alive(*, venue: dict[str, Any] | None = None, key: str | None = "", **
 
 async def test_capabilities_are_those_of_short_term_orders() -> None:
     async with dydx_venue() as control:
-        able = dydx_connector(control.url, lambda _event: None, key=None, requests_per_s=4).capabilities
+        able = dydx_connector(control.url, lambda _event: None, key=None, requests_per_10s=40).capabilities
     assert able.amend and not able.amend_new_venue_id and not able.cancel_final
     assert able.validity is Validity.HEIGHT and able.max_order_blocks == 20 and able.client_id_bits == 32
     chain, node = able.buckets
     assert (chain.blocks, chain.capacity) == (5, 4000) and chain.cost(CommandClass.CANCEL_ALL, 1) == 2
-    assert (node.period_ms, node.capacity) == (1000, 4)
+    assert (node.period_ms, node.capacity) == (10_000, 40)
 
 
 async def test_instruments_are_exact() -> None:
