@@ -23,7 +23,7 @@ from mm_daemon.runtime.clock import Clock
 
 QUIET = MarketSettings(volatility=0.0, trades_per_second=0.0, impact_bps=0.0, join_chance=0.0, pull_chance=0.0)
 """A market in which makers come and go, and nobody takes."""
-QUICK: dict[str, Any] = {"block_ms": 50, "batch_ms": 20, "indexer_requests_per_10s": 10_000}
+QUICK: dict[str, Any] = {"block_ms": 100, "batch_ms": 20, "indexer_requests_per_10s": 10_000}
 """A quick venue, for tests that wait."""
 
 

@@ -41,6 +41,8 @@ OURS_FROM = 1 << 8
 
 ROOM_BLOCKS = 3
 """Blocks that an order ends before the core says, so that it can be moved within one block and still end in time."""
+_LIFE_BLOCKS = 16
+"""Life of an order for which the core names no block."""
 _KEPT = 4096
 _SHORT = (1 << SHORT_ID_BITS) - 1
 _REASON = "ORDER_REMOVAL_REASON_"
@@ -223,7 +225,7 @@ class OwnOrders:
     def _end(self, expires_height: int | None) -> int:
         """Block that an order of now ends with: a little before the core says, which leaves room for moves."""
         if expires_height is None:
-            return self.height + 10
+            return self.height + _LIFE_BLOCKS
         room = min(ROOM_BLOCKS, max((expires_height - self.height) // 4, 0))
         return max(expires_height - room, self.height + 1)
 
