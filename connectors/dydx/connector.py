@@ -16,6 +16,7 @@ import msgspec
 
 from connectors.dydx import orders as own
 from connectors.dydx import tx, wire
+from connectors.dydx.account import CACHE_BLOCKS, Account
 from connectors.dydx.http import Http, Indexer, NeverLeft, Nodes, OutcomeUnknown, Refused, decoded
 from connectors.dydx.keys import PREFIX, Signer, private_key
 from connectors.dydx.numbers import Grid
@@ -33,7 +34,6 @@ from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder,
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable
 from mm_daemon.domain.events import (
     Event,
-    FundingPaid,
     OrderCanceled,
     OrderFilled,
     OrderNotFound,
@@ -53,12 +53,8 @@ _NS_PER_MS = 1_000_000
 _READ_PAUSE_S = 0.1
 _CLOCK_EVERY_S = 10.0
 _SETTLE_PAUSE_S = 0.2
-_PAGE = 100
-_PAGES_MAX = 1000
 _CANCEL_ROUNDS, _CANCEL_PAUSE_S, _CANCEL_AGAIN = 24, 0.25, 4
 """How often the indexer is asked whether all is gone, and after how many of those what is left is cancelled again."""
-_CACHE_BLOCKS = 3
-"""Answers of the indexer may be a second old: they are taken to be of so many blocks before the one they name."""
 _BROKEN_PAUSE_S, _BROKEN_PAUSE_MAX_S = 0.1, 10.0
 _SETTLED_LINK_S = 10.0
 _FRAME_BYTES_MAX = 4 << 20
@@ -110,6 +106,7 @@ class DydxConnector:
         )
         self._markets: Sequence[Market] = ()
         self._orders = OwnOrders((), self._subaccount)
+        self._account = Account(context.venue, self._indexer, self._subaccount, self._orders, context.now_ns)
         self._translator = DydxTranslator(context.venue, (), None)
         self._builder: tx.TxBuilder | None = None
         self._missed = asyncio.Event()
@@ -140,7 +137,7 @@ class DydxConnector:
     async def load_instruments(self) -> Sequence[Instrument]:
         """Raises VenueUnreachable, CredentialsRefused, or ConfigError for a symbol that the venue does not have."""
         await self._measure_clock()
-        rows = decoded(await self._read("/v4/perpetualMarkets"), wire.Markets).markets
+        rows = decoded(await self._indexer.get("/v4/perpetualMarkets"), wire.Markets).markets
         for symbol in self._context.symbols:
             if symbol not in rows:
                 shown = ", ".join(sorted(rows)[:20])
@@ -153,6 +150,9 @@ class DydxConnector:
         self._markets = markets
         instruments = [market.instrument for market in markets]
         self._orders = OwnOrders(markets, self._subaccount)
+        self._account = Account(
+            self._context.venue, self._indexer, self._subaccount, self._orders, self._context.now_ns
+        )
         orders = self._orders if self._signer is not None else None
         offset_ns = self._translator.offset_ns
         self._translator = DydxTranslator(self._context.venue, instruments, orders)
@@ -337,7 +337,7 @@ class DydxConnector:
 
     async def _measure_clock(self) -> None:
         asked_ns = self._context.now_ns()
-        time = decoded(await self._read("/v4/time"), wire.Time)
+        time = decoded(await self._indexer.get("/v4/time"), wire.Time)
         now_ns = self._context.now_ns()
         venue_ns = round(time.epoch * 1000) * _NS_PER_MS
         self._translator.offset_ns = venue_ns - (asked_ns + now_ns) // 2
@@ -368,7 +368,7 @@ class DydxConnector:
 
     async def _check_book(self, symbol: str) -> None:
         asked_ns, link = self._context.now_ns(), self._links
-        reply = await self._read(f"/v4/orderbooks/perpetualMarket/{symbol}")
+        reply = await self._indexer.get(f"/v4/orderbooks/perpetualMarket/{symbol}")
         if link == self._links:
             for event in self._translator.check_book(symbol, reply, asked_ns, self._context.now_ns()):
                 self._emit(event)
@@ -464,9 +464,9 @@ class DydxConnector:
     async def query_order(self, client_id: ClientOrderId) -> None:
         """Raises VenueUnreachable when there is no answer. An id that the indexer does not know proves nothing before
         its last block has passed: orders that never filled are not kept."""
-        account = await self._account()
+        account = await self._account.read()
         for market, uuid in self._orders.uuids(client_id):
-            row = await self._order_row(uuid)
+            row = await self._account.order(uuid)
             order = self._orders.find(client_id, market.instrument.id)
             try:
                 if self._answer(account, market, client_id, order, row):
@@ -487,7 +487,7 @@ class DydxConnector:
         """Tell how an order stands; whether there was anything to tell. Raises GridError."""
         now_ns = self._context.now_ns()
         at_ns = now_ns + self._translator.offset_ns
-        height = account.latestProcessedBlockHeight - _CACHE_BLOCKS
+        height = account.latestProcessedBlockHeight - CACHE_BLOCKS
         if order is not None and not order.ended and order.until < height:
             for event in self._orders.settled(order, row, at_ns, now_ns):
                 self._emit(event)
@@ -504,30 +504,21 @@ class DydxConnector:
         self._emit(OrderCanceled(market.instrument.id, at_ns, now_ns, client_id, row.id, final, cum))
         return True
 
-    async def _order_row(self, uuid: str) -> wire.OrderRow | None:
-        """None: the indexer does not know it."""
-        try:
-            return decoded(await self._read(f"/v4/orders/{uuid}"), wire.OrderRow)
-        except Refused as refused:
-            if refused.status == 404:
-                return None
-            raise
-
     async def _settle(self) -> None:
         """Learn how orders ended whose last block has passed; the stream alone does not say it for certain."""
         looked_at = 0
         while True:
             await asyncio.sleep(_SETTLE_PAUSE_S)
-            if self._orders.height > looked_at and self._orders.to_settle(_CACHE_BLOCKS):
+            if self._orders.height > looked_at and self._orders.to_settle(CACHE_BLOCKS):
                 looked_at = self._orders.height
                 await self._try(self._settle_all)
 
     async def _settle_all(self) -> None:
-        account = await self._account()
-        for order in self._orders.to_settle(_CACHE_BLOCKS):
-            if order.until + _CACHE_BLOCKS >= account.latestProcessedBlockHeight:
+        account = await self._account.read()
+        for order in self._orders.to_settle(CACHE_BLOCKS):
+            if order.until + CACHE_BLOCKS >= account.latestProcessedBlockHeight:
                 continue
-            row = await self._order_row(order.uuid)
+            row = await self._account.order(order.uuid)
             now_ns = self._context.now_ns()
             try:
                 told = self._orders.settled(order, row, now_ns + self._translator.offset_ns, now_ns)
@@ -546,7 +537,7 @@ class DydxConnector:
         asked = self._orders.alive()
         wanted = {(order.market.grid.clob_pair_id, order.short_id) for order in asked}
         for turn in range(_CANCEL_ROUNDS):
-            rows = [row for row in await self._open_rows() if row.orderFlags == tx.OrderFlags.SHORT_TERM]
+            rows = [row for row in await self._account.open_orders() if row.orderFlags == tx.OrderFlags.SHORT_TERM]
             pairs = {market.instrument.symbol: market.grid.clob_pair_id for market in self._markets}
             shown = {(pairs[row.ticker], row.clientId) for row in rows if row.ticker in pairs}
             if not shown and not wanted:
@@ -583,88 +574,11 @@ class DydxConnector:
     # The account
 
     async def snapshot(self, since_ns: int) -> VenueSnapshot:
-        """The account as of a block, orders read after it, and the fills and payments from `since_ns` up to that block.
-        Raises VenueUnreachable."""
-        requested_ns = self._context.now_ns()
+        """As `Account.snapshot`; of nothing where there is no account. Raises VenueUnreachable."""
         if self._signer is None:
-            return VenueSnapshot(self._context.venue, requested_ns, requested_ns, (), ())
-        account = await self._account()
-        at_ns = self._context.now_ns() + self._translator.offset_ns
-        height = account.latestProcessedBlockHeight
-        rows = await self._open_rows()
-        fills: list[OrderFilled] = []
-        payments: list[FundingPaid] = []
-        if since_ns <= at_ns:
-            fills = await self._fills_since(since_ns, height)
-            payments = await self._payments_since(since_ns, height)
-        try:
-            shown, held = self._orders.open_orders(rows), self._orders.positions(account.openPerpetualPositions)
-        except GridError as error:
-            raise OutcomeUnknown(f"the account cannot be read: {error}") from error
-        orders_height = max(height - _CACHE_BLOCKS, 0)
-        venue = self._context.venue
-        return VenueSnapshot(
-            venue, at_ns, requested_ns, shown, held, tuple(fills), tuple(payments), orders_height, height
-        )
-
-    async def _account(self) -> wire.Subaccount:
-        """The subaccount; an empty one when it was never funded."""
-        path = f"/v4/addresses/{self._owner}/subaccountNumber/{self._settings.subaccount}"
-        try:
-            return decoded(await self._read(path), wire.SubaccountReply).subaccount
-        except Refused as refused:
-            if refused.status != 404:
-                raise
-            height = decoded(await self._read("/v4/height"), wire.HeightReply).height
-            return wire.Subaccount({}, {}, height)
-
-    async def _open_rows(self) -> list[wire.OrderRow]:
-        status = "OPEN,BEST_EFFORT_OPENED,UNTRIGGERED"
-        text = await self._mine(f"/v4/orders?status={status}&")
-        return [] if text is None else _rows(text)
-
-    async def _fills_since(self, since_ns: int, height: int) -> list[OrderFilled]:
-        """Page after page, newest first, until one older than `since_ns` is in. Raises VenueUnreachable."""
-        found: dict[str, OrderFilled] = {}
-        for page in range(1, _PAGES_MAX):
-            text = await self._mine(f"/v4/fills?limit={_PAGE}&page={page}&createdBeforeOrAtHeight={height}&")
-            rows = [] if text is None else decoded(text, wire.Fills).fills
-            for row in rows:
-                if not self._orders.knows(row) and row.orderId is not None:
-                    order = await self._order_row(row.orderId)
-                    if order is not None:
-                        self._orders.note(order)
-            try:
-                made = [self._orders.filled(row, self._context.now_ns()) for row in rows]
-            except GridError as error:
-                raise OutcomeUnknown(f"the account's history cannot be read: {error}") from error
-            found |= {fill.fill_key: fill for fill in made if fill is not None and fill.ts_venue_ns >= since_ns}
-            if len(rows) < _PAGE or any(fill is not None and fill.ts_venue_ns < since_ns for fill in made):
-                return sorted(found.values(), key=lambda fill: (fill.ts_venue_ns, fill.fill_key))
-        raise OutcomeUnknown(f"fills since {since_ns} do not end after {_PAGES_MAX} pages")
-
-    async def _payments_since(self, since_ns: int, height: int) -> list[FundingPaid]:
-        found: dict[str, FundingPaid] = {}
-        for page in range(1, _PAGES_MAX):
-            text = await self._mine(f"/v4/fundingPayments?limit={_PAGE}&page={page}&")
-            rows = [] if text is None else decoded(text, wire.Payments).fundingPayments
-            try:
-                made = [self._orders.paid(row, self._context.now_ns()) for row in rows if row.createdAtHeight <= height]
-            except GridError as error:
-                raise OutcomeUnknown(f"the account's history cannot be read: {error}") from error
-            found |= {paid.payment_key: paid for paid in made if paid is not None and paid.ts_venue_ns >= since_ns}
-            if len(rows) < _PAGE or any(paid is not None and paid.ts_venue_ns < since_ns for paid in made):
-                return sorted(found.values(), key=lambda paid: (paid.ts_venue_ns, paid.payment_key))
-        raise OutcomeUnknown(f"payments since {since_ns} do not end after {_PAGES_MAX} pages")
-
-    async def _mine(self, path: str) -> bytes | None:
-        """An answer about our subaccount; None when it was never funded."""
-        try:
-            return await self._read(f"{path}address={self._owner}&subaccountNumber={self._settings.subaccount}")
-        except Refused as refused:
-            if refused.status == 404:
-                return None
-            raise
+            now_ns = self._context.now_ns()
+            return VenueSnapshot(self._context.venue, now_ns, now_ns, (), ())
+        return await self._account.snapshot(since_ns, self._translator.offset_ns)
 
     async def close(self) -> None:
         """Nothing is said any more; the stream ends with `run`."""
@@ -672,9 +586,6 @@ class DydxConnector:
         await self._http.close()
 
     # Inside
-
-    async def _read(self, path: str) -> bytes:
-        return await self._indexer.get(path)
 
     def _emit(self, event: Event) -> None:
         if not self._closed:
@@ -693,11 +604,3 @@ class DydxConnector:
 def _plain(number: Decimal) -> Decimal:
     """Without zeros at the end, and without an exponent above zero, which texts of prices would show."""
     return Decimal(f"{number.normalize():f}")
-
-
-def _rows(text: bytes) -> list[wire.OrderRow]:
-    """Raises OutcomeUnknown."""
-    try:
-        return msgspec.json.decode(text, type=list[wire.OrderRow], strict=False)
-    except msgspec.DecodeError as error:
-        raise OutcomeUnknown(f"the answer makes no sense: {error}") from error
