@@ -8,7 +8,6 @@ A fault strikes by the path: `/v4/orders`, `/broadcast_tx_sync` (also when it ca
 import asyncio
 import base64
 import binascii
-import ipaddress
 from collections import deque
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
@@ -25,6 +24,7 @@ from connectors.simulators.dydx.market import plain
 from connectors.simulators.dydx.settings import DydxVenueSettings
 from connectors.simulators.dydx.streams import Client, Streams
 from connectors.simulators.faults import Fault, FaultKind, FaultPoint, WireFaults
+from connectors.simulators.socket import cut, from_here
 from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.orders import Side
 from mm_daemon.domain.rng import Rng
@@ -252,15 +252,15 @@ class DydxVenue:
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         control = request.path.startswith("/control/")
-        if control and not _from_here(request):
+        if control and not from_here(request):
             return web.Response(status=403)
         if control:
             return await handler(request)
         if not self._up or self._now_ns() < self._down_until_ns:
-            return _cut(request)
+            return cut(request)
         fault = self.faults.strike(FaultPoint.REQUEST, request.path)
         if fault is not None and fault.kind is not FaultKind.RATE_LIMIT and fault.kind is not FaultKind.BAN:
-            return _cut(request) if fault.kind is FaultKind.LOSE_REQUEST else web.Response(status=503)
+            return cut(request) if fault.kind is FaultKind.LOSE_REQUEST else web.Response(status=503)
         if request.path != "/v4/ws":
             refused = self._too_many(request, fault)
             if refused is not None:
@@ -270,7 +270,7 @@ class DydxVenue:
             return response
         fault = self.faults.strike(FaultPoint.REPLY, request.path)
         if fault is not None and fault.kind is FaultKind.LOSE_REPLY:
-            return _cut(request)
+            return cut(request)
         if fault is not None:
             await asyncio.sleep(fault.ms / 1000)
         return response
@@ -370,14 +370,14 @@ class DydxVenue:
         if not request.path.endswith(where):
             fault = self.faults.strike(FaultPoint.REQUEST, where)
             if fault is not None:
-                return _cut(request) if fault.kind is FaultKind.LOSE_REQUEST else web.Response(status=503)
+                return cut(request) if fault.kind is FaultKind.LOSE_REQUEST else web.Response(status=503)
         self._turn()
         answer = self.chain.broadcast(raw, self._now_ns())
         self._turn()
         if not request.path.endswith(where):
             fault = self.faults.strike(FaultPoint.REPLY, where)
             if fault is not None and fault.kind is FaultKind.LOSE_REPLY:
-                return _cut(request)
+                return cut(request)
             if fault is not None:
                 await asyncio.sleep(fault.ms / 1000)
         return _json(_rpc_answer(answer, number), status=500 if answer.cached else 200)
@@ -533,20 +533,6 @@ def _rpc_answer(answer: Answer, number: Any) -> dict[str, Any]:
         "hash": answer.hash,
     }
     return {"jsonrpc": "2.0", "id": number, "result": result}
-
-
-def _from_here(request: web.Request) -> bool:
-    try:
-        return ipaddress.ip_address(request.remote or "").is_loopback
-    except ValueError:
-        return False
-
-
-def _cut(request: web.Request) -> web.Response:
-    """Drop the connection: the answer below is never written."""
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response(status=500)
 
 
 def _json(body: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

@@ -5,7 +5,6 @@ fault delays it (`late_subscribed_ms`). Ids are per connection, over all channel
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -16,9 +15,9 @@ from aiohttp import WSCloseCode, web
 from connectors.simulators.dydx.chain import BOOK, HEIGHT, MARKETS, SUBACCOUNTS, TRADES, Chain, Said
 from connectors.simulators.dydx.indexer import Indexer
 from connectors.simulators.faults import Fault, FaultKind, FaultPoint, WireFaults
+from connectors.simulators.socket import Socket
 from mm_daemon.domain.rng import Rng
 
-QUEUE_MAX = 8192
 _OVERSIZED = b" " * (5 << 20)
 _VERSIONS = {BOOK: "1.0.0", TRADES: "2.1.0", MARKETS: "1.0.0", SUBACCOUNTS: "3.0.0", HEIGHT: "1.0.0"}
 PARENTS = "v4_parent_subaccounts"
@@ -32,60 +31,35 @@ _PARENT_EVERY = 128
 _encode = msgspec.json.Encoder().encode
 
 
-class Client:
+class Client(Socket):
     """One connection."""
 
     def __init__(self, socket: web.WebSocketResponse, transport: asyncio.Transport | None, name: str) -> None:
-        self.socket = socket
-        self._transport = transport
+        super().__init__(socket, transport, text=True)
         self.id = name
         self.subscriptions: dict[tuple[str, str], bool] = {}
         """(channel, id) to whether it is batched."""
         self.batches: dict[tuple[str, str], list[dict[str, Any]]] = {}
         self.message_id = 0
-        self.mute = False
         self.heard_pong = True
         self.tries: dict[tuple[str, str], list[int]] = {}
         """When each channel was subscribed to within the last second, ns."""
         self.invalid: list[int] = []
-        self._waiting: deque[bytes] = deque()
-        self._wake = asyncio.Event()
-        self._closing: tuple[int, str] | None = None
+        self._closing: asyncio.Task[None] | None = None
 
     def next_id(self) -> int:
         self.message_id += 1
         return self.message_id
 
-    def put(self, frame: bytes) -> None:
-        if self.mute:
-            return
-        if len(self._waiting) >= QUEUE_MAX:
-            self.cut()
-            return
-        self._waiting.append(frame)
-        self._wake.set()
-
     def close(self, code: int, reason: str) -> None:
         """Close behind what waits."""
-        self._closing = (code, reason)
-        self._wake.set()
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close(code, reason))
 
-    async def write(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._waiting:
-                await self.socket.send_str(self._waiting.popleft().decode())
-            if self._closing is not None:
-                code, reason = self._closing
-                await self.socket.close(code=code, message=reason.encode())
-                return
-
-    def cut(self) -> None:
-        """Drop the connection without a word."""
-        self.mute = True
-        if self._transport is not None:
-            self._transport.abort()
+    async def _close(self, code: int, reason: str) -> None:
+        while self._waiting and not self.mute:  # noqa: ASYNC110 - the queue has no event for being empty
+            await asyncio.sleep(0.001)
+        await self.socket.close(code=code, message=reason.encode())
 
 
 class Streams:
