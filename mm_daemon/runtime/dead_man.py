@@ -9,7 +9,7 @@ request leaves. A clean stop disarms; one that could not confirm leaves the swit
 import asyncio
 from collections.abc import Callable, Mapping
 
-from mm_daemon.domain.capabilities import Capabilities
+from mm_daemon.domain.capabilities import Capabilities, Validity
 from mm_daemon.domain.instrument import Venue
 from mm_daemon.ports.connector import Connector
 
@@ -121,4 +121,6 @@ def in_words(capabilities: Capabilities) -> str:
         return f"dead man's switch: venue cancels all after {silence_ms / 1000:g} s of silence"
     if capabilities.simulated:
         return "dead man's switch: none: the venue is in this process, and its orders die with it"
+    if capabilities.validity is Validity.HEIGHT and capabilities.max_order_blocks is not None:
+        return f"dead man's switch: each order ends by itself, at most {capabilities.max_order_blocks} blocks ahead"
     return "dead man's switch: none: if this process dies, its orders stay open until it starts again"

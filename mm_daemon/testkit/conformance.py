@@ -510,7 +510,8 @@ class ConnectorConformance:
         assert (ledger.duplicates, _phase(ledger, order)) == (1, Phase.FILLED)
 
     async def test_fill_after_the_cancels_report_is_told(self, live: ConnectorUnderTest) -> None:
-        """A fill that comes behind the cancel of its order arrives all the same."""
+        """A fill that comes behind the cancel of its order arrives all the same; where a cancel is not final, the last
+        word follows."""
         live.needs(Trouble.FILL, Trouble.LATE_FILL)
         order = live.order(away=0)
         await live.placed(order)
@@ -520,6 +521,8 @@ class ConnectorConformance:
         canceled = await live.heard.until(OrderCanceled, lambda event: event.client_id == order.client_id)
         late = await live.heard.until(OrderFilled, lambda event: event.client_id == order.client_id)
         assert live.heard.events.index(late) > live.heard.events.index(canceled)
+        if not canceled.final:
+            await live.heard.until(OrderCanceled, lambda event: event.client_id == order.client_id and event.final)
         assert _phase(_ledger(live, order), order) is Phase.CANCELED
 
     # The link

@@ -1,0 +1,526 @@
+"""Our orders at dYdX: commands to messages, answers and the feed to events. No socket, no clock.
+
+An id of ours has 48 bits and the venue's client id 32: the upper ones travel as `clientMetadata`, which the venue hands
+back with orders and fills. Ids begin above 2^40, so metadata below 256 means an order that is not ours.
+
+The venue tells an order's life twice: the node's book at once, blocks later. What the book says is not final: a
+cancelled order may fill until its last block has passed. `to_settle` names the orders whose end is certain by height
+and still has to be learned; `settled` is told what the indexer then says of one.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
+
+from connectors.dydx import tx, wire
+from connectors.dydx.numbers import Grid
+from mm_daemon.domain.decisions import AmendOrder, CancelOrder, PlaceOrder
+from mm_daemon.domain.events import (
+    CommandOutcomeUnknown,
+    FundingPaid,
+    OpenOrder,
+    OrderAccepted,
+    OrderAmended,
+    OrderAmendRejected,
+    OrderCanceled,
+    OrderCancelRejected,
+    OrderEvent,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    OrderStatus,
+)
+from mm_daemon.domain.instrument import Instrument, InstrumentId, to_units
+from mm_daemon.domain.money import MoneyPair, from_text, to_pair
+from mm_daemon.domain.orders import SHORT_ID_BITS, ClientOrderId, Operation, RejectKind, Side, TimeInForce
+
+OrderCommand = PlaceOrder | AmendOrder | CancelOrder
+FOREIGN = ClientOrderId(0)
+"""Whose fills are those of orders that are not ours."""
+OURS_FROM = 1 << 8
+"""Metadata of our ids: the milliseconds that they began at have more than 40 bits."""
+
+ROOM_BLOCKS = 3
+"""Blocks that an order ends before the core says, so that it can be moved within one block and still end in time."""
+_LIFE_BLOCKS = 16
+"""Life of an order for which the core names no block."""
+_KEPT = 4096
+_SHORT = (1 << SHORT_ID_BITS) - 1
+_REASON = "ORDER_REMOVAL_REASON_"
+_SIDES = {"BUY": Side.BUY, "SELL": Side.SELL}
+_WIRE_SIDES = {Side.BUY: tx.OrderSide.BUY, Side.SELL: tx.OrderSide.SELL}
+_OPERATIONS = {PlaceOrder: Operation.PLACE, AmendOrder: Operation.AMEND, CancelOrder: Operation.CANCEL}
+_DONE = frozenset({("", 0), ("sdk", 19)})
+"""Answers that mean taken; 19: the same bytes were taken before."""
+_CLOB_KINDS = {
+    4: RejectKind.INVALID,
+    6: RejectKind.INVALID,
+    7: RejectKind.GONE,
+    8: RejectKind.HALTED,
+    9: RejectKind.GONE,
+    12: RejectKind.INVALID,
+    24: RejectKind.FILLED,
+    34: RejectKind.HALTED,
+    2001: RejectKind.REDUCE_ONLY,
+    2003: RejectKind.POST_ONLY_CROSS,
+    3006: RejectKind.GONE,
+    3007: RejectKind.INSUFFICIENT_MARGIN,
+    5001: RejectKind.RATE_LIMITED,
+    9003: RejectKind.REDUCE_ONLY,
+}
+_WRONG_HEIGHT = (10, 11)
+
+
+def taken(result: wire.TxResult) -> bool:
+    return (result.codespace, result.code) in _DONE
+
+
+def key_refused(result: wire.TxResult) -> bool:
+    """The key may not sign for the account: starting again will not help."""
+    return result.codespace == "accountplus" or (result.codespace == "sdk" and result.code in (4, 8, 9))
+
+
+def height_refused(result: wire.TxResult) -> bool:
+    return result.codespace == "clob" and result.code in _WRONG_HEIGHT
+
+
+def limited(result: wire.TxResult) -> bool:
+    return result.codespace == "clob" and result.code == 5001
+
+
+class Market:
+    """One of our instruments with its place on the chain."""
+
+    __slots__ = ("grid", "instrument", "messages")
+
+    def __init__(self, instrument: Instrument, grid: Grid, subaccount: tx.Subaccount) -> None:
+        self.instrument = instrument
+        self.grid = grid
+        self.messages = tx.ShortTermOrders(subaccount, grid.clob_pair_id)
+
+
+class Own:
+    """One order of ours. `until`: the furthest block that any version of it may live to."""
+
+    __slots__ = (
+        "accepted",
+        "amend",
+        "canceling",
+        "client_id",
+        "dying",
+        "ended",
+        "fill_keys",
+        "filled",
+        "lots",
+        "market",
+        "reduce_only",
+        "side",
+        "ticks",
+        "tif",
+        "until",
+        "uuid",
+        "version_until",
+    )
+
+    def __init__(self, client_id: ClientOrderId, uuid: str, market: Market, side: Side, ticks: int, lots: int) -> None:
+        self.client_id = client_id
+        self.uuid = uuid
+        self.market = market
+        self.side = side
+        self.ticks = ticks
+        self.lots = lots
+        self.tif = tx.OrderTif.POST_ONLY
+        self.reduce_only = False
+        self.until = self.version_until = 0
+        self.amend: tuple[int, int, int] | None = None
+        """(ticks, lots, until) of a replacement that is under way or of unknown outcome."""
+        self.accepted = self.canceling = self.dying = self.ended = False
+        self.filled = 0
+        self.fill_keys: set[str] = set()
+
+    @property
+    def short_id(self) -> int:
+        return self.client_id & _SHORT
+
+
+class OwnOrders:
+    def __init__(self, markets: Iterable[Market], subaccount: tx.Subaccount) -> None:
+        self._markets: Mapping[str, Market] = {market.instrument.symbol: market for market in markets}
+        self._by_instrument: Mapping[InstrumentId, Market] = {
+            market.instrument.id: market for market in self._markets.values()
+        }
+        self._uuid: UUID = subaccount.uuid
+        self._orders: dict[str, Own] = {}
+        """By the indexer's id, oldest first."""
+        self._earlier: dict[str, ClientOrderId] = {}
+        """Orders of an earlier life that a snapshot showed, by the indexer's id."""
+        self.height = 0
+        """Last block that was told."""
+
+    def market(self, instrument: InstrumentId) -> Market:
+        return self._by_instrument[instrument]
+
+    def uuid(self, client_id: ClientOrderId, market: Market) -> str:
+        return str(tx.order_uuid(self._uuid, client_id & _SHORT, market.grid.clob_pair_id))
+
+    def find(self, client_id: ClientOrderId, instrument: InstrumentId) -> Own | None:
+        return self._orders.get(self.uuid(client_id, self._by_instrument[instrument]))
+
+    def uuids(self, client_id: ClientOrderId) -> list[tuple[Market, str]]:
+        """What an order may be called, for one whose market is not known: by each of ours."""
+        return [(market, self.uuid(client_id, market)) for market in self._markets.values()]
+
+    def alive(self) -> list[Own]:
+        return [order for order in self._orders.values() if not order.ended and not order.dying]
+
+    # Commands
+
+    def place(self, command: PlaceOrder) -> tuple[Own, bytes]:
+        """The order and its message."""
+        market = self._by_instrument[command.instrument]
+        uuid = self.uuid(command.client_id, market)
+        order = Own(command.client_id, uuid, market, command.side, command.ticks, command.lots)
+        ioc = command.time_in_force is TimeInForce.IOC
+        order.tif = tx.OrderTif.IOC if ioc else tx.OrderTif.POST_ONLY if command.post_only else tx.OrderTif.GTT
+        order.reduce_only = command.reduce_only
+        order.until = order.version_until = self._end(command.expires_height)
+        self._keep(order)
+        return order, self._message(order, order.ticks, order.lots, order.until)
+
+    def amend(self, command: AmendOrder) -> tuple[Own, bytes] | OrderAmendRejected:
+        """A place under the same id that ends later, or why there can be none."""
+        order = self.find(command.client_id, command.instrument)
+        if order is None or order.ended or order.dying or order.canceling:
+            kind = RejectKind.FILLED if order is not None and self._is_filled(order) else RejectKind.GONE
+            text = "the order has ended, or was cancelled: its id cannot be used again"
+            return OrderAmendRejected(command.instrument, 0, 0, command.client_id, kind, text)
+        latest = command.expires_height if command.expires_height is not None else self._end(None) + ROOM_BLOCKS
+        until = max(self._end(command.expires_height), order.until + 1)
+        if until > latest:
+            text = f"moved too often: it ends with block {order.until} and may not end later than {latest}"
+            return OrderAmendRejected(command.instrument, 0, 0, command.client_id, RejectKind.OTHER, text)
+        order.amend = (command.ticks, command.lots, until)
+        order.until = until
+        return order, self._message(order, command.ticks, command.lots, until)
+
+    def cancel(self, command: CancelOrder, window: int) -> Own | OrderCancelRejected:
+        """The order, noted as being cancelled, or why it cannot be. One that is not known is of an earlier life."""
+        order = self.find(command.client_id, command.instrument)
+        if order is not None and (order.ended or order.dying):
+            kind = RejectKind.FILLED if self._is_filled(order) else RejectKind.GONE
+            return OrderCancelRejected(command.instrument, 0, 0, command.client_id, kind, "the order has ended")
+        if order is None:
+            market = self._by_instrument[command.instrument]
+            order = Own(command.client_id, self.uuid(command.client_id, market), market, Side.BUY, 0, 0)
+            order.accepted = True
+            order.until = order.version_until = self.height + window
+            self._keep(order)
+        order.canceling = True
+        return order
+
+    def cancel_message(self, order: Own, window: int) -> tuple[bytes, int]:
+        """Message of one cancel, and the block it ends with: as late as may be, so never before its order."""
+        until = self.height + window
+        return order.market.messages.cancel(order.short_id, until), until
+
+    def _end(self, expires_height: int | None) -> int:
+        """Block that an order of now ends with: a little before the core says, which leaves room for moves."""
+        if expires_height is None:
+            return self.height + _LIFE_BLOCKS
+        room = min(ROOM_BLOCKS, max((expires_height - self.height) // 4, 0))
+        return max(expires_height - room, self.height + 1)
+
+    def _message(self, order: Own, ticks: int, lots: int, until: int) -> bytes:
+        market = order.market
+        return market.messages.place(
+            order.short_id,
+            _WIRE_SIDES[order.side],
+            lots * market.grid.step_base_quantums,
+            ticks * market.grid.subticks_per_tick,
+            until,
+            order.tif,
+            order.reduce_only,
+            order.client_id >> SHORT_ID_BITS,
+        )
+
+    def _keep(self, order: Own) -> None:
+        self._orders[order.uuid] = order
+        if len(self._orders) > _KEPT:
+            oldest = next((uuid for uuid, each in self._orders.items() if each.ended), None)
+            if oldest is not None:
+                del self._orders[oldest]
+
+    @staticmethod
+    def _is_filled(order: Own) -> bool:
+        return 0 < order.lots <= order.filled
+
+    # Answers of a node
+
+    def answered(self, command: OrderCommand, order: Own, result: wire.TxResult, now_ns: int) -> list[OrderEvent]:
+        """What CheckTx said of a command. Taken is not resting, but it is the node's word that its book has it."""
+        if not taken(result):
+            return self.refused(command, order, *refusal(result), now_ns)
+        if isinstance(command, PlaceOrder):
+            return self._accept(order, now_ns)
+        if isinstance(command, AmendOrder):
+            return self._amended(order, now_ns)
+        return []  # a cancel is confirmed by the feed
+
+    def refused(self, command: OrderCommand, order: Own, kind: RejectKind, text: str, now_ns: int) -> list[OrderEvent]:
+        """Nothing was done. What the feed has already answered is not answered again."""
+        if isinstance(command, PlaceOrder):
+            order.ended = True
+            return [OrderRejected(command.instrument, 0, now_ns, command.client_id, kind, text)]
+        if isinstance(command, AmendOrder):
+            if order.amend is None:
+                return []  # the feed was quicker
+            order.amend = None
+            return [OrderAmendRejected(command.instrument, 0, now_ns, command.client_id, kind, text)]
+        if not order.canceling:
+            return []
+        order.canceling = False
+        return [OrderCancelRejected(command.instrument, 0, now_ns, command.client_id, kind, text)]
+
+    @staticmethod
+    def unknown(command: OrderCommand, text: str, now_ns: int) -> CommandOutcomeUnknown:
+        operation = _OPERATIONS[type(command)]
+        return CommandOutcomeUnknown(command.instrument, 0, now_ns, command.client_id, operation, text)
+
+    def _accept(self, order: Own, now_ns: int) -> list[OrderEvent]:
+        if order.accepted or order.ended or order.dying:
+            return []
+        order.accepted = True
+        return [OrderAccepted(order.market.instrument.id, 0, now_ns, order.client_id, order.uuid)]
+
+    def _amended(self, order: Own, now_ns: int) -> list[OrderEvent]:
+        if order.amend is None or order.ended or order.dying:
+            return []
+        order.ticks, order.lots, order.version_until = order.amend
+        order.amend = None
+        instrument = order.market.instrument.id
+        return [OrderAmended(instrument, 0, now_ns, order.client_id, order.uuid, order.ticks, order.lots)]
+
+    # The feed
+
+    def update(self, message: wire.AccountUpdate, venue_ns: int, now_ns: int) -> list[OrderEvent]:
+        """Fills, then what became of the orders. Raises GridError."""
+        events: list[OrderEvent] = []
+        for order_row in message.orders:
+            self.note(order_row)
+        for row in message.fills:
+            filled = self.filled(row, now_ns)
+            if filled is not None:
+                events.append(filled)
+        for order_row in message.orders:
+            events += self._row(order_row, venue_ns, now_ns)
+        return events
+
+    def note(self, row: wire.OrderRow) -> None:
+        """Remember whose an order of an earlier life is: fills name its uuid only."""
+        if row.id not in self._orders and row.ticker in self._markets:
+            client_id = _shown_id(row)
+            if client_id is not None:
+                self._earlier[row.id] = client_id
+                if len(self._earlier) > _KEPT:
+                    del self._earlier[next(iter(self._earlier))]
+
+    def knows(self, row: wire.FillRow) -> bool:
+        """Whether a fill's order can be told, or it is certainly not ours."""
+        if (
+            row.orderId is None
+            or (row.clientMetadata or 0) < OURS_FROM
+            or (row.ticker or row.market) not in self._markets
+        ):
+            return True
+        return row.orderId in self._orders or row.orderId in self._earlier
+
+    def filled(self, row: wire.FillRow, now_ns: int) -> OrderFilled | None:
+        """One fill; None for a market that is not ours. Raises GridError. A fee below an atto is rounded against us."""
+        market = self._markets.get(row.ticker or row.market)
+        if market is None:
+            return None
+        instrument, lots = market.instrument, to_units(row.size, market.instrument.lot, "size")
+        order = None if row.orderId is None else self._orders.get(row.orderId)
+        client_id = FOREIGN
+        if order is not None:
+            client_id = order.client_id
+            if row.id not in order.fill_keys:
+                order.fill_keys.add(row.id)
+                order.filled += lots
+        elif row.orderId is not None:
+            client_id = self._earlier.get(row.orderId, FOREIGN)
+        return OrderFilled(
+            instrument.id,
+            _nanos(row.createdAt.timestamp()),
+            now_ns,
+            client_id,
+            row.orderId or "",
+            row.id,
+            _SIDES[row.side],
+            to_units(row.price, instrument.tick, "price"),
+            lots,
+            row.liquidity == "MAKER",
+            None if row.fee is None else _fee(row.fee),
+        )
+
+    def _row(self, row: wire.OrderRow, venue_ns: int, now_ns: int) -> list[OrderEvent]:
+        order = self._orders.get(row.id)
+        if order is None or order.ended or row.orderFlags != tx.OrderFlags.SHORT_TERM:
+            return []
+        instrument, until = order.market.instrument.id, row.goodTilBlock or 0
+        if row.status in wire.OPEN_STATES:
+            if order.amend is not None and until == order.amend[2]:
+                return [*self._accept(order, now_ns), *self._amended(order, now_ns)]
+            return self._accept(order, now_ns)
+        if row.status == "FILLED":
+            return self._ended_by_fill(order, now_ns)
+        reason = row.removalReason.removeprefix(_REASON)
+        replaced = reason == "REPLACED" or (until and until < order.version_until and reason != "USER_CANCELED")
+        if replaced or order.dying:
+            return []  # a version that another has taken the place of
+        if order.amend is not None and until and until < order.amend[2] and reason != "USER_CANCELED":
+            return []  # what becomes of the new version is told of it
+        if reason == "USER_CANCELED" and not order.canceling and until and until < order.until:
+            return []
+        order.dying = True
+        order.canceling = False
+        events = self._accept_late(order, now_ns)
+        return [*events, OrderCanceled(instrument, venue_ns, now_ns, order.client_id, order.uuid, False, None)]
+
+    def _accept_late(self, order: Own, now_ns: int) -> list[OrderEvent]:
+        """An order that was taken and dropped at once was there."""
+        if order.accepted:
+            return []
+        order.accepted = True
+        return [OrderAccepted(order.market.instrument.id, 0, now_ns, order.client_id, order.uuid)]
+
+    def _ended_by_fill(self, order: Own, now_ns: int) -> list[OrderEvent]:
+        """The fills have told the ledger; what was asked besides came too late."""
+        order.ended = True
+        instrument = order.market.instrument.id
+        events: list[OrderEvent] = []
+        if order.canceling:
+            events.append(
+                OrderCancelRejected(instrument, 0, now_ns, order.client_id, RejectKind.FILLED, "filled before")
+            )
+        if order.amend is not None:
+            events.append(
+                OrderAmendRejected(instrument, 0, now_ns, order.client_id, RejectKind.FILLED, "filled before")
+            )
+        order.canceling, order.amend = False, None
+        return events
+
+    # The end of orders
+
+    def to_settle(self, blocks: int) -> list[Own]:
+        """Orders whose last block has passed by more than `blocks` and whose end has not been learned."""
+        return [order for order in self._orders.values() if not order.ended and order.until + blocks < self.height]
+
+    def settled(self, order: Own, row: wire.OrderRow | None, venue_ns: int, now_ns: int) -> list[OrderEvent]:
+        """What the indexer says of an order at a block behind its last: never filled when it knows none. Raises
+        GridError."""
+        if order.ended:
+            return []
+        instrument = order.market.instrument
+        told = 0 if row is None else filled_lots(row, order.market)
+        cum = max(told, order.filled)
+        order.ended = True
+        asked = [*self._late_refusals(order, now_ns)]
+        if order.dying:
+            end: OrderEvent = OrderCanceled(instrument.id, venue_ns, now_ns, order.client_id, order.uuid, True, cum)
+        else:
+            end = OrderExpired(instrument.id, venue_ns, now_ns, order.client_id, cum)
+        return [end, *asked]
+
+    def _late_refusals(self, order: Own, now_ns: int) -> list[OrderEvent]:
+        instrument, amend, order.amend = order.market.instrument.id, order.amend, None
+        if amend is None:
+            return []
+        return [OrderAmendRejected(instrument, 0, now_ns, order.client_id, RejectKind.GONE, "it has expired")]
+
+    def dropped(self, order: Own, now_ns: int) -> list[OrderEvent]:
+        """The indexer shows it no more after it was cancelled: what its feed would have told, if it has not."""
+        if order.ended or order.dying:
+            return []
+        order.dying, order.canceling = True, False
+        instrument = order.market.instrument.id
+        return [OrderCanceled(instrument, 0, now_ns, order.client_id, order.uuid, False, None)]
+
+    def status(self, row: wire.OrderRow, market: Market, client_id: ClientOrderId, now_ns: int) -> OrderStatus:
+        """An open order, as the answer to a question. Raises GridError."""
+        instrument = market.instrument
+        order = self._orders.get(row.id)
+        told = filled_lots(row, market)
+        filled = max(told, 0 if order is None else order.filled)
+        ticks, lots = to_units(row.price, instrument.tick, "price"), to_units(row.size, instrument.lot, "size")
+        if order is not None:
+            order.accepted = True
+            if order.amend is not None and row.goodTilBlock == order.amend[2]:
+                order.amend = None
+                order.ticks, order.lots, order.version_until = ticks, lots, row.goodTilBlock
+        return OrderStatus(instrument.id, 0, now_ns, client_id, row.id, ticks, lots, filled)
+
+    # The account
+
+    def open_orders(self, rows: Sequence[wire.OrderRow]) -> tuple[OpenOrder, ...]:
+        """Open orders on our markets; those of nobody we know have no client id. Raises GridError."""
+        found: list[OpenOrder] = []
+        for row in rows:
+            market = self._markets.get(row.ticker)
+            if market is None:
+                continue
+            instrument, order = market.instrument, self._orders.get(row.id)
+            told = filled_lots(row, market)
+            filled = max(told, 0 if order is None else order.filled)
+            self.note(row)
+            client_id = _shown_id(row) if order is None else order.client_id
+            ticks, lots = to_units(row.price, instrument.tick, "price"), to_units(row.size, instrument.lot, "size")
+            if lots > filled:
+                found.append(OpenOrder(instrument.id, client_id, row.id, _SIDES[row.side], ticks, lots - filled))
+        return tuple(found)
+
+    def positions(self, rows: Mapping[str, wire.PositionRow]) -> tuple[tuple[InstrumentId, int], ...]:
+        """Positions on our markets, signed lots: the size's own sign may be missing, the side's never is. Raises
+        GridError."""
+        found: list[tuple[InstrumentId, int]] = []
+        for ticker, row in rows.items():
+            market = self._markets.get(ticker)
+            if market is not None:
+                lots = abs(to_units(row.size, market.instrument.lot, "position"))
+                found.append((market.instrument.id, lots if row.side == "LONG" else -lots))
+        return tuple(found)
+
+    def paid(self, row: wire.PaymentRow, now_ns: int) -> FundingPaid | None:
+        """One funding payment; None for a market that is not ours. Raises GridError."""
+        market = self._markets.get(row.ticker)
+        if market is None:
+            return None
+        at_ns, key = _nanos(row.createdAt.timestamp()), f"{row.ticker}-{row.createdAtHeight}"
+        return FundingPaid(market.instrument.id, at_ns, now_ns, to_pair(from_text(row.payment)[0]), key)
+
+
+def filled_lots(row: wire.OrderRow, market: Market) -> int:
+    """Raises GridError."""
+    return 0 if row.totalFilled is None else to_units(row.totalFilled, market.instrument.lot, "size")
+
+
+def _shown_id(row: wire.OrderRow) -> ClientOrderId | None:
+    """Our id of an order as the venue shows it; None: it is not ours."""
+    metadata = row.clientMetadata or 0
+    if metadata < OURS_FROM or row.orderFlags != tx.OrderFlags.SHORT_TERM:
+        return None
+    return ClientOrderId(metadata << SHORT_ID_BITS | row.clientId)
+
+
+def refusal(result: wire.TxResult) -> tuple[RejectKind, str]:
+    kind = _CLOB_KINDS.get(result.code, RejectKind.OTHER) if result.codespace == "clob" else RejectKind.OTHER
+    return kind, f"{result.codespace} {result.code}: {result.log}"[:200]
+
+
+def _fee(text: str) -> MoneyPair:
+    atto, rest = from_text(text)
+    return to_pair(atto + 1 if rest else atto)
+
+
+def _nanos(seconds: float) -> int:
+    """Times have milliseconds."""
+    return round(seconds * 1000) * 1_000_000

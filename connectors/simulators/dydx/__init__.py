@@ -1,0 +1,1 @@
+"""A dYdX chain and its indexer on this machine, as `deploy/docs/dydx.md` tells of them."""
