@@ -17,7 +17,8 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from mm_daemon.domain.rng import Rng
 
-Send = Callable[[bytes], Awaitable[None]]
+Send = Callable[[bytes | str], Awaitable[None]]
+"""Bytes leave as a binary frame, text as a text frame."""
 
 
 class SessionLimits(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mm_daemon.simulation.symbols import SymbolSettings, build_symbol
 from mm_daemon.backtest.replay import verify
 from mm_daemon.backtest.runner import BacktestRunner
 from mm_daemon.core.parameters import CoreParameters, MarketParameters
@@ -19,6 +18,7 @@ from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.engine.sizing import MoneySizes
 from mm_daemon.risk.limits import MarketLimits
 from mm_daemon.simulation.embedded import EmbeddedMarket, EmbeddedSettings
+from mm_daemon.simulation.symbols import SymbolSettings, build_symbol
 from mm_daemon.testkit import builders
 from tests.unit.core.desk import SYMBOL, Desk, kinds
 
