@@ -10,6 +10,7 @@ from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.decisions import ApprovedCommand
 from mm_daemon.domain.events import BookDelta, BookSnapshot, Event, OrderFilled, PublicTrade, VenueSnapshot
 from mm_daemon.domain.instrument import InstrumentId
+from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.ports.connector import VirtualVenue
 
 _NS_PER_S = 1_000_000_000
@@ -116,6 +117,9 @@ class WatchedVenue:
 
     def submit(self, commands: Sequence[ApprovedCommand], now_ns: int) -> None:
         self._venue.submit(commands, now_ns)
+
+    def query(self, client_id: ClientOrderId, now_ns: int) -> None:
+        self._venue.query(client_id, now_ns)
 
     def advance(self, now_ns: int) -> Sequence[Event]:
         events = self._venue.advance(now_ns)

@@ -18,13 +18,14 @@ from connectors.neutral import orders, wire
 from connectors.neutral.rest import NeverLeft, OutcomeUnknown, Refused, RestClient
 from connectors.neutral.translate import NeutralTranslator
 from connectors.shared.ws_session import Send, WsSession
-from mm_daemon.domain.capabilities import AmendQuantity, Bucket, BucketKind, Capabilities, CommandClass
+from mm_daemon.domain.capabilities import AmendQuantity, Bucket, BucketKind, Capabilities, CommandClass, Validity
 from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable
 from mm_daemon.domain.events import (
     Event,
     FundingPaid,
     OrderFilled,
+    OrderNotFound,
     RateLimited,
     VenueConnected,
     VenueDisconnected,
@@ -274,14 +275,15 @@ class NeutralConnector:
             self._emit(event)
 
     async def query_order(self, client_id: ClientOrderId) -> None:
-        """Raises VenueUnreachable when there is no answer. An id that the venue does not know is no proof of anything
-        (R7), so nothing is said of it."""
+        """Raises VenueUnreachable when there is no answer."""
         try:
             text = await self._rest.get(f"/v1/order?client_id={client_id}")
         except Refused as refused:
-            if refused.problem.code == "unknown_order":
-                return
-            raise
+            if refused.problem.code != "unknown_order":
+                raise
+            now_ns = self._context.now_ns()
+            self._emit(OrderNotFound(self._context.venue, refused.problem.time_ns, now_ns, client_id))
+            return
         translator, result = self._translator, _decoded(text, wire.Result)
         try:
             told = orders.answered(result, translator.symbols, translator.revisions, self._context.now_ns())
@@ -386,6 +388,7 @@ def _capabilities(settings: NeutralSettings) -> Capabilities:
         reduce_only=True,
         batch_max=_BATCH_MAX,
         ack_timeout_ms=_ACK_TIMEOUT_MS,
+        validity=Validity.EXPIRES_AT,
         dead_man_floor_ms=None if settings.dead_man_ms is None else _DEAD_MAN_FLOOR_MS,
         dead_man_ms=settings.dead_man_ms,
         buckets=(

@@ -24,6 +24,7 @@ from mm_daemon.domain.events import (
     OrderEvent,
     OrderFilled,
     OrderRejected,
+    OrderStatus,
 )
 from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue, to_units
 from mm_daemon.domain.money import MoneyPair, from_text, to_pair
@@ -147,14 +148,30 @@ def unknown(command: OrderCommand, text: str, now_ns: int) -> CommandOutcomeUnkn
 
 
 def answered(result: wire.Result, symbols: Symbols, revisions: Revisions, now_ns: int) -> list[OrderEvent]:
-    """The answer to a question after one order. Raises GridError."""
-    if result.order is not None:
-        return reported(result.order, symbols, revisions, now_ns, again=True)
+    """The answer to a question after one order: how it stands, or how it ended. Raises GridError."""
+    order = result.order
+    if order is not None and order.what in ("accepted", "amended") and order.symbol in symbols:
+        return [_status(order, symbols[order.symbol], now_ns)] if revisions.are_news(order, again=True) else []
+    if order is not None:
+        return reported(order, symbols, revisions, now_ns, again=True)
     instrument = symbols.get(result.symbol)
     if instrument is None or result.error is None:
         return []
     text = result.error.text or result.error.code
     return [OrderRejected(instrument.id, 0, now_ns, ClientOrderId(result.client_id), RejectKind.OTHER, text)]
+
+
+def _status(order: wire.Order, instrument: Instrument, now_ns: int) -> OrderStatus:
+    return OrderStatus(
+        instrument.id,
+        order.updated_ns,
+        now_ns,
+        ClientOrderId(order.client_id),
+        order.order_id,
+        to_units(order.price, instrument.tick, "price"),
+        to_units(order.size, instrument.lot, "size"),
+        to_units(order.filled, instrument.lot, "filled size"),
+    )
 
 
 def reported(

@@ -20,6 +20,7 @@ from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.ports.connector import ConnectorContext, VirtualVenue
 from mm_daemon.simulation.embedded import EmbeddedMarket, EmbeddedSettings, EmbeddedSymbol
+from mm_daemon.simulation.faults import FaultPlan
 from mm_daemon.simulation.symbols import SymbolSettings, build_symbol
 
 _MIDS_EVERY_NS = 1_000_000_000
@@ -41,6 +42,9 @@ class SimSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     publish_interval_ms: Annotated[
         float, Meta(ge=1, le=60000, description="shortest time between two book updates of a symbol, ms")
     ] = 100.0
+    faults: (
+        Annotated[FaultPlan, Meta(description="what goes wrong, to see how it is dealt with; null = nothing")] | None
+    ) = None
     symbols: Annotated[
         dict[str, SymbolSettings], Meta(description="keys of single symbols; the others take the defaults")
     ] = {}
@@ -76,6 +80,7 @@ class SimConnector:
             response_latency_ms=settings.response_latency_ms,
             feed_latency_ms=settings.feed_latency_ms,
             publish_interval_ms=settings.publish_interval_ms,
+            faults=settings.faults,
         )
         self._market = EmbeddedMarket(context.venue, symbols, common)
         self.capabilities = self._market.capabilities()

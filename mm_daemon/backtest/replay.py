@@ -20,7 +20,7 @@ from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain import codec
 from mm_daemon.domain.checkpoint import Checkpoint, PositionBooked
 from mm_daemon.domain.codec import Answer, Decided, Record, plain
-from mm_daemon.domain.decisions import ApprovedCommand, DecisionsChanged, DroppedCommand, Refusal
+from mm_daemon.domain.decisions import ApprovedCommand, DecisionsChanged, DroppedCommand, OrderQuery, Refusal
 from mm_daemon.domain.errors import MmError
 from mm_daemon.domain.events import Event, RunEnded, RunStarted
 from mm_daemon.domain.reconciliation import Reconciled
@@ -29,7 +29,7 @@ from mm_daemon.journal.log import Frame, JournalReader
 from mm_daemon.journal.run_reader import RunReader, open_journal
 
 _EVENTS_KEPT = 20
-_ANSWERS = (DecisionsChanged, Refusal, DroppedCommand, PositionBooked, Reconciled, ApprovedCommand)
+_ANSWERS = (DecisionsChanged, Refusal, DroppedCommand, PositionBooked, Reconciled, ApprovedCommand, OrderQuery)
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -60,6 +60,7 @@ class Compared(msgspec.Struct):
     booked: int = 0
     """Positions after a fill or funding."""
     reconciled: int = 0
+    queries: int = 0
     checkpoints: int = 0
 
 
@@ -304,6 +305,8 @@ def _count(compared: Compared, answer: Answer | Checkpoint) -> None:
             compared.booked += 1
         case Reconciled():
             compared.reconciled += 1
+        case OrderQuery():
+            compared.queries += 1
         case Checkpoint():
             compared.checkpoints += 1
 

@@ -30,7 +30,7 @@ from mm_daemon.backtest.tally import Tally
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.book import OrderBook
-from mm_daemon.domain.decisions import ApprovedCommand, CancelAll
+from mm_daemon.domain.decisions import ApprovedCommand, CancelAll, OrderQuery, Turn
 from mm_daemon.domain.errors import ConfigError, CoreError, UsageError
 from mm_daemon.domain.events import (
     BookDelta,
@@ -55,6 +55,7 @@ from mm_daemon.ports.connector import CountsProblems, NotesDamage, VirtualVenue
 FIRST_CLIENT_ID = ClientOrderId(1)
 """Backtests number their orders from here, so that equal runs write equal journals."""
 
+_LOOK_EVERY_NS = 1_000_000_000
 STOP_LIMIT_NS = 60_000_000_000
 """Virtual time in which a stop must find every order gone."""
 
@@ -150,6 +151,8 @@ class BacktestRunner:
                 source.venue.share(books)
                 self._shown[market.instrument.id] = source.venue.before, source.venue.after
         self._now_ns = 0
+        self._look_ns = _NEVER_NS
+        """When the accounts are shown to the core again; never while nothing is open."""
         self._tally = Tally(self.core.markets, 0)
         self._turns = 0
         self._rows = 0
@@ -271,6 +274,11 @@ class BacktestRunner:
             if turn.released or turn.decisions or turn.refusals or turn.dropped:
                 tally.turn(turn)
                 self._submit(turn.released, now_ns)
+                if turn.queries or (self._look_ns == _NEVER_NS and self._in_doubt(turn)):
+                    self._ask(turn.queries, now_ns)
+                venue_ns = venue_due_ns()
+            elif turn.queries:
+                self._ask(turn.queries, now_ns)
                 venue_ns = venue_due_ns()
             if tally.unpriced:
                 tally.note_prices()
@@ -294,6 +302,9 @@ class BacktestRunner:
         """Tell the core what the venues say by now, and return whether they said anything."""
         tally, markets = self._tally, self.core.markets
         told = ordered = False
+        if self._look_ns <= now_ns:
+            self._show_accounts(now_ns)
+            told = True
         for venue in self._venues.values():
             for event in venue.advance(now_ns):
                 told = True
@@ -327,8 +338,27 @@ class BacktestRunner:
         for name, batch in batches.items():
             self._venues[name].submit(batch, now_ns)
 
+    def _ask(self, queries: Sequence[OrderQuery], now_ns: int) -> None:
+        """Put the core's questions to its venues, and show it their accounts while anything is open (R12)."""
+        for query in queries:
+            self._venues[venue_of(query.instrument)].query(query.client_id, now_ns)
+        if self._look_ns == _NEVER_NS:
+            self._look_ns = now_ns + _LOOK_EVERY_NS
+
+    def _in_doubt(self, turn: Turn) -> bool:
+        """Whether a market that was decided waits for its account to be compared."""
+        markets = self.core.markets
+        return any(markets[changed.instrument].lockouts.held() for changed in turn.decisions)
+
+    def _show_accounts(self, now_ns: int) -> None:
+        for name, venue in self._venues.items():
+            since_ns = self.core.fills_since_ns(name)
+            snapshot = venue.snapshot(now_ns, 0 if since_ns is None else since_ns)
+            self._tell(VenueSnapshotReceived(name, snapshot.ts_venue_ns, now_ns, snapshot))
+        self._look_ns = _NEVER_NS if self.core.settled else now_ns + _LOOK_EVERY_NS
+
     def _venue_due_ns(self) -> int:
-        due_ns = _NEVER_NS
+        due_ns = self._look_ns
         for next_deadline_ns in self._deadlines:
             deadline_ns = next_deadline_ns()
             if deadline_ns is not None and deadline_ns < due_ns:

@@ -2,13 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from mm_daemon.cli.options import DEFAULT_CONFIG, ConfigPath, read_config
 
 if TYPE_CHECKING:
+    from mm_daemon.domain.events import Resolution
     from mm_daemon.observability.status import Status
     from mm_daemon.runtime.control import ControlClient, Verb
 
@@ -138,13 +139,66 @@ def cancel_all(
     return cancel_everywhere(read_config(config), print)
 
 
-def _tell(verb: "Verb", config: Path, state_dir: Path | None, symbol: str | None = None) -> int:
+def resolve(
+    order: int,
+    outcome: Literal["dead", "filled"],
+    /,
+    *,
+    evidence: str = "",
+    config: ConfigPath = DEFAULT_CONFIG,
+    state_dir: StatePath = None,
+) -> int:
+    """Say how an order of unknown outcome ended, after a look at the venue. `status` names such orders.
+
+    Parameters
+    ----------
+    order:
+        Its client order id.
+    outcome:
+        dead: the venue can never fill it. filled: it has filled; fills we lack are found by comparing accounts.
+    evidence:
+        What shows it, for the journal.
+    config:
+        Configuration the daemon was started with; only its `state_dir` is read.
+    state_dir:
+        Folder of the daemon, instead of looking into a configuration.
+    """
+    from mm_daemon.domain.events import Resolution
+
+    return _tell("resolve", config, state_dir, order=order, outcome=Resolution(outcome), evidence=evidence)
+
+
+def adopt(symbol: Symbol, /, *, config: ConfigPath = DEFAULT_CONFIG, state_dir: StatePath = None) -> int:
+    """Take over the venue's position of a market where ours differs and nothing explains it.
+
+    Parameters
+    ----------
+    symbol:
+        The market, as BTC-USDT or sim:BTC-USDT.
+    config:
+        Configuration the daemon was started with; only its `state_dir` is read.
+    state_dir:
+        Folder of the daemon, instead of looking into a configuration.
+    """
+    return _tell("adopt", config, state_dir, symbol)
+
+
+def _tell(
+    verb: "Verb",
+    config: Path,
+    state_dir: Path | None,
+    symbol: str | None = None,
+    *,
+    order: int | None = None,
+    outcome: "Resolution | None" = None,
+    evidence: str = "",
+) -> int:
     from mm_daemon.domain.errors import UsageError
     from mm_daemon.runtime.control import ControlClient
 
     with ControlClient(_folder(config, state_dir)) as client:
         try:
-            reply = client.ask(verb, symbol)
+            reply = client.ask(verb, symbol, order=order, outcome=outcome, evidence=evidence)
         except EOFError as error:
             raise UsageError(f"the daemon has gone: {error}") from error
     if not reply.ok:

@@ -64,6 +64,8 @@ def core_parameters(
         queue_ttl_ms=config.runtime.queue_ttl_ms,
         max_clock_skew_ms=config.risk.max_clock_skew_ms,
         clock_skew_samples=config.risk.clock_skew_samples,
+        orders=config.orders,
+        reconcile=config.reconcile,
     )
 
 

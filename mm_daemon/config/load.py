@@ -31,6 +31,7 @@ from mm_daemon.config.schema import (
     VenueConfig,
 )
 from mm_daemon.config.secrets import Secrets, looks_secret
+from mm_daemon.core.parameters import OrderRules, ReconcileRules
 from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.instrument import Venue, instrument_id
 from mm_daemon.engine.models.catalogue import MODELS
@@ -46,6 +47,8 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "log": LogSettings,
     "paper": VenuePolicy,
     "risk": RiskSettings,
+    "orders": OrderRules,
+    "reconcile": ReconcileRules,
     "runtime": RuntimeSettings,
     "journal": JournalSettings,
     "http": HttpSettings,

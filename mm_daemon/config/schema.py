@@ -1,7 +1,8 @@
 """What a configuration file may say, and the typed result of reading one.
 
-The bounds and units of quoting stand in `engine/parameters.py`, those of paper execution in `simulation`, those of a
-venue in its connector's `Settings`; here is the rest. `load.py` makes a `Config`; `build.py` turns it into what the
+The bounds and units of quoting stand in `engine/parameters.py`, those of order life and reconciliation in
+`core/parameters.py`, those of paper execution in `simulation`, those of a venue in its connector's `Settings`; here is
+the rest. `load.py` makes a `Config`; `build.py` turns it into what the
 core is built from.
 """
 
@@ -14,6 +15,7 @@ from msgspec import Meta
 
 from mm_daemon.config.problems import Place
 from mm_daemon.config.secrets import Secrets
+from mm_daemon.core.parameters import OrderRules, ReconcileRules
 from mm_daemon.domain.instrument import InstrumentId, Venue, instrument_id
 from mm_daemon.engine.parameters import QuoteParameters, WarmStart
 from mm_daemon.simulation.policy import VenuePolicy
@@ -315,6 +317,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     log: LogSettings
     paper: VenuePolicy
     risk: RiskSettings
+    orders: OrderRules
+    reconcile: ReconcileRules
     runtime: RuntimeSettings
     journal: JournalSettings
     http: HttpSettings

@@ -19,6 +19,7 @@ from mm_daemon.config.schema import (
     RuntimeSettings,
     TopLevel,
 )
+from mm_daemon.core.parameters import OrderRules, ReconcileRules
 from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.simulation.policy import VenuePolicy
 
@@ -66,6 +67,8 @@ def _lines(settings_of: SettingsOf) -> Iterator[str]:
             _RISK,
             "limits over all markets: beyond one of them everything is cancelled and stays off",
         ),
+        ("orders", OrderRules, {}, "commands whose outcome is not known, and what is remembered"),
+        ("reconcile", ReconcileRules, {}, "differences between a venue's account and what we believe"),
         ("runtime", RuntimeSettings, {}, ""),
         ("journal", JournalSettings, {}, "what a run sees and answers, under state_dir"),
         ("http", HttpSettings, {}, "/metrics for Prometheus, /healthz, /readyz"),

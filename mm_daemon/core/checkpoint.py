@@ -61,7 +61,7 @@ def take_up(market: MarketState, state: MarketCheckpoint, as_of_ns: int) -> None
     if market.engine.depth_cap is not None and state.depth_cap is not None:
         market.engine.depth_cap.restore(state.depth_cap)
     market.lockouts.restore(state.lockouts)
-    market.facts.reconciling = bool(market.lockouts.held())
+    market.facts.reconciling = market.lockouts.holds_all
     conditions, signals, warm = market.engine.conditions, state.signals, market.parameters.warm
     if warm is None or warm.at_ns <= as_of_ns:
         market.engine.volatility.restore(state.volatility)

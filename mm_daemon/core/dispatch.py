@@ -13,7 +13,8 @@ from mm_daemon.core.order_ledger import OrderLedger
 from mm_daemon.core.outbox import CAPACITY, Outbox
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.planner import plan
-from mm_daemon.domain.capabilities import AmendQuantity
+from mm_daemon.core.venue_clock import VenueClock
+from mm_daemon.domain.capabilities import AmendQuantity, Capabilities, Validity
 from mm_daemon.domain.decisions import (
     AmendOrder,
     ApprovedCommand,
@@ -27,8 +28,8 @@ from mm_daemon.domain.decisions import (
     Refusal,
     RefusalCode,
 )
-from mm_daemon.domain.instrument import InstrumentId, venue_of
-from mm_daemon.domain.orders import ClientOrderId, InFlight, Phase, Purpose
+from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
+from mm_daemon.domain.orders import SHORT_ID_BITS, ClientOrderId, InFlight, Phase, Purpose
 from mm_daemon.engine.tolerance import price_verdict
 from mm_daemon.risk.budget import FREE
 from mm_daemon.risk.gate import RiskGate
@@ -49,14 +50,18 @@ class Dispatch:
         markets: Mapping[InstrumentId, MarketState],
         ledger: OrderLedger,
         gate: RiskGate,
+        clocks: Mapping[Venue, VenueClock],
         touch: Callable[[MarketState], None],
     ) -> None:
         """`touch` hears of a market whose command was dropped: it must be decided again."""
         self._markets = markets
         self._ledger = ledger
         self._gate = gate
+        self._clocks = clocks
         self._touch = touch
         self._capabilities = parameters.venues
+        self._rules = parameters.orders
+        self._short_ids = any(venue.client_id_bits <= SHORT_ID_BITS for venue in parameters.venues.values())
         ttl_ns = parameters.queue_ttl_ms * _NS_PER_MS
         self.outboxes = {
             venue: Outbox(capabilities, ttl_ns, self._merge, self.family_of)
@@ -124,10 +129,28 @@ class Dispatch:
             for decision, order in zip(market.decisions, market.slots, strict=True)
             if order is None or not order.final
         ]
-        for intent in plan(market.id, slots, market.surplus, capabilities, self.next_client_id):
+        expires_ns, expires_height = self._expiry(market.instrument.venue, capabilities, now_ns)
+        for intent in plan(
+            market.id, slots, market.surplus, capabilities, self.next_client_id, now_ns, expires_ns, expires_height
+        ):
             self.submit(intent, market, now_ns)
             if isinstance(intent, AmendOrder) and capabilities.amend_quantity is AmendQuantity.FRESH:
                 self._move_without_room(intent, market, now_ns)
+
+    def _expiry(self, venue: Venue, capabilities: Capabilities, now_ns: int) -> tuple[int | None, int | None]:
+        """When a place or an amend of now ends by itself, as an instant of the venue's clock or a block (EXECUTION 0):
+        so an outcome that is not known can be waited out.
+        """
+        if capabilities.validity is Validity.DELAY:
+            return None, None
+        clock, rules = self._clocks[venue], self._rules
+        if capabilities.validity is Validity.HEIGHT:
+            if clock.height is None:
+                return None, None
+            most = capabilities.max_order_blocks
+            return None, clock.height + (rules.order_blocks if most is None else min(rules.order_blocks, most))
+        ttl_ms = max(rules.action_ttl_ms, capabilities.action_ttl_floor_ms)
+        return clock.at(now_ns) + ttl_ms * _NS_PER_MS, None
 
     def _move_without_room(self, amend: AmendOrder, market: MarketState, now_ns: int) -> None:
         """Where an amend makes a fresh order, old and new count together until it is answered. Too much near a limit:
@@ -248,4 +271,6 @@ class Dispatch:
 
     def next_client_id(self) -> ClientOrderId:
         self.last_client_id = ClientOrderId(self.last_client_id + 1)
+        while self._short_ids and self._ledger.short_id_taken(self.last_client_id):
+            self.last_client_id = ClientOrderId(self.last_client_id + 1)
         return self.last_client_id

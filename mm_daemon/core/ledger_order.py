@@ -53,10 +53,15 @@ class LedgerOrder:
         "amend_command",
         "amended",
         "cancel",
+        "cancel_after_ns",
         "cancel_command",
+        "cancel_refusals",
         "client_id",
         "cum_lots",
         "current_alive",
+        "doubted",
+        "expires_height",
+        "expires_ns",
         "exposure",
         "filled_lots",
         "final_word",
@@ -73,13 +78,16 @@ class LedgerOrder:
         "purpose",
         "reduce_only",
         "remaining_lots",
+        "sent_ns",
         "settled_ids",
         "side",
         "since_ns",
         "tails",
         "ticks",
         "touched_ns",
+        "uncertain",
         "venue_order_id",
+        "wire_ref",
     )
 
     def __init__(self, place: PlaceOrder, *, fresh: bool, new_ids: bool, now_ns: int) -> None:
@@ -104,8 +112,23 @@ class LedgerOrder:
         self.cancel = InFlight.NONE
         self.amend_command: AmendOrder | None = None
         self.cancel_command: CancelOrder | CancelAll | None = None
+        self.cancel_refusals = 0
+        """Cancels in a row that the venue refused without saying that the order is gone."""
+        self.cancel_after_ns = 0
+        """After such a refusal no other cancel is sent before this."""
         self.pend_ticks = 0
         self.pend_lots = 0
+        self.sent_ns: int | None = None
+        """When the last place or amend left, by the venue's clock as far as it is known; None: not known."""
+        self.expires_ns = place.expires_ns
+        """Latest validity of its commands that have left, by the venue's clock."""
+        self.expires_height = place.expires_height
+        self.wire_ref = ""
+        """What the last place or amend was called on the wire."""
+        self.doubted = False
+        """It is CLOSING because the venue seems to have lost it, not because a report named its death."""
+        self.uncertain = False
+        """It is in doubt what the venue holds: see `core/resolver.py`."""
         self.venue_order_id: str | None = None
         self.tails: list[Tail] = []
         self.settled_ids: deque[str] = deque(maxlen=_SETTLED_IDS_KEPT)
@@ -150,6 +173,9 @@ class LedgerOrder:
         order.settled_ids.extend(state.settled_ids)
         order.accepted, order.amended = state.accepted, state.amended
         order.since_ns = state.since_ns
+        order.sent_ns, order.wire_ref = state.sent_ns, state.wire_ref
+        order.expires_ns, order.expires_height = state.expires_ns, state.expires_height
+        order.doubted = state.doubted
         order.exposure = 0
         return order
 
@@ -190,6 +216,11 @@ class LedgerOrder:
             self.amended,
             final_ns,
             self.since_ns,
+            self.sent_ns,
+            self.expires_ns,
+            self.expires_height,
+            self.wire_ref,
+            self.doubted,
         )
 
     @property
@@ -204,6 +235,27 @@ class LedgerOrder:
     def resting(self) -> bool:
         """The venue is known to hold it, with something left to fill: what counts as quoting."""
         return self.phase is Phase.LIVE and self.remaining_lots > 0
+
+    @property
+    def lost(self) -> bool:
+        """The outcome of a command is unknown, or the venue seems to have lost the order: EXECUTION 2 applies."""
+        return (
+            self.phase is Phase.UNKNOWN
+            or (self.phase is Phase.CLOSING and self.doubted)
+            or self.amend is InFlight.UNKNOWN
+            or self.cancel is InFlight.UNKNOWN
+        )
+
+    def may_cancel(self, now_ns: int) -> bool:
+        """Whether a cancel makes sense: none is on its way, the order is not said to be dead, and the venue did not
+        refuse one just now. A lost one may be repeated.
+        """
+        return (
+            self.cancel is not InFlight.QUEUED
+            and self.cancel is not InFlight.SENT
+            and self.phase is not Phase.CLOSING
+            and now_ns >= self.cancel_after_ns
+        )
 
     def alive_ticks(self) -> tuple[int, ...]:
         """Prices of all versions that may be alive, the amend in flight included."""
@@ -236,10 +288,12 @@ class LedgerOrder:
         self.remaining_lots = max(self.lots - self.filled_lots, 0)
         self._alive_ticks = self._versions() if self.exposure else ()
         self.pending_bits = 0
+        self.uncertain = False
         if self.phase not in FINAL_PHASES:
-            self.pending_bits = (
+            self.pending_bits = bits = (
                 _PHASE_BITS.get(self.phase, 0) | _AMEND_BITS.get(self.amend, 0) | _CANCEL_BITS.get(self.cancel, 0)
             )
+            self.uncertain = bits & _ORDER_UNKNOWN != 0 or self.phase is Phase.CLOSING
         return self.exposure - before
 
     def _versions(self) -> tuple[int, ...]:
@@ -255,6 +309,13 @@ class LedgerOrder:
 
     def _current_left(self) -> int:
         return (self.cum_lots if self.cum_lots is not None else self.lots) - self.filled_lots
+
+    def note_validity(self, expires_ns: int | None, expires_height: int | None) -> None:
+        """A place or an amend leaves: until all of them are over, one may still take effect."""
+        if expires_ns is not None and (self.expires_ns is None or expires_ns > self.expires_ns):
+            self.expires_ns = expires_ns
+        if expires_height is not None and (self.expires_height is None or expires_height > self.expires_height):
+            self.expires_height = expires_height
 
     def set_pend(self, command: AmendOrder) -> None:
         self.amend = InFlight.QUEUED
@@ -351,6 +412,12 @@ class LedgerOrder:
             self.tails.remove(tail)
             self._settle_id(tail.venue_order_id)
 
+    def drop_tails(self) -> None:
+        """No older version can fill any more."""
+        for tail in self.tails:
+            self._settle_id(tail.venue_order_id)
+        self.tails.clear()
+
     def _settle_id(self, venue_order_id: str | None) -> None:
         if venue_order_id is not None and venue_order_id not in self.settled_ids:
             self.settled_ids.append(venue_order_id)
@@ -360,9 +427,7 @@ class LedgerOrder:
         self.phase = phase
         self.clear_pend()
         self.clear_cancel()
-        for tail in self.tails:
-            self._settle_id(tail.venue_order_id)
-        self.tails.clear()
+        self.drop_tails()
 
     def finish_if_done(self) -> None:
         """Final when no version can fill: FILLED if the current one is full, else by what ended it."""

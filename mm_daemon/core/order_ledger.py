@@ -2,8 +2,8 @@
 
 The core tells it what was approved (`queue`), what left (`released`), what the outbox let go (`dropped`) and every
 order event (`apply`). Which row of the order table an event is about says `core/order_reports.py`, what that row does
-says `core/order_table.py`; this file finds the order, drops fills it has seen, watches acknowledgement deadlines, and
-forgets final orders after `keep_final_s` of core time.
+says `core/order_table.py`; this file finds the order, drops fills it has seen, watches acknowledgement deadlines, lists
+what is in doubt (`uncertain`) for `core/resolver.py` to find out, and forgets final orders after `keep_final_s`.
 """
 
 from collections import deque
@@ -19,17 +19,21 @@ from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import (
     CommandOutcomeUnknown,
     CommandSent,
+    FenceAnswered,
     OpenOrder,
+    OrderCancelRejected,
     OrderEvent,
     OrderFilled,
 )
 from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
-from mm_daemon.domain.orders import ClientOrderId, InFlight, Operation, Phase, Side
+from mm_daemon.domain.orders import SHORT_ID_BITS, ClientOrderId, InFlight, Operation, Phase, Side
 
 KEEP_FINAL_S = 3600
+CANCEL_RETRY_MS = 250
 CHECKPOINT_FINAL_NS = 120_000_000_000
-"""Orders that ended longer ago are not carried into another life: a fill that comes so late finds no order, and
-reconciles."""
+"""Two checkpoints. Orders that ended longer ago are not carried into another life: a fill that comes so late finds no
+order, and reconciles. No configuration forgets one sooner."""
+_MOST_DOUBLINGS = 6
 _NS_PER_S = 1_000_000_000
 _NS_PER_MS = 1_000_000
 _NO_VENUE = Capabilities()
@@ -55,6 +59,7 @@ class _Market:
         "exposed",
         "fill_keys",
         "fills_touched_ns",
+        "foreign",
         "venue",
     )
 
@@ -67,6 +72,8 @@ class _Market:
         self.fills_touched_ns = 0
         self.duplicates = 0
         self.exposed = Exposed()
+        self.foreign: dict[str, tuple[Side, int]] = {}
+        """Open orders of others on our account, by the venue's id: they fill our position, so they count."""
 
 
 class OrderLedger:
@@ -74,6 +81,7 @@ class OrderLedger:
 
     __slots__ = (
         "_acks",
+        "_cancel_retry_ns",
         "_capabilities",
         "_finals",
         "_forgotten_id",
@@ -82,14 +90,29 @@ class OrderLedger:
         "_markets",
         "_next_ack_ns",
         "_orders",
+        "_retries",
         "duplicates",
         "history_ns",
         "ignored",
+        "uncertain",
+        "venue_lead_ns",
     )
 
-    def __init__(self, capabilities: Mapping[Venue, Capabilities], keep_final_s: int = KEEP_FINAL_S) -> None:
+    def __init__(
+        self,
+        capabilities: Mapping[Venue, Capabilities],
+        keep_final_s: int = KEEP_FINAL_S,
+        cancel_retry_ms: int = CANCEL_RETRY_MS,
+    ) -> None:
         self._capabilities = capabilities
         self._keep_ns = keep_final_s * _NS_PER_S
+        self._cancel_retry_ns = cancel_retry_ms * _NS_PER_MS
+        self._retries: dict[ClientOrderId, int] = {}
+        """When an order whose cancel was refused may be cancelled again."""
+        self.uncertain: dict[ClientOrderId, LedgerOrder] = {}
+        """Orders of which it is in doubt what the venue holds."""
+        self.venue_lead_ns: dict[Venue, int] = {}
+        """How far a venue's clock is ahead of ours, as far as it is known."""
         self._orders: dict[ClientOrderId, LedgerOrder] = {}
         self._markets: dict[InstrumentId, _Market] = {}
         self._acks: dict[tuple[ClientOrderId, Operation], int] = {}
@@ -106,6 +129,10 @@ class OrderLedger:
 
     def get(self, client_id: ClientOrderId) -> LedgerOrder | None:
         return self._orders.get(client_id)
+
+    def short_id_taken(self, client_id: ClientOrderId) -> bool:
+        """Whether a venue that keeps 32 bits of an id could take this one for an order that lives or ended lately."""
+        return ClientOrderId(client_id - (1 << SHORT_ID_BITS)) in self._orders
 
     def used(self, client_id: ClientOrderId) -> bool:
         """Whether an order ever carried this id, forgotten ones included: ids are a counter, so the highest says it."""
@@ -126,6 +153,10 @@ class OrderLedger:
     def exposed(self, instrument: InstrumentId) -> Exposed:
         """The figures of `exposure`, kept true for whoever looks at them often."""
         return self._market(instrument).exposed
+
+    def awaits_answer(self, venue: Venue) -> bool:
+        """Whether a command of this venue is on its way."""
+        return any(self._orders[client_id].instrument.startswith(f"{venue}:") for client_id, _ in self._acks)
 
     def duplicates_of(self, instrument: InstrumentId) -> int:
         """Fills of this instrument that had been seen before."""
@@ -188,6 +219,15 @@ class OrderLedger:
             for order in market.alive.values():
                 order.since_ns -= back_ns
 
+    def set_foreign(self, instrument: InstrumentId, orders: Mapping[str, tuple[Side, int]]) -> None:
+        """Open orders of others, by the venue's id: (side, remaining lots). They count in the exposure."""
+        market = self._market(instrument)
+        if market.foreign != orders:
+            for sign, counted in ((-1, market.foreign), (1, orders)):
+                for side, lots in counted.values():
+                    self._count(market, side, sign * lots)
+            market.foreign = dict(orders)
+
     def adopt(self, shown: OpenOrder, client_id: ClientOrderId, now_ns: int) -> LedgerOrder:
         """An open order of ours that we have no record of (EXECUTION 1, orphan): it is live, and belongs to no slot."""
         order = self._take_up(orphan(shown, client_id))
@@ -206,6 +246,8 @@ class OrderLedger:
         self._count(market, order.side, order.refresh())
         if state.final_ns is None:
             market.alive[order.client_id] = order
+            if order.uncertain:
+                self.uncertain[order.client_id] = order
         return order
 
     # What the core did
@@ -240,9 +282,11 @@ class OrderLedger:
         if isinstance(command, PlaceOrder):
             order.ticks, order.lots = command.ticks, command.lots  # a conflated amend is part of it
             order.since_ns = now_ns
+            order.note_validity(command.expires_ns, command.expires_height)
             self._mark_sent(order, Operation.PLACE, now_ns)
         elif isinstance(command, AmendOrder):
             order.since_ns = now_ns
+            order.note_validity(command.expires_ns, command.expires_height)
             self._mark_sent(order, Operation.AMEND, now_ns)
         else:
             self._mark_sent(order, Operation.CANCEL, now_ns)
@@ -286,49 +330,82 @@ class OrderLedger:
         change = LedgerChange(order)
         if isinstance(event, CommandSent):
             if order.may_be_alive:
+                if event.operation is not Operation.CANCEL and event.wire_ref:
+                    order.wire_ref = event.wire_ref
                 self._mark_sent(order, event.operation, event.ts_local_ns)
+            return change
+        if isinstance(event, FenceAnswered):
+            order.clear_cancel()
+            self._update(order, event.ts_local_ns)
             return change
         *early, report = reports_of(order, event)
         for each in early:
             self._step(order, each, LedgerChange(order), event.ts_local_ns)
         self._step(order, report, change, event.ts_local_ns)
+        if isinstance(event, OrderCancelRejected) and report.row is Row.CANCEL_REFUSED and order.may_be_alive:
+            self._wait_before_next_cancel(order, event.ts_local_ns)
         return change
+
+    def _wait_before_next_cancel(self, order: LedgerOrder, now_ns: int) -> None:
+        """A cancel was refused and we do not know why: each such refusal in a row doubles the pause before the next."""
+        pause_ns = self._cancel_retry_ns << min(order.cancel_refusals, _MOST_DOUBLINGS)
+        order.cancel_refusals += 1
+        order.cancel_after_ns = self._retries[order.client_id] = now_ns + pause_ns
 
     def prove_dead(self, client_id: ClientOrderId, now_ns: int) -> LedgerChange:
         """All four proofs of EXECUTION 2 are in: the order can never fill again."""
-        order = self._orders.get(client_id)
-        change = LedgerChange(order)
-        if order is None:
-            change.ignored = True
-        else:
-            self._step(order, Report(Row.PROVEN_DEAD), change, now_ns)
-        return change
+        return self._learn(client_id, Report(Row.PROVEN_DEAD), now_ns)
+
+    def declare_filled(self, client_id: ClientOrderId, now_ns: int) -> LedgerChange:
+        """A person says that the order has filled. Its fills are still the venue's to tell."""
+        return self._learn(client_id, Report(Row.DECLARED_FILLED), now_ns)
 
     def suspect(self, client_id: ClientOrderId, now_ns: int) -> LedgerChange:
         """The venue does not show an order that we took to be alive: it may have ended, and may have fills to come."""
+        return self._learn(client_id, Report(Row.CANCEL_GONE), now_ns)
+
+    def bury_amend(self, client_id: ClientOrderId, now_ns: int) -> LedgerChange:
+        """An amend of unknown outcome can no longer take effect, and has not."""
+        return self._learn(client_id, Report(Row.AMEND_REFUSED), now_ns)
+
+    def bury_tails(self, client_id: ClientOrderId, now_ns: int) -> None:
+        """The older versions of an order are gone, and all of their fills are known."""
+        order = self._orders.get(client_id)
+        if order is not None and order.tails:
+            order.drop_tails()
+            order.finish_if_done()
+            self._update(order, now_ns)
+
+    def _learn(self, client_id: ClientOrderId, report: Report, now_ns: int) -> LedgerChange:
         order = self._orders.get(client_id)
         change = LedgerChange(order)
         if order is None:
             change.ignored = True
         else:
-            self._step(order, Report(Row.CANCEL_GONE), change, now_ns)
+            self._step(order, report, change, now_ns)
         return change
 
     # Time
 
     def next_deadline_ns(self) -> int | None:
-        """When the next acknowledgement is overdue."""
-        return self._next_ack_ns
+        """When the next acknowledgement is overdue, or a refused cancel may be repeated."""
+        if not self._retries:
+            return self._next_ack_ns
+        retry_ns = min(self._retries.values())
+        return retry_ns if self._next_ack_ns is None else min(retry_ns, self._next_ack_ns)
 
     def expire(self, now_ns: int) -> list[LedgerOrder]:
         """Orders with an acknowledgement overdue at `now_ns`: place UNKNOWN, or the flag of their amend or cancel.
 
-        Also forgets what is old enough. Exposure is kept in every case.
+        Orders whose refused cancel may be repeated are returned too. Also forgets what is old enough. Exposure is kept
+        in every case.
         """
         self._forget(now_ns)
+        overdue = [self._orders[client_id] for client_id, due_ns in self._retries.items() if due_ns <= now_ns]
+        for order in overdue:
+            del self._retries[order.client_id]
         if self._next_ack_ns is None or now_ns < self._next_ack_ns:
-            return []
-        overdue: list[LedgerOrder] = []
+            return overdue
         for client_id, operation in [key for key, due_ns in self._acks.items() if due_ns <= now_ns]:
             order = self._orders[client_id]
             self._step(order, Report(UNKNOWN_ROWS[operation]), LedgerChange(order), now_ns)
@@ -382,8 +459,11 @@ class OrderLedger:
             if order.cancel is InFlight.QUEUED:
                 order.cancel = InFlight.SENT
             awaited = order.cancel is InFlight.SENT
+        market = self._markets[order.instrument]
         if awaited:
-            self._acks[order.client_id, operation] = now_ns + self._markets[order.instrument].ack_timeout_ns
+            self._acks[order.client_id, operation] = now_ns + market.ack_timeout_ns
+        if operation is not Operation.CANCEL:
+            order.sent_ns = max(order.sent_ns or 0, now_ns + self.venue_lead_ns.get(market.venue, 0))
         self._update(order, now_ns)
 
     def _apply_fill(self, event: OrderFilled) -> LedgerChange:
@@ -422,8 +502,13 @@ class OrderLedger:
             self._count(market, order.side, changed)
         if self._acks:
             self._drop_answered(order)
+        if order.uncertain:
+            self.uncertain[order.client_id] = order
+        elif self.uncertain:
+            self.uncertain.pop(order.client_id, None)
         if order.final and market.alive.pop(order.client_id, None) is not None:
             self._finals.append((now_ns, order.client_id))
+            self._retries.pop(order.client_id, None)
 
     def _drop_answered(self, order: LedgerOrder) -> None:
         """Only what is sent is awaited."""

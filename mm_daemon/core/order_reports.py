@@ -20,6 +20,7 @@ from mm_daemon.domain.events import (
     OrderEvent,
     OrderExpired,
     OrderRejected,
+    OrderStatus,
 )
 from mm_daemon.domain.orders import ClientOrderId, InFlight, Operation, Phase, Purpose, RejectKind
 
@@ -70,6 +71,10 @@ def _unknown(order: LedgerOrder, event: CommandOutcomeUnknown) -> tuple[Report, 
     return (Report(UNKNOWN_ROWS[event.operation]),)
 
 
+def _status(order: LedgerOrder, event: OrderStatus) -> tuple[Report, ...]:
+    return (Report(Row.STATUS, event.venue_order_id, event.ticks, event.lots, cum_lots=event.filled_lots),)
+
+
 def _canceled(order: LedgerOrder, event: OrderCanceled) -> tuple[Report, ...]:
     """Which version a cancel report is about decides its row."""
     name = event.venue_order_id
@@ -99,6 +104,7 @@ _REPORTS: dict[type, Callable[[LedgerOrder, Any], tuple[Report, ...]]] = {
     OrderCanceled: _canceled,
     OrderCancelRejected: _cancel_rejected,
     OrderExpired: _expired,
+    OrderStatus: _status,
     CommandOutcomeUnknown: _unknown,
 }
 

@@ -40,7 +40,11 @@ class Row(Enum):
     CANCEL_GONE = auto()
     CANCEL_REFUSED = auto()
     CANCEL_UNKNOWN = auto()
+    STATUS = auto()
+    """A query's answer: the order is open. `cum_lots` is what the venue has filled of it."""
     PROVEN_DEAD = auto()
+    DECLARED_FILLED = auto()
+    """A person says so."""
 
 
 class Report(msgspec.Struct, frozen=True, gc=False):
@@ -177,8 +181,16 @@ def _doubt_reject(order: LedgerOrder, report: Report, change: LedgerChange) -> N
     change.rejected = report.kind
     if order.filled_lots:
         change.flag(CONTRADICTION)
-    order.phase = Phase.CLOSING
+    _doubt(order)
     change.query = True
+
+
+def _reject_doubted(order: LedgerOrder, report: Report, change: LedgerChange) -> None:
+    """Stay, but for an order of which nothing was ever heard but that it is not there: that is why."""
+    if order.doubted and not order.accepted and not order.filled_lots:
+        _reject(order, report, change)
+    else:
+        change.ignored = True
 
 
 def _lose_place(order: LedgerOrder, report: Report, change: LedgerChange) -> None:
@@ -202,6 +214,12 @@ def _lose_cancel(order: LedgerOrder, report: Report, change: LedgerChange) -> No
     change.query = True
 
 
+def _doubt(order: LedgerOrder) -> None:
+    """It may be gone: what became of it has to be found out."""
+    order.phase = Phase.CLOSING
+    order.doubted = True
+
+
 # amend
 
 
@@ -222,14 +240,14 @@ def _refuse_amend(order: LedgerOrder, report: Report, change: LedgerChange) -> N
 def _amend_gone(order: LedgerOrder, report: Report, change: LedgerChange) -> None:
     _refuse_amend(order, report, change)
     if order.may_be_alive and order.filled_lots < order.lots:
-        order.phase = Phase.CLOSING
+        _doubt(order)
         change.query = True
 
 
 def _fail_place_leg(order: LedgerOrder, report: Report, change: LedgerChange) -> None:
     change.rejected = report.kind
     order.clear_pend()
-    order.phase = Phase.CLOSING
+    _doubt(order)
     if order.fresh:
         order.retire_current(settled=False)
     change.query = True
@@ -247,6 +265,7 @@ def _cancel(order: LedgerOrder, report: Report, change: LedgerChange) -> None:
     order.learn_id(report.venue_order_id)
     order.clear_cancel()
     order.phase = Phase.CLOSING
+    order.doubted = False
     _name_death(order, report)
     order.finish_if_done()
     change.query = order.may_be_alive
@@ -281,13 +300,46 @@ def _cancel_again(order: LedgerOrder, report: Report, change: LedgerChange) -> N
 
 
 def _cancel_gone(order: LedgerOrder, report: Report, change: LedgerChange) -> None:
-    order.phase = Phase.CLOSING
+    _doubt(order)
     order.clear_cancel()
     change.query = True
 
 
 def _refuse_cancel(order: LedgerOrder, report: Report, change: LedgerChange) -> None:
     order.clear_cancel()
+
+
+# a query's answer
+
+
+def _show(order: LedgerOrder, report: Report, change: LedgerChange) -> None:
+    """Open, says the venue. A reported death stands: the answer may be older. Sizes only ever grow by it, because the
+    answer may be older than the last amend; what has become smaller is found by the comparison with snapshots.
+    """
+    if order.phase is Phase.CLOSING and not order.doubted:
+        change.ignored = True
+        return
+    name = report.venue_order_id
+    order.phase = Phase.LIVE
+    order.accepted = True
+    order.doubted = False
+    order.learn_id(name)
+    if order.amend is InFlight.UNKNOWN and _shows_pend(order, report):
+        _amend(order, report, change)
+    elif order.is_current(name) and not order.pend_lots:
+        order.lots = max(order.lots, report.lots)
+    if order.cancel is InFlight.UNKNOWN:
+        order.clear_cancel()
+
+
+def _shows_pend(order: LedgerOrder, report: Report) -> bool:
+    """Whether the version shown can only be that of the amend in doubt, or stands for no less."""
+    if (report.ticks, report.lots) != (order.pend_ticks, order.pend_lots):
+        return False
+    return order.names_pend(report.venue_order_id) if order.fresh else report.lots >= order.lots
+
+
+# proof
 
 
 def _bury_unproven(order: LedgerOrder, report: Report, change: LedgerChange) -> None:
@@ -297,6 +349,10 @@ def _bury_unproven(order: LedgerOrder, report: Report, change: LedgerChange) -> 
 def _bury(order: LedgerOrder, report: Report, change: LedgerChange) -> None:
     full = order.current_alive and order.filled_lots >= order.lots
     order.finish(Phase.FILLED if full else order.final_word)
+
+
+def _declare_filled(order: LedgerOrder, report: Report, change: LedgerChange) -> None:
+    order.finish(Phase.FILLED)
 
 
 _QUEUED, _SENT, _LIVE, _CLOSING, _FINAL = range(5)
@@ -313,7 +369,7 @@ _TABLE: dict[Row, tuple[Cell, Cell, Cell, Cell, Cell]] = {
     #                            QUEUED         SENT, UNKNOWN    LIVE             CLOSING          final
     Row.ACCEPTED:               (_accept,       _accept,         _accept_again,   _accept_late,    _ignore),
     Row.FILL:                   (_fill_proves,  _fill_proves,    _fill,           _fill,           _fill_late),
-    Row.REJECTED:               (_ignore,       _reject,         _doubt_reject,   _ignore,         _ignore),
+    Row.REJECTED:               (_ignore,       _reject,         _doubt_reject,   _reject_doubted, _ignore),
     Row.PLACE_UNKNOWN:          (_ignore,       _lose_place,     _ignore,         _ignore,         _ignore),
     Row.AMENDED:                (_ignore,       _amend,          _amend,          _amend,          _ignore_and_query),
     Row.AMEND_REFUSED:          (_ignore,       _refuse_amend,   _refuse_amend,   _refuse_amend,   _ignore),
@@ -326,7 +382,9 @@ _TABLE: dict[Row, tuple[Cell, Cell, Cell, Cell, Cell]] = {
     Row.CANCEL_GONE:            (_ignore,       _cancel_gone,    _cancel_gone,    _refuse_cancel,  _ignore),
     Row.CANCEL_REFUSED:         (_ignore,       _refuse_cancel,  _refuse_cancel,  _refuse_cancel,  _ignore),
     Row.CANCEL_UNKNOWN:         (_ignore,       _lose_cancel,    _lose_cancel,    _lose_cancel,    _ignore),
+    Row.STATUS:                 (_ignore,       _show,           _show,           _show,           _ignore),
     Row.PROVEN_DEAD:            (_ignore,       _bury_unproven,  _bury,           _bury,           _ignore),
+    Row.DECLARED_FILLED:        (_ignore,       _declare_filled, _declare_filled, _declare_filled, _ignore),
 }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from mm_daemon.domain.decisions import (
     Reason,
 )
 from mm_daemon.domain.instrument import InstrumentId
-from mm_daemon.domain.orders import ClientOrderId, InFlight, Phase, Side
+from mm_daemon.domain.orders import ClientOrderId, InFlight, Side
 
 Slot = tuple[Decision, LedgerOrder | None]
 """A decision and the order that works in its slot."""
@@ -31,17 +31,21 @@ def plan(
     surplus: Iterable[LedgerOrder],
     capabilities: Capabilities,
     next_client_id: Callable[[], ClientOrderId],
+    now_ns: int = 0,
+    expires_ns: int | None = None,
+    expires_height: int | None = None,
 ) -> list[Intent]:
     """Intents in the order they must leave: cancels, amends outward, amends inward, places.
 
     `surplus` are orders of ours that may be alive and belong to no slot; they are cancelled. A move or a place that
     would meet another of our orders waits: the obstructing order is moved first, and its acknowledgement brings the
-    next decision.
+    next decision. `expires_ns` and `expires_height` are when places and amends end by themselves, where the venue has
+    such a bound.
     """
     cancels: list[Intent] = [
         CancelOrder(instrument, order.client_id, (Reason.SURPLUS,))
         for order in surplus
-        if order.cancel is InFlight.NONE
+        if order.cancel is InFlight.NONE and order.may_cancel(now_ns)
     ]
     outward: list[Intent] = []
     inward: list[Intent] = []
@@ -51,7 +55,7 @@ def plan(
             continue
         target = decision.target
         if decision.action is Action.WITHDRAW or target is None:
-            if working is not None and _wants_cancel(working):
+            if working is not None and working.may_cancel(now_ns):
                 cancels.append(CancelOrder(instrument, working.client_id, decision.reasons))
         elif working is None:
             if _free(decision.side, target.ticks, None, slots):
@@ -65,11 +69,14 @@ def plan(
                         target.lots,
                         decision.reasons,
                         post_only=capabilities.post_only,
+                        expires_ns=expires_ns,
+                        expires_height=expires_height,
                     )
                 )
         elif not capabilities.amend or (target.ticks == working.ticks and target.lots == working.remaining_lots):
             # An amend that changes nothing would not place anew what is too old.
-            cancels.append(CancelOrder(instrument, working.client_id, decision.reasons))
+            if working.may_cancel(now_ns):
+                cancels.append(CancelOrder(instrument, working.client_id, decision.reasons))
         elif _free(decision.side, target.ticks, working, slots):
             amend = AmendOrder(
                 instrument,
@@ -77,16 +84,11 @@ def plan(
                 target.ticks,
                 _amend_lots(working, target, capabilities),
                 decision.reasons,
+                expires_ns,
+                expires_height,
             )
             (outward if (target.ticks - working.ticks) * decision.side < 0 else inward).append(amend)
     return [*cancels, *outward, *inward, *places]
-
-
-def _wants_cancel(order: LedgerOrder) -> bool:
-    """A cancel that is on its way is enough, and an order that is said to be dead needs none; a lost one is
-    repeated.
-    """
-    return order.cancel not in (InFlight.QUEUED, InFlight.SENT) and order.phase is not Phase.CLOSING
 
 
 def _amend_lots(order: LedgerOrder, target: QuoteTarget, capabilities: Capabilities) -> int:

@@ -12,6 +12,7 @@ import msgspec
 from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.market import MarketState
 from mm_daemon.core.order_ledger import OrderLedger
+from mm_daemon.core.parameters import ReconcileRules
 from mm_daemon.core.reconcile import Held, Unseen, reconcile_diff
 from mm_daemon.domain.capabilities import Capabilities
 from mm_daemon.domain.checkpoint import FillCursor
@@ -30,21 +31,40 @@ _STREAM_LEAD_NS = 1_000_000_000
 _ROUND_NS = 1_000_000_000
 """Two rounds count as two only when they are this far apart."""
 
+_UNEXPLAINED_ROUNDS = 5
+"""A position that stays different for so many rounds is not explained by waiting."""
+
 _STARTING = Reason.STARTING.bit
 _POSITION = "position"
+_FOREIGN = "order_foreign"
 _ON_ITS_WAY = (InFlight.QUEUED, InFlight.SENT)
-_OPEN_ISSUES = frozenset({DiffKind.POSITION, DiffKind.ORDER_EXTRA_OURS, DiffKind.ORDER_SIZE, DiffKind.ORDER_PRICE})
+_IN_DOUBT = (Phase.UNKNOWN, Phase.CLOSING)
+_MISSING = (DiffKind.ORDER_MISSING, DiffKind.ORDER_MISSING_ONCE)
+_OPEN_ISSUES = frozenset(
+    {
+        DiffKind.POSITION,
+        DiffKind.POSITION_UNEXPLAINED,
+        DiffKind.ORDER_EXTRA_OURS,
+        DiffKind.ORDER_SIZE,
+        DiffKind.ORDER_PRICE,
+    }
+)
 """What keeps a market from starting."""
 
 
 class Actions(msgspec.Struct, frozen=True):
-    """What a reconciler asks of its core: book a fill (of this age, ns) or a payment, put an intent to the gate."""
+    """What a reconciler asks of its core: book a fill (of this age, ns) or a payment, put an intent to the gate, ask
+    the venue about an order, give an order a slot, add lots to a position that are no trade.
+    """
 
     fill: Callable[[OrderFilled, int], None]
     payment: Callable[[FundingPaid], None]
     paid: Callable[[FundingPaid], bool]
     """Whether a payment has been booked."""
     submit: Callable[[Intent, MarketState | None, int], None]
+    query: Callable[[LedgerOrder], None]
+    take_up: Callable[[Sequence[LedgerOrder]], None]
+    adopt: Callable[[MarketState, int], None]
 
 
 class Reconciler:
@@ -57,10 +77,18 @@ class Reconciler:
         markets: Sequence[MarketState],
         ledger: OrderLedger,
         actions: Actions,
+        rules: ReconcileRules,
     ) -> None:
         self.venue = venue
         self.cursor: FillCursor | None = None
-        self._final_absence = capabilities.simulated
+        self.agreed_ns: int | None = None
+        """When a round last found no difference."""
+        self.whole = True
+        """The journal that we continue had no torn tail: one clean round is enough to start."""
+        self.complete_to: tuple[int, int | None] = (0, None)
+        """Up to which time of its own, and which block, the venue's fills are known complete."""
+        self._rules = rules
+        self._final_absence = capabilities.simulated and not capabilities.lossy
         """A venue in this process forgets nothing: an order that its snapshot lacks is dead."""
         self._markets = {market.id: market for market in markets}
         self._ledger = ledger
@@ -68,6 +96,9 @@ class Reconciler:
         self._misses: dict[ClientOrderId, int] = {}
         self._odd: dict[ClientOrderId, int] = {}
         self._clean_rounds: dict[InstrumentId, tuple[int, int]] = {}
+        self._held_ns: dict[InstrumentId, int] = {}
+        self._unexplained: dict[InstrumentId, tuple[int, int, int]] = {}
+        """(lots that the venue has more, rounds in which it had, when the last of them was asked for)."""
 
     @property
     def fills_since_ns(self) -> int | None:
@@ -89,8 +120,11 @@ class Reconciler:
         fills, pending = ([], []) if first else self._unseen_fills(snapshot)
         payments = [] if first else self._unseen_payments(snapshot)
         diffs = {
-            market.id: self._compare(market, snapshot, fills, pending, now_ns) for market in self._markets.values()
+            market.id: self._standing(market, self._compare(market, snapshot, fills, pending, now_ns), snapshot)
+            for market in self._markets.values()
         }
+        complete_ns = max(snapshot.ts_venue_ns - _SETTLED_NS, self.complete_to[0])
+        self.complete_to = complete_ns, snapshot.fills_height
         for fill in fills:
             age_ns = max(snapshot.ts_venue_ns - fill.ts_venue_ns, 0)
             self._actions.fill(msgspec.structs.replace(fill, ts_local_ns=now_ns), age_ns)
@@ -105,10 +139,30 @@ class Reconciler:
         found = tuple(
             diff for each in diffs.values() for diff in each if diff.kind is not DiffKind.POSITION_NOT_COMPARED
         )
+        if not found:
+            self.agreed_ns = now_ns
         if not (found or released or payments):
             return None
-        clean = not any(market.halts & _STARTING or market.facts.reconciling for market in self._markets.values())
+        clean = not any(market.halts & _STARTING or market.lockouts.held() for market in self._markets.values())
         return Reconciled(self.venue, now_ns, found, clean, tuple(fills), tuple(payments))
+
+    def hold(self, source: str, now_ns: int, only: MarketState | None = None) -> None:
+        """Nothing of this venue, or of one market, is quoted until two rounds, asked for after this, found no
+        difference.
+        """
+        for market in self._markets.values() if only is None else (only,):
+            self._held_ns[market.id] = now_ns
+            self._hold(market, source)
+            self._clean_rounds.pop(market.id, None)
+
+    def adopt_position(self, market: MarketState, now_ns: int) -> Reconciled | None:
+        """A person says that the venue's position is right; None: there is no difference to take over."""
+        unexplained = self._unexplained.pop(market.id, None)
+        if unexplained is None:
+            return None
+        lots = unexplained[0]
+        self._actions.adopt(market, lots)
+        return Reconciled(self.venue, now_ns, (Diff(DiffKind.POSITION_ADOPTED, lots),), False)
 
     # What the venue knows and we do not
 
@@ -169,6 +223,36 @@ class Reconciler:
             touched_ns=self._touched_ns,
         )
 
+    def _standing(self, market: MarketState, found: list[Diff], snapshot: VenueSnapshot) -> list[Diff]:
+        """What is found, less what is being looked into: an order in doubt is missing until it is proven dead. A
+        position that has differed for long is called by another name.
+        """
+        if self._final_absence:
+            kept = found
+        else:
+            kept = [diff for diff in found if diff.kind not in _MISSING or not self._in_doubt(diff)]
+        position = next((diff for diff in kept if diff.kind is DiffKind.POSITION), None)
+        if position is None:
+            if not any(diff.kind is DiffKind.POSITION_NOT_COMPARED for diff in kept):
+                self._unexplained.pop(market.id, None)
+            return kept
+        lots = int(position.subject)
+        before, rounds, last_ns = self._unexplained.get(market.id, (lots, 0, 0))
+        if before != lots:
+            rounds = 0
+        if rounds == 0 or snapshot.requested_ns >= last_ns + _ROUND_NS:
+            rounds, last_ns = rounds + 1, snapshot.requested_ns
+        self._unexplained[market.id] = lots, rounds, last_ns
+        if rounds < _UNEXPLAINED_ROUNDS:
+            return kept
+        adopted = self._rules.position_adopt == "venue"
+        name = DiffKind.POSITION_ADOPTED if adopted else DiffKind.POSITION_UNEXPLAINED
+        return [Diff(name, lots) if diff is position else diff for diff in kept]
+
+    def _in_doubt(self, diff: Diff) -> bool:
+        order = None if isinstance(diff.subject, str) else self._ledger.get(ClientOrderId(diff.subject))
+        return order is not None and order.phase in _IN_DOUBT
+
     def _touched_ns(self, client_id: ClientOrderId) -> int | None:
         order = self._ledger.get(client_id)
         return None if order is None else order.touched_ns
@@ -176,23 +260,30 @@ class Reconciler:
     # Repair
 
     def _repair(self, market: MarketState, diffs: Sequence[Diff], snapshot: VenueSnapshot, now_ns: int) -> None:
-        shown = {order.client_id: order for order in snapshot.orders if order.instrument == market.id}
+        here = [order for order in snapshot.orders if order.instrument == market.id]
+        shown = {order.client_id: order for order in here}
+        self._count_foreign(market, here, now_ns)
+        self._settle_tails(market, here, snapshot, now_ns)
         for diff in diffs:
             if isinstance(diff.subject, str):
-                continue  # fills are booked by now; orders of others are left alone
+                continue  # fills are booked by now; orders of others were seen to
             client_id = ClientOrderId(diff.subject)
             if diff.kind is DiffKind.ORDER_MISSING_ONCE:
                 self._misses[client_id] = self._misses.get(client_id, 0) + 1
+                self._query(client_id)
             elif diff.kind is DiffKind.ORDER_MISSING:
                 self._bury(client_id, now_ns)
             elif diff.kind is DiffKind.ORDER_EXTRA_OURS:
-                self._cancel_orphan(market, shown[client_id], now_ns)
+                self._see_to_orphan(market, shown[client_id], now_ns)
             elif diff.kind is DiffKind.ORDER_SIZE:
-                self._doubt(market, client_id, now_ns)
+                self._doubt(market, shown[client_id], now_ns)
             elif diff.kind is DiffKind.ORDER_PRICE:
                 self._move(market, shown[client_id], now_ns)
-            elif diff.kind is DiffKind.POSITION:
+            elif diff.kind is DiffKind.POSITION or diff.kind is DiffKind.POSITION_UNEXPLAINED:
                 self._hold(market, _POSITION)
+            elif diff.kind is DiffKind.POSITION_ADOPTED:
+                self._unexplained.pop(market.id, None)
+                self._actions.adopt(market, diff.subject)
 
     def _forget_resolved(self, rounds: Iterable[Sequence[Diff]]) -> None:
         """Only what differs in rounds running is counted."""
@@ -214,22 +305,66 @@ class Reconciler:
         if order is not None and order.phase is not Phase.CLOSING:
             self._ledger.suspect(client_id, now_ns)
 
-    def _cancel_orphan(self, market: MarketState, shown: OpenOrder, now_ns: int) -> None:
+    def _count_foreign(self, market: MarketState, here: Sequence[OpenOrder], now_ns: int) -> None:
+        """Orders of others fill our position, so they count; what else is done about them is configured."""
+        foreign = {
+            order.venue_order_id: (order.side, order.remaining_lots) for order in here if order.client_id is None
+        }
+        self._ledger.set_foreign(market.id, foreign)
+        if not foreign or self._rules.on_foreign_order == "ignore":
+            return
+        if self._rules.on_foreign_order == "halt":
+            self._hold(market, _FOREIGN)
+        else:
+            # No other command reaches an order without an id of ours; our quotes come back by themselves.
+            self._actions.submit(CancelAll(self.venue, (Reason.FOREIGN,)), None, now_ns)
+
+    def _settle_tails(
+        self, market: MarketState, here: Sequence[OpenOrder], snapshot: VenueSnapshot, now_ns: int
+    ) -> None:
+        """A replaced version whose end nobody told: it is not there, and its fills are known."""
+        ids = [order.venue_order_id for order in here]
+        for order in [each for each in self._ledger.alive(market.id) if each.tails]:
+            replaced_ns = max(order.touched_ns, order.sent_ns or 0)
+            gone = not any(tail.venue_order_id in ids for tail in order.tails)
+            if gone and order.touched_ns < snapshot.requested_ns and self.complete_to[0] > replaced_ns:
+                self._ledger.bury_tails(order.client_id, now_ns)
+
+    def _query(self, client_id: ClientOrderId) -> None:
+        order = self._ledger.get(client_id)
+        if order is not None and order.may_be_alive:
+            self._actions.query(order)
+
+    def _see_to_orphan(self, market: MarketState, shown: OpenOrder, now_ns: int) -> None:
         client_id = shown.client_id
         if client_id is None:
             return
         if self._ledger.get(client_id) is None:
-            self._ledger.adopt(shown, client_id, now_ns)
-            self._actions.submit(CancelOrder(market.id, client_id, (Reason.ORPHAN,)), market, now_ns)
+            order = self._ledger.adopt(shown, client_id, now_ns)
+            if self._rules.on_orphan == "adopt":
+                order.level = 0  # any: the next decision pairs it with the level it serves, or finds it superfluous
+                self._actions.take_up((order,))
+            else:
+                self._actions.submit(CancelOrder(market.id, client_id, (Reason.ORPHAN,)), market, now_ns)
         else:
             # It is over by all we know: what else we believe of it may be as wrong.
             self._hold(market, "order_extra_ours")
             self._actions.submit(CancelAll(self.venue, (Reason.ORPHAN,)), None, now_ns)
 
-    def _doubt(self, market: MarketState, client_id: ClientOrderId, now_ns: int) -> None:
-        """A remaining size that no fill explains: stay out, and the second time cancel it."""
+    def _doubt(self, market: MarketState, shown: OpenOrder, now_ns: int) -> None:
+        """A remaining size that no fill explains: unless an amend in doubt does, stay out, ask, and the second time
+        cancel it.
+        """
+        client_id = shown.client_id
+        order = None if client_id is None else self._ledger.get(client_id)
+        if client_id is None or order is None:
+            return
+        if order.pend_lots and shown.remaining_lots == order.pend_lots - order.filled_lots:
+            self._move(market, shown, now_ns)
+            return
+        self._query(client_id)
         self._odd[client_id] = rounds = self._odd.get(client_id, 0) + 1
-        self._hold(market, "order_size")
+        market.lockouts.hold(Reason.RECONCILING, f"order_size {order.side.word}", order.side)
         if rounds > 1:
             self._cancel(market, client_id, now_ns)
 
@@ -267,17 +402,20 @@ class Reconciler:
             return False
         else:
             clean = all(diff.kind is DiffKind.ORDER_FOREIGN for diff in diffs)
-        if not (starting or market.facts.reconciling):
+        if self._rules.on_foreign_order != "ignore":
+            clean = clean and not any(diff.kind is DiffKind.ORDER_FOREIGN for diff in diffs)
+        if not (starting or market.lockouts.held()):
             return False
         rounds, last_ns = self._clean_rounds.get(market.id, (0, 0))
-        touched = not starting and self._ledger.fills_touched_ns(market.id) >= requested_ns
+        last_touch_ns = max(self._ledger.fills_touched_ns(market.id), self._held_ns.get(market.id, -1))
+        touched = not starting and last_touch_ns >= requested_ns
         if not clean or touched:
             self._clean_rounds.pop(market.id, None)
             return False
         if rounds == 0 or requested_ns >= last_ns + _ROUND_NS:
             rounds, last_ns = rounds + 1, requested_ns
             self._clean_rounds[market.id] = (rounds, last_ns)
-        if not starting and rounds < 2:
+        if rounds < (1 if starting and self.whole else 2):
             return False
         self._clean_rounds.pop(market.id, None)
         for reason, source in market.lockouts.held():

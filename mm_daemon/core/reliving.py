@@ -19,6 +19,8 @@ from mm_daemon.domain.decisions import (
     Refusal,
 )
 from mm_daemon.domain.events import DeadlineReached, Event, MarketEvent
+from mm_daemon.domain.orders import ClientOrderId
+from mm_daemon.domain.reconciliation import DiffKind, Reconciled
 
 _LATCHED = "in an earlier run, by a loss limit or as its log says"
 """Why the gate is latched, where only the effect was journaled: what is lost and what is counted need market data and
@@ -45,6 +47,8 @@ def relive(core: TradingCore, record: Record) -> None:
             core.gate.latch(_LATCHED)
         core.reach(record.now_ns)
         _relive_overlays(core, record)
+    elif isinstance(record, Reconciled):
+        _relive_proofs(core, record)
     elif isinstance(record, Decided):
         core.reach(record.now_ns)
     elif isinstance(record, Refusal | DroppedCommand):
@@ -66,3 +70,14 @@ def _relive_overlays(core: TradingCore, decided: DecisionsChanged) -> None:
         halted = any(Reason.VOLATILITY_HALT in decision.reasons for decision in decided.decisions)
         priced = decided.inputs.half_spread_bps is not None
         market.engine.conditions.relive(decided.inputs.pulled, halted if halted or priced else None)
+
+
+def _relive_proofs(core: TradingCore, record: Reconciled) -> None:
+    """What a snapshot did follows from its event; a proof was the answer to many."""
+    for diff in record.diffs:
+        if isinstance(diff.subject, str):
+            continue
+        if diff.kind is DiffKind.ORDER_DEAD:
+            core.ledger.prove_dead(ClientOrderId(diff.subject), record.now_ns)
+        elif diff.kind is DiffKind.AMEND_DEAD:
+            core.ledger.bury_amend(ClientOrderId(diff.subject), record.now_ns)

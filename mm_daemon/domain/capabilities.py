@@ -35,6 +35,21 @@ class CommandClass(StrEnum):
     PLACE = "place"
 
 
+class Validity(StrEnum):
+    """How a venue bounds the time in which a command of ours can still take effect: the kind of an order's proof of
+    death (EXECUTION 2).
+    """
+
+    EXPIRES_AT = "expires_at"
+    """The command names an instant of the venue's clock."""
+    HEIGHT = "height"
+    """The order names a last block."""
+    NONCE = "nonce"
+    """Spent by another transaction, the command can never land; it may name an instant too."""
+    DELAY = "delay"
+    """Nothing is named: `d_max_ms` is how long the venue may keep a command before it acts."""
+
+
 class Bucket(msgspec.Struct, frozen=True, kw_only=True):
     """One rate limit of a venue. `reserve` is kept back for cancels; None means 20 % of capacity (5 % of a quota).
 
@@ -82,6 +97,19 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     reduce_only: bool = True
     batch_max: int = 1
     ack_timeout_ms: int = 3000
+    validity: Validity = Validity.DELAY
+    validity_margin_ms: int = 2000
+    """What the venue's clock has to show beyond the end of a validity before it counts as over."""
+    d_max_ms: int = 60_000
+    """`delay`: longest time from sending a command to its effect."""
+    action_ttl_floor_ms: int = 0
+    """Shortest validity that the venue takes."""
+    max_order_blocks: int | None = None
+    """`height`: furthest block that an order may name, from the present one; None: any."""
+    fence: bool = False
+    """A cancel can be signed with the nonce of a command whose outcome is unknown: one of the two takes effect."""
+    client_id_bits: int = 48
+    """The venue keeps the low bits of our order ids."""
     dead_man_floor_ms: int | None = None
     """Shortest deadline of the venue's dead man's switch; None: it has none."""
     dead_man_ms: int | None = None
@@ -95,3 +123,5 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """
     recorded: bool = False
     """Market data are played from a recording: the venue's clock says nothing about ours."""
+    lossy: bool = False
+    """Of a simulated venue: commands and replies may be lost or late, so that an order its snapshot lacks may live."""

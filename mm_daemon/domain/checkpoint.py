@@ -54,11 +54,14 @@ class SideLockoutState(_State, frozen=True, array_like=True, gc=False):
 
 
 class LockoutState(_State, frozen=True, array_like=True, gc=False):
-    """`engine/lockouts.py`. `held` are (reason, source) of the lockouts without an end."""
+    """`engine/lockouts.py`. `held` are (reason, source) of the lockouts without an end, `sides` the side that each of
+    them holds, 0 for both; empty: all of them hold both.
+    """
 
     buy: SideLockoutState
     sell: SideLockoutState
     held: tuple[tuple[str, str], ...]
+    sides: tuple[int, ...] = ()
 
 
 class TailState(_State, frozen=True, array_like=True, gc=False):
@@ -102,6 +105,11 @@ class OrderState(_State, frozen=True, array_like=True, gc=False):
     amended: bool
     final_ns: int | None
     since_ns: int = 0
+    sent_ns: int | None = None
+    expires_ns: int | None = None
+    expires_height: int | None = None
+    wire_ref: str = ""
+    doubted: bool = False
 
 
 class SeenKey(_State, frozen=True, array_like=True, gc=False):

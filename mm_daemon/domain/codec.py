@@ -12,7 +12,7 @@ from enum import Enum
 import msgspec
 
 from mm_daemon.domain.checkpoint import Checkpoint, PositionBooked
-from mm_daemon.domain.decisions import ApprovedCommand, DecisionsChanged, DroppedCommand, Refusal, Turn
+from mm_daemon.domain.decisions import ApprovedCommand, DecisionsChanged, DroppedCommand, OrderQuery, Refusal, Turn
 from mm_daemon.domain.errors import JournalError
 from mm_daemon.domain.events import Event
 from mm_daemon.domain.reconciliation import Reconciled
@@ -27,7 +27,7 @@ class Decided(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="decid
     now_ns: int
 
 
-Answer = DecisionsChanged | Refusal | DroppedCommand | PositionBooked | Reconciled | ApprovedCommand
+Answer = DecisionsChanged | Refusal | DroppedCommand | PositionBooked | Reconciled | ApprovedCommand | OrderQuery
 """What a call of `decide` may add to the journal. An `ApprovedCommand` in a journal has been released to its venue."""
 
 Record = Event | Decided | Answer | Checkpoint
@@ -50,7 +50,15 @@ def add_turn(records: list[Record], turn: Turn) -> None:
 
 
 def answers(turn: Turn) -> tuple[Answer, ...]:
-    return (*turn.decisions, *turn.refusals, *turn.dropped, *turn.booked, *turn.reconciled, *turn.released)
+    return (
+        *turn.decisions,
+        *turn.refusals,
+        *turn.dropped,
+        *turn.booked,
+        *turn.reconciled,
+        *turn.released,
+        *turn.queries,
+    )
 
 
 def encode(seq: int, records: Sequence[Record]) -> bytes:

@@ -279,6 +279,13 @@ class ApprovedCommand(msgspec.Struct, frozen=True, array_like=True, gc=False, ta
     approved_ns: int
 
 
+class OrderQuery(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="query"):
+    """The core wants to know what the venue holds under this id; the answer is an event (EXECUTION 2)."""
+
+    instrument: InstrumentId
+    client_id: ClientOrderId
+
+
 class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="refusal"):
     """An intent that did not pass, with the figure that was too large (or small) and the limit it met."""
 
@@ -310,7 +317,8 @@ class DecisionsChanged(msgspec.Struct, frozen=True, array_like=True, gc=False, t
 
 class Turn(msgspec.Struct, frozen=True, array_like=True):
     """The core's answer to one `decide`: what it decided anew, what was refused or dropped, which positions were
-    booked, what came of snapshots, and what may leave now. `checkpoint` is added by the shell, each minute.
+    booked, what came of snapshots, what may leave now, and which orders the venues are to be asked about.
+    `checkpoint` is added by the shell, each minute.
     """
 
     now_ns: int
@@ -321,3 +329,4 @@ class Turn(msgspec.Struct, frozen=True, array_like=True):
     booked: tuple[PositionBooked, ...] = ()
     reconciled: tuple[Reconciled, ...] = ()
     checkpoint: Checkpoint | None = None
+    queries: tuple[OrderQuery, ...] = ()

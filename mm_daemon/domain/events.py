@@ -168,6 +168,25 @@ class OrderCancelRejected(_OrderEvent, frozen=True, array_like=True, gc=False, t
     text: str = ""
 
 
+class OrderStatus(_OrderEvent, frozen=True, array_like=True, gc=False, tag="order_status"):
+    """The answer to a query: this order is open. `lots` as in `OrderAmended`; a query after an order that ended is
+    answered by the event of its end.
+    """
+
+    venue_order_id: str
+    ticks: int
+    lots: int
+    filled_lots: int
+
+
+class FenceAnswered(_OrderEvent, frozen=True, array_like=True, gc=False, tag="fence"):
+    """What became of a `CancelOrder(fence=True)`. accepted: it spent the nonce, and the command it fences can never
+    land; refused: the nonce had been used, so the command landed.
+    """
+
+    accepted: bool
+
+
 class OrderExpired(_OrderEvent, frozen=True, array_like=True, gc=False, tag="expired"):
     filled_lots: int | None = None
 
@@ -214,6 +233,10 @@ class VenueSnapshot(msgspec.Struct, frozen=True, array_like=True, gc=False):
     positions: tuple[tuple[InstrumentId, int], ...]
     fills: tuple[OrderFilled, ...] = ()
     payments: tuple[FundingPaid, ...] = ()
+    height: int | None = None
+    """Block that the open orders are of, where the venue counts blocks."""
+    fills_height: int | None = None
+    """Block up to which the fills are complete."""
 
 
 class VenueSnapshotReceived(_VenueEvent, frozen=True, array_like=True, gc=False, tag="venue_snapshot"):
@@ -239,6 +262,21 @@ class VenueTime(_VenueEvent, frozen=True, array_like=True, gc=False, tag="venue_
     height: int | None = None
 
 
+class OrderNotFound(_VenueEvent, frozen=True, array_like=True, gc=False, tag="order_not_found"):
+    """The answer to a query: the venue knows no such order. That alone proves nothing (R7). `next_nonce`: the one the
+    venue expects next, where it counts them.
+    """
+
+    client_id: ClientOrderId
+    next_nonce: int | None = None
+
+
+class OrderEventsLost(_VenueEvent, frozen=True, array_like=True, gc=False, tag="order_events_lost"):
+    """The order lane was full and events of this venue were dropped: what we know of its account may be wrong."""
+
+    cause: str = ""
+
+
 class RateLimited(_VenueEvent, frozen=True, array_like=True, gc=False, tag="rate_limited"):
     """The venue told us to slow down. `bucket` None closes all of the venue's buckets."""
 
@@ -256,7 +294,9 @@ class RateLimitUsed(_VenueEvent, frozen=True, array_like=True, gc=False, tag="ra
 
 
 class CommandSent(_InstrumentEvent, frozen=True, array_like=True, gc=False, tag="sent"):
-    """A command's bytes were handed to the socket; `wire_ref` (nonce, hash) is evidence only."""
+    """A command's bytes were handed to the socket; `wire_ref`, a nonce or what begins with one (`41:0xab`), is evidence
+    only.
+    """
 
     client_id: ClientOrderId
     operation: Operation
@@ -322,18 +362,43 @@ class ParametersChanged(_ControlEvent, frozen=True, array_like=True, gc=False, t
     who: str
 
 
+class Resolution(StrEnum):
+    """How a person says that an order has ended."""
+
+    DEAD = "dead"
+    FILLED = "filled"
+
+
+class OrderResolved(_ControlEvent, frozen=True, array_like=True, gc=False, tag="order_resolved"):
+    """Somebody looked at the venue and says how an order of unknown outcome ended, by what `evidence`."""
+
+    client_id: ClientOrderId
+    outcome: Resolution
+    who: str
+    evidence: str = ""
+
+
+class PositionAdopted(_ControlEvent, frozen=True, array_like=True, gc=False, tag="position_adopted"):
+    """Somebody says that the venue's position is right although we cannot explain it."""
+
+    instrument: InstrumentId
+    who: str
+
+
 class ShutdownRequested(_ControlEvent, frozen=True, array_like=True, gc=False, tag="shutdown"):
     reason: str
 
 
 class RunStarted(_ControlEvent, frozen=True, array_like=True, gc=False, tag="run_started"):
     """Everything a fresh core needs to live this run again. `parameters` is `core/parameters.py` as JSON text;
-    `resumed` is what the core took over from the run before, None for a first one.
+    `resumed` is what the core took over from the run before, None for a first one. `whole`: its journal had no torn
+    tail.
     """
 
     version: str
     parameters: str
     resumed: Checkpoint | None = None
+    whole: bool = True
 
 
 class RunEnded(_ControlEvent, frozen=True, array_like=True, gc=False, tag="run_ended"):
@@ -361,17 +426,23 @@ OrderEvent = (
     | OrderCanceled
     | OrderCancelRejected
     | OrderExpired
+    | OrderStatus
+    | FenceAnswered
     | CommandSent
     | CommandOutcomeUnknown
 )
 AccountEvent = BalanceUpdate | PositionUpdate | FundingPaid | VenueSnapshotReceived
-LinkEvent = VenueConnected | VenueDisconnected | VenueTime | RateLimited | RateLimitUsed
+LinkEvent = (
+    VenueConnected | VenueDisconnected | VenueTime | RateLimited | RateLimitUsed | OrderNotFound | OrderEventsLost
+)
 ControlEvent = (
     DeadlineReached
     | LoopLagged
     | CoreFailed
     | OperatorRequest
     | ParametersChanged
+    | OrderResolved
+    | PositionAdopted
     | ShutdownRequested
     | RunStarted
     | RunEnded

@@ -20,11 +20,19 @@ class DiffKind(StrEnum):
     ORDER_PRICE = "order_price"
     POSITION = "position"
     POSITION_NOT_COMPARED = "position_not_compared"
+    POSITION_UNEXPLAINED = "position_unexplained"
+    """It stayed in five rounds running: nothing but a person, or `position_adopt: venue`, will end it."""
+    POSITION_ADOPTED = "position_adopted"
+    """The venue's position was taken over: an adjustment at the mid, no trade."""
+    ORDER_DEAD = "order_dead"
+    """No snapshot's difference: an order of unknown outcome was proven dead."""
+    AMEND_DEAD = "amend_dead"
+    """Nor this: an amend of unknown outcome can no longer happen, and has not."""
 
 
 class Diff(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One difference. `subject`: a fill's key, an order's client id (the venue's id for an order that is not ours), or
-    for a position the lots the venue has more than we can explain.
+    for a position the lots the venue has more than we can explain (of an adopted one, those that were added).
     """
 
     kind: DiffKind

@@ -190,6 +190,15 @@ class Position:
         self.stale_mids += stale
         return FillBooked(fee_atto, estimated, stale)
 
+    def adopt(self, lots: int) -> None:
+        """Take over signed `lots` at the mid last seen: nothing is earned or lost by it, and it is no trade. The part
+        `inventory` follows them from here on.
+        """
+        if self.half_ticks is not None:
+            self.cash_atto -= lots * self._fold()
+            self._average = self._average_after(lots, 0.5 * self.half_ticks)
+        self.lots += lots
+
     def correct_fee(self, booked_atto: int, charged_atto: int) -> int:
         """The venue's own fee for a fill whose fee was estimated: books the difference and returns it."""
         difference = charged_atto - booked_atto
@@ -276,7 +285,7 @@ class Position:
         """The price in which averages are arithmetic."""
         return 1.0 / ticks if self._inverse else ticks
 
-    def _average_after(self, lots: int, ticks: int) -> float | None:
+    def _average_after(self, lots: int, ticks: float) -> float | None:
         held, after = self.lots, self.lots + lots
         if after == 0:
             return None

@@ -1,8 +1,8 @@
 """Lockouts of one instrument: named, sourced reasons not to touch the quotes for a while (EXECUTION 3.2).
 
 Fill, order and reject lockouts belong to a side and end by themselves; setting one again never shortens it. Others hold
-the whole instrument without an end and are cleared by the source that set them. The core asks for a side's mask at
-every full decision and for the next expiry when it arms its deadline.
+a side or the whole instrument without an end and are cleared by the source that set them. The core asks for a side's
+mask at every full decision and for the next expiry when it arms its deadline.
 """
 
 from collections import deque
@@ -100,7 +100,8 @@ class LockoutSet:
         "_buy",
         "_fill_ns",
         "_held",
-        "_held_mask",
+        "_held_buy",
+        "_held_sell",
         "_order_ns",
         "_reject_ns",
         "_sell",
@@ -122,8 +123,8 @@ class LockoutSet:
         self._burst_ns = fill_burst_pause_ms * _MS
         self._buy = _SideLockouts()
         self._sell = _SideLockouts()
-        self._held: dict[tuple[Reason, str], None] = {}
-        self._held_mask = 0
+        self._held: dict[tuple[Reason, str], Side | None] = {}
+        self._held_buy = self._held_sell = 0
         self._fill_ns = fill_lockout_ms * _MS
         self._order_ns = order_lockout_ms * _MS
         self._reject_ns = reject_lockout_ms * _MS
@@ -170,20 +171,33 @@ class LockoutSet:
         """The venue accepted a place or amend: the next reject counts as the first. A running lockout stays."""
         self._of(side).rejects = 0
 
-    def hold(self, reason: Reason, source: str) -> None:
-        """Set a lockout of the whole instrument that only the same source can clear."""
-        self._held[reason, source] = None
-        self._held_mask |= reason.bit
+    def hold(self, reason: Reason, source: str, side: Side | None = None) -> None:
+        """Set a lockout of a side, or (None) of the whole instrument, that only the same source can clear."""
+        if self._held.get((reason, source), side) is not side:
+            side = None  # one source, both sides
+        self._held[reason, source] = side
+        self._mask_held()
+
+    def _mask_held(self) -> None:
+        self._held_buy = self._held_sell = 0
+        for (reason, _), side in self._held.items():
+            if side is not Side.SELL:
+                self._held_buy |= reason.bit
+            if side is not _BUY:
+                self._held_sell |= reason.bit
 
     def release(self, reason: Reason, source: str) -> bool:
         """Clear what `source` set under that name; other sources keep theirs. False if it was not set."""
         if (reason, source) not in self._held:
             return False
         del self._held[reason, source]
-        self._held_mask = 0
-        for held, _ in self._held:
-            self._held_mask |= held.bit
+        self._mask_held()
         return True
+
+    @property
+    def holds_all(self) -> bool:
+        """Whether a lockout without an end holds the whole instrument, not a side of it alone."""
+        return None in self._held.values()
 
     def held(self) -> tuple[tuple[Reason, str], ...]:
         """The lockouts without an end, as (reason, source), oldest first."""
@@ -191,10 +205,11 @@ class LockoutSet:
 
     def mask(self, side: Side, now_ns: int) -> int:
         """Bits of the reasons that lock this side now, the instrument's own included."""
-        locked = self._buy if side is _BUY else self._sell
+        buying = side is _BUY
+        locked = self._buy if buying else self._sell
         if not locked.since_ns <= now_ns < locked.until_ns:
             locked.look(now_ns)
-        return self._held_mask | locked.bits
+        return (self._held_buy if buying else self._held_sell) | locked.bits
 
     def until_ns(self, side: Side, reason: Reason) -> int:
         """When a side's fill, order, reject or burst lockout ends (or ended; 0: never set): what `fill_lockout 640 ms`
@@ -221,14 +236,16 @@ class LockoutSet:
 
     def state(self) -> LockoutState:
         held = tuple((str(reason), source) for reason, source in self._held)
-        return LockoutState(self._buy.state(), self._sell.state(), held)
+        sides = tuple(0 if side is None else int(side) for side in self._held.values())
+        return LockoutState(self._buy.state(), self._sell.state(), held, sides if any(sides) else ())
 
     def restore(self, state: LockoutState) -> None:
         """Become what `state` was taken of."""
         self._buy.restore(state.buy)
         self._sell.restore(state.sell)
-        for reason, source in state.held:
-            self.hold(Reason(reason), source)
+        sides = state.sides or (0,) * len(state.held)
+        for (reason, source), side in zip(state.held, sides, strict=True):
+            self.hold(Reason(reason), source, Side(side) if side else None)
 
     def shift(self, by_ns: int) -> None:
         """The clock was set by so much: what runs keeps the time it has left."""

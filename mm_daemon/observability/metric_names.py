@@ -117,6 +117,18 @@ DEFINITIONS: tuple[Definition, ...] = (
         _market("horizon", "side"),
         "Mean move of the mid against us from a fill to a horizon, over the price.",
     ),
+    Definition(
+        "mm_reconcile_mismatches_total",
+        "counter",
+        ("venue", "kind"),
+        "Differences found between the venue's account and ours.",
+    ),
+    Definition(
+        "mm_reconcile_last_success_timestamp_seconds",
+        "gauge",
+        ("venue",),
+        "When the venue's account was last found to agree with ours.",
+    ),
     # A market: position and money
     Definition("mm_position_base", "gauge", _MARKET, "Position, base units; negative is short."),
     Definition("mm_position_mean_abs_base", "gauge", _MARKET, "Mean size of the position over time, base units."),

@@ -45,7 +45,8 @@ from mm_daemon.domain.events import (
 )
 from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
 from mm_daemon.domain.money import ATTO
-from mm_daemon.domain.orders import ClientOrderId, InFlight, Operation, Phase, Side
+from mm_daemon.domain.orders import ClientOrderId, Operation, Phase, Side
+from mm_daemon.domain.reconciliation import DiffKind
 from mm_daemon.observability.histogram import FAST_S, SLOW_S, Histogram
 from mm_daemon.observability.metric_names import DEFINITIONS, Definition
 from mm_daemon.observability.quoted_time import QuotedTime
@@ -87,6 +88,9 @@ _ANSWERS: Mapping[type[Event], Operation] = {
     OrderCanceled: Operation.CANCEL,
     OrderCancelRejected: Operation.CANCEL,
 }
+_MISMATCHES = tuple(
+    kind for kind in DiffKind if kind not in (DiffKind.POSITION_NOT_COMPARED, DiffKind.ORDER_DEAD, DiffKind.AMEND_DEAD)
+)
 _ENDINGS = (OrderRejected, OrderCanceled, OrderExpired)
 
 
@@ -219,6 +223,7 @@ class Metrics:
             instrument: _MarketCounts(market) for instrument, market in core.markets.items()
         }
         self._throttled: Counter[tuple[Venue, str]] = Counter()
+        self._mismatches: Counter[tuple[Venue, DiffKind]] = Counter()
         self.restarts: Counter[str] = Counter()
         """Restarts by task; add the names at the start, so that they are shown at zero."""
         self.dead_man_ns: Mapping[Venue, int] = {}
@@ -232,6 +237,10 @@ class Metrics:
     def observe(self, turn: Turn, events: Sequence[Event], times: TurnTimes) -> None:
         """One turn and its order, account, link and control events. Called after the turn's commands have left."""
         self.flushes.observe(times.flush_s)
+        for result in turn.reconciled:
+            for diff in result.diffs:
+                if diff.kind in _MISMATCHES:
+                    self._mismatches[result.venue, diff.kind] += 1
         if not (events or turn.decisions or turn.released or turn.refusals or turn.dropped):
             return
         markets = self._markets
@@ -320,6 +329,12 @@ class Metrics:
                 page.add("mm_rate_limit_headroom_ratio", share, venue, bucket)
         for venue, skew_ns in self._core.safeguards.skews_ns().items():
             page.add("mm_clock_skew_seconds", skew_ns / _NS_PER_S, venue)
+        for venue in self._core.outboxes:
+            for kind in _MISMATCHES:
+                page.add("mm_reconcile_mismatches_total", self._mismatches[venue, kind], venue, kind)
+            agreed_ns = self._core.agreed_ns(venue)
+            if agreed_ns is not None:
+                page.add("mm_reconcile_last_success_timestamp_seconds", agreed_ns / _NS_PER_S, venue)
         for counts in self._markets.values():
             _state(page, counts, now_ns)
             _orders(page, counts, self._core, now_ns)
@@ -451,18 +466,17 @@ def _orders(page: _Page, counts: _MarketCounts, core: TradingCore, now_ns: int) 
     for operation, word in _OPERATIONS.items():
         page.add_histogram("mm_order_ack_seconds", counts.acks[operation], *labels, word)
     live: Counter[tuple[str, Phase]] = Counter()
-    unknown, oldest_ns = 0, now_ns
+    unknown = 0
     for order in core.ledger.alive(market.id):
         live[order.side.word, order.phase] += 1
-        if InFlight.UNKNOWN in (order.amend, order.cancel) or order.phase is Phase.UNKNOWN:
-            unknown += 1
-            oldest_ns = min(oldest_ns, order.touched_ns)
+        unknown += order.lost
+    oldest_ns = core.resolver.oldest_ns(market.id)
     for side in _SIDES:
         page.add("mm_orders_submitted_total", counts.submitted[side], *labels, side.word)
         for state in _STATES:
             page.add("mm_orders_live", live[side.word, state], *labels, side.word, state.lower())
     page.add("mm_orders_unknown", unknown, *labels)
-    page.add("mm_unknown_oldest_seconds", (now_ns - oldest_ns) / _NS_PER_S, *labels)
+    page.add("mm_unknown_oldest_seconds", 0.0 if oldest_ns is None else (now_ns - oldest_ns) / _NS_PER_S, *labels)
     for reason, cancels in counts.cancels.items():
         page.add("mm_order_cancels_total", cancels, *labels, reason)
     for kind, rejects in counts.rejects.items():

@@ -23,7 +23,9 @@ from mm_daemon.domain.events import (
     OrderCancelRejected,
     OrderFilled,
     OrderRejected,
+    OrderResolved,
     ParametersChanged,
+    PositionAdopted,
     RateLimited,
     ShutdownRequested,
     VenueConnected,
@@ -272,6 +274,14 @@ class Narrator:
             text = f"other parameters from here on, asked by {event.who}"
             self._log.warning("parameters", ts_ns=event.ts_local_ns, text=text)
             self.opening(event.ts_local_ns)
+        elif isinstance(event, OrderResolved):
+            evidence = f" ({event.evidence})" if event.evidence else ""
+            text = f"order {event.client_id} is {event.outcome.value}, says {event.who}{evidence}"
+            self._log.warning("operator", ts_ns=event.ts_local_ns, text=text, client_id=event.client_id)
+        elif isinstance(event, PositionAdopted):
+            text = f"the venue's position is right, says {event.who}"
+            symbol = self._symbol(event.instrument)
+            self._log.warning("operator", symbol=symbol, ts_ns=event.ts_local_ns, text=text)
         elif isinstance(event, ShutdownRequested):
             for told in self._told.values():
                 told.listen()

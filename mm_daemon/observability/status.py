@@ -16,7 +16,7 @@ from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.decisions import LOCKOUT_MASK, Reason, reasons_in
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.money import from_pair, to_text
-from mm_daemon.domain.orders import ClientOrderId, InFlight, Phase, Side
+from mm_daemon.domain.orders import ClientOrderId, InFlight, Side
 from mm_daemon.observability.metrics import quote_works
 from mm_daemon.observability.readiness import unready_reasons
 from mm_daemon.observability.recent import Line
@@ -134,6 +134,18 @@ class MarketStatus(msgspec.Struct, frozen=True, kw_only=True):
     """None where no guard is configured."""
 
 
+class UnknownOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """An order of which it is in doubt what the venue holds."""
+
+    client_id: int
+    symbol: str
+    side: str
+    price: str
+    size: str
+    """What may still fill, base units."""
+    phase: str
+
+
 class VenueStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Link health of one venue."""
 
@@ -148,6 +160,7 @@ class VenueStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Of the youngest book."""
     bad_messages: dict[str, int]
     restarts: int
+    unknown: tuple[UnknownOrder, ...] = ()
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -275,18 +288,26 @@ def _venue(core: TradingCore, venue: Venue, around: Surroundings, now_ns: int) -
         connected=not any(market.halts & down for market in markets),
         simulated=core.parameters.venues[venue].simulated,
         open_orders=len(orders),
-        unknown_orders=sum(outcome_unknown(order) for order in orders),
+        unknown_orders=sum(order.lost for order in orders),
         waiting_commands=outbox.waiting,
         headroom=outbox.headroom(),
         data_age_ms=_age_ms(seen_ns, now_ns),
         bad_messages=dict(around.bad_messages.get(venue, {})),
         restarts=around.restarts.get(venue, 0),
+        unknown=tuple(_unknown(core, order) for order in orders if order.uncertain),
     )
 
 
-def outcome_unknown(order: LedgerOrder) -> bool:
-    """Whether the order, its amend or its cancel was never answered."""
-    return order.phase is Phase.UNKNOWN or InFlight.UNKNOWN in (order.amend, order.cancel)
+def _unknown(core: TradingCore, order: LedgerOrder) -> UnknownOrder:
+    contract = core.markets[order.instrument].instrument
+    return UnknownOrder(
+        client_id=order.client_id,
+        symbol=contract.symbol,
+        side=order.side.word,
+        price=f"{contract.price(order.ticks):f}",
+        size=f"{contract.size(order.exposure):f}",
+        phase=order.phase.lower(),
+    )
 
 
 def _market(

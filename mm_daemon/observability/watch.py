@@ -18,6 +18,8 @@ from rich.text import Text
 from mm_daemon.observability.recent import Line
 from mm_daemon.observability.status import MarketStatus, SideStatus, Status, VenueStatus
 
+_UNKNOWN_NAMED = 3
+"""Orders of unknown outcome that are named, for `resolve`."""
 _PERIOD_S = 0.5
 _WIDE = 120
 _BAR_CELLS = 20
@@ -121,7 +123,8 @@ def _venue(venue: VenueStatus, width: int) -> Text:
         f"   data {_age(venue.data_age_ms)}   {venue.open_orders} orders",
     )
     if venue.unknown_orders:
-        said.append(f"   {venue.unknown_orders} unknown", "bold red")
+        named = ", ".join(str(order.client_id) for order in venue.unknown[:_UNKNOWN_NAMED])
+        said.append(f"   {venue.unknown_orders} unknown ({named})", "bold red")
     if venue.waiting_commands:
         said.append(f"   {venue.waiting_commands} waiting")
     if venue.restarts:

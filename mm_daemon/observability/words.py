@@ -1,6 +1,7 @@
-"""Reasons in the words of a person who looks at a screen. The codes stay the same everywhere else."""
+"""Reasons and differences in the words of a person who looks at a screen. The codes stay the same everywhere else."""
 
 from mm_daemon.domain.decisions import Action, Decision, Doubt, Reason
+from mm_daemon.domain.reconciliation import Diff, DiffKind
 
 WORDS: dict[Reason, str] = {
     Reason.KILL_LATCHED: "killed",
@@ -72,6 +73,22 @@ DOUBTS: dict[Doubt, str] = {
     Doubt.MICROPRICE_WARMING: "microprice is not adjusted yet",
 }
 
+DIFFERENCES: dict[DiffKind, str] = {
+    DiffKind.FILL_UNSEEN: "a fill we had not heard of",
+    DiffKind.ORDER_MISSING_ONCE: "order not shown, this once",
+    DiffKind.ORDER_MISSING: "order not shown",
+    DiffKind.ORDER_EXTRA_OURS: "order nobody here remembers",
+    DiffKind.ORDER_FOREIGN: "order of somebody else",
+    DiffKind.ORDER_SIZE: "order of another size",
+    DiffKind.ORDER_PRICE: "order at another price",
+    DiffKind.POSITION: "another position",
+    DiffKind.POSITION_NOT_COMPARED: "position changed meanwhile",
+    DiffKind.POSITION_UNEXPLAINED: "position nothing explains",
+    DiffKind.POSITION_ADOPTED: "position taken over",
+    DiffKind.ORDER_DEAD: "order proven dead",
+    DiffKind.AMEND_DEAD: "move proven not to be made",
+}
+
 _ACTIONS = {Action.QUOTE: "quote", Action.HOLD: "keep", Action.WITHDRAW: "none"}
 
 
@@ -82,3 +99,8 @@ def in_words(decision: Decision, left_ms: dict[Reason, int]) -> str:
         left = left_ms.get(reason)
         said.append(WORDS[reason] if left is None else f"{WORDS[reason]}, {-(-left // 100) / 10:.1f} s")
     return f"{_ACTIONS[decision.action]}: {'; '.join(said)}"
+
+
+def difference(diff: Diff) -> str:
+    """`another position (position 5)`."""
+    return f"{DIFFERENCES[diff.kind]} ({diff.kind} {diff.subject})"

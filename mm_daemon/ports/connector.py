@@ -57,7 +57,9 @@ class Connector(Protocol):
         ...
 
     async def query_order(self, client_id: ClientOrderId) -> None:
-        """Ask about one order whose outcome is unknown; the answer is an event."""
+        """Ask about one order whose outcome is unknown. The answer is an event: `OrderStatus` for one that is open, the
+        event of its end for one that has ended, `OrderNotFound` for one that the venue does not know.
+        """
         ...
 
     async def arm_dead_man(self, deadline_ns: int | None) -> None:
@@ -94,6 +96,10 @@ class VirtualVenue(Protocol):
 
     def submit(self, commands: Sequence[ApprovedCommand], now_ns: int) -> None:
         """Commands leave the daemon at `now_ns`; they arrive after the entry latency."""
+        ...
+
+    def query(self, client_id: ClientOrderId, now_ns: int) -> None:
+        """Ask about one order at `now_ns`; the answer is told by `advance`."""
         ...
 
     def advance(self, now_ns: int) -> Sequence[Event]:

@@ -28,7 +28,6 @@ from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.decisions import Turn
 from mm_daemon.domain.errors import (
     ConfigError,
-    CoreError,
     JournalError,
     MmError,
     ReconciliationFailed,
@@ -232,6 +231,7 @@ class Daemon:
             journal=self._journal,
             clock=self._clock,
             carry=self._gateway.carry,
+            ask=self._gateway.ask,
             observe=self._after_turn,
             beat=self._dead_man.beat,
             beat_s=self._dead_man.every_s,
@@ -258,15 +258,18 @@ class Daemon:
         )
         self.view.metrics.dead_man_ns = self._dead_man.deadlines_ns
         self.inbox.on_lost_market = self._reports.market_lost
-        self.inbox.on_lost_orders = self._orders_lost
-        self._loop.begin(RunStarted(self._clock.now_ns(), mm_daemon.__version__, parameters.to_json(), resumed))
+        self.inbox.on_lost_orders = self._reports.orders_lost
+        whole = left is None or not left.cut
+        started = RunStarted(self._clock.now_ns(), mm_daemon.__version__, parameters.to_json(), resumed, whole)
+        self._loop.begin(started)
         # Only now is it a journal: whenever we may be killed, what bears this name can be replayed.
         self._journal.rename(state.journals / name)
         self._reports.starting(self._mode, self._config.file, str(self._journal.path))
         self._narrator.opening(self._clock.now_ns())
         if left is not None:
             self._reports.continuing(left)
-        await clear_leftovers(self._core, self._connectors, self.inbox.put, self._clock.now_ns)
+        adopt = self._config.reconcile.on_orphan == "adopt"
+        await clear_leftovers(self._core, self._connectors, self.inbox.put, self._clock.now_ns, adopt=adopt)
         self._reports.dead_man()
         for venue in self._dead_man.venues:
             await self._dead_man.arm(venue)
@@ -297,6 +300,7 @@ class Daemon:
         supervisor.add("journal keeping", Kind.RESTARTABLE, self._keep_journals)
         for venue in self._gateway.real_venues:
             supervisor.add(f"gateway {venue}", Kind.ESSENTIAL, partial(self._gateway.serve, venue))
+            supervisor.add(f"queries {venue}", Kind.ESSENTIAL, partial(self._gateway.serve_queries, venue))
             supervisor.add(f"cancels {venue}", Kind.ESSENTIAL, partial(self._gateway.serve_cancels, venue))
         for venue in self._dead_man.venues:
             supervisor.add(f"dead man {venue}", Kind.ESSENTIAL, partial(self._dead_man.serve, venue))
@@ -355,6 +359,7 @@ class Daemon:
             self._connectors,
             emit=self.inbox.put,
             now_ns=self._clock.now_ns,
+            interval_s=self._config.reconcile.interval_s,
             start_timeout_s=self._config.runtime.start_timeout_s,
             on_never=self._never_reconciled,
             log=self.log,
@@ -436,11 +441,6 @@ class Daemon:
         )
         self.log.critical("not_reconciled", text=str(self._weather))
         self._stop.ask("not reconciled")
-
-    def _orders_lost(self, venue: Venue) -> None:
-        self._weather = CoreError(f"order events of {venue} were lost: the core is too late")
-        self.log.critical("overflow", venue=venue, text=str(self._weather))
-        self._stop.ask("order lane overflow")
 
     # Ending
 

@@ -17,8 +17,9 @@ from typing import Literal
 import msgspec
 
 from mm_daemon.domain.errors import ConfigError, UsageError
-from mm_daemon.domain.events import Event, OperatorAction, OperatorRequest
+from mm_daemon.domain.events import Event, OperatorAction, OperatorRequest, OrderResolved, PositionAdopted, Resolution
 from mm_daemon.domain.instrument import InstrumentId
+from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.domain.spelling import did_you_mean
 from mm_daemon.observability.status import Status
 
@@ -35,7 +36,18 @@ _END_S = 1.0
 _CREDENTIALS = struct.Struct("3i")
 
 Verb = Literal[
-    "status", "reload", "pause", "resume", "flatten", "cancel_all", "kill", "clear_kill", "enable", "disable"
+    "status",
+    "reload",
+    "pause",
+    "resume",
+    "flatten",
+    "cancel_all",
+    "kill",
+    "clear_kill",
+    "enable",
+    "disable",
+    "resolve",
+    "adopt",
 ]
 _DONE = {
     OperatorAction.PAUSE: "paused",
@@ -57,6 +69,10 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     verb: Verb
     symbol: str | None = None
     """One market, as `BTC-USDT` or `sim:BTC-USDT`; None: all."""
+    order: int | None = None
+    """The client order id that `resolve` is about."""
+    outcome: Resolution | None = None
+    evidence: str = ""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -175,6 +191,8 @@ class ControlSocket:
             if request.verb == "reload":
                 changed, text = await self._reload(who)
                 return Reply(True, text) if changed is None else await self._tell(changed, text)
+            if request.verb in ("resolve", "adopt"):
+                return await self._settle(request, who)
             return await self._act(request, who)
         except (msgspec.DecodeError, UsageError, ConfigError) as error:
             return Reply(False, str(error))
@@ -191,6 +209,23 @@ class ControlSocket:
         done = _DONE[action]
         event = OperatorRequest(self._now_ns(), action, who, instrument)
         return await self._tell(event, done if instrument is None else f"{instrument} {done}")
+
+    async def _settle(self, request: Request, who: str) -> Reply:
+        """A person's word on what the venue holds."""
+        if request.verb == "adopt":
+            if request.symbol is None:
+                raise UsageError("name the market whose position at the venue is right")
+            instrument = find_instrument(request.symbol, self._instruments)
+            done = f"{instrument}: the venue's position is taken over, if it differs; the log says by how much"
+            return await self._tell(PositionAdopted(self._now_ns(), instrument, who), done)
+        if request.order is None or request.outcome is None:
+            raise UsageError("name an order and how it ended: dead or filled")
+        unknown = [order.client_id for venue in self._status().venues for order in venue.unknown]
+        if request.order not in unknown:
+            known = ", ".join(map(str, unknown)) or "none"
+            raise UsageError(f"order {request.order} is not in doubt; orders in doubt: {known}")
+        event = OrderResolved(self._now_ns(), ClientOrderId(request.order), request.outcome, who, request.evidence)
+        return await self._tell(event, f"order {request.order} is taken to be {request.outcome}; accounts are compared")
 
     async def _tell(self, event: Event, done: str) -> Reply:
         """Give the core an event and wait until it has taken it."""
@@ -253,10 +288,19 @@ class ControlClient:
         self._lines = self._socket.makefile("rb")
         self._decoder = msgspec.json.Decoder(Reply)
 
-    def ask(self, verb: Verb, symbol: str | None = None) -> Reply:
+    def ask(
+        self,
+        verb: Verb,
+        symbol: str | None = None,
+        *,
+        order: int | None = None,
+        outcome: Resolution | None = None,
+        evidence: str = "",
+    ) -> Reply:
         """One question, one answer. Raises EOFError when the daemon has gone."""
+        request = Request(verb, symbol, order, outcome, evidence)
         try:
-            self._socket.sendall(msgspec.json.encode(Request(verb, symbol)) + b"\n")
+            self._socket.sendall(msgspec.json.encode(request) + b"\n")
             line = self._lines.readline()
         except OSError as error:
             raise EOFError(str(error)) from error

@@ -7,7 +7,7 @@ One turn, always in this order:
 3. `core.decide(now)` once; its decisions and commands join the buffer;
 4. each minute, and with the run's end, the core's checkpoint joins them;
 5. one write(2): from here on the cause of every effect is kept;
-6. the released commands go to the gateway.
+6. the released commands and the queries go to the gateway.
 
 `now` is the latest `ts_local_ns` seen, never less than the one before: the core never sees time run backwards, although
 two connectors may stamp their messages out of order. Run by the supervisor as an essential child; the only place that
@@ -23,7 +23,7 @@ from typing import Protocol
 import msgspec
 
 from mm_daemon.domain.checkpoint import Checkpoint
-from mm_daemon.domain.decisions import ApprovedCommand, Turn
+from mm_daemon.domain.decisions import ApprovedCommand, OrderQuery, Turn
 from mm_daemon.domain.errors import JournalError
 from mm_daemon.domain.events import CoreFailed, DeadlineReached, Event, RunEnded, RunStarted
 from mm_daemon.runtime.clock import Clock
@@ -87,6 +87,7 @@ class CoreLoop:
         journal: TurnLog,
         clock: Clock,
         carry: Callable[[Sequence[ApprovedCommand]], None],
+        ask: Callable[[Sequence[OrderQuery]], None],
         observe: Callable[[Turn, Sequence[Event]], None],
         beat: Callable[[int], None] | None = None,
         beat_s: float | None = None,
@@ -100,6 +101,7 @@ class CoreLoop:
         self._journal = journal
         self._clock = clock
         self._carry = carry
+        self._ask = ask
         self._observe = observe
         self._beat = beat
         self._beat_s = math.inf if beat is None or beat_s is None else beat_s
@@ -177,6 +179,8 @@ class CoreLoop:
         if turn.released:
             self._carry(turn.released)
             times.send_s = perf_counter() - decided_s
+        if turn.queries:
+            self._ask(turn.queries)
         self.turns += 1
         self.events += len(batch)
         self._observe(turn, urgent)

@@ -1,10 +1,10 @@
 """The order gateway: carries what the core released to the venues, in order, and never holds up the core.
 
 Two tasks per real venue take commands from its two lanes and await the connector, so that a placement without an answer
-does not hold up a cancel (R4); a simulated venue is in this process and is called at once. What a connector cannot
-answer for (an exception, a timeout) becomes `CommandOutcomeUnknown`: it is never guessed into accepted or refused and
-never sent again. The queues need no bound of their own: a slot has one command in flight at most, and the outbox paces
-the rest.
+does not hold up a cancel (R4), and a third asks its questions; a simulated venue is in this process and is called at
+once. What a connector cannot answer for (an exception, a timeout) becomes `CommandOutcomeUnknown`: it is never guessed
+into accepted or refused and never sent again. The queues need no bound of their own: a slot has one command in flight
+at most, the outbox paces the rest, and an order waits to be asked about once at most.
 
 A cancel never overtakes what is still queued here, because then it would find nothing and its order would come after
 it: it waits in the same lane, and a `CancelAll` is sent twice, at once and behind the queue. One whose order is on the
@@ -23,6 +23,7 @@ from mm_daemon.domain.decisions import (
     CancelAll,
     CancelOrder,
     Command,
+    OrderQuery,
     PlaceOrder,
 )
 from mm_daemon.domain.errors import CoreError
@@ -61,7 +62,9 @@ class _Lane:
 
 
 class OrderGateway:
-    """Called by the core loop (`carry`); `serve` and `serve_cancels` are children of the supervisor."""
+    """Called by the core loop (`carry`, `ask`); `serve`, `serve_cancels` and `serve_queries` are children of the
+    supervisor.
+    """
 
     def __init__(
         self,
@@ -83,6 +86,8 @@ class OrderGateway:
         real = [venue for venue, connector in connectors.items() if not connector.capabilities.simulated]
         self._orders = {venue: _Lane() for venue in real}
         self._cancels = {venue: _Lane() for venue in real}
+        self._questions: dict[Venue, dict[ClientOrderId, None]] = {venue: {} for venue in real}
+        self._asked: dict[Venue, asyncio.Event] = {venue: asyncio.Event() for venue in real}
 
     @property
     def real_venues(self) -> tuple[Venue, ...]:
@@ -111,6 +116,33 @@ class OrderGateway:
             cancels.put(batch)
         else:
             orders.put(batch)
+
+    def ask(self, queries: Sequence[OrderQuery]) -> None:
+        """Take over a turn's queries; one about an order that already waits is the same question. Returns at once."""
+        for query in queries:
+            venue = venue_of(query.instrument)
+            questions = self._questions.get(venue)
+            if questions is None:
+                _finish_at_once(self._connectors[venue].query_order(query.client_id))
+            else:
+                questions[query.client_id] = None
+                self._asked[venue].set()
+
+    async def serve_queries(self, venue: Venue) -> None:
+        """Ask one venue's questions until cancelled. One that gets no answer is not repeated: the core asks again."""
+        questions, asked, connector = self._questions[venue], self._asked[venue], self._connectors[venue]
+        while True:
+            await asked.wait()
+            asked.clear()
+            while questions:
+                client_id = next(iter(questions))
+                del questions[client_id]
+                try:
+                    async with asyncio.timeout(connector.capabilities.ack_timeout_ms / 1000):
+                        await connector.query_order(client_id)
+                except Exception as error:  # the edge of a venue: not knowing is what we started from
+                    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+                    self._report(venue, f"order {client_id} cannot be asked about: {text}")
 
     async def serve(self, venue: Venue) -> None:
         """Carry one venue's places and amends until cancelled."""

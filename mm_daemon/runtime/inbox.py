@@ -2,8 +2,8 @@
 
 Connectors call `put` (through `ConnectorContext.emit`) from the event loop's thread; it never blocks. Only the core
 loop takes. Nothing is lost in silence: an overflowing market lane gives up the instruments with the longest backlogs
-and says so with `BookInvalidated`; an overflowing order lane takes the venue down and tells the run to stop, because an
-unseen order event means that we no longer know our orders.
+and says so with `BookInvalidated`; an overflowing order lane says so with `OrderEventsLost`, and the venue stays out
+until its account has been compared, because an unseen order event means that we no longer know our orders.
 """
 
 from collections import Counter, deque
@@ -19,10 +19,10 @@ from mm_daemon.domain.events import (
     InvalidCause,
     MarketEvent,
     MarkPriceUpdate,
+    OrderEventsLost,
     PublicTrade,
     StreamStale,
     TopOfBook,
-    VenueDisconnected,
 )
 from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
 
@@ -35,6 +35,7 @@ _MARKET: frozenset[type] = frozenset(
 class Inbox:
     __slots__ = (
         "_awake",
+        "_lost",
         "_market",
         "_market_limit",
         "_order_limit",
@@ -52,6 +53,8 @@ class Inbox:
         self._market_limit = market_limit
         self._order_limit = order_limit
         self._awake = False
+        self._lost: dict[Venue, None] = {}
+        """Venues whose order events were lost since the last `take`."""
         self.dropped_market = 0
         self.dropped_orders = 0
         self.wake: Callable[[], None] = _nothing
@@ -91,6 +94,7 @@ class Inbox:
         if len(orders) <= limit:
             batch = list(orders)
             orders.clear()
+            self._lost.clear()
         else:
             batch = [orders.popleft() for _ in range(limit)]
         urgent = len(batch)
@@ -130,8 +134,9 @@ class Inbox:
 
     def _lose_order_event(self, event: Event, venue: Venue) -> None:
         self.dropped_orders += 1
-        if self.dropped_orders == 1:
-            self._orders.append(VenueDisconnected(venue, 0, event.ts_local_ns, "order lane overflow"))
+        if venue not in self._lost:
+            self._lost[venue] = None
+            self._orders.append(OrderEventsLost(venue, 0, event.ts_local_ns, "order lane overflow"))
             self.on_lost_orders(venue)
 
 

@@ -24,7 +24,6 @@ _ANSWER_TIMEOUT_S = 3.0
 _LOOK_S = 0.02
 _PUSH_S = 2.0
 _LEFTOVER_TRIES = 10
-_ROUND_S = 10.0
 _UNSETTLED_ROUND_S = 1.0
 _NO_FILLS_NS = 1 << 62
 
@@ -102,16 +101,19 @@ async def clear_leftovers(
     connectors: Mapping[Venue, Connector],
     emit: Callable[[Event], None],
     now_ns: Callable[[], int],
+    *,
+    adopt: bool = False,
 ) -> None:
-    """Look at every venue before anything is quoted, and cancel orders of ours that an earlier run left behind.
+    """Look at every venue before anything is quoted, and cancel orders of ours that an earlier run left behind, or
+    leave them for the core to `adopt`.
 
-    The snapshot without any, with the fills since the core's cursor, goes into the inbox: the core starts a market when
-    it agrees. Raises VenueUnreachable or ReconciliationFailed.
+    That snapshot, with the fills since the core's cursor, goes into the inbox: the core starts a market when it agrees.
+    Raises VenueUnreachable or ReconciliationFailed.
     """
     for venue, connector in connectors.items():
         for _ in range(_LEFTOVER_TRIES):
             snapshot = await _ask(venue, connector, core.fills_since_ns(venue))
-            if not _ours(snapshot):
+            if adopt or not _ours(snapshot):
                 emit(VenueSnapshotReceived(venue, snapshot.ts_venue_ns, now_ns(), snapshot))
                 break
             await connector.cancel_all()
@@ -129,17 +131,18 @@ async def keep_reconciled(
     *,
     emit: Callable[[Event], None],
     now_ns: Callable[[], int],
+    interval_s: float,
     start_timeout_s: float,
     on_never: Callable[[], None],
     log: FilteringBoundLogger,
 ) -> None:
-    """Show the core its venues' accounts every ten seconds, and every second while it does not agree with one (R12).
+    """Show the core its venues' accounts every `interval_s`, and every second while it does not agree with one (R12).
 
     `on_never` is called, once, when it has not agreed with all of them within `start_timeout_s` of the start.
     """
     loop = asyncio.get_running_loop()
     give_up_s = loop.time() + start_timeout_s
-    next_round_s = loop.time() + _ROUND_S
+    next_round_s = loop.time() + interval_s
     agreed_once = False
     while True:
         await asyncio.sleep(_UNSETTLED_ROUND_S)
@@ -149,7 +152,7 @@ async def keep_reconciled(
             return
         if core.reconciled and loop.time() < next_round_s:
             continue
-        next_round_s = loop.time() + _ROUND_S
+        next_round_s = loop.time() + interval_s
         for venue, connector in connectors.items():
             try:
                 snapshot = await _ask(venue, connector, core.fills_since_ns(venue))

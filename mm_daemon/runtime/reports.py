@@ -12,12 +12,16 @@ import mm_daemon
 from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.decisions import Turn
 from mm_daemon.domain.instrument import InstrumentId, Venue
+from mm_daemon.domain.reconciliation import DiffKind
 from mm_daemon.journal.format import FaultKind
 from mm_daemon.journal.keeping import Kept
 from mm_daemon.journal.recovery import Recovered
+from mm_daemon.observability.words import difference
 from mm_daemon.ports.connector import Connector, CountsProblems, NotesDamage
 from mm_daemon.runtime.dead_man import in_words
 from mm_daemon.runtime.venues import feed_of
+
+_PROOFS = (DiffKind.ORDER_DEAD, DiffKind.AMEND_DEAD)
 
 
 class Reports:
@@ -100,13 +104,30 @@ class Reports:
         text = "the core was too late for this market: no quotes until its feed sends a whole book by itself"
         self._log.error("overflow", symbol=instrument.partition(":")[2], text=text)
 
+    def orders_lost(self, venue: Venue) -> None:
+        text = "order events were lost, the core was too late: nothing is quoted until the account has been compared"
+        self._log.error("overflow", venue=venue, text=text)
+
     def venue_trouble(self, venue: Venue, text: str) -> None:
         self._log.warning("venue_trouble", venue=venue, text=text)
 
     def reconciled(self, turn: Turn) -> None:
+        """What was found between the venues' accounts and what we believe, and what was found out."""
         for result in turn.reconciled:
-            if result.diffs or result.payments:
-                text = f"the venue's account differs: {result.compact()}" + (": settled" if result.clean else "")
+            proofs = [diff for diff in result.diffs if diff.kind in _PROOFS]
+            found = [diff for diff in result.diffs if diff.kind not in _PROOFS]
+            if proofs:
+                text = f"found out: {', '.join(map(difference, proofs))}"
+                self._log.info("reconcile", venue=result.venue, clean=result.clean, text=text)
+            if any(diff.kind is DiffKind.POSITION_UNEXPLAINED for diff in found):
+                text = (
+                    f"the venue's account differs, and nothing explains it: {', '.join(map(difference, found))}; look "
+                    "at the venue: `mm-daemon adopt SYMBOL` takes its position over"
+                )
+                self._log.error("reconcile", venue=result.venue, clean=False, text=text)
+            elif found or result.payments:
+                said = ", ".join(map(difference, found)) or "payments we had not heard of"
+                text = f"the venue's account differs: {said}" + (": settled" if result.clean else "")
                 self._log.warning("reconcile", venue=result.venue, clean=result.clean, text=text)
 
     # Safeguards

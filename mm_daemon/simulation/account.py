@@ -88,6 +88,8 @@ class VenueAccount:
         """Client ids up to this one were used before we were restored."""
         self._fees: dict[InstrumentId, FeeSchedule] = {}
         self._refused: dict[ClientOrderId, InstrumentId] = {}
+        self._fenced: dict[ClientOrderId, None] = {}
+        """Ids whose nonce was spent before their order came."""
         for instrument in instruments:
             self.define(instrument)
 
@@ -148,6 +150,8 @@ class VenueAccount:
             return RejectKind.INVALID, f"no instrument {command.instrument}"
         if self._was_used(command.client_id):
             return RejectKind.INVALID, f"client order id {command.client_id} was used before"
+        if command.client_id in self._fenced:
+            return RejectKind.OTHER, "its nonce was spent"
         if command.expires_ns is not None and at_ns > command.expires_ns:
             return RejectKind.OTHER, "arrived after its expiry"
         if not instrument.tradable:
@@ -234,6 +238,13 @@ class VenueAccount:
         refused[command.client_id] = command.instrument
         if len(refused) > ENDED_KEPT:
             del refused[next(iter(refused))]
+
+    def fence(self, client_id: ClientOrderId, instrument: InstrumentId) -> bool:
+        """Spend the nonce of an order that has not come; False when it has."""
+        if self._was_used(client_id) or client_id in self._refused:
+            return False
+        self._fenced[client_id] = None
+        return True
 
     def refused_instrument(self, client_id: ClientOrderId) -> InstrumentId | None:
         return self._refused.get(client_id)

@@ -7,6 +7,7 @@ the queue. An order of ours that would meet our own resting order cancels the re
 """
 
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -15,17 +16,21 @@ from mm_daemon.domain.account_history import OrderKnown
 from mm_daemon.domain.capabilities import Capabilities
 from mm_daemon.domain.decisions import AmendOrder, CancelAll, CancelOrder, Command, PlaceOrder
 from mm_daemon.domain.events import (
+    FenceAnswered,
     OrderAccepted,
     OrderAmended,
     OrderAmendRejected,
     OrderCanceled,
     OrderCancelRejected,
     OrderEvent,
+    OrderNotFound,
     OrderRejected,
+    OrderStatus,
 )
 from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.domain.orders import ClientOrderId, RejectKind, Side, TimeInForce
 from mm_daemon.simulation.account import Refused, VenueAccount, VenueOrder
+from mm_daemon.simulation.faults import FaultPlan, Faults, Told
 from mm_daemon.simulation.models import LatencyModel
 
 _NO_BOOK: Refused = (RejectKind.HALTED, "the venue's book is not known")
@@ -33,9 +38,8 @@ _BATCH_MAX = 10
 
 
 class QueryOrder(msgspec.Struct, frozen=True):
-    """The question after one order, travelling behind the commands sent before it, so that the answer is final.
-
-    An id that never reached this venue gets no answer, for there is no instrument to name in one.
+    """The question after one order, travelling behind the commands sent before it: on a link that neither loses nor
+    delays, the answer is final.
     """
 
     client_id: ClientOrderId
@@ -53,19 +57,33 @@ class Waiting(NamedTuple):
 
 
 class OrderLink:
-    """The way from the daemon to the venue: first in, first out, whatever latencies are drawn."""
+    """The way from the daemon to the venue: first in, first out, whatever latencies are drawn, but for what a fault
+    plan loses or holds back.
+    """
 
-    __slots__ = ("_entry", "_last_arrival_ns", "_response", "waiting")
+    __slots__ = ("_entry", "_faults", "_last_arrival_ns", "_response", "waiting")
 
-    def __init__(self, entry: LatencyModel, response: LatencyModel) -> None:
+    def __init__(self, entry: LatencyModel, response: LatencyModel, faults: Faults | None = None) -> None:
         self._entry = entry
         self._response = response
+        self._faults = faults
         self._last_arrival_ns = 0
         self.waiting: deque[Waiting] = deque()
+        """In order of arrival."""
 
     def send(self, request: Request, now_ns: int) -> None:
         self._last_arrival_ns = arrival_ns = max(self._last_arrival_ns, now_ns + self._entry.draw())
-        self.waiting.append(Waiting(request, arrival_ns, self._response.draw()))
+        coming = Waiting(request, arrival_ns, self._response.draw())
+        if self._faults is not None:
+            delay_ns = self._faults.command_delay_ns()
+            if delay_ns is None:
+                return
+            coming = coming._replace(arrival_ns=arrival_ns + delay_ns)
+        waiting = self.waiting
+        place = len(waiting)
+        while place and waiting[place - 1].arrival_ns > coming.arrival_ns:
+            place -= 1
+        waiting.insert(place, coming)
 
 
 class Matcher(Protocol):
@@ -100,7 +118,7 @@ class OrderDesk:
         self._matcher = matcher
         self._decrease_keeps_place = decrease_keeps_place
 
-    def execute(self, request: Request, at_ns: int, ts_venue_ns: int, ts_local_ns: int) -> list[OrderEvent]:
+    def execute(self, request: Request, at_ns: int, ts_venue_ns: int, ts_local_ns: int) -> Sequence[Told]:
         """`at_ns` is the arrival on the venue's clock; the other two are stamped on the replies."""
         if isinstance(request, PlaceOrder):
             return self._place(request, at_ns, ts_venue_ns, ts_local_ns)
@@ -201,6 +219,9 @@ class OrderDesk:
         return touch is not None and order.side * (ticks - touch) >= 0
 
     def _cancel(self, command: CancelOrder, ts_venue_ns: int, ts_local_ns: int) -> list[OrderEvent]:
+        if command.fence:
+            spent = self._account.fence(command.client_id, command.instrument)
+            return [FenceAnswered(command.instrument, ts_venue_ns, ts_local_ns, command.client_id, spent)]
         order = self._account.orders.get(command.client_id)
         if order is not None:
             return [self._cancel_one(order, ts_venue_ns, ts_local_ns)]
@@ -212,16 +233,27 @@ class OrderDesk:
         self._account.end(order)
         return _canceled(order, ts_venue_ns, ts_local_ns)
 
-    def _answer(self, query: QueryOrder, ts_venue_ns: int, ts_local_ns: int) -> list[OrderEvent]:
+    def _answer(self, query: QueryOrder, ts_venue_ns: int, ts_local_ns: int) -> Sequence[Told]:
         order = self._account.orders.get(query.client_id)
         if order is not None:
-            return [OrderAccepted(order.instrument, ts_venue_ns, ts_local_ns, order.client_id, order.venue_order_id)]
+            return [
+                OrderStatus(
+                    order.instrument,
+                    ts_venue_ns,
+                    ts_local_ns,
+                    order.client_id,
+                    order.venue_order_id,
+                    order.ticks,
+                    order.lots,
+                    order.filled_lots,
+                )
+            ]
         ended = self._account.ended(query.client_id)
         if ended is not None:
             return [_canceled(ended, ts_venue_ns, ts_local_ns)]
         instrument = self._account.refused_instrument(query.client_id)
         if instrument is None:
-            return []
+            return [OrderNotFound(self._account.venue, ts_venue_ns, ts_local_ns, query.client_id)]
         text = "was refused"
         return [OrderRejected(instrument, ts_venue_ns, ts_local_ns, query.client_id, RejectKind.OTHER, text)]
 
@@ -237,12 +269,15 @@ def _canceled(order: VenueOrder | OrderKnown, ts_venue_ns: int, ts_local_ns: int
     )
 
 
-def desk_capabilities(*, decrease_keeps_place: bool, ack_timeout_ms: int) -> Capabilities:
-    """What every venue with this desk can do."""
+def desk_capabilities(*, decrease_keeps_place: bool, ack_timeout_ms: int, faults: FaultPlan | None) -> Capabilities:
+    """What every venue with this desk can do. With faults a command may come as late as they say."""
+    late_ms = 0.0 if faults is None else faults.late_ms
     return Capabilities(
         simulated=True,
         amend=True,
         decrease_keeps_place=decrease_keeps_place,
         batch_max=_BATCH_MAX,
         ack_timeout_ms=ack_timeout_ms,
+        d_max_ms=ack_timeout_ms + round(late_ms),
+        lossy=faults is not None,
     )

@@ -23,7 +23,6 @@ from mm_daemon.domain.events import (
     Event,
     FundingUpdate,
     MarkPriceUpdate,
-    OrderEvent,
     PublicTrade,
     VenueSnapshot,
 )
@@ -32,6 +31,7 @@ from mm_daemon.domain.orders import ClientOrderId, Side
 from mm_daemon.domain.rng import Rng
 from mm_daemon.simulation.account import VenueAccount, VenueOrder
 from mm_daemon.simulation.desk import OrderDesk, OrderLink, QueryOrder, Request, Waiting, desk_capabilities
+from mm_daemon.simulation.faults import FaultPlan, Faults, Told
 from mm_daemon.simulation.flow import Flow, FlowSettings
 from mm_daemon.simulation.funding import Funding, FundingTerms, funding_atto
 from mm_daemon.simulation.matching import Match, PriceTimeBook
@@ -53,6 +53,7 @@ class EmbeddedSettings(msgspec.Struct, frozen=True, kw_only=True):
     response_latency_ms: float = 2.0
     feed_latency_ms: float = 1.0
     publish_interval_ms: float = 100.0
+    faults: FaultPlan | None = None
 
 
 class EmbeddedSymbol(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +121,9 @@ class EmbeddedMarket:
         self._feed_ns = round(settings.feed_latency_ms * NS_PER_MS)
         self._interval_ns = max(round(settings.publish_interval_ms * NS_PER_MS), 1)
         entry = ConstantLatency(round(settings.entry_latency_ms * NS_PER_MS))
-        self._link = OrderLink(entry, ConstantLatency(self._response_ns))
+        self._plan = settings.faults
+        self._faults = None if self._plan is None else Faults(self._plan, rng.split("faults"))
+        self._link = OrderLink(entry, ConstantLatency(self._response_ns), self._faults)
         self._waiting = self._link.waiting
         self._symbols = [_Symbol(symbol, rng.split(symbol.instrument.symbol)) for symbol in symbols]
         for symbol in self._symbols:
@@ -151,7 +154,7 @@ class EmbeddedMarket:
         return mids
 
     def capabilities(self) -> Capabilities:
-        return desk_capabilities(decrease_keeps_place=False, ack_timeout_ms=3000)
+        return desk_capabilities(decrease_keeps_place=False, ack_timeout_ms=3000, faults=self._plan)
 
     # Port
 
@@ -167,7 +170,7 @@ class EmbeddedMarket:
         """Everything of the account, by the ordinary way."""
         self._link.send(CancelAll(self._account.venue, ()), now_ns)
 
-    def execute(self, request: Request, now_ns: int) -> list[OrderEvent]:
+    def execute(self, request: Request, now_ns: int) -> Sequence[Told]:
         """Carry a request out at once: for a simulator that has a wire of its own, and so a latency of its own. The
         replies are the caller's to tell; what others see of it comes out of `advance`."""
         if not self._open:
@@ -344,19 +347,18 @@ class EmbeddedMarket:
             if match.maker_id >= 0:
                 order = self._account.orders[ClientOrderId(match.maker_id)]
                 reply_ns = at_ns + self._response_ns
-                self._emit(
-                    reply_ns,
+                self._tell(
                     self._account.fill(
                         order, match.ticks, match.lots, maker=True, ts_venue_ns=at_ns, ts_local_ns=reply_ns
-                    ),
+                    )
                 )
 
     def _execute(self, due: Waiting) -> None:
         reply_ns = due.arrival_ns + self._response_ns
         for reply in self._carry_out(due.request, due.arrival_ns, reply_ns):
-            self._emit(reply_ns, reply)
+            self._tell(reply)
 
-    def _carry_out(self, request: Request, at_ns: int, reply_ns: int) -> list[OrderEvent]:
+    def _carry_out(self, request: Request, at_ns: int, reply_ns: int) -> Sequence[Told]:
         self._venue_ns = at_ns
         replies = self._desk.execute(request, at_ns, at_ns, reply_ns)
         self._plan_publications(at_ns)
@@ -365,6 +367,11 @@ class EmbeddedMarket:
     def _plan_publications(self, at_ns: int) -> None:
         for index, symbol in enumerate(self._symbols):
             self._plan_publication(symbol, index, at_ns)
+
+    def _tell(self, reply: Told) -> None:
+        """Something about an order of ours, as far as nothing goes wrong with it."""
+        for told in (reply,) if self._faults is None else self._faults.replies(reply):
+            self._emit(told.ts_local_ns, told)
 
     def _emit(self, local_ns: int, event: Event) -> None:
         self._sequence += 1

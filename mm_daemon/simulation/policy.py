@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from mm_daemon.domain.capabilities import Capabilities
 from mm_daemon.simulation.desk import desk_capabilities
+from mm_daemon.simulation.faults import FaultPlan
 from mm_daemon.simulation.models import QueueModel
 
 _ACK_TIMEOUT_MS = 3000
@@ -44,6 +45,9 @@ class VenuePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     decrease_keeps_place: Annotated[
         bool, Meta(description="a pure size decrease by amend keeps the place in the queue")
     ] = False
+    faults: (
+        Annotated[FaultPlan, Meta(description="what goes wrong, to see how it is dealt with; null = nothing")] | None
+    ) = None
     seed: Annotated[int, Meta(ge=0, description="seed of the latency draws")] = 1
 
 
@@ -56,7 +60,9 @@ def paper_capabilities(policy: VenuePolicy, real: Capabilities) -> Capabilities:
         policy.response_latency_ms, *policy.response_samples_ms, 0.0
     )
     own = desk_capabilities(
-        decrease_keeps_place=policy.decrease_keeps_place, ack_timeout_ms=max(_ACK_TIMEOUT_MS, round(4 * slowest))
+        decrease_keeps_place=policy.decrease_keeps_place,
+        ack_timeout_ms=max(_ACK_TIMEOUT_MS, round(4 * slowest)),
+        faults=policy.faults,
     )
     return msgspec.structs.replace(
         own, batch_max=real.batch_max, buckets=real.buckets, exchange=real.exchange, recorded=real.recorded

@@ -35,6 +35,7 @@ from mm_daemon.domain.orders import ClientOrderId, Side
 from mm_daemon.domain.rng import Rng
 from mm_daemon.simulation.account import VenueAccount, VenueOrder
 from mm_daemon.simulation.desk import OrderDesk, OrderLink, QueryOrder, Request, Waiting
+from mm_daemon.simulation.faults import Faults, Told
 from mm_daemon.simulation.models import (
     FRONT_UNKNOWN,
     NS_PER_MS,
@@ -171,7 +172,8 @@ class SimulatedVenue:
         self._desk = OrderDesk(self._account, self, decrease_keeps_place=policy.decrease_keeps_place)
         self._response = latency_model(policy.response_latency_ms, policy.response_samples_ms, rng.split("response"))
         entry = latency_model(policy.entry_latency_ms, policy.entry_samples_ms, rng.split("entry"))
-        self._link = OrderLink(entry, self._response)
+        self._faults = None if policy.faults is None else Faults(policy.faults, rng.split("faults"))
+        self._link = OrderLink(entry, self._response, self._faults)
         self._waiting = self._link.waiting
         self._clock = FeedClock(round(policy.feed_floor_ms * NS_PER_MS))
         self._venue_ns = self._happened_ns = 0
@@ -180,6 +182,7 @@ class SimulatedVenue:
         self._now_ns = 0
         self._emitted_ns = 0
         self._outgoing: deque[Event] = deque()
+        """In order of local time."""
         self._markets: dict[InstrumentId, _Market] = {instrument.id: _Market() for instrument in instruments}
         self._resting: dict[ClientOrderId, _Resting] = {}
         self.large_orders = 0
@@ -311,7 +314,7 @@ class SimulatedVenue:
         """A new contract: our orders are cancelled by the venue and the book starts again."""
         orders = [resting.order for resting in market.resting]
         ts_local_ns = self._emission_ns(self._venue_ns, self._response.draw())
-        self._outgoing.extend(self._desk.cancel_orders(orders, self._clock.venue_ns(self._venue_ns), ts_local_ns))
+        self._tell(self._desk.cancel_orders(orders, self._clock.venue_ns(self._venue_ns), ts_local_ns))
         self._account.define(event.definition)
         market.book, market.own_book = OrderBook(), True
         market.taken.clear()
@@ -407,7 +410,7 @@ class SimulatedVenue:
         filled = self._account.fill(
             order, order.ticks, lots, maker=True, ts_venue_ns=self._clock.venue_ns(at_ns), ts_local_ns=ts_local_ns
         )
-        self._outgoing.append(filled)
+        self._tell((filled,))
         if not order.remaining_lots:
             market.lift(resting)
             del self._resting[order.client_id]
@@ -418,7 +421,19 @@ class SimulatedVenue:
         request: Request = due.request
         ts_local_ns = self._emission_ns(due.arrival_ns, due.response_ns)
         ts_venue_ns = self._clock.venue_ns(due.arrival_ns)
-        self._outgoing.extend(self._desk.execute(request, due.arrival_ns, ts_venue_ns, ts_local_ns))
+        self._tell(self._desk.execute(request, due.arrival_ns, ts_venue_ns, ts_local_ns))
+
+    def _tell(self, replies: Sequence[Told]) -> None:
+        """What we are to learn, as far as nothing goes wrong with it."""
+        outgoing, faults = self._outgoing, self._faults
+        if faults is None:
+            outgoing.extend(replies)
+            return
+        for told in [each for reply in replies for each in faults.replies(reply)]:
+            place = len(outgoing)
+            while place and outgoing[place - 1].ts_local_ns > told.ts_local_ns:
+                place -= 1
+            outgoing.insert(place, told)
 
     def _emission_ns(self, at_ns: int, response_ns: int) -> int:
         self._emitted_ns = max(self._emitted_ns, self._now_ns, at_ns + response_ns)

@@ -38,7 +38,9 @@ from mm_daemon.domain.events import (
     OrderCancelRejected,
     OrderEvent,
     OrderFilled,
+    OrderNotFound,
     OrderRejected,
+    OrderStatus,
     PublicTrade,
     RateLimited,
     VenueConnected,
@@ -459,7 +461,8 @@ class ConnectorConformance:
         assert (unknown.client_id, unknown.operation) == (order.client_id, Operation.PLACE)
         since = live.here
         await live.connector.query_order(order.client_id)
-        await live.heard.until(OrderAccepted, lambda event: event.client_id == order.client_id, since=since)
+        status = await live.heard.until(OrderStatus, lambda event: event.client_id == order.client_id, since=since)
+        assert (status.ticks, status.lots, status.filled_lots) == (order.ticks, order.lots, 0)
         assert (await live.open_ids()).count(order.client_id) == 1
 
     async def test_server_error_is_unknown_and_nobody_guesses(self, live: ConnectorUnderTest) -> None:
@@ -470,6 +473,7 @@ class ConnectorConformance:
         await live.send(order)
         await live.heard.until(CommandOutcomeUnknown, lambda event: event.client_id == order.client_id)
         await live.connector.query_order(order.client_id)
+        await live.heard.until(OrderNotFound, lambda event: event.client_id == order.client_id)
         said = [event for event in live.heard.events if isinstance(event, OrderRejected | OrderCanceled)]
         assert not [event for event in said if event.client_id == order.client_id]
         assert order.client_id not in await live.open_ids()

@@ -88,7 +88,13 @@ class Daemon:
             metrics.observe(turn, urgent, self.loop.times)
 
         self.loop = CoreLoop(
-            self.core, inbox=self.inbox, journal=self.journal, clock=clock, carry=self._carry, observe=observe
+            self.core,
+            inbox=self.inbox,
+            journal=self.journal,
+            clock=clock,
+            carry=self._carry,
+            ask=lambda _queries: None,
+            observe=observe,
         )
         self.loop.begin(RunStarted(start_ns, mm_daemon.__version__, parameters.to_json()))
         held = tuple((instrument.id, 0) for instrument in instruments)

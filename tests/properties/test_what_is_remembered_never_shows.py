@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mm_daemon.core.parameters import CoreParameters
-from mm_daemon.core.trading_core import LOSS_LIMIT, TradingCore
+from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.capabilities import Bucket, BucketKind, Capabilities, CommandClass
 from mm_daemon.domain.decisions import AmendOrder, CancelAll, CancelOrder, Command, PlaceOrder, Turn
 from mm_daemon.domain.events import (
@@ -57,16 +57,12 @@ class Forgetful(TradingCore):
     """Knows nothing at a turn but what it was told."""
 
     def decide(self, now_ns: int) -> Turn:
-        self._deadline_known = False
+        self._agenda.deadline_known = False
+        self._control.recount()
         for market in self._markets.values():
             market.basis, market.slots, market.engine._seen, market.engine._grounds = (), [], (), ()
             market.lockouts.restore(msgspec.structs.replace(market.lockouts.state(), held=()))
         return super().decide(now_ns)
-
-    def _check_equity(self, now_ns: int) -> None:
-        worth_atto = sum(each.position.total_atto for each in self._markets.values())
-        if self.gate.set_equity(worth_atto, now_ns):
-            self._latch(LOSS_LIMIT)
 
 
 class Beside:

@@ -3,14 +3,17 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mm_daemon.core.absence import Evidence, absence_proven, nonce_spent
 from mm_daemon.core.planner import pair_levels
 from mm_daemon.core.reconcile import Held, Unseen, reconcile_diff
+from mm_daemon.domain.capabilities import Validity
 from mm_daemon.domain.events import OpenOrder
 from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.domain.orders import ClientOrderId, Side, full_client_id, short_client_id
 
 _INSTRUMENT = InstrumentId("vector:XYZ")
 _SIDES = {"buy": Side.BUY, "sell": Side.SELL}
+_MS = 1_000_000
 _FINAL = ("FILLED", "CANCELED", "EXPIRED", "REJECTED", "ABSENT")
 
 
@@ -80,8 +83,38 @@ def client_id(case: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def absence(case: Mapping[str, Any]) -> dict[str, Any]:
+    kind = Validity(case["kind"])
+    if kind is Validity.HEIGHT:
+        evidence = Evidence(
+            kind=kind,
+            closes_at=case["good_til_block"],
+            now=case["node_height"],
+            absent_at=case["snapshot_height"] if case["snapshot_absent"] else None,
+            fills_to=case["fills_height"],
+        )
+    else:
+        closes_ms = case.get("expires_ms")
+        closes_ms = case["sent_ms"] + case["d_max_ms"] if closes_ms is None else closes_ms + case["margin_ms"]
+        spent = case.get("fence") == "accepted" or (
+            "nonce" in case and nonce_spent(case["nonce"], case["next_nonce"], hash_found=case["hash_found"])
+        )
+        evidence = Evidence(
+            kind=kind,
+            closes_at=closes_ms * _MS,
+            closed_at=case["closed_ms"] * _MS if spent else None,
+            now=case["venue_ms"] * _MS,
+            not_found=tuple(at * _MS for at in case["not_found_ms"]),
+            absent_at=case["snapshot_ms"] * _MS if case["snapshot_absent"] else None,
+            fills_to=case["fills_complete_to_ms"] * _MS,
+        )
+    missing = absence_proven(evidence)
+    return {"proven": not missing, "missing": list(missing)}
+
+
 ADAPTERS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "reconcile_diff": reconcile,
     "pair_levels": pairs,
     "dydx_client_id": client_id,
+    "absence_proven": absence,
 }

@@ -7,7 +7,7 @@ from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.decisions import ApprovedCommand
 from mm_daemon.domain.events import Event, MarketEvent, OrderFilled, VenueSnapshot
 from mm_daemon.domain.instrument import InstrumentId
-from mm_daemon.domain.orders import Side
+from mm_daemon.domain.orders import ClientOrderId, Side
 from mm_daemon.engine.inventory_time import InventoryTime
 from mm_daemon.engine.markouts import Markouts
 from mm_daemon.ports.connector import VirtualVenue
@@ -48,6 +48,9 @@ class WatchedVenue:
 
     def submit(self, commands: Sequence[ApprovedCommand], now_ns: int) -> None:
         self._venue.submit(commands, now_ns)
+
+    def query(self, client_id: ClientOrderId, now_ns: int) -> None:
+        self._venue.query(client_id, now_ns)
 
     def advance(self, now_ns: int) -> Sequence[Event]:
         self._observer.look()

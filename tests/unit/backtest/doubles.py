@@ -16,7 +16,7 @@ from mm_daemon.domain.events import (
     VenueSnapshot,
 )
 from mm_daemon.domain.instrument import Instrument, InstrumentId
-from mm_daemon.domain.orders import Side
+from mm_daemon.domain.orders import ClientOrderId, Side
 from mm_daemon.testkit.builders import MS, VENUE, delta, instrument, snapshot, trade
 
 
@@ -90,6 +90,9 @@ class ObedientVenue:
                     )
                 )
 
+    def query(self, client_id: ClientOrderId, now_ns: int) -> None:
+        """It says nothing that it has not said."""
+
     def advance(self, now_ns: int) -> Sequence[Event]:
         due = []
         while self._news and self._news[0][0] <= now_ns:
@@ -138,6 +141,9 @@ class EmbeddedMarket(ObedientVenue):
         super().__init__()
         self._tape = tape(1 << 20)
         self._next = next(self._tape)
+
+    def query(self, client_id: ClientOrderId, now_ns: int) -> None:
+        """It says nothing that it has not said."""
 
     def advance(self, now_ns: int) -> Sequence[Event]:
         told: list[Event] = []

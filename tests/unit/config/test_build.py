@@ -7,6 +7,7 @@ import pytest
 
 from mm_daemon.config.build import core_parameters, money_unit_is_exact
 from mm_daemon.config.problems import ConfigProblems
+from mm_daemon.core.parameters import OrderRules, ReconcileRules
 from mm_daemon.domain.capabilities import Capabilities, CommandClass
 from mm_daemon.domain.instrument import Instrument, Venue
 from mm_daemon.domain.money import ATTO
@@ -51,6 +52,20 @@ def test_limits_of_account_and_pacing_arrive_where_they_are_checked() -> None:
     assert (own.name, own.capacity, own.cost(CommandClass.PLACE, 3), own.concerns(CommandClass.CANCEL)) == (
         "max_orders_per_second", 30, 3, False,
     )  # fmt: skip
+
+
+def test_rules_of_order_life_reach_the_core() -> None:
+    """What is said under `orders` and `reconcile`; the rest takes its default."""
+    rules = "orders: {action_ttl_ms: 900, keep_final_s: 120}\nreconcile: {on_foreign_order: halt}\n"
+    parameters = core_parameters(read(GOOD + rules), [BTC], CAPABILITIES)
+    assert parameters.orders == OrderRules(action_ttl_ms=900, keep_final_s=120)
+    assert parameters.reconcile == ReconcileRules(on_foreign_order="halt")
+
+
+def test_orders_are_never_forgotten_before_two_checkpoints() -> None:
+    """A shorter memory than two minutes is refused at its line."""
+    with pytest.raises(ConfigProblems, match=r"orders\.keep_final_s.*119"):
+        read(GOOD + "orders: {keep_final_s: 119}\n")
 
 
 def test_parameters_survive_the_journal() -> None:

@@ -9,6 +9,7 @@ from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.orders import InFlight, Operation, Phase, RejectKind, Side
 from tests.orders import (
     FRESH,
+    MS,
     SECOND,
     TOTAL,
     VENUE,
@@ -127,6 +128,8 @@ def test_answers_take_their_deadlines_away() -> None:
     ledger.apply(amended(1, "v1", 98, 14))
     send_cancel(ledger, 1)
     ledger.apply(cancel_rejected(1, RejectKind.OTHER))
+    assert ledger.next_deadline_ns() == 250 * MS
+    assert ledger.expire(250 * MS) == [_order(ledger)]
     assert ledger.next_deadline_ns() is None
     assert _order(ledger).pending_bits == 0
     send_cancel(ledger, 1)

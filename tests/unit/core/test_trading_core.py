@@ -258,7 +258,9 @@ def test_a_stop_cancels_everything_and_quotes_nothing_more():
 
 
 def test_a_lost_venue_withdraws_its_quotes_until_it_is_back_with_a_new_book():
-    """What was known of the book before the link broke is void."""
+    """What was known of the book before the link broke is void, and so is what was known of the account: two clean
+    rounds, asked for after the link was back, let the market go.
+    """
     desk = Desk()
     desk.acknowledge(desk.open_market(), 10)
     venue = Venue("test")
@@ -267,8 +269,12 @@ def test_a_lost_venue_withdraws_its_quotes_until_it_is_back_with_a_new_book():
     desk.acknowledge(turn, 30)
     desk.wait(1000)
     desk.feed(builders.connected(1000))
-    assert desk.says() == "bid withdraw (book_invalid) | ask withdraw (book_invalid)"
-    assert kinds(desk.feed(builders.snapshot(1100, 600_000, 600_001))) == ["PlaceOrder bid", "PlaceOrder ask"]
+    assert desk.says() == "bid withdraw (reconciling, book_invalid) | ask withdraw (reconciling, book_invalid)"
+    desk.feed(builders.snapshot(1100, 600_000, 600_001))
+    desk.feed(builders.account(1200, requested_ms=900))
+    desk.feed(builders.account(1300))
+    assert desk.says() == "bid withdraw (reconciling) | ask withdraw (reconciling)"
+    assert kinds(desk.feed(builders.account(2300))) == ["PlaceOrder bid", "PlaceOrder ask"]
 
 
 def test_an_operator_pauses_and_resumes_one_market():

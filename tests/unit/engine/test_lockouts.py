@@ -84,3 +84,20 @@ def test_named_lockout_is_cleared_by_its_source_alone() -> None:
     assert lockouts.release(Reason.RECONCILING, "orders")
     assert lockouts.mask(Side.BUY, 0) == Reason.VENUE_BANNED.bit
     assert lockouts.next_expiry_ns(0) is None
+
+
+def test_a_side_may_be_held_alone() -> None:
+    """The other side goes on; what is kept of it in a checkpoint is the side too."""
+    lockouts = LockoutSet(0, 0, 0)
+    lockouts.hold(Reason.RECONCILING, "order_size bid", Side.BUY)
+    assert lockouts.mask(Side.BUY, 1) == Reason.RECONCILING.bit
+    assert lockouts.mask(Side.SELL, 1) == 0
+    assert not lockouts.holds_all
+    again = LockoutSet(0, 0, 0)
+    again.restore(lockouts.state())
+    assert (again.mask(Side.BUY, 1), again.mask(Side.SELL, 1)) == (Reason.RECONCILING.bit, 0)
+    again.hold(Reason.RECONCILING, "position")
+    assert again.holds_all
+    assert again.mask(Side.SELL, 1) == Reason.RECONCILING.bit
+    again.release(Reason.RECONCILING, "position")
+    assert again.mask(Side.SELL, 1) == 0

@@ -8,9 +8,20 @@ from pathlib import Path
 import pytest
 
 from mm_daemon.core.trading_core import TradingCore
+from mm_daemon.domain.decisions import PlaceOrder, Reason
 from mm_daemon.domain.errors import ConfigError, UsageError
-from mm_daemon.domain.events import Event, OperatorAction, OperatorRequest, ParametersChanged
+from mm_daemon.domain.events import (
+    CommandOutcomeUnknown,
+    Event,
+    OperatorAction,
+    OperatorRequest,
+    OrderResolved,
+    ParametersChanged,
+    PositionAdopted,
+    Resolution,
+)
 from mm_daemon.domain.instrument import InstrumentId
+from mm_daemon.domain.orders import ClientOrderId, Operation, Side
 from mm_daemon.observability.live_statistics import LiveStatistics
 from mm_daemon.observability.status import Status, Surroundings, status_of
 from mm_daemon.observability.summary import Tally
@@ -207,3 +218,29 @@ def test_market_is_found_with_or_without_its_venue() -> None:
     assert find_instrument("b:BTC-USDT", MARKETS) == "b:BTC-USDT"
     with pytest.raises(UsageError, match="several venues"):
         find_instrument("BTC-USDT", MARKETS)
+
+
+async def test_an_order_in_doubt_is_resolved_and_a_position_adopted(tmp_path: Path) -> None:
+    """Both are events with who said so; an order that is not in doubt is refused by its number."""
+    served = Served(tmp_path)
+    place = PlaceOrder(b.SYMBOL, ClientOrderId(5), Side.BUY, 0, 600_000, 10, (Reason.NEW_QUOTE,))
+    served.core.ledger.queue(place, 1)
+    served.core.ledger.released(place, 1)
+    served.core.ledger.apply(CommandOutcomeUnknown(b.SYMBOL, 0, 2, ClientOrderId(5), Operation.PLACE))
+
+    def use(client: ControlClient) -> None:
+        (unknown,) = client.status().venues[0].unknown
+        assert (unknown.client_id, unknown.side, unknown.price, unknown.phase) == (5, "bid", "60000.0", "unknown")
+        refused = client.ask("resolve", order=6, outcome=Resolution.DEAD)
+        assert not refused.ok
+        assert "order 6 is not in doubt; orders in doubt: 5" in refused.text
+        assert not client.ask("resolve").ok
+        assert client.ask("resolve", order=5, outcome=Resolution.DEAD, evidence="looked").ok
+        assert not client.ask("adopt").ok
+        assert client.ask("adopt", "BTC-USDT").ok
+
+    await with_client(served, tmp_path, use)
+    resolved = [event for event in served.taken if isinstance(event, OrderResolved)]
+    assert [(each.client_id, each.outcome, each.evidence) for each in resolved] == [(5, Resolution.DEAD, "looked")]
+    assert resolved[0].who.startswith("uid ")
+    assert [event.instrument for event in served.taken if isinstance(event, PositionAdopted)] == [b.SYMBOL]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from mm_daemon.domain.decisions import ApprovedCommand, Turn
+from mm_daemon.domain.decisions import ApprovedCommand, OrderQuery, Turn
 from mm_daemon.domain.errors import JournalError
 from mm_daemon.domain.events import CoreFailed, DeadlineReached, Event, PublicTrade, RunEnded, RunStarted
 from mm_daemon.domain.orders import Side
@@ -37,6 +37,9 @@ class Diary:
     def carry(self, commands: Sequence[ApprovedCommand]) -> None:
         self.entries.append(("carry", tuple(commands)))
 
+    def ask(self, queries: Sequence[OrderQuery]) -> None:
+        self.entries.append(("ask", tuple(queries)))
+
 
 class Shell:
     def __init__(self, loop: VirtualLoop, answer: Callable[[int], Turn] = Turn) -> None:
@@ -51,6 +54,7 @@ class Shell:
             journal=self.diary,
             clock=self.clock,
             carry=self.diary.carry,
+            ask=self.diary.ask,
             observe=lambda turn, urgent: self.observed.append((turn, list(urgent))),
         )
 

@@ -58,6 +58,7 @@ def core_loop(loop: VirtualLoop, inbox: Inbox, dead_man: DeadManSwitches) -> Cor
         journal=NoJournal(),
         clock=clock,
         carry=lambda released: None,
+        ask=lambda queries: None,
         observe=lambda turn, urgent: None,
         beat=dead_man.beat,
         beat_s=dead_man.every_s,

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from mm_daemon.core.batching import batches
-from mm_daemon.domain.decisions import ApprovedCommand, PlaceOrder
+from mm_daemon.domain.decisions import ApprovedCommand, OrderQuery, PlaceOrder
 from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import CommandOutcomeUnknown, CommandSent, Event
-from mm_daemon.domain.orders import Operation
+from mm_daemon.domain.orders import ClientOrderId, Operation
 from mm_daemon.runtime.gateway import OVERTAKE_S, OrderGateway
 from mm_daemon.testkit.virtual_loop import VirtualLoop, run_virtual
-from tests.unit.runtime.parts import VENUE, DiaryConnector, cancel, cancel_all, place, released
+from tests.unit.runtime.parts import BTC, VENUE, DiaryConnector, cancel, cancel_all, place, released
 
 
 class Desk:
@@ -30,7 +30,7 @@ class Desk:
         )
 
     async def serve_for(self, seconds: float) -> None:
-        lanes = (self.gateway.serve, self.gateway.serve_cancels)
+        lanes = (self.gateway.serve, self.gateway.serve_cancels, self.gateway.serve_queries)
         tasks = [asyncio.ensure_future(lane(venue)) for venue in self.gateway.real_venues for lane in lanes]
         await asyncio.sleep(seconds)
         for task in tasks:
@@ -186,5 +186,51 @@ def test_gateway_goes_on_after_a_failure() -> None:
         desk.gateway.carry(released(cancel_all()))
         await desk.serve_for(0.1)
         assert connector.diary == ["cancel_all"]
+
+    run_virtual(main)
+
+
+def query(number: int) -> OrderQuery:
+    return OrderQuery(BTC, ClientOrderId(number))
+
+
+def test_queries_are_asked_in_order_and_each_once() -> None:
+    """One about an order that waits already is the same question; a simulated venue is asked at once."""
+
+    async def main(loop: VirtualLoop) -> None:
+        connector = DiaryConnector()
+        desk = Desk(connector, loop)
+        desk.gateway.ask((query(1), query(2)))
+        desk.gateway.ask((query(1),))
+        await desk.serve_for(0.1)
+        assert connector.diary == [("query", 1), ("query", 2)]
+        simulated = DiaryConnector(simulated=True)
+        Desk(simulated, loop).gateway.ask((query(3),))
+        assert simulated.diary == [("query", 3)]
+
+    run_virtual(main)
+
+
+def test_a_query_that_fails_holds_up_nothing_and_is_reported() -> None:
+    """The core asks again by itself; commands do not wait for answers."""
+
+    async def main(loop: VirtualLoop) -> None:
+        class Deaf(DiaryConnector):
+            async def query_order(self, client_id: ClientOrderId) -> None:
+                if client_id == 1:
+                    await asyncio.sleep(60.0)
+                await super().query_order(client_id)
+
+        connector = Deaf()
+        desk = Desk(connector, loop)
+        desk.gateway.ask((query(1), query(2)))
+        serving = asyncio.ensure_future(desk.serve_for(5.0))
+        await asyncio.sleep(1.0)
+        desk.gateway.carry(released(cancel(7)))
+        await asyncio.sleep(0.1)
+        assert connector.diary == [[cancel(7)]]
+        await serving
+        assert connector.diary == [[cancel(7)], ("query", 2)]
+        assert desk.reports == ["order 1 cannot be asked about: TimeoutError"]
 
     run_virtual(main)

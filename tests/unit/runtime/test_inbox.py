@@ -4,9 +4,9 @@ from mm_daemon.domain.events import (
     BookInvalidated,
     InvalidCause,
     OrderAccepted,
+    OrderEventsLost,
     PublicTrade,
     ShutdownRequested,
-    VenueDisconnected,
 )
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.orders import ClientOrderId, Side
@@ -98,8 +98,8 @@ def test_market_lane_never_exceeds_its_bound() -> None:
         assert len(inbox) <= 8
 
 
-def test_order_overflow_takes_the_venue_down() -> None:
-    """A lost order event is reported once, by the venue going down; the loss is counted."""
+def test_order_overflow_is_told_once_a_batch() -> None:
+    """Lost order events are counted, and told once until the lane has been emptied."""
     lost: list[Venue] = []
     inbox = Inbox(order_limit=2)
     inbox.on_lost_orders = lost.append
@@ -107,10 +107,13 @@ def test_order_overflow_takes_the_venue_down() -> None:
         inbox.put(accepted(number))
     batch, _ = inbox.take(10)
     assert batch[:2] == [accepted(1), accepted(2)]
-    assert isinstance(batch[2], VenueDisconnected)
-    assert len(batch) == 3
+    assert batch[2:] == [OrderEventsLost(Venue("sim"), 0, 3, "order lane overflow")]
     assert inbox.dropped_orders == 3
     assert lost == [Venue("sim")]
+    for number in range(6, 9):
+        inbox.put(accepted(number))
+    assert [type(event) for event in inbox.take(10)[0]] == [OrderAccepted, OrderAccepted, OrderEventsLost]
+    assert lost == [Venue("sim")] * 2
 
 
 def test_control_events_pass_a_full_order_lane() -> None:

@@ -168,6 +168,22 @@ def test_leftovers_of_an_earlier_run_are_cancelled_before_quoting() -> None:
     run_virtual(main)
 
 
+def test_leftovers_may_be_left_for_the_core_to_adopt() -> None:
+    """Nothing is cancelled; the core is shown them."""
+
+    async def main(loop: VirtualLoop) -> None:
+        connector = DiaryConnector()
+        connector.open_orders = [showing(3)]
+        events: list[Event] = []
+        await clear_leftovers(Agreeing(), {VENUE: connector}, events.append, loop.now_ns, adopt=True)
+        assert connector.diary == []
+        (received,) = events
+        assert isinstance(received, VenueSnapshotReceived)
+        assert [order.client_id for order in received.snapshot.orders] == [3]
+
+    run_virtual(main)
+
+
 def test_leftovers_that_will_not_go_keep_us_from_starting() -> None:
     """A venue that keeps showing orders of ours is a matter for a person."""
 
@@ -214,6 +230,7 @@ def test_a_core_that_disagrees_is_shown_the_account_every_second() -> None:
                     {VENUE: DiaryConnector()},
                     emit=emit,
                     now_ns=loop.now_ns,
+                    interval_s=10.0,
                     start_timeout_s=60.0,
                     on_never=lambda: pytest.fail("it did agree"),
                     log=quiet(loop),
@@ -233,6 +250,7 @@ def test_an_account_that_never_agrees_is_given_up_at_the_timeout() -> None:
             {VENUE: DiaryConnector()},
             emit=lambda _event: None,
             now_ns=loop.now_ns,
+            interval_s=10.0,
             start_timeout_s=5.0,
             on_never=lambda: given_up.append(loop.time()),
             log=quiet(loop),

@@ -15,7 +15,9 @@ from mm_daemon.domain.events import (
     OrderCanceled,
     OrderCancelRejected,
     OrderFilled,
+    OrderNotFound,
     OrderRejected,
+    OrderStatus,
     PublicTrade,
     TopOfBook,
 )
@@ -362,7 +364,7 @@ def test_changed_contract_cancels_our_orders() -> None:
 
 
 def test_question_is_answered_behind_the_commands_before_it() -> None:
-    """Open, ended and refused orders have an answer; an id that never came has none."""
+    """Open, ended, refused and unknown orders each have an answer of their own."""
     hand = _hand()
     venue = hand.venue
     assert isinstance(venue, SimulatedVenue)
@@ -371,10 +373,13 @@ def test_question_is_answered_behind_the_commands_before_it() -> None:
         venue.query(ClientOrderId(client_id), 10 * MS)
     answers = hand.until(100)[4:]
     assert [(type(event), getattr(event, "client_id", None)) for event in answers] == [
-        (OrderAccepted, 1),
+        (OrderStatus, 1),
         (OrderCanceled, 2),
         (OrderRejected, 3),
+        (OrderNotFound, 4),
     ]
+    status = hand.of(OrderStatus)[0]
+    assert (status.ticks, status.lots, status.filled_lots) == (1000, 10, 0)
 
 
 def test_snapshot_agrees_with_the_fills() -> None:

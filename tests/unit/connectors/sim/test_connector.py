@@ -16,6 +16,7 @@ from mm_daemon.domain.events import (
     OrderAccepted,
     OrderCanceled,
     OrderFilled,
+    OrderStatus,
     PublicTrade,
     VenueConnected,
 )
@@ -96,8 +97,8 @@ def test_orders_are_answered_before_during_and_after_run() -> None:
         assert len(said) == told
 
     run_virtual(main)
-    ours = [type(event) for event in said if isinstance(event, OrderAccepted | OrderCanceled)]
-    assert ours == [OrderAccepted, OrderAccepted, OrderCanceled]
+    ours = [type(event) for event in said if isinstance(event, OrderAccepted | OrderStatus | OrderCanceled)]
+    assert ours == [OrderAccepted, OrderStatus, OrderCanceled]
 
 
 def test_second_run_shows_whole_books_again() -> None:
