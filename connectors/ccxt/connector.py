@@ -23,12 +23,13 @@ from connectors.ccxt.orders import OrderBookkeeping, OrderCommand
 from connectors.ccxt.requests import LimitsHeard, NothingToChange, OrderUnknown, Requests
 from connectors.ccxt.settings import CcxtSettings, MarketData
 from connectors.ccxt.streams import ProStreams
-from mm_daemon.domain.capabilities import AmendQuantity, Bucket, Capabilities
+from mm_daemon.domain.capabilities import AmendQuantity, Bucket, Capabilities, Validity
 from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable
 from mm_daemon.domain.events import (
     Event,
     OrderAccepted,
+    OrderNotFound,
     VenueConnected,
     VenueDisconnected,
     VenueSnapshot,
@@ -418,27 +419,24 @@ class CcxtConnector:
             await self._try(self._measure_clock)
 
     async def query_order(self, client_id: ClientOrderId) -> None:
-        """Raises VenueUnreachable when there is no answer. An id that the venue does not know is no proof of anything
-        (R7), so nothing is said of it."""
-        requests = self._asking
+        """Raises VenueUnreachable when there is no answer."""
+        requests, asked_ns = self._asking, self._shown_ns()
         known = requests.kept.known(client_id)
-        contracts = self._contracts if known is None else [known.contract]
-        params = {**self._dialect.query_params, "clientOrderId": requests.kept.spell(client_id)}
-        for each in contracts:
+        spelt = {**self._dialect.query_params, "clientOrderId": requests.kept.spell(client_id)}
+        for each in self._contracts if known is None else [known.contract]:
             name = known.venue_id if known is not None and known.venue_id else None
+            params = dict(self._dialect.query_params) if name else spelt
             try:
-                row = await requests.read(
-                    "fetch_order", name, each.unified, self._dialect.query_params if name else params
-                )
+                row = await requests.read("fetch_order", name, each.unified, params)
+                told = requests.kept.reported(row, self._context.now_ns(), client_id=client_id, again=True)
             except OrderUnknown:
                 continue
-            try:
-                told = requests.kept.reported(row, self._context.now_ns(), client_id=client_id, again=True)
             except GridError as error:
                 raise VenueUnreachable(f"order {client_id} cannot be read: {error}") from error
             for event in told:
                 self._emit(event)
             return
+        self._emit(OrderNotFound(self._context.venue, asked_ns, self._context.now_ns(), client_id))
 
     async def cancel_all(self) -> None:
         """Raises VenueUnreachable when the venue does not confirm it."""
@@ -540,6 +538,8 @@ def capabilities(settings: CcxtSettings, known: Dialect, has: Mapping[str, Any])
         reduce_only=True,
         batch_max=max(known.places_max, known.cancels_max),
         ack_timeout_ms=settings.ack_timeout_ms,
+        validity=Validity.DELAY,
+        d_max_ms=settings.d_max_ms or known.d_max_ms,
         dead_man_floor_ms=floor_ms if armed else None,
         dead_man_ms=max(settings.dead_man_ms or 0, floor_ms) if armed else None,
         buckets=tuple(_sized(bucket, settings) for bucket in known.buckets),

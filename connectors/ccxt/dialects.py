@@ -31,6 +31,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     cancel_all_after: bool | None = None
     """Whether ccxt's cancelAllOrdersAfter is a countdown; None: as ccxt says that it has it."""
     cancel_all_after_floor_ms: int = 5000
+    d_max_ms: int = 60_000
+    """How long the exchange may keep a command before it acts."""
     ping_ms: int = 5000
     """Time between the pings of ccxt's streams: two that are missed end one."""
     options: Mapping[str, object] = {}
@@ -55,6 +57,7 @@ _BINANCE = Dialect(
     places_max=5,
     amends_max=5,
     cancels_max=10,
+    d_max_ms=15_000,
     ping_ms=600,
     options={
         "fetchCurrencies": False,

@@ -25,6 +25,7 @@ from mm_daemon.domain.events import (
     OrderEvent,
     OrderFilled,
     OrderRejected,
+    OrderStatus,
 )
 from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.domain.money import MoneyPair, from_text, to_pair
@@ -224,8 +225,19 @@ class OrderBookkeeping:
             return self._ended(known, client_id, row, now_ns, again=again)
         if known.ended or at_ms < known.told_ms:
             return []
-        events = self._accepted(client_id, venue_id, at_ms, now_ns, again=again)
+        if again:
+            return self._stands(known, client_id, row, now_ns)
+        events = self._accepted(client_id, venue_id, at_ms, now_ns)
         return events + self._moved(known, client_id, row, now_ns)
+
+    def _stands(self, known: Known, client_id: ClientOrderId, row: Row, now_ns: int) -> list[OrderEvent]:
+        """The answer to a question after an order that is open."""
+        contract, at_ms = known.contract, _at_ms(row)
+        known.ticks, known.lots = contract.ticks(row.get("price")), contract.lots(row.get("amount"))
+        known.told_ms = max(known.told_ms, at_ms)
+        filled, at_ns = contract.lots(row.get("filled") or 0), at_ms * _NS_PER_MS
+        instrument, name = contract.instrument.id, known.venue_id
+        return [OrderStatus(instrument, at_ns, now_ns, client_id, name, known.ticks, known.lots, filled)]
 
     def _moved(self, known: Known, client_id: ClientOrderId, row: Row, now_ns: int) -> list[OrderEvent]:
         """Price or size differ from what was told."""
@@ -253,13 +265,11 @@ class OrderBookkeeping:
         at_ns = at_ms * _NS_PER_MS
         return [OrderCanceled(instrument, at_ns, now_ns, client_id, known.venue_id, filled_lots=filled)]
 
-    def _accepted(
-        self, client_id: ClientOrderId, venue_id: str, at_ms: int, now_ns: int, *, again: bool = False
-    ) -> list[OrderEvent]:
+    def _accepted(self, client_id: ClientOrderId, venue_id: str, at_ms: int, now_ns: int) -> list[OrderEvent]:
         known = self._known[client_id]
         self._rename(known, client_id, venue_id)
         first, known.told_ms = not known.told_ms, max(known.told_ms, at_ms)
-        if known.ended or not (first or again):
+        if known.ended or not first:
             return []
         return [OrderAccepted(known.contract.instrument.id, at_ms * _NS_PER_MS, now_ns, client_id, known.venue_id)]
 

@@ -47,6 +47,13 @@ class CcxtSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         | None
     ) = 30_000
     ack_timeout_ms: Annotated[int, Meta(ge=200, le=60_000, description="longest wait for an answer, ms")] = 3000
+    d_max_ms: (
+        Annotated[
+            int,
+            Meta(ge=1000, le=600_000, description="longest time from sending to effect, ms; null = what we know of it"),
+        ]
+        | None
+    ) = None
     orders_per_10s: (
         Annotated[int, Meta(ge=1, description="places and amends in 10 s; null = what we know of the venue")] | None
     ) = None

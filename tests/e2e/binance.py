@@ -32,7 +32,7 @@ class BinanceDesk(LiveDesk):
         return substituted(
             (ROOT / "deploy/examples/binance-testnet.yaml").read_text("utf-8"),
             state_dir=self.state_dir,
-            testnet=f"true\n    url: {self.venue.url}\n    orders_per_10s: 3000",
+            testnet=f"true\n    url: {self.venue.url}\n    orders_per_10s: 3000\n    d_max_ms: 6000",
             api_key=f"{{file: {folder / 'key'}}} #",
             api_secret=f"{{file: {folder / 'secret'}}} #",
             dead_man_ms=10_000 if dead_man_ms is None else dead_man_ms,
