@@ -79,6 +79,11 @@ class CcxtConnector:
             raise ConfigError(
                 f"venue {context.venue}: there is no native market data of {settings.exchange}; write market_data: ccxt"
             )
+        if self._with_key and self._dialect.leverage_in_orders and settings.leverage is None:
+            raise ConfigError(
+                f"venue {context.venue}: {settings.exchange} takes the leverage with each order; write leverage: 5, "
+                "or another one"
+            )
         self.capabilities = capabilities(settings, self._dialect, self._factory.has)
         self._countdown = _countdown(self._dialect, self._factory.has, settings.exchange)
         self._requests: Requests | None = None
@@ -107,13 +112,20 @@ class CcxtConnector:
         exchange = self._factory.build()
         self._factory.open(exchange)
         self._requests = requests = Requests(
-            exchange, self._dialect, OrderBookkeeping((), self._settings.client_id_prefix), self._limits, self._now_ns
+            exchange,
+            self._dialect,
+            OrderBookkeeping((), self._settings.client_id_prefix),
+            self._limits,
+            self._now_ns,
+            order_params(self._settings, self._dialect),
         )
         try:
             await self._measure_clock()
             await requests.read("load_markets")
             self._contracts = [await self._contract(symbol) for symbol in self._context.symbols]
-            requests.kept = OrderBookkeeping(self._contracts, self._settings.client_id_prefix)
+            requests.kept = OrderBookkeeping(
+                self._contracts, self._settings.client_id_prefix, self._dialect.negated_fee_key
+            )
             self._account = AccountReader(self._context, requests, self._shown_ns)
             if self._with_key:
                 await self._prepare_account()
@@ -141,6 +153,8 @@ class CcxtConnector:
     async def _prepare_account(self) -> None:
         """A key that is refused is told before anything begins, and the account is set as the configuration says."""
         requests, settings = self._asking, self._settings
+        for method in self._dialect.prepare:
+            await requests.read(method)
         await requests.read("fetch_positions", [each.unified for each in self._contracts])
         steps: list[tuple[str, tuple[Any, ...]]] = []
         if settings.set_one_way:
@@ -148,7 +162,7 @@ class CcxtConnector:
         for each in self._contracts:
             if settings.margin_mode is not None:
                 steps.append(("set_margin_mode", (settings.margin_mode.value, each.unified)))
-            if settings.leverage is not None:
+            if settings.leverage is not None and not self._dialect.leverage_in_orders:
                 steps.append(("set_leverage", (settings.leverage, each.unified)))
         for method, args in steps:
             try:
@@ -422,7 +436,7 @@ class CcxtConnector:
         """Raises VenueUnreachable when there is no answer."""
         requests, asked_ns = self._asking, self._shown_ns()
         known = requests.kept.known(client_id)
-        spelt = {**self._dialect.query_params, "clientOrderId": requests.kept.spell(client_id)}
+        spelt = {**self._dialect.query_params, self._dialect.client_id_param: requests.kept.spell(client_id)}
         for each in self._contracts if known is None else [known.contract]:
             name = known.venue_id if known is not None and known.venue_id else None
             params = dict(self._dialect.query_params) if name else spelt
@@ -545,6 +559,14 @@ def capabilities(settings: CcxtSettings, known: Dialect, has: Mapping[str, Any])
         buckets=tuple(_sized(bucket, settings) for bucket in known.buckets),
         simulated=False,
     )
+
+
+def order_params(settings: CcxtSettings, known: Dialect) -> Mapping[str, object]:
+    """What goes with each new order."""
+    if not known.leverage_in_orders or settings.leverage is None:
+        return {}
+    mode = {} if settings.margin_mode is None else {"marginMode": settings.margin_mode.value}
+    return {"leverage": settings.leverage, **mode}
 
 
 def _sized(bucket: Bucket, settings: CcxtSettings) -> Bucket:

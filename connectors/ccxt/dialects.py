@@ -36,7 +36,18 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     ping_ms: int = 5000
     """Time between the pings of ccxt's streams: two that are missed end one."""
     options: Mapping[str, object] = {}
-    order_params: Mapping[str, object] = {}
+    client_id_param: str = "clientOrderId"
+    """What ccxt calls our order id where an order is asked for or cancelled by it."""
+    acks_only: bool = True
+    """A reply says that a command was taken, not what came of it: that is told by the stream."""
+    negated_fee_key: str | None = None
+    """Rows whose raw form has this key tell what was charged as negative, against ccxt's own rule."""
+    prepare: tuple[str, ...] = ()
+    """Methods of ccxt to call at the start, which it would otherwise call before the first order."""
+    decimal_amounts: bool = False
+    """ccxt computes with the amount of an order before it writes it, so that text will not do."""
+    leverage_in_orders: bool = False
+    """Each order carries its leverage."""
     query_params: Mapping[str, object] = {}
     codes: Mapping[str, RejectKind] = {}
     """Refusals by the venue's code: nothing was done."""
@@ -52,6 +63,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _BINANCE = Dialect(
+    acks_only=False,
     translator="binance-usdm",
     demo=True,
     places_max=5,
@@ -145,6 +157,7 @@ _BINANCE = Dialect(
 )
 
 _OKX = Dialect(
+    negated_fee_key="fillFee",
     places_max=20,
     amends_max=20,
     cancels_max=20,
@@ -169,10 +182,12 @@ _OKX = Dialect(
 )
 
 _BYBIT = Dialect(
+    prepare=("is_unified_enabled",),
     places_max=10,
     amends_max=10,
     cancels_max=10,
     cancel_all_after=False,
+    client_id_param="orderLinkId",
     query_params={"acknowledged": True},
     codes={
         "10006": RejectKind.RATE_LIMITED,
@@ -194,6 +209,9 @@ _BYBIT = Dialect(
 )
 
 _KUCOIN = Dialect(
+    decimal_amounts=True,
+    prepare=("is_uta_enabled",),
+    leverage_in_orders=True,
     places_max=20,
     cancels_max=10,
     codes={

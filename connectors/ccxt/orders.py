@@ -7,6 +7,7 @@ than what was told, or as new and as we asked for.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from connectors.ccxt.contracts import Contract
@@ -40,6 +41,8 @@ _SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 _WORDS = {Side.BUY: "buy", Side.SELL: "sell"}
 _ENDED = ("closed", "canceled", "expired", "rejected")
 _CLIENT_ID_KEYS = ("c", "clientOrderId", "clOrdId", "orderLinkId", "clientOid", "cliOrdId", "client_oid", "text")
+_AMEND_FAILED = "-1"
+"""OKX, on the stream: an amend that was taken and then could not be done."""
 _OPERATIONS: Mapping[type[Command], Operation] = {
     PlaceOrder: Operation.PLACE,
     AmendOrder: Operation.AMEND,
@@ -50,7 +53,7 @@ _OPERATIONS: Mapping[type[Command], Operation] = {
 class Known:
     """One order of ours: its name at the venue, and what was last told of it. `asked` is where it shall be."""
 
-    __slots__ = ("asked", "contract", "ended", "lots", "side", "ticks", "told_ms", "venue_id")
+    __slots__ = ("accepted", "asked", "contract", "ended", "lots", "side", "ticks", "told_ms", "venue_id")
 
     def __init__(self, contract: Contract, side: Side, ticks: int, lots: int) -> None:
         self.contract = contract
@@ -60,16 +63,19 @@ class Known:
         self.asked = (ticks, lots)
         self.venue_id = ""
         self.told_ms = 0
+        self.accepted = False
         self.ended = False
 
 
 class OrderBookkeeping:
     """The last few thousand orders of one venue, by our id and by the venue's."""
 
-    def __init__(self, contracts: Iterable[Contract], prefix: str) -> None:
+    def __init__(self, contracts: Iterable[Contract], prefix: str, negated_fee_key: str | None = None) -> None:
+        """`negated_fee_key`: see `Dialect`."""
         self.contracts: Mapping[InstrumentId, Contract] = {each.instrument.id: each for each in contracts}
         self.by_symbol: Mapping[str, Contract] = {each.unified: each for each in self.contracts.values()}
         self._prefix = prefix
+        self._negated_fee_key = negated_fee_key
         self._spelt = re.compile(rf"^{prefix}([0-9]{{1,18}})$")
         self._known: dict[ClientOrderId, Known] = {}
         self._by_venue_id: dict[str, ClientOrderId | None] = {}
@@ -182,9 +188,9 @@ class OrderBookkeeping:
             command.instrument, 0, now_ns, command.client_id, known.venue_id, command.ticks, command.lots
         )
 
-    def replied(self, command: OrderCommand, row: Row, now_ns: int) -> list[OrderEvent]:
-        """The reply to a command that the venue has carried out. Venues that answer with the order's name alone are
-        taken at their word: it was done as asked. Raises GridError."""
+    def replied(self, command: OrderCommand, row: Row, now_ns: int, *, acks_only: bool) -> list[OrderEvent]:
+        """The reply to a command that was not refused. `acks_only`: it says no more than that; what came of an amend
+        or a cancel is told by the stream. Raises GridError."""
         status = row.get("status")
         if isinstance(command, PlaceOrder) and status in (None, "open"):
             return self._accepted(command.client_id, str(row.get("id") or ""), _at_ms(row), now_ns)
@@ -195,6 +201,8 @@ class OrderBookkeeping:
             if known is None:
                 return []
             self._rename(known, command.client_id, str(row.get("id") or ""))
+            if acks_only:
+                return []
             if known.ended or (known.ticks, known.lots) == (command.ticks, command.lots):
                 return []  # told by the stream
             known.told_ms = max(known.told_ms, _at_ms(row))
@@ -227,8 +235,13 @@ class OrderBookkeeping:
             return []
         if again:
             return self._stands(known, client_id, row, now_ns)
+        info = row.get("info")
+        if isinstance(info, dict) and info.get("amendResult") == _AMEND_FAILED:
+            text = str(info.get("msg") or "the venue could not amend it")
+            return [OrderAmendRejected(contract.instrument.id, 0, now_ns, client_id, RejectKind.OTHER, text)]
+        newer = at_ms > known.told_ms
         events = self._accepted(client_id, venue_id, at_ms, now_ns)
-        return events + self._moved(known, client_id, row, now_ns)
+        return events + self._moved(known, client_id, row, now_ns, newer=newer)
 
     def _stands(self, known: Known, client_id: ClientOrderId, row: Row, now_ns: int) -> list[OrderEvent]:
         """The answer to a question after an order that is open."""
@@ -239,12 +252,12 @@ class OrderBookkeeping:
         instrument, name = contract.instrument.id, known.venue_id
         return [OrderStatus(instrument, at_ns, now_ns, client_id, name, known.ticks, known.lots, filled)]
 
-    def _moved(self, known: Known, client_id: ClientOrderId, row: Row, now_ns: int) -> list[OrderEvent]:
+    def _moved(self, known: Known, client_id: ClientOrderId, row: Row, now_ns: int, *, newer: bool) -> list[OrderEvent]:
         """Price or size differ from what was told."""
         if row.get("price") is None or row.get("amount") is None:
             return []
         ticks, lots, at_ms = known.contract.ticks(row["price"]), known.contract.lots(row["amount"]), _at_ms(row)
-        if (ticks, lots) == (known.ticks, known.lots) or (at_ms == known.told_ms and (ticks, lots) != known.asked):
+        if (ticks, lots) == (known.ticks, known.lots) or (not newer and (ticks, lots) != known.asked):
             return []
         known.ticks, known.lots, known.told_ms = ticks, lots, at_ms
         instrument = known.contract.instrument.id
@@ -257,8 +270,9 @@ class OrderBookkeeping:
         status, at_ms, instrument = row.get("status"), _at_ms(row), known.contract.instrument.id
         filled = known.contract.lots(row["filled"]) if row.get("filled") is not None else None
         known.ended, known.told_ms = True, max(known.told_ms, at_ms)
-        if status == "closed" and not again:
-            return []
+        whole = known.contract.lots(row["amount"]) if row.get("amount") is not None else known.lots
+        if status == "closed" and not again and (filled is None or filled >= whole):
+            return []  # ccxt says closed of orders that ended with a part unfilled, too
         if status == "rejected" and not filled:
             text = "the venue ended it as rejected"
             return [OrderRejected(instrument, at_ms * _NS_PER_MS, now_ns, client_id, RejectKind.OTHER, text)]
@@ -268,9 +282,10 @@ class OrderBookkeeping:
     def _accepted(self, client_id: ClientOrderId, venue_id: str, at_ms: int, now_ns: int) -> list[OrderEvent]:
         known = self._known[client_id]
         self._rename(known, client_id, venue_id)
-        first, known.told_ms = not known.told_ms, max(known.told_ms, at_ms)
-        if known.ended or not first:
+        known.told_ms = max(known.told_ms, at_ms)
+        if known.ended or known.accepted:
             return []
+        known.accepted = True
         return [OrderAccepted(known.contract.instrument.id, at_ms * _NS_PER_MS, now_ns, client_id, known.venue_id)]
 
     def _rename(self, known: Known, client_id: ClientOrderId, venue_id: str) -> None:
@@ -292,10 +307,10 @@ class OrderBookkeeping:
     def filled(self, row: Row, now_ns: int) -> OrderFilled | None:
         """A trade of ours; None on a symbol that is not ours. A fill of an order that is not ours has the client id 0,
         which no order of ours has. Raises GridError."""
-        contract = self.by_symbol.get(str(row.get("symbol")))
+        contract, info = self.by_symbol.get(str(row.get("symbol"))), row.get("info")
         side = _SIDES.get(str(row.get("side")))
-        if contract is None:
-            return None
+        if contract is None or (isinstance(info, dict) and info.get("matchSize") == ""):
+            return None  # KuCoin's reports of orders, which ccxt takes for trades when they name the last one
         if side is None or row.get("id") is None:
             raise GridError(f"trade of {contract.instrument.id}: no side or no id")
         client_id, venue_id = self.owner(row), str(row.get("order") or "")
@@ -312,17 +327,24 @@ class OrderBookkeeping:
             contract.ticks(row.get("price")),
             contract.lots(row.get("amount")),
             row.get("takerOrMaker") == "maker",
-            self._fee(row.get("fee"), contract),
+            self._fee(row, contract),
         )
 
-    def _fee(self, fee: Any, contract: Contract) -> MoneyPair | None:
+    def _fee(self, row: Row, contract: Contract) -> MoneyPair | None:
         """None when the venue named none, or one that is not in the currency of settlement."""
+        fee, info = row.get("fee"), row.get("info")
         if not isinstance(fee, dict) or fee.get("cost") is None:
             return None
         if fee.get("currency") not in (None, contract.instrument.quote):
             self.fees_elsewhere += 1
             return None
-        atto, rest = from_text(str(fee["cost"]))
+        try:
+            cost = Decimal(str(fee["cost"]))
+        except InvalidOperation:
+            raise GridError(f"fee of {contract.instrument.id}: {fee['cost']!r} is no number") from None
+        if self._negated_fee_key is not None and isinstance(info, dict) and self._negated_fee_key in info:
+            cost = -cost
+        atto, rest = from_text(f"{cost:f}")
         return to_pair(atto + 1 if rest else atto)
 
     def paid(self, row: Row, now_ns: int) -> FundingPaid | None:

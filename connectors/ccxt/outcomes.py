@@ -13,7 +13,9 @@ from connectors.ccxt.dialects import Dialect
 from mm_daemon.domain.orders import RejectKind
 
 _CODE_KEYS = ("sCode", "code", "retCode", "errorCode", "error_code", "err-code")
-_CODE = re.compile(r'"(?:sCode|code|retCode|errorCode|error_code|err-code)"\s*:\s*"?(-?[0-9]+)')
+_CODE = re.compile(r'"(?:code|retCode|errorCode|error_code|err-code)"\s*:\s*"?(-?[0-9]+)')
+_OWN_CODE = re.compile(r'"sCode"\s*:\s*"?(-?[0-9]+)')
+"""OKX: the code of the order, behind one that says that not all went well."""
 _QUERY = re.compile(r"\?[^\s\"]*=[^\s\"]*")
 _FINE = ("0", "200", "200000", "", "None")
 _NO_CONNECTION = ("ClientConnectorError", "ClientConnectorDNSError", "ClientConnectorCertificateError", "gaierror")
@@ -59,7 +61,7 @@ def after(error: BaseException, dialect: Dialect) -> Outcome:
     cause = error.__cause__ or error.__context__
     if cause is not None and any(name in _NO_CONNECTION for name in _classes(cause)):
         return Outcome(RejectKind.OTHER, f"cannot connect: {cause}", never_left=True)
-    found = _CODE.search(text)
+    found = _OWN_CODE.search(text) or _CODE.search(text)
     if found is not None and found[1] not in _FINE:
         decided = by_code(found[1], text, dialect)
         if decided is not None:
@@ -99,6 +101,20 @@ def of_row(info: Any, dialect: Dialect) -> Outcome | None:
         text = str(info.get("msg") or info.get("sMsg") or info.get("retMsg") or info.get("message") or code)
         return by_code(str(code), text, dialect) or Outcome(RejectKind.OTHER, f"{code}: {text}")
     return None
+
+
+def rows_in(error: BaseException) -> list[dict[str, Any]]:
+    """The rows of a batch's answer that ccxt raised for, where all of it was refused; empty where there are none."""
+    text = str(error)
+    begin = text.find("{")
+    try:
+        body = msgspec.json.decode(text[begin:]) if begin >= 0 else None
+    except (msgspec.DecodeError, RecursionError):
+        return []
+    rows = body.get("data") if isinstance(body, dict) else None
+    if not isinstance(rows, list):
+        return []
+    return [row for row in rows if isinstance(row, dict) and row.get("sCode") not in (None, "0")]
 
 
 def is_credentials(error: BaseException) -> bool:

@@ -8,6 +8,7 @@ refusal into a ban.
 import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from connectors.ccxt import outcomes
@@ -79,8 +80,16 @@ class Requests:
     """`exchange` is a ccxt instance that is open; `kept` the orders of this venue."""
 
     def __init__(
-        self, exchange: Any, dialect: Dialect, kept: OrderBookkeeping, limits: LimitsHeard, now_ns: Callable[[], int]
+        self,
+        exchange: Any,
+        dialect: Dialect,
+        kept: OrderBookkeeping,
+        limits: LimitsHeard,
+        now_ns: Callable[[], int],
+        order_params: Mapping[str, object] | None = None,
     ) -> None:
+        """`order_params` go with each new order."""
+        self._order_params = order_params or {}
         self.exchange = exchange
         self.kept = kept
         self._dialect = dialect
@@ -126,8 +135,13 @@ class Requests:
         except Exception as error:  # whatever ccxt raises: what is left known is decided in one place
             outcome = outcomes.after(error, self._dialect)
             self.clock_refused |= outcome.clock
-            now_ns = self._now_ns()
-            return [self.kept.refusal(each, outcome, now_ns) for each in batch]
+            rows = outcomes.rows_in(error)
+            if outcome.kind is None or len(rows) != len(batch):
+                now_ns = self._now_ns()
+                return [self.kept.refusal(each, outcome, now_ns) for each in batch]
+            # All of a batch were refused, each for a reason of its own.
+            rows = [{"info": row} for row in rows]
+            return [event for each, row in zip(batch, rows, strict=True) for event in self._told(each, row)]
         found = [rows[0]] if len(batch) == 1 and len(rows) == 1 else by_client(rows, batch, self.kept)
         return [event for command, row in zip(batch, found, strict=True) for event in self._told(command, row)]
 
@@ -139,12 +153,14 @@ class Requests:
         if refused is not None:
             return [self.kept.refusal(command, refused, now_ns)]
         try:
-            return self.kept.replied(command, row, now_ns)
+            return self.kept.replied(command, row, now_ns, acks_only=self._dialect.acks_only)
         except GridError as error:
             return [self.kept.refusal(command, Outcome(None, str(error)), now_ns)]
 
     async def _place_many(self, batch: Sequence[PlaceOrder]) -> list[Row]:
-        items = [self.kept.place_item(each, self._dialect.order_params) for each in batch]
+        items = [self.kept.place_item(each, self._order_params) for each in batch]
+        if self._dialect.decimal_amounts:
+            items = [{**item, "amount": Decimal(item["amount"])} for item in items]
         if len(items) > 1:
             return list(await self.exchange.create_orders(items))
         (item,) = items
@@ -174,7 +190,7 @@ class Requests:
         if known is not None and known.venue_id:
             row: Row = await self.exchange.cancel_order(known.venue_id, contract.unified)
         else:
-            name = {"clientOrderId": self.kept.spell(command.client_id)}
+            name = {self._dialect.client_id_param: self.kept.spell(command.client_id)}
             row = await self.exchange.cancel_order(None, contract.unified, name)
         return row
 
