@@ -550,7 +550,7 @@ def capabilities(settings: CcxtSettings, known: Dialect, has: Mapping[str, Any])
         cancel_final=True,
         post_only=True,
         reduce_only=True,
-        batch_max=max(known.places_max, known.cancels_max),
+        batch_max=known.places_max,
         ack_timeout_ms=settings.ack_timeout_ms,
         validity=Validity.DELAY,
         d_max_ms=settings.d_max_ms or known.d_max_ms,

@@ -58,7 +58,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     used_headers: Mapping[str, str] = {}
     """Header of an answer (small letters) to the bucket whose units it counts."""
     buckets: tuple[Bucket, ...] = ()
-    proven: str = "built and parsed by ccxt, nothing proven"
+    proven: str = "nothing"
     """What was proven, in words for the table of capabilities."""
 
 
@@ -153,7 +153,7 @@ _BINANCE = Dialect(
             batch_costs=_BATCHED,
         ),
     ),
-    proven="every call and stream, against a simulated venue over sockets; not against the venue",
+    proven="simulated venue",
 )
 
 _OKX = Dialect(
@@ -178,7 +178,7 @@ _OKX = Dialect(
     },
     unknown_codes=frozenset({"50001", "50004", "50026"}),
     buckets=(Bucket(name="orders", kind=BucketKind.WINDOW, capacity=60, period_ms=2000, costs=_ACTING),),
-    proven="requests and messages by the documented payloads, offline",
+    proven="payloads",
 )
 
 _BYBIT = Dialect(
@@ -205,10 +205,11 @@ _BYBIT = Dialect(
     unknown_codes=frozenset({"10000", "10016"}),
     no_change_codes=frozenset({"34040", "110043", "110026", "110025"}),
     buckets=(Bucket(name="orders", kind=BucketKind.WINDOW, capacity=10, period_ms=1000, costs=_ACTING),),
-    proven="requests and messages by the documented payloads, offline",
+    proven="payloads",
 )
 
 _KUCOIN = Dialect(
+    amend=False,
     decimal_amounts=True,
     prepare=("is_uta_enabled",),
     leverage_in_orders=True,
@@ -226,11 +227,11 @@ _KUCOIN = Dialect(
     },
     unknown_codes=frozenset({"500000"}),
     buckets=(Bucket(name="orders", kind=BucketKind.WINDOW, capacity=100, period_ms=3000, costs=_ACTING),),
-    proven="requests and messages by the documented payloads, offline",
+    proven="payloads",
 )
 
 _UNKNOWN = Dialect(
-    buckets=(Bucket(name="orders", kind=BucketKind.WINDOW, capacity=20, period_ms=10_000, costs=_ACTING),)
+    amend=False, buckets=(Bucket(name="orders", kind=BucketKind.WINDOW, capacity=20, period_ms=10_000, costs=_ACTING),)
 )
 
 KNOWN: Mapping[str, Dialect] = {

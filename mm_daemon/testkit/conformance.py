@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 import msgspec
 import pytest
@@ -47,7 +47,7 @@ from mm_daemon.domain.events import (
     VenueDisconnected,
     VenueSnapshot,
 )
-from mm_daemon.domain.instrument import Instrument, InstrumentId
+from mm_daemon.domain.instrument import Instrument, InstrumentId, grid_ceil, grid_floor
 from mm_daemon.domain.orders import ClientOrderId, Operation, Phase, RejectKind, Side
 from mm_daemon.ports.connector import Connector, CountsProblems
 
@@ -58,6 +58,8 @@ HALF_OPEN_S = 2.0
 _NS_PER_MS = 1_000_000
 _WHY = (Reason.NEW_QUOTE,)
 _MARKET = (BookSnapshot, BookDelta, BookInvalidated)
+_UPDATE = cast("type[BookDelta | BookSnapshot]", BookDelta | BookSnapshot)
+"""How a book moves on: by what has changed, or, at venues that show it whole each time, by the next one."""
 _ORDER = OrderEvent.__args__
 
 E = TypeVar("E", bound=Event)
@@ -136,7 +138,8 @@ class Heard:
                     await self._more.wait()
         except TimeoutError:
             last = [event for event in self.events[since:] if not isinstance(event, _MARKET)][-10:]
-            pytest.fail(f"no {kind.__name__} that fits came within {PATIENCE_S:g} s; the last that came: {last}")
+            name = getattr(kind, "__name__", kind)
+            pytest.fail(f"no {name} that fits came within {PATIENCE_S:g} s; the last that came: {last}")
 
 
 class ConnectorUnderTest:
@@ -197,7 +200,7 @@ class ConnectorUnderTest:
         of_ours = lambda event: event.instrument == self.instrument.id  # noqa: E731
         await self.heard.until(BookSnapshot, of_ours, since=since)
         while not (self.see_book().trusted and self.book.bid_ticks != NO_BID and self.book.ask_ticks != NO_ASK):
-            await self.heard.until(BookDelta, of_ours, since=self.here)
+            await self.heard.until(_UPDATE, of_ours, since=self.here)
         return self.book
 
     def next_id(self) -> ClientOrderId:
@@ -208,6 +211,7 @@ class ConnectorUnderTest:
         """A post-only order at `away` ticks behind the best price of its side; by default one per cent of it."""
         best = self.see_book().bid_ticks if side is Side.BUY else self.book.ask_ticks
         ticks = best - side * (best // 100 if away is None else away)
+        ticks = (grid_floor if side is Side.BUY else grid_ceil)(ticks, self.instrument.grid)
         size = self.size(ticks) if lots is None else lots
         return PlaceOrder(self.instrument.id, self.next_id(), side, 0, ticks, size, _WHY)
 
@@ -258,7 +262,7 @@ class ConnectorConformance:
         """A link is told before its books, a book begins with a snapshot, and every update leaves it whole."""
         since = live.here
         for _ in range(3):
-            await live.heard.until(BookDelta, lambda event: event.instrument == live.instrument.id, since=live.here)
+            await live.heard.until(_UPDATE, lambda event: event.instrument == live.instrument.id, since=live.here)
         first = next(event for event in live.heard.events if isinstance(event, BookSnapshot | BookDelta))
         assert isinstance(first, BookSnapshot)
         book = OrderBook()
@@ -271,7 +275,7 @@ class ConnectorConformance:
 
     async def test_times_never_run_backwards(self, live: ConnectorUnderTest) -> None:
         """What is told later was received later."""
-        await live.heard.until(BookDelta, since=live.here)
+        await live.heard.until(_UPDATE, since=live.here)
         times = [event.ts_local_ns for event in live.heard.events]
         assert times == sorted(times)
 
@@ -551,8 +555,8 @@ class ConnectorConformance:
         live.needs(Trouble.MALFORMED)
         await live.hand.make(Trouble.MALFORMED)
         since = live.here
-        await live.heard.until(BookDelta, since=since)
-        await live.heard.until(BookDelta, since=live.here)
+        await live.heard.until(_UPDATE, since=since)
+        await live.heard.until(_UPDATE, since=live.here)
         assert isinstance(live.connector, CountsProblems)
         assert sum(live.connector.problems.values()) == 1
         assert not live.heard.of(VenueDisconnected)

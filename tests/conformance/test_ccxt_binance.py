@@ -1,9 +1,11 @@
-"""The ccxt connector with native market data against simulated Binance USD-M, over real loopback sockets."""
+"""The ccxt connector against simulated Binance USD-M, over real loopback sockets: with our own market data, and with
+ccxt's."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
+from connectors.ccxt.settings import MarketData
 from connectors.simulators.faults import FaultKind
 from mm_daemon.domain.errors import CredentialsRefused
 from mm_daemon.domain.orders import ClientOrderId
@@ -57,6 +59,23 @@ class TestBinanceThroughCcxt(ConnectorConformance):
         async with binance_venue(clock=clock) as control:
             connector = ccxt_connector(control.url, heard.put, clock=clock)
             yield ConnectorUnderTest(connector, heard, BinanceHand(control), clock.now_ns)
+
+
+class BinanceHandForCcxtsBooks(BinanceHand):
+    """What strikes a book strikes inside ccxt, which numbers none and counts nothing: those cases are not its."""
+
+    can = frozenset(Trouble) - {Trouble.LOST_UPDATE, Trouble.OLD_SNAPSHOT, Trouble.MALFORMED, Trouble.OVERSIZED}
+
+
+class TestBinanceWithMarketDataOfCcxt(ConnectorConformance):
+    """The way of every exchange that we have no translator of."""
+
+    @pytest.fixture
+    async def connector_under_test(self) -> AsyncIterator[ConnectorUnderTest]:
+        clock, heard = Clock(), Heard()
+        async with binance_venue(clock=clock) as control:
+            connector = ccxt_connector(control.url, heard.put, clock=clock, market_data=MarketData.CCXT)
+            yield ConnectorUnderTest(connector, heard, BinanceHandForCcxtsBooks(control), clock.now_ns)
 
 
 async def test_wrong_secret_is_refused_at_the_start() -> None:
