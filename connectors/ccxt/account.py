@@ -18,7 +18,6 @@ from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.ports.connector import ConnectorContext
 
 _NS_PER_MS = 1_000_000
-_PAGE = 500
 _PAGES_MAX = 200
 _READINGS_MAX = 5
 _NAMES_MAX = 50
@@ -29,8 +28,11 @@ Positions = tuple[tuple[InstrumentId, int], ...]
 class AccountReader:
     """Of one venue."""
 
-    def __init__(self, context: ConnectorContext, requests: Requests, shown_ns: Callable[[], int]) -> None:
-        """`shown_ns` is the venue's time."""
+    def __init__(
+        self, context: ConnectorContext, requests: Requests, shown_ns: Callable[[], int], *, page: int
+    ) -> None:
+        """`shown_ns` is the venue's time; `page` how many rows of a history one request brings at most."""
+        self._page = page
         self._context = context
         self._requests = requests
         self._shown_ns = shown_ns
@@ -109,16 +111,21 @@ class AccountReader:
         return [paid for paid in found if paid is not None and paid.ts_venue_ns >= since_ns]
 
     async def _pages(self, method: str, symbol: str, since_ns: int) -> list[Row]:
-        """Everything since a venue time, page after page by time, until one brings nothing new."""
-        found: dict[str, Row] = {}
+        """Everything since a venue time. A full page is not the last: some venues begin with the oldest rows and some
+        with the newest, so that what is later and what is earlier are both asked for, until nothing new comes."""
         since_ms = since_ns // _NS_PER_MS or None
+        found: dict[str, Row] = {}
+        page = await self._requests.read(method, symbol, since_ms, self._page)
+        _added(found, page)
+        if len(page) < self._page:
+            return list(found.values())
         for _ in range(_PAGES_MAX):
-            page = await self._requests.read(method, symbol, since_ms, _PAGE)
-            fresh = [row for row in page if str(row.get("id")) not in found]
-            found.update((str(row.get("id")), row) for row in fresh)
-            if len(page) < _PAGE or not fresh:
+            if not _added(found, await self._requests.read(method, symbol, _newest(found), self._page)):
+                break
+        for _ in range(_PAGES_MAX):
+            until = {"until": _oldest(found)}
+            if not _added(found, await self._requests.read(method, symbol, since_ms, self._page, until)):
                 return list(found.values())
-            since_ms = max(int(row.get("timestamp") or 0) for row in page)
         raise VenueUnreachable(f"{method} since {since_ns} does not end after {_PAGES_MAX} pages")
 
     async def _find_names(self, rows: Sequence[Row], since_ns: int) -> None:
@@ -131,7 +138,7 @@ class AccountReader:
         }
         if missing and self._requests.can("fetchOrders"):
             for symbol in {symbol for symbol, _ in missing}:
-                orders = await self._requests.read("fetch_orders", symbol, since_ns // _NS_PER_MS or None, _PAGE)
+                orders = await self._requests.read("fetch_orders", symbol, since_ns // _NS_PER_MS or None, self._page)
                 for order in orders:
                     kept.note_name(str(order.get("id") or ""), kept.owner(order))
         still = sorted(each for each in missing if not kept.is_named(each[1]))
@@ -146,3 +153,18 @@ class AccountReader:
         except OrderUnknown:
             return None  # the venue has forgotten it: the fill is booked without an order
         return self._requests.kept.owner(order)
+
+
+def _added(found: dict[str, Row], page: Sequence[Row]) -> int:
+    """How many rows of a page are new."""
+    before = len(found)
+    found.update((str(row.get("id")), row) for row in page)
+    return len(found) - before
+
+
+def _newest(found: dict[str, Row]) -> int:
+    return max(int(row.get("timestamp") or 0) for row in found.values())
+
+
+def _oldest(found: dict[str, Row]) -> int:
+    return min(int(row.get("timestamp") or 0) for row in found.values())

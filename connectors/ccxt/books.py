@@ -14,6 +14,7 @@ import msgspec
 
 from connectors.ccxt.contracts import Contract
 from connectors.ccxt.settings import CcxtSettings
+from connectors.ccxt.streams import from_ccxt
 from connectors.shared.displayed import Displayed
 from mm_daemon.domain.errors import GridError
 from mm_daemon.domain.events import (
@@ -180,12 +181,12 @@ class BookGuard:
 async def watch_book(exchange: Any, guard: BookGuard, tell: Callable[[Sequence[Event]], None]) -> None:
     """One task per stream, awaiting all the time: what nobody awaits, ccxt drops."""
     while True:
-        tell(guard.on_book(await exchange.watch_order_book(guard.contract.unified)))
+        tell(guard.on_book(await from_ccxt(exchange.watch_order_book(guard.contract.unified))))
 
 
 async def watch_trades(exchange: Any, guard: BookGuard, tell: Callable[[Sequence[Event]], None]) -> None:
     while True:
-        tell(guard.on_trades(await exchange.watch_trades(guard.contract.unified)))
+        tell(guard.on_trades(await from_ccxt(exchange.watch_trades(guard.contract.unified))))
 
 
 async def look_after(

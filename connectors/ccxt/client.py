@@ -66,6 +66,8 @@ class Factory:
             self._to_testnet(exchange)
         if settings.url is not None:
             _redirect(exchange, settings.url.rstrip("/"))
+        if exchange.options.get("defaultType") in (None, "spot"):
+            exchange.options["defaultType"] = "swap"
         exchange.nonce = self._now_ms
         exchange.on_rest_response = self._heard
         exchange.parse_orders = lambda orders, *args, **keys: [exchange.parse_order(order) for order in orders]

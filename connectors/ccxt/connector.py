@@ -22,7 +22,7 @@ from connectors.ccxt.native import NativeMarketData
 from connectors.ccxt.orders import OrderBookkeeping, OrderCommand
 from connectors.ccxt.requests import LimitsHeard, NothingToChange, OrderUnknown, Requests
 from connectors.ccxt.settings import CcxtSettings, MarketData
-from connectors.ccxt.streams import ProStreams
+from connectors.ccxt.streams import ProStreams, from_ccxt
 from mm_daemon.domain.capabilities import AmendQuantity, Bucket, Capabilities, Validity
 from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable
@@ -79,6 +79,7 @@ class CcxtConnector:
             raise ConfigError(
                 f"venue {context.venue}: there is no native market data of {settings.exchange}; write market_data: ccxt"
             )
+        _check_streams(context, settings, self._factory.has, with_key=self._with_key)
         if self._with_key and self._dialect.leverage_in_orders and settings.leverage is None:
             raise ConfigError(
                 f"venue {context.venue}: {settings.exchange} takes the leverage with each order; write leverage: 5, "
@@ -126,7 +127,7 @@ class CcxtConnector:
             requests.kept = OrderBookkeeping(
                 self._contracts, self._settings.client_id_prefix, self._dialect.negated_fee_key
             )
-            self._account = AccountReader(self._context, requests, self._shown_ns)
+            self._account = AccountReader(self._context, requests, self._shown_ns, page=self._dialect.page)
             if self._with_key:
                 await self._prepare_account()
             await self._prepare_streams()
@@ -356,12 +357,12 @@ class CcxtConnector:
 
     async def _watch_orders(self, exchange: Any) -> None:
         while True:
-            for row in await exchange.watch_orders():
+            for row in await from_ccxt(exchange.watch_orders()):
                 self._hear(row, self._on_order)
 
     async def _watch_fills(self, exchange: Any) -> None:
         while True:
-            for row in await exchange.watch_my_trades():
+            for row in await from_ccxt(exchange.watch_my_trades()):
                 self._hear(row, self._on_fill)
 
     def _hear(self, row: Any, handle: Callable[[Any], None]) -> None:
@@ -386,6 +387,7 @@ class CcxtConnector:
         fill = kept.filled(row, self._context.now_ns())
         if fill is None:
             return
+        self._unheard.pop(fill.client_id, None)
         self._emit(fill)
         if self._linked:
             self._fills_known_ns = max(self._fills_known_ns or 0, fill.ts_venue_ns)
@@ -595,6 +597,21 @@ def _has_key(context: ConnectorContext, factory: Factory) -> bool:
             f"secrets: {{{missing}: {{env: MY_{missing.upper()}}}}}"
         )
     return bool(given)
+
+
+def _check_streams(
+    context: ConnectorContext, settings: CcxtSettings, has: Mapping[str, Any], *, with_key: bool
+) -> None:
+    """Raises ConfigError where ccxt lacks a stream that this needs."""
+    needed = ["watchOrders", "watchMyTrades"] if with_key else []
+    if settings.market_data is MarketData.CCXT:
+        needed += ["watchOrderBook", "watchTrades"]
+    missing = [name for name in needed if not has.get(name)]
+    if missing:
+        raise ConfigError(
+            f"venue {context.venue}: ccxt has no {missing[0]} of {settings.exchange}, and what no stream tells is not "
+            "traded here" + ("; without a key it can be used on paper" if with_key else "")
+        )
 
 
 def native_url(exchange: Any) -> str:

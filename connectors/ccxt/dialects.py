@@ -31,6 +31,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     cancel_all_after: bool | None = None
     """Whether ccxt's cancelAllOrdersAfter is a countdown; None: as ccxt says that it has it."""
     cancel_all_after_floor_ms: int = 5000
+    page: int = 50
+    """Rows of a history that one request brings at most."""
     d_max_ms: int = 60_000
     """How long the exchange may keep a command before it acts."""
     ping_ms: int = 5000
@@ -69,6 +71,7 @@ _BINANCE = Dialect(
     places_max=5,
     amends_max=5,
     cancels_max=10,
+    page=500,
     d_max_ms=15_000,
     ping_ms=600,
     options={
@@ -157,6 +160,7 @@ _BINANCE = Dialect(
 )
 
 _OKX = Dialect(
+    page=100,
     negated_fee_key="fillFee",
     places_max=20,
     amends_max=20,
@@ -182,6 +186,7 @@ _OKX = Dialect(
 )
 
 _BYBIT = Dialect(
+    page=100,
     prepare=("is_unified_enabled",),
     places_max=10,
     amends_max=10,
@@ -209,6 +214,7 @@ _BYBIT = Dialect(
 )
 
 _KUCOIN = Dialect(
+    page=100,
     amend=False,
     decimal_amounts=True,
     prepare=("is_uta_enabled",),

@@ -8,11 +8,11 @@ ends the instance with everything it held, and another one is built.
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from connectors.ccxt.client import Factory
 from connectors.ccxt.outcomes import is_credentials, said
-from mm_daemon.domain.errors import CredentialsRefused, MmError
+from mm_daemon.domain.errors import CredentialsRefused
 from mm_daemon.domain.rng import Rng
 
 _OPEN_S = 10.0
@@ -23,6 +23,20 @@ _SETTLED_S = 10.0
 _FLIGHTS = "authenticationFlights"
 
 Watch = Callable[[Any], Awaitable[None]]
+T = TypeVar("T")
+
+
+class StreamFailed(Exception):
+    """ccxt could not go on with a stream: whatever it raised is the cause."""
+
+
+async def from_ccxt(call: Awaitable[T]) -> T:
+    """What a watch of ccxt gives. Raises StreamFailed for everything that it raises: a message that it cannot read must
+    not end the process."""
+    try:
+        return await call
+    except Exception as error:
+        raise StreamFailed from error
 
 
 class _Recycled(Exception):
@@ -90,7 +104,7 @@ class ProStreams:
             while True:
                 done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
-                    if task is opening and task.exception() is None:
+                    if task is opening and not task.cancelled() and task.exception() is None:
                         self.up = True
                         self._on_up()
                     else:
@@ -103,22 +117,20 @@ class ProStreams:
             await _close(exchange)
 
     def _ended(self, task: "asyncio.Future[Any]") -> str:
+        if task.cancelled():  # ccxt cancels what waits for a connection that it closes
+            self.ends["failed"] += 1
+            return "ccxt has closed the connection"
         error = task.exception()
         if isinstance(error, _Recycled):
             self.ends[str(error)] += 1
             return str(error)
-        if error is None:
-            raise RuntimeError("a watch has ended without an error")
-        if isinstance(error, MmError):
-            raise error
-        if is_credentials(error):
-            raise CredentialsRefused(f"the venue refused our key: {said(error)}")
-        if not any(each.__name__ == "BaseError" for each in type(error).__mro__) and not isinstance(
-            error, asyncio.TimeoutError | OSError
-        ):
-            raise error  # not of the venue and not of ccxt: a bug
+        if not isinstance(error, StreamFailed | TimeoutError):
+            raise error or RuntimeError("a watch has ended without an error")  # a bug of ours
+        cause = error.__cause__ or error
+        if is_credentials(cause):
+            raise CredentialsRefused(f"the venue refused our key: {said(cause)}")
         self.ends["failed"] += 1
-        return said(error)
+        return said(cause)
 
     def _hear(self, handle: Callable[[Any, Any], None], client: Any, message: Any) -> None:
         """What ccxt does not act on."""
@@ -148,9 +160,8 @@ async def _close(exchange: Any) -> None:
         for future in tuple(client.futures.values()):
             if future.done() and not future.cancelled():
                 future.exception()
-        connection = client.connection
-        if connection is not None and not connection.closed:
-            transport = connection._response.connection.transport if connection._response.connection else None
-            if transport is not None:
-                transport.abort()
+        response = getattr(client.connection, "_response", None)
+        transport = getattr(getattr(response, "connection", None), "transport", None)
+        if transport is not None:
+            transport.abort()
     await exchange.close()

@@ -271,6 +271,18 @@ async def test_names_of_fills_are_found_again_after_a_restart() -> None:
         await again.close()
 
 
+async def test_histories_longer_than_a_page_are_read_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with live_on() as (live, control):
+        monkeypatch.setattr(live.connector._account, "_page", 3)  # type: ignore[attr-defined]
+        order = live.order(away=0)
+        await live.placed(order)
+        since_ns = live.now_ns() - 1_000_000
+        for _ in range(order.lots):
+            await control.fill(f"mm{order.client_id}", "0.0001")
+        fills = (await live.snapshot(since_ns)).fills
+        assert len({fill.fill_key for fill in fills}) == order.lots > 6
+
+
 async def test_funding_and_mark_are_told_and_paid() -> None:
     market = SymbolSettings(**{**_fields(QUIET), "funding_period_s": 10, "funding_mean_bps": 5.0})
     async with live_on(venue={"market": market}) as (live, control):

@@ -181,6 +181,28 @@ async def _okx_order(okx: Offline, **keys: Any) -> list[Event]:
     return [event for row in rows for event in okx.kept.reported(row, 1)]
 
 
+async def test_okx_history_begins_with_the_newest(okx: Offline) -> None:
+    """What lies before a full page is asked for, too."""
+    from connectors.ccxt.account import AccountReader
+    from mm_daemon.domain.instrument import Venue
+    from mm_daemon.ports.connector import ConnectorContext
+
+    context = ConnectorContext(
+        venue=Venue("okx"), symbols=(), emit=okx.events.append, now_ns=lambda: 0, delay_s=lambda _: 0.0
+    )
+    reader = AccountReader(context, okx.requests, lambda: 0, page=2)
+    whole = payload("okx", "rest_get_user_trades")
+    row = {**whole["data"][0], "instId": "BTC-USDT-SWAP", "instType": "SWAP", "fillSz": "0.01", "fillPx": "25000"}
+    rows = [
+        {**row, "tradeId": str(n), "billId": str(n), "ts": str(1000 + n), "fillTime": str(1000 + n)} for n in range(5)
+    ]
+    for page in (rows[3:], rows[4:], rows[2:4], rows[0:3], rows[0:1]):
+        okx.answer({**whole, "data": page[::-1]})
+    found = await reader._pages("fetch_my_trades", "BTC/USDT:USDT", 1_000_000_000)
+    assert sorted(each["id"] for each in found) == ["0", "1", "2", "3", "4"]
+    assert "end=1003" in okx.sent[2][1] and "begin=1000" in okx.sent[2][1]
+
+
 # Bybit
 
 

@@ -1,9 +1,11 @@
 """The doubts about ccxt's books, its exceptions, and its contracts."""
 
+import asyncio
 from decimal import Decimal
 from typing import Any
 
 import ccxt
+import ccxt.pro as ccxt_pro
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,10 +15,12 @@ from connectors.ccxt.contracts import Contract, contract, find_market
 from connectors.ccxt.dialects import dialect
 from connectors.ccxt.outcomes import after
 from connectors.ccxt.settings import CcxtSettings
+from connectors.ccxt.streams import ProStreams, from_ccxt
 from mm_daemon.domain.errors import ConfigError, GridError
 from mm_daemon.domain.events import BookInvalidated, BookSnapshot, InvalidCause, PublicTrade
 from mm_daemon.domain.instrument import Venue
 from mm_daemon.domain.orders import RejectKind, Side
+from mm_daemon.domain.rng import Rng
 
 MARKET: dict[str, Any] = {
     "id": "BTCUSDT",
@@ -198,3 +202,51 @@ def test_no_change_is_success_and_a_refused_time_is_noticed() -> None:
     known = dialect("binanceusdm")
     assert after(ccxt.ExchangeError('binanceusdm {"code":-5027,"msg":"No need"}'), known).no_change
     assert after(ccxt.InvalidNonce('binanceusdm {"code":-1021,"msg":"time"}'), known).clock
+
+
+class _Failing:
+    """An exchange whose streams end as they are told to."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    async def watch(self) -> None:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    "error", [TypeError("'<' not supported"), ccxt.NetworkError("reset"), KeyError("data"), asyncio.CancelledError()]
+)
+async def test_whatever_ccxt_raises_of_a_stream_ends_that_instance_alone(error: BaseException) -> None:
+    """Also its own bugs, and its cancelling of what waits: counted, told as down, and built anew."""
+    instances, downs = 0, asyncio.Queue[str]()
+
+    class Instances:
+        def build(self) -> Any:
+            nonlocal instances
+            instances += 1
+            made = ccxt_pro.binanceusdm({"timeout_on_exit": 0})
+            made.watch_it = _Failing(error).watch
+            return made
+
+        def open(self, exchange: Any) -> None:
+            exchange.open()
+
+    shared = ccxt_pro.binanceusdm()
+    shared.set_markets([])
+    streams = ProStreams(
+        Instances(),  # type: ignore[arg-type]
+        lambda: shared,
+        [lambda exchange: from_ccxt(exchange.watch_it())],
+        rng=Rng(1),
+        on_up=lambda: None,
+        on_down=downs.put_nowait,
+    )
+    running = asyncio.create_task(streams.run())
+    try:
+        async with asyncio.timeout(5):
+            assert await downs.get() and await downs.get()
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert instances >= 2 and streams.ends["failed"] >= 2
