@@ -33,6 +33,8 @@ _NS_PER_MS = 1_000_000
 _NS_PER_S = 1_000_000_000
 _NS_PER_HOUR = 3_600_000_000_000
 _IDS_KEPT = 2048
+_LEVELS_MAX = 5000
+"""Levels a side that ccxt's own book may grow to: it forgets none that the venue does not remove."""
 _COMPARED_LEVELS = 20
 _SHARE_EXPECTED = 0.5
 _DRIFTS_BEFORE_RECYCLE = 2
@@ -56,6 +58,8 @@ class BookGuard:
         self._drifts = 0
         self._ids: dict[str, None] = {}
         self._recent: deque[tuple[Levels, Levels]] = deque(maxlen=8)
+        self.grown = False
+        """ccxt's own book has become too large to be kept."""
         self.problems: Counter[str] = Counter()
 
     @property
@@ -72,6 +76,7 @@ class BookGuard:
             self.problems["bad_number"] += 1
             return self.void(InvalidCause.MALFORMED, "a number is off the grid")
         self._moved_ns = now_ns
+        self.grown = max(len(book["bids"]), len(book["asks"])) > _LEVELS_MAX
         if not bids or not asks:
             return self.void(InvalidCause.UNSYNCHRONISED, "a side of the book is empty")
         if bids[0][0] >= asks[0][0]:
@@ -203,6 +208,10 @@ async def look_after(
     while True:
         await asyncio.sleep(look_s)
         waited_s += look_s
+        if guard.grown:
+            guard.grown = False
+            guard.problems["grown"] += 1
+            recycle("grown")
         old = guard.look()
         if old:
             tell(old)

@@ -170,6 +170,23 @@ class CcxtConnector:
                 await requests.read(method, *args)
             except NothingToChange:
                 continue
+        await self._refuse_hedge_mode()
+
+    async def _refuse_hedge_mode(self) -> None:
+        """Raises ConfigError for an account that holds long and short apart."""
+        requests = self._asking
+        if not requests.can("fetchPositionMode"):
+            return
+        try:
+            mode = await requests.read("fetch_position_mode", self._contracts[0].unified)
+        except VenueUnreachable:
+            self._counted["position_mode_not_told"] += 1  # orders will say so
+            return
+        if mode.get("hedged"):
+            raise ConfigError(
+                f"venue {self._context.venue}: the account is in hedge mode, which is not supported; write "
+                "set_one_way: true, or set it at the exchange"
+            )
 
     async def _prepare_streams(self) -> None:
         context, settings, rng = self._context, self._settings, Rng(0).split(self._context.venue)

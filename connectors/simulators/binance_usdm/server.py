@@ -78,6 +78,7 @@ class BinanceUsdmVenue:
         self._failed: asyncio.Future[None] | None = None
         self._routes = self._calls()
         self._client_ids = 0
+        self._hedged = self._settings.hedge_mode
 
     async def run(self, listening: Callable[[str], None]) -> None:
         """Serve until cancelled. Raises OSError when the port cannot be had."""
@@ -238,7 +239,7 @@ class BinanceUsdmVenue:
             "/fapi/v1/symbolConfig": _Route(self._symbol_config, 5),
             "/fapi/v1/leverageBracket": _Route(self._brackets),
             "/fapi/v1/commissionRate": _Route(self._commission, 20),
-            "/fapi/v1/positionSide/dual": _Route(lambda fields, now_ns: {"dualSidePosition": False}, 30),
+            "/fapi/v1/positionSide/dual": _Route(lambda fields, now_ns: {"dualSidePosition": self._hedged}, 30),
             "/fapi/v1/multiAssetsMargin": _Route(lambda fields, now_ns: {"multiAssetsMargin": False}, 30),
             "/fapi/v1/rateLimit/order": _Route(lambda fields, now_ns: self._limits.order_limits(self._shown_ms())),
         }
@@ -332,7 +333,7 @@ class BinanceUsdmVenue:
 
     def _account_config(self, fields: Fields, now_ns: int) -> Row:
         may = dict.fromkeys(("canTrade", "canDeposit", "canWithdraw"), True)
-        return {"feeTier": 0, **may, "dualSidePosition": False, "multiAssetsMargin": False, "tradeGroupId": -1}
+        return {"feeTier": 0, **may, "dualSidePosition": self._hedged, "multiAssetsMargin": False, "tradeGroupId": -1}
 
     def _symbol_config(self, fields: Fields, now_ns: int) -> list[Row]:
         return [
@@ -358,6 +359,8 @@ class BinanceUsdmVenue:
     # Orders
 
     def _place(self, fields: Fields, now_ns: int) -> Row:
+        if self._hedged:
+            raise Refused(-4061, "Order's position side does not match user's setting.")
         self._client_ids += 1
         order = asked(fields, fresh=True, default_client_id=f"web_{now_ns}_{self._client_ids}")
         return self._exchange.place(order, now_ns)
@@ -426,9 +429,13 @@ class BinanceUsdmVenue:
         raise Refused(-4046, "No need to change margin type.")
 
     def _position_mode(self, fields: Fields, now_ns: int) -> Row:
+        """Back to one-way mode only: hedged positions are not simulated."""
         if fields.get("dualSidePosition", "").lower() != "false":
             raise Refused(-4068, "Position side cannot be changed if there exists position.")
-        raise Refused(-4059, "No need to change position side.")
+        if not self._hedged:
+            raise Refused(-4059, "No need to change position side.")
+        self._hedged = False
+        return {"code": 200, "msg": "success"}
 
     def _open_key(self, fields: Fields, now_ns: int) -> Row:
         return {"listenKey": self._streams.open_key(now_ns)}

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 
 from connectors.ccxt import connector as connector_module
@@ -18,9 +19,11 @@ from mm_daemon import registry
 from mm_daemon.domain.capabilities import CommandClass
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, VenueUnreachable
 from mm_daemon.domain.events import (
+    BookSnapshot,
     Event,
     FundingUpdate,
     MarkPriceUpdate,
+    OrderAccepted,
     OrderFilled,
     OrderRejected,
     RateLimited,
@@ -250,6 +253,37 @@ async def test_account_is_set_as_the_configuration_says() -> None:
         requests = live.connector._asking  # type: ignore[attr-defined]
         (row,) = await requests.read("fapiPrivateGetSymbolConfig", {"symbol": "BTCUSDT"})
         assert int(row["leverage"]) == 7
+
+
+async def test_two_symbols_have_books_and_orders_of_their_own() -> None:
+    """One batch may hold both; each is asked for apart, and one cancel-all ends all."""
+    symbols = ("BTCUSDT", "ETHUSDT")
+    async with live_on(venue={"symbols": symbols}, symbols=symbols) as (live, _):
+        first, second = await live.connector.load_instruments()
+        for instrument in (first, second):
+            await live.heard.until(BookSnapshot, lambda event, wanted=instrument.id: event.instrument == wanted)  # type: ignore[misc]
+        btc = live.order()
+        (book,) = [each for each in live.heard.of(BookSnapshot) if each.instrument == second.id][:1]
+        ticks = book.bids[0][0] * 99 // 100
+        lots = 2 * second.min_lots_at(ticks)
+        eth = msgspec.structs.replace(btc, instrument=second.id, client_id=live.next_id(), ticks=ticks, lots=lots)
+        await live.send(btc, eth)
+        for order in (btc, eth):
+            await live.heard.until(OrderAccepted, lambda event, cid=order.client_id: event.client_id == cid)  # type: ignore[misc]
+        assert {each.instrument for each in (await live.snapshot()).orders} == {first.id, second.id}
+        await live.connector.cancel_all()
+        assert (await live.snapshot()).orders == ()
+
+
+async def test_account_in_hedge_mode_is_refused() -> None:
+    async with binance_venue(hedge_mode=True) as control:
+        connector = ccxt_connector(control.url, lambda _event: None)
+        with pytest.raises(ConfigError, match="hedge mode, which is not supported; write set_one_way: true"):
+            await connector.load_instruments()
+        await connector.close()
+        connector = ccxt_connector(control.url, lambda _event: None, set_one_way=True)
+        assert await connector.load_instruments()
+        await connector.close()
 
 
 async def test_names_of_fills_are_found_again_after_a_restart() -> None:

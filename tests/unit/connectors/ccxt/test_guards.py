@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.ccxt.books import BookGuard
+from connectors.ccxt.books import BookGuard, look_after
 from connectors.ccxt.contracts import Contract, contract, find_market
 from connectors.ccxt.dialects import dialect
 from connectors.ccxt.outcomes import after
@@ -94,6 +94,26 @@ def test_book_that_is_not_the_exchanges_is_found_by_comparing() -> None:
     assert bench.guard.compare(other) and bench.guard.compare(same)
     assert bench.guard.compare(other) and not bench.guard.compare(other)
     assert bench.guard.problems["drift"] == 3
+
+
+async def test_book_that_has_grown_too_large_is_begun_anew() -> None:
+    """ccxt keeps every level that the venue once named; ours is cut."""
+    bench = Bench(book_levels=2)
+    bids = [[float(price), 1.0] for price in range(6000, 0, -1)]
+    (snapshot,) = bench.guard.on_book({"bids": bids, "asks": [[6001.0, 1.0]]})
+    assert isinstance(snapshot, BookSnapshot) and len(snapshot.bids) == 2
+    said: asyncio.Queue[str] = asyncio.Queue()
+
+    async def no_book(_unified: str) -> None:
+        return None
+
+    looking = asyncio.create_task(
+        look_after(bench.guard, lambda _events: None, no_book, said.put_nowait, every_s=60.0, look_s=0.001)
+    )
+    async with asyncio.timeout(5):
+        assert await said.get() == "grown"
+    looking.cancel()
+    assert bench.guard.problems["grown"] == 1
 
 
 def test_trades_are_told_once_and_bad_ones_counted() -> None:
