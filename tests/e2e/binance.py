@@ -40,3 +40,17 @@ class BinanceDesk(LiveDesk):
             order_lockout_ms=20,
             k=5,
         )
+
+
+class PaperDesk(LiveDesk):
+    """The ready paper configuration on the simulated venue's market data."""
+
+    def configuration(self, folder: Path, dead_man_ms: int | None) -> str:
+        return substituted(
+            (ROOT / "deploy/examples/binance-paper.yaml").read_text("utf-8"),
+            state_dir=self.state_dir,
+            market_data=f"native\n    url: {self.venue.url}",
+            fill_lockout_ms="0\n    fees_in_model: false",
+            order_lockout_ms=20,
+            k=5,
+        )

@@ -8,7 +8,7 @@ import pytest
 
 from mm_daemon.domain.rng import Rng
 from tests.binance_usdm import SYMBOL
-from tests.e2e.binance import BinanceDesk, BinanceProcess
+from tests.e2e.binance import BinanceDesk, BinanceProcess, PaperDesk
 from tests.e2e.neutral import SECRET, wait_for
 from tests.e2e.test_neutral import needs_proof
 
@@ -100,6 +100,19 @@ def test_sudden_death_leaves_nothing_open_beyond_the_deadline(tmp_path: Path, ve
     finally:
         life.end()
     assert desk.until_nothing_is_open(within_s=3.0) < 2.0
+
+
+def test_paper_on_market_data_of_the_venue_needs_no_key(tmp_path: Path, venue: BinanceProcess) -> None:
+    """The ready paper configuration quotes and is filled here, and the venue never hears of an order."""
+    desk = PaperDesk(tmp_path, venue)
+    life = desk.begin()
+    try:
+        life.wait_for_quotes((SYMBOL,))
+        wait_for(life, "fill")
+        assert life.stop() == 0, life.log
+    finally:
+        life.end()
+    assert not venue.account().open and not venue.account().holdings
 
 
 @needs_proof
