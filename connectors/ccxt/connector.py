@@ -14,16 +14,25 @@ from typing import Any, ClassVar
 import msgspec
 
 from connectors.ccxt import books
+from connectors.ccxt.abilities import (
+    DEAD_MAN_FLOOR_MS,
+    OF_ALL,
+    OF_EACH,
+    capabilities,
+    check_streams,
+    countdown,
+    has_key,
+    order_params,
+)
 from connectors.ccxt.account import AccountReader
 from connectors.ccxt.client import Factory
 from connectors.ccxt.contracts import Contract, contract, find_market
-from connectors.ccxt.dialects import Dialect, dialect
+from connectors.ccxt.dialects import dialect
 from connectors.ccxt.native import NativeMarketData
 from connectors.ccxt.orders import OrderBookkeeping, OrderCommand
 from connectors.ccxt.requests import LimitsHeard, NothingToChange, OrderUnknown, Requests
 from connectors.ccxt.settings import CcxtSettings, MarketData
 from connectors.ccxt.streams import ProStreams, from_ccxt
-from mm_daemon.domain.capabilities import AmendQuantity, Bucket, Capabilities, Validity
 from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable
 from mm_daemon.domain.events import (
@@ -48,7 +57,6 @@ _LOOK_S = 1.0
 _FUNDING_EVERY_S = 30.0
 _NS_PER_MS = 1_000_000
 _DEFAULT_FUNDING_HOURS = 8
-_DEAD_MAN_FLOOR_MS = 1000
 
 
 class CcxtConnector:
@@ -72,21 +80,21 @@ class CcxtConnector:
             now_ms=lambda: (context.now_ns() + self._offset_ns) // _NS_PER_MS,
             on_response=self._limits.hear,
         )
-        self._with_key = _has_key(context, self._factory)
+        self._with_key = has_key(context, self._factory)
         if settings.market_data is MarketData.NATIVE and (
             self._dialect.translator is None or context.translator is None
         ):
             raise ConfigError(
                 f"venue {context.venue}: there is no native market data of {settings.exchange}; write market_data: ccxt"
             )
-        _check_streams(context, settings, self._factory.has, with_key=self._with_key)
+        check_streams(context, settings, self._factory.has, with_key=self._with_key)
         if self._with_key and self._dialect.leverage_in_orders and settings.leverage is None:
             raise ConfigError(
                 f"venue {context.venue}: {settings.exchange} takes the leverage with each order; write leverage: 5, "
                 "or another one"
             )
         self.capabilities = capabilities(settings, self._dialect, self._factory.has)
-        self._countdown = _countdown(self._dialect, self._factory.has, settings.exchange)
+        self._countdown = countdown(self._dialect, self._factory.has)
         self._requests: Requests | None = None
         self._account: AccountReader | None = None
         self._contracts: Sequence[Contract] = ()
@@ -497,9 +505,9 @@ class CcxtConnector:
         """Raises VenueUnreachable when the venue does not confirm it."""
         timeout_ms = 0
         if deadline_ns is not None:
-            floor_ms = self.capabilities.dead_man_floor_ms or _DEAD_MAN_FLOOR_MS
+            floor_ms = self.capabilities.dead_man_floor_ms or DEAD_MAN_FLOOR_MS
             timeout_ms = max((deadline_ns - self._context.now_ns()) // _NS_PER_MS, floor_ms)
-        if self._countdown == "of_each":
+        if self._countdown == OF_EACH:
             asked = [
                 self._asking.ask(
                     "fapiPrivatePostCountdownCancelAll",
@@ -508,7 +516,7 @@ class CcxtConnector:
                 for each in self._contracts
             ]
             await asyncio.gather(*asked)
-        elif self._countdown == "of_all":
+        elif self._countdown == OF_ALL:
             await self._asking.ask("cancel_all_orders_after", timeout_ms)
 
     # The account
@@ -553,82 +561,6 @@ class CcxtConnector:
             await step()
         except VenueUnreachable:
             return  # weather: it is tried again in its own time
-
-
-def capabilities(settings: CcxtSettings, known: Dialect, has: Mapping[str, Any]) -> Capabilities:
-    """What one exchange can do through ccxt, by ccxt's word and ours."""
-    countdown = _countdown(known, has, settings.exchange)
-    floor_ms = _DEAD_MAN_FLOOR_MS if countdown == "of_each" else known.cancel_all_after_floor_ms
-    armed = countdown is not None and settings.dead_man_ms is not None
-    amend = bool(has.get("editOrder")) if known.amend is None else known.amend
-    return Capabilities(
-        amend=amend and has.get("editOrder") is True,
-        amend_quantity=AmendQuantity.TOTAL,
-        amend_new_venue_id=False,
-        decrease_keeps_place=False,
-        cancel_final=True,
-        post_only=True,
-        reduce_only=True,
-        batch_max=known.places_max,
-        ack_timeout_ms=settings.ack_timeout_ms,
-        validity=Validity.DELAY,
-        d_max_ms=settings.d_max_ms or known.d_max_ms,
-        dead_man_floor_ms=floor_ms if armed else None,
-        dead_man_ms=max(settings.dead_man_ms or 0, floor_ms) if armed else None,
-        buckets=tuple(_sized(bucket, settings) for bucket in known.buckets),
-        simulated=False,
-    )
-
-
-def order_params(settings: CcxtSettings, known: Dialect) -> Mapping[str, object]:
-    """What goes with each new order."""
-    if not known.leverage_in_orders or settings.leverage is None:
-        return {}
-    mode = {} if settings.margin_mode is None else {"marginMode": settings.margin_mode.value}
-    return {"leverage": settings.leverage, **mode}
-
-
-def _sized(bucket: Bucket, settings: CcxtSettings) -> Bucket:
-    if bucket.name != "orders" or settings.orders_per_10s is None:
-        return bucket
-    return msgspec.structs.replace(bucket, capacity=settings.orders_per_10s, period_ms=10_000)
-
-
-def _countdown(known: Dialect, has: Mapping[str, Any], exchange: str) -> str | None:
-    """How the venue's dead man's switch is armed: of each symbol, of all, or not at all."""
-    if exchange == "binanceusdm":
-        return "of_each"
-    if known.cancel_all_after is False or not has.get("cancelAllOrdersAfter"):
-        return None
-    return "of_all"
-
-
-def _has_key(context: ConnectorContext, factory: Factory) -> bool:
-    """Raises ConfigError for a key without its other half."""
-    names = ["api_key", "api_secret"] + (["passphrase"] if factory.needs_passphrase else [])
-    given = [name for name in names if name in context.secrets]
-    if given and len(given) < len(names):
-        missing = next(name for name in names if name not in context.secrets)
-        raise ConfigError(
-            f"venue {context.venue}: secrets.{missing} is missing; write for example "
-            f"secrets: {{{missing}: {{env: MY_{missing.upper()}}}}}"
-        )
-    return bool(given)
-
-
-def _check_streams(
-    context: ConnectorContext, settings: CcxtSettings, has: Mapping[str, Any], *, with_key: bool
-) -> None:
-    """Raises ConfigError where ccxt lacks a stream that this needs."""
-    needed = ["watchOrders", "watchMyTrades"] if with_key else []
-    if settings.market_data is MarketData.CCXT:
-        needed += ["watchOrderBook", "watchTrades"]
-    missing = [name for name in needed if not has.get(name)]
-    if missing:
-        raise ConfigError(
-            f"venue {context.venue}: ccxt has no {missing[0]} of {settings.exchange}, and what no stream tells is not "
-            "traded here" + ("; without a key it can be used on paper" if with_key else "")
-        )
 
 
 def native_url(exchange: Any) -> str:

@@ -28,6 +28,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     cancels_max: int = 1
     amend: bool | None = None
     """None: as ccxt says."""
+    countdown_of_each: bool = False
+    """It has a countdown of its own, for each symbol, which ccxt knows only as a raw call."""
     cancel_all_after: bool | None = None
     """Whether ccxt's cancelAllOrdersAfter is a countdown; None: as ccxt says that it has it."""
     cancel_all_after_floor_ms: int = 5000
@@ -65,6 +67,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _BINANCE = Dialect(
+    countdown_of_each=True,
     acks_only=False,
     translator="binance-usdm",
     demo=True,

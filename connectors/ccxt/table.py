@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from connectors.ccxt.abilities import capabilities
 from connectors.ccxt.client import Factory
-from connectors.ccxt.connector import capabilities
 from connectors.ccxt.dialects import Dialect, dialect
 from connectors.ccxt.settings import CcxtSettings
 from mm_daemon.domain.capabilities import Capabilities

@@ -6,7 +6,7 @@ reply leaves with the counts of the limits. Clients reach it unmodified but for 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
@@ -15,6 +15,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from connectors.simulators.binance_usdm import rows
 from connectors.simulators.binance_usdm.exchange import Exchange
+from connectors.simulators.binance_usdm.fields import Fields, batch, heard, list_of, symbol_of, whole
 from connectors.simulators.binance_usdm.limits import ORDERS_1M, ORDERS_10S, WEIGHT, Limits, Refused
 from connectors.simulators.binance_usdm.orders import asked
 from connectors.simulators.binance_usdm.rows import NS_PER_MS, Row
@@ -29,13 +30,11 @@ DEFAULT_KEY = "binance-usdm-key"
 DEFAULT_SECRET = "binance-usdm-secret"
 _BODY_MAX = 1 << 16
 _FRAME_MAX = 1 << 16
-_BATCH_MAX = 5
 _CANCELS_MAX = 10
 _FOREVER_MS = 1 << 53
 _DEPTH_WEIGHTS = {5: 2, 10: 2, 20: 2, 50: 2, 100: 5, 500: 10, 1000: 20}
 _UNKNOWN_STATUS = "Unknown error, please check your request or try again later."
 
-Fields = Mapping[str, str]
 Answer = Row | list[Row] | list[Any]
 Call = Callable[[Fields, int], Answer]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -200,7 +199,7 @@ class BinanceUsdmVenue:
         now_ms = self._shown_ms()
         weight = route.weight
         if request.path == "/fapi/v1/depth":
-            weight = _DEPTH_WEIGHTS.get(_whole(fields, "limit", 500), 20)
+            weight = _DEPTH_WEIGHTS.get(whole(fields, "limit", 500), 20)
         elif request.path == "/fapi/v1/openOrders" and not fields.get("symbol"):
             weight = 40
         self._limits.spend({WEIGHT: weight, ORDERS_10S: route.orders[0], ORDERS_1M: route.orders[1]}, now_ms)
@@ -282,10 +281,10 @@ class BinanceUsdmVenue:
         return {**head, "rateLimits": limits, "assets": assets, "symbols": symbols}
 
     def _depth(self, fields: Fields, now_ns: int) -> Row:
-        limit = _whole(fields, "limit", 500)
+        limit = whole(fields, "limit", 500)
         if limit not in _DEPTH_WEIGHTS:
             raise Refused(-4021, f"{limit} is not valid depth limit.")
-        return self._exchange.depth(_symbol(fields), limit, now_ns)
+        return self._exchange.depth(symbol_of(fields), limit, now_ns)
 
     def _book_ticker(self, fields: Fields, now_ns: int) -> Answer:
         if fields.get("symbol"):
@@ -309,23 +308,23 @@ class BinanceUsdmVenue:
         return self._exchange.order(named, full=True)
 
     def _all_orders(self, fields: Fields, now_ns: int) -> list[Row]:
-        return self._exchange.all_orders(_symbol(fields), _whole(fields, "startTime", 0), _whole(fields, "limit", 500))
+        return self._exchange.all_orders(symbol_of(fields), whole(fields, "startTime", 0), whole(fields, "limit", 500))
 
     def _trades(self, fields: Fields, now_ns: int) -> list[Row]:
         return self._exchange.trades(
-            _symbol(fields),
-            since_ms=_whole(fields, "startTime", 0),
-            until_ms=_whole(fields, "endTime", _FOREVER_MS),
-            first=_whole(fields, "fromId", 0),
-            order_id=_whole(fields, "orderId", 0),
-            limit=min(_whole(fields, "limit", 500), 1000),
+            symbol_of(fields),
+            since_ms=whole(fields, "startTime", 0),
+            until_ms=whole(fields, "endTime", _FOREVER_MS),
+            first=whole(fields, "fromId", 0),
+            order_id=whole(fields, "orderId", 0),
+            limit=min(whole(fields, "limit", 500), 1000),
         )
 
     def _income(self, fields: Fields, now_ns: int) -> list[Row]:
         if fields.get("incomeType", "FUNDING_FEE") != "FUNDING_FEE":
             return []
-        since_ms, until_ms = _whole(fields, "startTime", 0), _whole(fields, "endTime", _FOREVER_MS)
-        limit = min(_whole(fields, "limit", 100), 1000)
+        since_ms, until_ms = whole(fields, "startTime", 0), whole(fields, "endTime", _FOREVER_MS)
+        limit = min(whole(fields, "limit", 100), 1000)
         return self._exchange.income(fields.get("symbol", ""), since_ms, until_ms, limit)
 
     def _positions(self, fields: Fields, now_ns: int) -> list[Row]:
@@ -348,7 +347,7 @@ class BinanceUsdmVenue:
         return [{"symbol": symbol, "brackets": [bracket]} for symbol in self._exchange.instruments]
 
     def _commission(self, fields: Fields, now_ns: int) -> Row:
-        symbol = _symbol(fields)
+        symbol = symbol_of(fields)
         instrument = self._exchange.instruments.get(symbol)
         if instrument is None:
             raise Refused(-1121, "Invalid symbol.")
@@ -373,20 +372,20 @@ class BinanceUsdmVenue:
         return self._exchange.cancel(self._named(fields, -2011), now_ns)
 
     def _place_many(self, fields: Fields, now_ns: int) -> list[Row]:
-        return self._each(_batch(fields), self._place, now_ns)
+        return self._each(batch(fields), self._place, now_ns)
 
     def _modify_many(self, fields: Fields, now_ns: int) -> list[Row]:
-        return self._each(_batch(fields), self._modify, now_ns)
+        return self._each(batch(fields), self._modify, now_ns)
 
     def _cancel_many(self, fields: Fields, now_ns: int) -> list[Row]:
         """ccxt writes the names of the lists in small letters."""
         low = {name.lower(): text for name, text in fields.items()}
-        by_number = _list(low.get("orderidlist", "[]"), "orderIdList")
-        by_client = _list(low.get("origclientorderidlist", "[]"), "origClientOrderIdList")
+        by_number = list_of(low.get("orderidlist", "[]"), "orderIdList")
+        by_client = list_of(low.get("origclientorderidlist", "[]"), "origClientOrderIdList")
         wanted = [{"orderId": str(each)} for each in by_number] or [{"origClientOrderId": str(e)} for e in by_client]
         if not 0 < len(wanted) <= _CANCELS_MAX:
             raise Refused(-4082, f"Invalid batch number, {len(wanted)} orders; at most {_CANCELS_MAX}.")
-        return self._each([{"symbol": _symbol(fields), **each} for each in wanted], self._cancel, now_ns)
+        return self._each([{"symbol": symbol_of(fields), **each} for each in wanted], self._cancel, now_ns)
 
     def _each(self, wanted: list[dict[str, str]], call: Callable[[Fields, int], Row], now_ns: int) -> list[Row]:
         """A result for each, in the order of the request: the status is 200 even when all are refused."""
@@ -399,14 +398,14 @@ class BinanceUsdmVenue:
         return results
 
     def _cancel_all(self, fields: Fields, now_ns: int) -> Row:
-        instrument = self._exchange.instruments.get(_symbol(fields))
+        instrument = self._exchange.instruments.get(symbol_of(fields))
         if instrument is None:
             raise Refused(-1121, "Invalid symbol.")
         self._exchange.cancel_all(instrument, now_ns)
         return {"code": 200, "msg": "The operation of cancel all open order is done."}
 
     def _count_down(self, fields: Fields, now_ns: int) -> Row:
-        symbol, ms = _symbol(fields), _whole(fields, "countdownTime", -1)
+        symbol, ms = symbol_of(fields), whole(fields, "countdownTime", -1)
         if ms < 0:
             raise Refused(-1102, "Mandatory parameter 'countdownTime' was not sent, was empty/null, or malformed.")
         self._exchange.count_down(symbol, ms, now_ns)
@@ -415,7 +414,7 @@ class BinanceUsdmVenue:
     # The account's settings
 
     def _leverage(self, fields: Fields, now_ns: int) -> Row:
-        symbol, leverage = _symbol(fields), _whole(fields, "leverage", 0)
+        symbol, leverage = symbol_of(fields), whole(fields, "leverage", 0)
         if symbol not in self._exchange.leverage:
             raise Refused(-1121, "Invalid symbol.")
         if not 1 <= leverage <= 125:
@@ -499,7 +498,7 @@ class BinanceUsdmVenue:
             elif frame.type is WSMsgType.PONG:
                 listener.heard_ns = now_ns
             elif frame.type is WSMsgType.TEXT:
-                listener.put(msgspec.json.encode(_heard(listener, frame.data)))
+                listener.put(msgspec.json.encode(heard(listener, frame.data)))
             elif frame.type is WSMsgType.ERROR:
                 await socket.close(code=WSCloseCode.PROTOCOL_ERROR)
 
@@ -557,55 +556,4 @@ class BinanceUsdmVenue:
 
     def _named(self, fields: Fields, unknown: int) -> Any:
         order_id, client_id = fields.get("orderId", ""), fields.get("origClientOrderId", "")
-        return self._exchange.named(_symbol(fields), order_id, client_id, unknown)
-
-
-def _symbol(fields: Fields) -> str:
-    symbol = fields.get("symbol", "")
-    if not symbol:
-        raise Refused(-1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.")
-    return symbol
-
-
-def _whole(fields: Fields, name: str, default: int) -> int:
-    text = fields.get(name, "")
-    if not text:
-        return default
-    if not text.lstrip("-").isdigit() or len(text) > 18:
-        raise Refused(-1100, f"Illegal characters found in parameter '{name}'.")
-    return int(text)
-
-
-def _list(text: str, name: str) -> list[Any]:
-    try:
-        return msgspec.json.decode(text, type=list[str | int])
-    except msgspec.DecodeError:
-        raise Refused(-1130, f"Data sent for parameter '{name}' is not valid.") from None
-
-
-def _batch(fields: Fields) -> list[dict[str, str]]:
-    try:
-        wanted = msgspec.json.decode(fields.get("batchOrders", ""), type=list[dict[str, str | int | float | bool]])
-    except msgspec.DecodeError:
-        raise Refused(-1130, "Data sent for parameter 'batchOrders' is not valid.") from None
-    if not 0 < len(wanted) <= _BATCH_MAX:
-        raise Refused(-4082, f"Invalid batch number, {len(wanted)} orders; at most {_BATCH_MAX}.")
-    return [{name: str(value) for name, value in each.items()} for each in wanted]
-
-
-def _heard(listener: Listener, text: str) -> Row:
-    """The answer to a client's control message."""
-    try:
-        asked_for = msgspec.json.decode(text, type=dict[str, Any])
-    except msgspec.DecodeError:
-        return {"error": {"code": 3, "msg": "Invalid JSON"}}
-    number, method, names = asked_for.get("id"), asked_for.get("method"), asked_for.get("params", [])
-    if method == "LIST_SUBSCRIPTIONS":
-        return {"result": list(listener.streams.values()), "id": number}
-    good = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    if method == "SUBSCRIBE" and good and listener.subscribe(names):
-        return {"result": None, "id": number}
-    if method == "UNSUBSCRIBE" and good:
-        listener.unsubscribe(names)
-        return {"result": None, "id": number}
-    return {"error": {"code": 2, "msg": "Invalid request: invalid stream"}, "id": number}
+        return self._exchange.named(symbol_of(fields), order_id, client_id, unknown)

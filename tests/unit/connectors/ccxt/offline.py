@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
+from connectors.ccxt.abilities import order_params
 from connectors.ccxt.client import Factory
-from connectors.ccxt.connector import order_params
 from connectors.ccxt.contracts import Contract, contract, find_market
 from connectors.ccxt.dialects import dialect
 from connectors.ccxt.orders import OrderBookkeeping, OrderCommand

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from connectors.ccxt import connector as connector_module
-from connectors.ccxt.connector import CcxtConnector, capabilities
+from connectors.ccxt.abilities import capabilities
+from connectors.ccxt.connector import CcxtConnector
 from connectors.ccxt.dialects import KNOWN, dialect
 from connectors.ccxt.settings import CcxtSettings, MarginMode, MarketData
 from connectors.simulators.faults import FaultKind

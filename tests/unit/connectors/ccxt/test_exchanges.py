@@ -277,7 +277,7 @@ async def test_bybit_stream_tells_orders_and_fills(bybit: Offline) -> None:
 
 
 def test_bybit_disconnect_protection_is_no_dead_mans_switch(bybit: Offline) -> None:
-    from connectors.ccxt.connector import capabilities
+    from connectors.ccxt.abilities import capabilities
 
     assert bybit.exchange.has["cancelAllOrdersAfter"]
     assert capabilities(bybit.settings, bybit.dialect, bybit.exchange.has).dead_man_floor_ms is None
