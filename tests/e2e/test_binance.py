@@ -89,6 +89,23 @@ def test_bad_streams_change_no_figure(tmp_path: Path) -> None:
         venue.end()
 
 
+def test_lost_replies_and_failures_change_no_figure(desk: BinanceDesk) -> None:
+    """Orders, amends and cancels whose outcome nobody tells: asked for, never sent twice, proven dead or found alive,
+    and the account is the venue's."""
+    life = desk.begin()
+    try:
+        life.wait_for_quotes((SYMBOL,))
+        wait_for(life, "fill", 2)
+        for kind, on in (("lose_reply", "PUT"), ("lose_reply", "POST /fapi/v1/order"), ("server_error", "POST")):
+            fills = sum(line["event"] == "fill" for _, line in life.log)
+            desk.venue.fault(kind, on=on)
+            wait_for(life, "fill", fills + 3)
+        desk.stop(life)
+    finally:
+        life.end()
+    assert desk.venue.struck()["lose_reply"] and desk.venue.struck()["server_error"]
+
+
 def test_sudden_death_leaves_nothing_open_beyond_the_deadline(tmp_path: Path, venue: BinanceProcess) -> None:
     """Nobody starts the daemon again: the countdown has cancelled everything a second after it fell silent (R10)."""
     desk = BinanceDesk(tmp_path, venue, dead_man_ms=1000)
