@@ -7,7 +7,7 @@ CONFIG ?= config.yaml
 BENCH := $(BIN)/pytest -q -m bench -o addopts="--strict-markers --benchmark-quiet"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench instructions peers compare-models soak fmt lint types lock clean
+.PHONY: help setup run test check mutants bench instructions peers compare-models soak fmt lint types lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ test: lint types ## everything the pipeline runs: lint, types, contracts, tests
 
 check: lint types ## everything, the slow proofs too
 	$(BIN)/pytest -q -m "not bench" -o faulthandler_timeout=1800
+
+mutants: setup ## break the daemon's rules one by one and see that the simulation notices (part of check)
+	$(BIN)/pytest -v tests/simulation/test_mutants.py
 
 bench: setup ## measure ours beside the peers, 3 minutes; prints a table (KEEP=1 keeps it under tests/bench/results)
 	$(BENCH) tests/bench $(if $(KEEP),--keep)

@@ -1,1 +1,1 @@
-"""Hyperliquid's wire: market data so far."""
+"""Hyperliquid: market data, orders and accounts over its own wire."""

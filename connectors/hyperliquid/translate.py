@@ -8,7 +8,7 @@ are told newer from older.
 The first `trades` frame of a subscription is history. What traded up to the first book we have seen is in that book
 already and is no news: it is ignored, whichever frame brings it.
 
-Called by `recorded`, once per frame.
+Called by `recorded` and by the connector, once per frame.
 """
 
 import re
@@ -25,8 +25,10 @@ from mm_daemon.domain.errors import GridError
 from mm_daemon.domain.events import (
     BookInvalidated,
     BookSnapshot,
+    FundingUpdate,
     InvalidCause,
     MarketEvent,
+    MarkPriceUpdate,
     PublicTrade,
     TopOfBook,
 )
@@ -47,7 +49,6 @@ _UNDECODABLE = (msgspec.DecodeError, ValueError, RecursionError)
 
 IGNORED_CHANNELS = frozenset(
     {
-        "activeAssetCtx",
         "activeAssetData",
         "activeSpotAssetCtx",
         "allDexsAssetCtxs",
@@ -77,7 +78,8 @@ IGNORED_CHANNELS = frozenset(
 )
 """Channels we know and take no market data from."""
 
-_OUR_CHANNELS = frozenset({"bbo", "l2Book", "trades"})
+_OUR_CHANNELS = frozenset({"activeAssetCtx", "bbo", "l2Book", "trades"})
+_HOUR_NS = 3_600_000_000_000
 
 
 class _Levels(dict[wire.Level, tuple[int, int]]):
@@ -109,19 +111,25 @@ class _Market:
         "id",
         "invalid_cause",
         "levels",
+        "mark_half_ticks",
         "opened_ms",
+        "rate_e12",
+        "tick",
         "trades",
     )
 
     def __init__(self, instrument: Instrument) -> None:
         self.id = instrument.id
         self.displayed = Displayed(instrument)
+        self.tick = float(instrument.tick)
         self.levels = _Levels(self.displayed)
         self.book_ms = -1
         self.book_restart = Restart()
         self.best_ms = -1
         self.best_restart = Restart()
         self.opened_ms: int | None = None
+        self.mark_half_ticks: int | None = None
+        self.rate_e12: int | None = None
         self.invalid_cause: InvalidCause | None = InvalidCause.UNSYNCHRONISED
         self.trades: dict[tuple[int, int], None] = {}
         """Time and id of the newest prints, oldest first: ids are hashes and say nothing of the order."""
@@ -138,6 +146,7 @@ class HyperliquidTranslator:
             wire.BookFrame: self._on_book,
             wire.BestFrame: self._on_best,
             wire.TradesFrame: self._on_trades,
+            wire.ContextFrame: self._on_context,
         }
 
     @property
@@ -160,6 +169,12 @@ class HyperliquidTranslator:
         except _UNDECODABLE:
             return self._unusual(frame, ts_local_ns)
         return self._handlers[type(decoded)](decoded.data, ts_local_ns)
+
+    def begin(self) -> None:
+        """A new link: its first prints are history again, and every book is to be shown anew."""
+        for market in self._markets.values():
+            market.opened_ms = market.mark_half_ticks = market.rate_e12 = None
+            market.invalid_cause = InvalidCause.UNSYNCHRONISED
 
     def _on_book(self, data: wire.Book, ts_local_ns: int) -> Sequence[MarketEvent]:
         market = self._markets.get(data.coin)
@@ -247,6 +262,27 @@ class HyperliquidTranslator:
         if len(seen) > _REMEMBERED_TRADES:
             del seen[next(iter(seen))]
         return PublicTrade(market.id, data.time_ms * _NS_PER_MS, ts_local_ns, aggressor, ticks, lots, data.trade_id)
+
+    def _on_context(self, data: wire.Context, ts_local_ns: int) -> Sequence[MarketEvent]:
+        """Mark and predicted funding rate, when they have changed. The venue stamps neither, and settles each hour."""
+        market = self._markets.get(data.coin)
+        if market is None:
+            return self._ignore("other_symbol")
+        events: list[MarketEvent] = []
+        mark, funding = data.prices.mark, data.prices.funding
+        try:
+            half_ticks = None if mark is None else round(2.0 * mark / market.tick)
+            rate_e12 = None if funding is None else round(funding * 1e12)
+        except (ValueError, OverflowError):  # not a number, or infinite
+            return self._count("bad_number")
+        if half_ticks is not None and half_ticks > 0 and half_ticks != market.mark_half_ticks:
+            market.mark_half_ticks = half_ticks
+            events.append(MarkPriceUpdate(market.id, ts_local_ns, ts_local_ns, half_ticks))
+        if rate_e12 is not None and rate_e12 != market.rate_e12:
+            market.rate_e12 = rate_e12
+            next_ns = (ts_local_ns // _HOUR_NS + 1) * _HOUR_NS
+            events.append(FundingUpdate(market.id, ts_local_ns, ts_local_ns, rate_e12, next_ns, _HOUR_NS))
+        return events
 
     def _unusual(self, frame: bytes, ts_local_ns: int) -> Sequence[MarketEvent]:
         """What is no book, best price or print: other channels, replies, damage."""

@@ -50,6 +50,18 @@ class Trade(msgspec.Struct, gc=False):
     trade_id: Id = field(name="tid")
 
 
+class Prices(msgspec.Struct, gc=False):
+    """What the venue reckons of a perpetual: its mark, and the running estimate of the hourly funding rate."""
+
+    mark: float | None = field(name="markPx", default=None)
+    funding: float | None = None
+
+
+class Context(msgspec.Struct, gc=False):
+    coin: str
+    prices: Prices = field(name="ctx")
+
+
 class BookFrame(msgspec.Struct, tag_field="channel", tag="l2Book", gc=False):
     data: Book
 
@@ -62,7 +74,11 @@ class TradesFrame(msgspec.Struct, tag_field="channel", tag="trades", gc=False):
     data: list[Trade]
 
 
-Frame = BookFrame | BestFrame | TradesFrame
+class ContextFrame(msgspec.Struct, tag_field="channel", tag="activeAssetCtx", gc=False):
+    data: Context
+
+
+Frame = BookFrame | BestFrame | TradesFrame | ContextFrame
 
 decode = msgspec.json.Decoder(Frame, strict=False).decode
 """Not strict, so that text becomes the number it spells. Raises msgspec.DecodeError on any other frame."""

@@ -4,15 +4,16 @@ from collections.abc import Callable
 
 
 class Nonces:
-    """The one owner of a key's nonces in this process. Pure but for the clock it is given."""
+    """The one owner of a key's nonces in this process. Pure but for the clock it is given, in whatever unit the venue
+    counts."""
 
-    __slots__ = ("_last", "_now_ns")
+    __slots__ = ("_last", "_now")
 
-    def __init__(self, now_ns: Callable[[], int]) -> None:
-        self._now_ns = now_ns
+    def __init__(self, now: Callable[[], int]) -> None:
+        self._now = now
         self._last = 0
 
     def next(self) -> int:
-        """Greater than every one before, and at least the time in nanoseconds."""
-        self._last = max(self._last + 1, self._now_ns())
+        """Greater than every one before, and at least the time."""
+        self._last = max(self._last + 1, self._now())
         return self._last

@@ -55,8 +55,11 @@ class WsSession:
         on_frame: Callable[[bytes, int], None],
         on_closed: Callable[[str], None],
         limits: SessionLimits | None = None,
+        ping: str | None = None,
     ) -> None:
+        """`ping`: a message of the venue's own that it answers, to be sent instead of the protocol's ping."""
         self._url = url
+        self._ping = ping
         self._rng = rng
         self._now_ns = now_ns
         self._on_open = on_open
@@ -64,6 +67,7 @@ class WsSession:
         self._on_closed = on_closed
         self._limits = limits or SessionLimits()
         self._heard_s = 0.0
+        self._sign_of_life = asyncio.Event()
         self._failures = 0
         self.connected = False
         self.messages = 0
@@ -128,6 +132,7 @@ class WsSession:
         while True:
             frame = await socket.recv(decode=False)
             self._heard_s = time_s()
+            self._sign_of_life.set()
             self.messages += 1
             on_frame(frame, now_ns())
 
@@ -141,7 +146,7 @@ class WsSession:
                 continue
             try:
                 async with asyncio.timeout(limits.pong_s):
-                    await (await socket.ping())
+                    await self._answer(socket)
             except TimeoutError:
                 if self._heard_s + limits.idle_s + limits.pong_s <= loop.time():
                     socket.transport.abort()
@@ -150,3 +155,12 @@ class WsSession:
                 await asyncio.Event().wait()  # `_listen` hears of it too
             else:
                 self._heard_s = loop.time()
+
+    async def _answer(self, socket: ClientConnection) -> None:
+        """Ask for a sign of life and wait for it."""
+        if self._ping is None:
+            await (await socket.ping())
+            return
+        self._sign_of_life.clear()
+        await socket.send(self._ping)
+        await self._sign_of_life.wait()

@@ -101,7 +101,7 @@ def explain(scene: Scene) -> MarketExplanation:
 
 def _sized_by(scene: Scene) -> str | None:
     contract, money, cap = scene.parameters.instrument, scene.parameters.money, scene.engine.depth_cap
-    said = []
+    said, largest = [], scene.parameters.limits.max_notional_atto
     if money is not None:
         currency = contract.base if contract.inverse else contract.quote
         worth, most = to_text(money.order_atto), to_text(money.max_position_atto)
@@ -109,6 +109,8 @@ def _sized_by(scene: Scene) -> str | None:
     if cap is not None and cap.lots is not None:
         bid, ask = (f"{contract.size(lots):f}" for lots in cap.lots)
         said.append(f"by the displayed depth a bid has {bid} at most, an ask {ask}")
+    if largest is not None:
+        said.append(f"an order is worth {to_text(largest)} {contract.quote} at most")
     return "; ".join(said) or None
 
 

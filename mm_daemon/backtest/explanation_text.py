@@ -167,9 +167,9 @@ def _volatility(volatility: Volatility) -> str:
     if volatility.origin == "calibration_file":
         return f"{size}, of the calibration file: the estimate is not ready"
     if volatility.origin == "floor":
-        return (
-            f"{size}, half a tick in {volatility.half_life_s:g} s: the estimate, {volatility.estimate_bps:.4g}, is less"
-        )
+        estimate = volatility.estimate_bps
+        less = "what was given" if estimate is None else f"the estimate, {estimate:.4g},"
+        return f"{size}, half a tick in {volatility.half_life_s:g} s: {less} is less"
     return f"{size}, estimated with a half-life of {volatility.half_life_s:g} s"
 
 

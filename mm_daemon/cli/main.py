@@ -2,9 +2,9 @@
 
 Verbs live in `operate.py` (configuration, running), `control.py` (a daemon that runs), `research.py` (backtests),
 `calibrate.py` (parameters from data), `explain.py` (why quotes are where they are), `journal.py`, `replicate.py`
-(published results of the models) and `simulate.py` (venues behind sockets); each imports what it needs when it is
-called, so that `--help` is quick. Known errors are told in words, with the exit code that belongs to them (OPERATIONS
-4); a traceback is a bug.
+(published results of the models), `simulate.py` (venues behind sockets) and `dst.py` (the whole daemon among simulated
+faults); each imports what it needs when it is called, so that `--help` is quick. Known errors are told in words, with
+the exit code that belongs to them (OPERATIONS 4); a traceback is a bug.
 """
 
 import gc
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from mm_daemon import __version__
-from mm_daemon.cli import calibrate, control, explain, journal, operate, replicate, research, simulate
+from mm_daemon.cli import calibrate, control, dst, explain, journal, operate, replicate, research, simulate
 from mm_daemon.domain.errors import MmError, UsageError
 
 EXIT_INTERRUPTED = 130
@@ -48,6 +48,7 @@ app.command(research.replay)
 app.command(explain.explain)
 app.command(journal.app)
 app.command(replicate.app)
+app.command(dst.dst)
 app.command(operate.connectors)
 app.command(simulate.simulate)
 

@@ -1,6 +1,7 @@
 """The `simulate` verb: a venue behind real sockets on this machine, until Ctrl-C."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -80,10 +81,18 @@ async def _serve(venue: str, simulator: "VenueSimulator") -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, serving.cancel)
     try:
-        await simulator.run(lambda address: print(f"{venue} at http://{address}", flush=True))
+        await simulator.run(lambda address: print(_announced(venue, simulator, address), flush=True))
     except asyncio.CancelledError:
         return 0
     except OSError as error:
         print(f"{venue} cannot listen: {error.strerror or error}", file=sys.stderr)
         return 69
     return 0
+
+
+def _announced(venue: str, simulator: "VenueSimulator", address: str) -> str:
+    from mm_daemon.ports.simulator import DescribesItself
+
+    if isinstance(simulator, DescribesItself):
+        return json.dumps(simulator.described(address))
+    return f"{venue} at http://{address}"

@@ -86,5 +86,7 @@ def reconfigure(
     known, funding = market_checkpoint(market), market.engine.conditions.funding
     market.configure(parameters, models)
     take_up(market, known, now_ns)
+    if market.engine.depth_cap is not None:
+        market.engine.depth_cap.settle()
     if funding is not None:
         market.engine.conditions.on_funding(funding)

@@ -142,6 +142,7 @@ class Control:
                 market.paused = market.flattening = False
             elif action is OperatorAction.CLEAR_KILL:
                 market.halts &= ~_KILLED
+                market.flattening &= market.paused  # what the kill began ends with it, but not what `flatten` asked for
             elif action is OperatorAction.ENABLE:
                 market.enabled = True
             elif action is OperatorAction.DISABLE:
@@ -156,12 +157,16 @@ class Control:
         parameters, markets = CoreParameters.from_json(event.parameters), self._agenda.markets
         if [market.instrument for market in parameters.markets] != [each.instrument for each in markets.values()]:
             raise CoreError("changed parameters name other markets or contracts than those of the start")
+        flattens = parameters.account.flatten_on_kill and not self._gate.account.flatten_on_kill
         self.parameters, self.changed_parameters = parameters, event.parameters
         self._gate.limit(parameters.account)
         self._safeguards.limit(parameters)
         self.recount()
         for wanted in parameters.markets:
             market = markets[wanted.instrument.id]
+            if flattens and self._gate.latched is not None:
+                market.flattening = True
+                self._agenda.reconsider(market)
             if wanted == market.configured:
                 continue
             if wanted.quoting.enabled is not market.parameters.quoting.enabled:

@@ -23,6 +23,7 @@ _IMPOSSIBLE = mask(
     Reason.STARTING,
     Reason.LOOP_STALL,
     Reason.VENUE_DOWN,
+    Reason.VENUE_BANNED,
     Reason.MARKET_HALTED,
     Reason.GRID_CHANGED,
 )
@@ -38,22 +39,29 @@ def flatten_order(
     `alive`: orders of this market that may still trade. Prices in ticks, sizes in lots.
     """
     held = abs(market.position.lots)
-    if not _tradable(market, held):
+    side = Side.SELL if market.position.lots > 0 else Side.BUY
+    ticks = _limit_ticks(market, side) if market.book.trusted else 0
+    least = max(market.instrument.min_lots_at(ticks), 1)
+    if held < least:  # the venue would not take an order for so little
         market.flattening = False
         return None
     if now_ns < market.flatten_due_ns or market.halts & _IMPOSSIBLE or not market.facts.book_fresh:
         return None
-    if not market.book.trusted or any(order.phase is not Phase.FOREIGN for order in alive):
+    if ticks <= 0 or any(order.phase is not Phase.FOREIGN for order in alive):
         return None
+    if not (market.facts.in_collar(ticks, market.book.half_ticks) and market.facts.near_mark(ticks)):
+        return None  # mid and mark are further apart than any price may be from both
     market.flatten_due_ns = now_ns + RETRY_NS
-    side = Side.SELL if market.position.lots > 0 else Side.BUY
+    lots = _lots(held, least, _most(market, ticks))
+    if not lots:
+        return None
     return PlaceOrder(
         market.id,
         next_id(),
         side,
         0,
-        _limit_ticks(market, side),
-        _lots(market, held),
+        ticks,
+        lots,
         (Reason.FLATTEN,),
         post_only=False,
         reduce_only=True,
@@ -62,28 +70,34 @@ def flatten_order(
     )
 
 
-def _tradable(market: MarketState, held: int) -> bool:
-    """Whether the venue would take an order for what is held; less than that cannot be worked off."""
-    least = market.instrument.min_lots
-    if market.book.trusted:
-        least = max(least, market.instrument.min_lots_at(market.book.bid_ticks))
-    return held >= least > 0
+def _most(market: MarketState, ticks: int) -> int:
+    """The largest order that venue and limits take at this price, lots."""
+    facts, venue_max = market.facts, market.instrument.max_lots
+    most = facts.limits.max_order_lots
+    if venue_max is not None:
+        most = min(most, venue_max)
+    if facts.bounds.max_notional is not None:
+        most = min(most, facts.bounds.max_notional // (ticks * facts.bounds.unit))
+    return most
 
 
-def _lots(market: MarketState, held: int) -> int:
-    """As much as one order may have, but never so much that the rest would be too small to sell."""
-    most, least = market.facts.limits.max_order_lots, market.instrument.min_lots
+def _lots(held: int, least: int, most: int) -> int:
+    """As much as one order may have, but never so much that the rest would be too small to sell; 0: no order passes."""
     if held <= most:
         return held
+    if most < least:
+        return 0
     return most if held - most >= least else max(held - least, least)
 
 
 def _limit_ticks(market: MarketState, side: Side) -> int:
-    """The worst price that the order may trade at."""
-    limits, book = market.facts.limits, market.book
+    """The worst price that the order may trade at: of a trusted book, and within the collar of mid and mark."""
+    limits, book, mark = market.facts.limits, market.book, market.facts.mark_half_ticks
     round_down, round_up = grid_rounding(market.instrument.grid)
-    collar = limits.collar_bps * BPS * _INSIDE
-    slippage, mid = limits.flatten_slippage_bps * BPS, book.half_ticks * 0.5
+    collar, slippage = limits.collar_bps * BPS * _INSIDE, limits.flatten_slippage_bps * BPS
+    low = high = book.half_ticks * 0.5
+    if mark is not None:
+        low, high = min(low, mark * 0.5), max(high, mark * 0.5)
     if side is Side.SELL:
-        return round_up(max(book.bid_ticks * (1.0 - slippage), mid * (1.0 - collar)))
-    return round_down(min(book.ask_ticks * (1.0 + slippage), mid * (1.0 + collar)))
+        return round_up(max(book.bid_ticks * (1.0 - slippage), high * (1.0 - collar)))
+    return round_down(min(book.ask_ticks * (1.0 + slippage), low * (1.0 + collar)))

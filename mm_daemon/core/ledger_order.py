@@ -78,6 +78,7 @@ class LedgerOrder:
         "purpose",
         "reduce_only",
         "remaining_lots",
+        "replaced_ns",
         "sent_ns",
         "settled_ids",
         "side",
@@ -87,6 +88,7 @@ class LedgerOrder:
         "touched_ns",
         "uncertain",
         "venue_order_id",
+        "version_ns",
         "wire_ref",
     )
 
@@ -137,6 +139,10 @@ class LedgerOrder:
         self.fresh = fresh
         self.new_ids = new_ids
         self.touched_ns = now_ns
+        self.version_ns = 0
+        """The venue's time of the last amend report; 0: none with a time in this life."""
+        self.replaced_ns = 0
+        """When a version became a tail, on the venue's clock as far as it is known; 0: not in this life."""
         self.since_ns = now_ns
         """When it was last sent to the venue or moved there."""
         self.exposure = place.lots

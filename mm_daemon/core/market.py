@@ -170,6 +170,7 @@ class MarketState:
             min_position_lots=sizes.min_position_lots,
             max_position_lots=sizes.max_position_lots,
             collar_bps=limits.collar_bps,
+            max_notional_atto=limits.max_notional_atto,
             models=models,
             warm=parameters.warm,
         )
@@ -212,6 +213,8 @@ class MarketState:
         self.ages = self.min_life_ns > 0 or self.max_age_ns is not None
         """Whether it matters how old a quote is."""
         self.slots, self.basis, self.decisions, self.pricing = [], (), (), None
+        # What limits and guards of before had to say is void: those of now speak at the next decision.
+        self.patience, self.paced, self.paced_until_ns, self.working_off = 1, False, None, False
 
     def working(self, side: Side) -> LedgerOrder | None:
         """The quote of ours that works on a side, if any may be alive."""

@@ -31,6 +31,7 @@ _BOOK_STALE = Reason.BOOK_STALE.bit
 _NO_REFERENCE = Reason.NO_REFERENCE.bit
 _SIZE_CHANGED = Reason.SIZE_CHANGED.bit
 _MAX_POSITION = Reason.MAX_POSITION.bit
+_PRICE_COLLAR = Reason.PRICE_COLLAR.bit
 _NO_ROOM = (Reason.MAX_POSITION,)
 _TOO_YOUNG = Reason.MIN_LIFE.bit
 _TOO_OLD = Reason.EXPIRY_NEAR.bit
@@ -88,7 +89,7 @@ def decide_market(market: MarketState, pacing: int, now_ns: int) -> DecisionsCha
         market.adapt_interval(market.min_interval_ns)
     market.refresh_deadline(now_ns)
     buys, sells = market.exposed.buy_lots, market.exposed.sell_lots
-    basis = pricing, slots, buys, sells, market.patience
+    basis = pricing, slots, buys, sells, market.patience, market.facts.mark_half_ticks
     if basis == market.basis:
         # On a coarse grid another best price can come to the same target.
         if market.bid_clamped_at is not None:
@@ -198,6 +199,8 @@ def _decide_slot(
         if rooms is not None:
             quote = _fitted(market, quote, rests, rooms[side is _SELL])
         conditions |= quote.obstacles
+        if not market.facts.near_mark(quote.ticks):
+            conditions |= _PRICE_COLLAR
         if rests is not None:
             ticks, lots = rests
             verdict = price_verdict(side, ticks, quote.ticks, quote.tolerance_ticks * market.patience)

@@ -21,6 +21,7 @@ from mm_daemon.domain.events import (
     CommandSent,
     FenceAnswered,
     OpenOrder,
+    OrderAmended,
     OrderCancelRejected,
     OrderEvent,
     OrderFilled,
@@ -338,6 +339,10 @@ class OrderLedger:
             order.clear_cancel()
             self._update(order, event.ts_local_ns)
             return change
+        if isinstance(event, OrderAmended) and _is_stale(order, event):
+            self.ignored += 1
+            change.ignored = True
+            return change
         *early, report = reports_of(order, event)
         for each in early:
             self._step(order, each, LedgerChange(order), event.ts_local_ns)
@@ -488,9 +493,12 @@ class OrderLedger:
         return change
 
     def _step(self, order: LedgerOrder, report: Report, change: LedgerChange, now_ns: int) -> None:
+        tails = len(order.tails)
         step(order, report, change)
         if change.ignored:
             self.ignored += 1
+        if len(order.tails) > tails:
+            order.replaced_ns = now_ns + self.venue_lead_ns.get(venue_of(order.instrument), 0)
         self._update(order, now_ns)
 
     def _update(self, order: LedgerOrder, now_ns: int) -> None:
@@ -541,3 +549,15 @@ class OrderLedger:
             venue = venue_of(key.instrument)
             self._markets[key.instrument].fill_keys.discard(key.key)
             self.history_ns[venue] = max(self.history_ns.get(venue, 0), key.ts_venue_ns)
+
+
+def _is_stale(order: LedgerOrder, event: OrderAmended) -> bool:
+    """Whether the venue said this before what it said last of the order's version: the report comes late, or a second
+    time by another way. Where an amend has an id of its own the id tells; else the venue's time has to.
+    """
+    if order.new_ids or not event.ts_venue_ns:
+        return False
+    if event.ts_venue_ns < order.version_ns:
+        return True
+    order.version_ns = event.ts_venue_ns
+    return False

@@ -41,7 +41,8 @@ class MarketParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             self.limits,
             max_position_lots=sizes.max_position_lots,
             min_position_lots=sizes.min_position_lots,
-            max_order_lots=int(2 * largest * sizes.order_lots),
+            # Whatever the money comes to, what is held can be worked off.
+            max_order_lots=max(int(2 * largest * sizes.order_lots), 2 * contract.min_lots_at(half_ticks // 2)),
         )
         return msgspec.structs.replace(self, order_lots=sizes.order_lots, limits=limits)
 

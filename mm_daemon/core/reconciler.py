@@ -325,7 +325,7 @@ class Reconciler:
         """A replaced version whose end nobody told: it is not there, and its fills are known."""
         ids = [order.venue_order_id for order in here]
         for order in [each for each in self._ledger.alive(market.id) if each.tails]:
-            replaced_ns = max(order.touched_ns, order.sent_ns or 0)
+            replaced_ns = max(order.replaced_ns, order.sent_ns or 0)
             gone = not any(tail.venue_order_id in ids for tail in order.tails)
             if gone and order.touched_ns < snapshot.requested_ns and self.complete_to[0] > replaced_ns:
                 self._ledger.bury_tails(order.client_id, now_ns)

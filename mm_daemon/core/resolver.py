@@ -292,9 +292,9 @@ class Resolver:
 
     def _amend_is_over(self, order: LedgerOrder, venue: Venue, question: _Question) -> bool:
         """Whether an amend in doubt can no longer happen and has not: its validity is closed, and what the venue showed
-        later is the version that we know.
+        later is the version that we know, or nothing where that version has ended.
         """
-        if order.phase is not Phase.LIVE:
+        if order.phase is not Phase.LIVE and order.phase is not Phase.CLOSING:
             return False
         evidence = self._evidence(order, venue, question)
         since, shown = closed_since(evidence), question.shown

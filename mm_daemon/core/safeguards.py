@@ -102,7 +102,12 @@ class Safeguards:
         return f"{count} contradictions in an hour" if count else None
 
     def overrun(self, market: MarketState, fill_lots: int) -> str | None:
-        """A fill took the position further beyond its limit than any one order can explain."""
+        """A fill took the position further beyond its limit than any one order can explain.
+
+        Limits that are money have no say before there was a price, as when the journal of an earlier life is taken in.
+        """
+        if market.parameters.money is not None and market.sized_half_ticks is None:
+            return None
         limits, lots = market.parameters.limits, market.position.lots
         highest, lowest = limits.max_position_lots, limits.min_position_lots
         beyond = lots - highest if fill_lots > 0 else lowest - lots

@@ -49,7 +49,7 @@ from mm_daemon.domain.events import (
     TopOfBook,
 )
 from mm_daemon.domain.instrument import InstrumentId, Venue
-from mm_daemon.domain.orders import ClientOrderId, Side
+from mm_daemon.domain.orders import ClientOrderId, Purpose, Side
 from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.pricing_model import ModelFactory
 from mm_daemon.risk.gate import RiskGate
@@ -57,6 +57,7 @@ from mm_daemon.risk.gate import RiskGate
 _STARTING = Reason.STARTING.bit
 _VENUE_DOWN = Reason.VENUE_DOWN.bit
 _MARKET_HALTED = Reason.MARKET_HALTED.bit
+_PLACE_PENDING = Reason.PLACE_PENDING.bit
 _FACTS = (PositionUpdate, RunEnded)
 """Kept in the journal for reports; nothing here depends on them."""
 
@@ -392,9 +393,14 @@ class TradingCore:
             self._control.check_equity(now_ns)
         exposure = self.gate.exposure
         if exposure.limited:
+            if market.resizes and market.book.trusted:
+                market.resize(market.book, now_ns)  # a bar is for the size that will be asked for
             market.bid_bar = exposure.bar(market.facts, Side.BUY, market.wanted_lots, self.ledger)
             market.ask_bar = exposure.bar(market.facts, Side.SELL, market.wanted_lots, self.ledger)
-        changed = decide_market(market, self.dispatch.pacing(market, now_ns), now_ns)
+        holds = self.dispatch.pacing(market, now_ns)
+        if market.flatten_due_ns and self._works_off(market):
+            holds |= _PLACE_PENDING
+        changed = decide_market(market, holds, now_ns)
         if changed is not None:
             self._decided.append(changed)
         if self.dispatch.waiting:
@@ -409,6 +415,10 @@ class TradingCore:
         if order is not None:
             self.dispatch.submit(order, market, now_ns)
             market.refresh_deadline(now_ns)
+
+    def _works_off(self, market: MarketState) -> bool:
+        """Whether an order to that end may still trade: no quote is placed beside it."""
+        return any(order.purpose is Purpose.FLATTEN for order in self.ledger.alive(market.id))
 
     def _earliest_deadline_ns(self, now_ns: int) -> int | None:
         if self._agenda.touched:

@@ -125,8 +125,10 @@ def ceil_ticks(price_ticks: float) -> int:
     return ceil(price_ticks - (slack if slack < _MOST_SLACK else _MOST_SLACK))
 
 
-def _figure_step(ticks: int, grid: SignificantFigures) -> int:
+def grid_step(ticks: int, grid: PriceGrid) -> int:
     """Distance in ticks between valid prices around a positive one."""
+    if isinstance(grid, FixedTick):
+        return 1
     step, coarsest = 1, 10**grid.decimals
     beyond = 10**grid.figures
     while ticks >= beyond and step < coarsest:
@@ -139,14 +141,14 @@ def grid_floor(ticks: int, grid: PriceGrid) -> int:
     """Largest valid price not above `ticks`: where a bid goes."""
     if isinstance(grid, FixedTick) or ticks <= 0:
         return ticks
-    return ticks - ticks % _figure_step(ticks, grid)
+    return ticks - ticks % grid_step(ticks, grid)
 
 
 def grid_ceil(ticks: int, grid: PriceGrid) -> int:
     """Smallest valid price not below `ticks`: where an ask goes."""
     if isinstance(grid, FixedTick) or ticks <= 0:
         return ticks
-    return ticks + -ticks % _figure_step(ticks, grid)
+    return ticks + -ticks % grid_step(ticks, grid)
 
 
 def grid_rounding(grid: PriceGrid) -> tuple[Callable[[float], int], Callable[[float], int]]:

@@ -38,7 +38,9 @@ class GuardState(_State, frozen=True, array_like=True, gc=False):
 
 
 class IntensityState(_State, frozen=True, array_like=True, gc=False):
-    """`engine/signals/fill_intensity.py`. Sums grow from `origin_ns` on; `start` and `lost` are weights of time."""
+    """`engine/signals/fill_intensity.py`. Sums grow from `origin_ns` on; `start` and `lost` are weights of time, all of
+    them by `half_life_s` and of orders from `d0_bps` on (None: as whoever reads it).
+    """
 
     origin_ns: int
     start: float
@@ -59,6 +61,8 @@ class IntensityState(_State, frozen=True, array_like=True, gc=False):
     r2: float
     confidence: float
     good_ns: int | None
+    half_life_s: float | None = None
+    d0_bps: float | None = None
 
 
 class OwnFillState(_State, frozen=True, array_like=True, gc=False):

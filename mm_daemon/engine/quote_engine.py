@@ -6,11 +6,13 @@ by the core at each full decision. It knows no orders: what is working at the ve
 
 import math
 from collections.abc import Mapping
+from fractions import Fraction
 
 from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.decisions import Reason
 from mm_daemon.domain.errors import DomainError
 from mm_daemon.domain.instrument import Instrument, grid_rounding
+from mm_daemon.domain.money import ATTO
 from mm_daemon.domain.orders import Side
 from mm_daemon.domain.rng import Rng
 from mm_daemon.engine.conditions import Conditions
@@ -51,8 +53,9 @@ _NO_CAP = 1 << 62
 
 
 class QuoteEngine:
-    """Prices one instrument. Sizes and limits are in lots; `collar_bps` is the gate's, so that a target it would refuse
-    is withdrawn with a reason instead of being refused again and again.
+    """Prices one instrument. Sizes and limits are in lots; `collar_bps` and `max_notional_atto`, the largest value of
+    an order, are the gate's, so that a target it would refuse is withdrawn with a reason, or smaller, instead of being
+    refused again and again.
     """
 
     # Beyond thirty attributes an instance dictionary is no longer shared, and each pricing a tenth slower.
@@ -69,6 +72,7 @@ class QuoteEngine:
         "_ladder",
         "_low_confidence",
         "_max_position_lots",
+        "_max_tick_lots",
         "_min_edge_bps",
         "_min_lots",
         "_min_position_lots",
@@ -107,6 +111,7 @@ class QuoteEngine:
         min_position_lots: int,
         max_position_lots: int,
         collar_bps: float,
+        max_notional_atto: int | None = None,
         models: Mapping[str, ModelFactory] = MODELS,
         warm: WarmStart | None = None,
     ) -> None:
@@ -124,6 +129,10 @@ class QuoteEngine:
         # A product of ticks and lots below this is under the venue's notional minimum.
         unit = instrument.tick * instrument.lot * instrument.multiplier
         self._min_tick_lots = math.ceil(instrument.min_notional / unit)
+        # And one above this is over our own largest notional.
+        self._max_tick_lots = (
+            None if max_notional_atto is None else math.floor(Fraction(max_notional_atto, ATTO) / Fraction(unit))
+        )
         self._cost_bps = fill_cost_bps(instrument, parameters)
         self._min_edge_bps = parameters.min_edge_bps
         self._reduce_floor_bps = -parameters.max_give_bps
@@ -506,6 +515,9 @@ class QuoteEngine:
         obstacles: int,
         mid_ticks: float,
     ) -> SideQuote:
+        most = self._max_tick_lots
+        if most is not None and size_lots * ticks > most:
+            size_lots = most // ticks
         lots = size_lots if size_lots < room_lots else room_lots
         if lots <= 0:
             lots = 0

@@ -94,10 +94,21 @@ class DepthCap:
                 book.lots_within(Side.SELL, math.floor(mid * (1.0 + self._reach))),
             )
         )
-        bid, ask = (math.floor(self._share * min(side) + _LOT_SLACK) for side in zip(*self._looks, strict=True))
+        bid, ask = self._allowed()
         before = self.lots
         self.lots = (bid, ask) if before is None else (self._taken(before[0], bid), self._taken(before[1], ask))
         return self.lots != before
+
+    def settle(self) -> None:
+        """The share may be another one than that of the caps so far: they are what the looks allow, however little
+        that changes them.
+        """
+        if self._looks:
+            self.lots = self._allowed()
+
+    def _allowed(self) -> tuple[int, int]:
+        bids, asks = zip(*self._looks, strict=True)
+        return math.floor(self._share * min(bids) + _LOT_SLACK), math.floor(self._share * min(asks) + _LOT_SLACK)
 
     def _taken(self, cap: int, lots: int) -> int:
         return lots if abs(lots - cap) > self._tolerance * cap else cap

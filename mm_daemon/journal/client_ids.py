@@ -12,13 +12,14 @@ from zlib import crc32
 
 from mm_daemon.domain.errors import JournalError
 from mm_daemon.domain.orders import ClientOrderId
+from mm_daemon.journal.disk import DISK, Disk
 
 BLOCK = 4096
 _END_OF_IDS = 1 << 48
 _TITLE = "mm-daemon client ids, reserved up to"
 
 
-def reserve(path: Path, wall_ms: int, count: int = BLOCK) -> tuple[ClientOrderId, ClientOrderId]:
+def reserve(path: Path, wall_ms: int, count: int = BLOCK, disk: Disk = DISK) -> tuple[ClientOrderId, ClientOrderId]:
     """(first, end) of a new block of `count` ids, durable when this returns.
 
     Without a file the ids start at the wall clock's milliseconds, which no earlier run can have reached. Raises
@@ -30,7 +31,7 @@ def reserve(path: Path, wall_ms: int, count: int = BLOCK) -> tuple[ClientOrderId
     end = first + count
     if not 0 < first < end <= _END_OF_IDS:
         raise JournalError(f"client ids {first}..{end} do not fit 48 bits: check the system clock and {path}")
-    _replace(path, end)
+    _replace(path, end, disk)
     return ClientOrderId(first), ClientOrderId(end)
 
 
@@ -51,18 +52,18 @@ def _read_end(path: Path) -> int | None:
     return int(digits)
 
 
-def _replace(path: Path, end: int) -> None:
+def _replace(path: Path, end: int, disk: Disk) -> None:
     """Whole or not at all: a new file takes the old one's place once it is on the disk."""
     body = f"{_TITLE} {end}"
     fresh = path.with_name(path.name + ".new")
     try:
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        fd = disk.create(fresh, os.O_WRONLY | os.O_TRUNC)
         try:
-            os.write(fd, f"{body} {_check(body)}\n".encode())
-            os.fsync(fd)
+            disk.write(fd, f"{body} {_check(body)}\n".encode())
+            disk.sync(fd)
         finally:
-            os.close(fd)
-        fresh.replace(path)
+            disk.close(fd)
+        disk.replace(fresh, path)
         fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(fd)

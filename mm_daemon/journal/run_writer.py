@@ -17,6 +17,7 @@ from mm_daemon.domain.codec import Record
 from mm_daemon.domain.decisions import Turn
 from mm_daemon.domain.errors import JournalError
 from mm_daemon.domain.events import Event
+from mm_daemon.journal.disk import DISK, Disk
 from mm_daemon.journal.families import MARKET_RECORDS
 from mm_daemon.journal.format import (
     MAX_PAYLOAD_BYTES,
@@ -34,12 +35,13 @@ SEGMENT_BYTES = 64 << 20
 class RunWriter:
     """A new folder, appended to. It overwrites nothing, and after one failed write it accepts nothing more."""
 
-    def __init__(self, folder: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
+    def __init__(self, folder: Path, *, segment_bytes: int = SEGMENT_BYTES, disk: Disk = DISK) -> None:
         """Makes `folder`, readable by its owner alone. Raises JournalError if it exists or cannot be made."""
         self.path = folder
         self.seq = 0
         """Number of the next record."""
         self._segment_bytes = segment_bytes
+        self._on = disk
         self._failed: str | None = None
         self._closed = False
         self._turn: list[Record] = []
@@ -48,8 +50,8 @@ class RunWriter:
         """Held while another thread waits for the disk, so that no descriptor is closed under it."""
         try:
             folder.mkdir(mode=0o700)
-            self._market = _Segment(folder, Family.MARKET, 1, 0)
-            self._trade = _Segment(folder, Family.TRADE, 1, 0)
+            self._market = _Segment(folder, Family.MARKET, 1, 0, disk)
+            self._trade = _Segment(folder, Family.TRADE, 1, 0, disk)
             self._new_names = True
         except FileExistsError:
             raise JournalError(
@@ -72,7 +74,7 @@ class RunWriter:
     def rename(self, folder: Path) -> None:
         """Give the run its name. Raises JournalError."""
         try:
-            self.path = self.path.rename(folder)
+            self.path = self._on.rename(self.path, folder)
             sync_directory(folder.parent)
         except OSError as error:
             raise JournalError(f"journal {self.path} cannot be named {folder}: {error.strerror}") from error
@@ -155,7 +157,7 @@ class RunWriter:
             with self._disk:
                 self._closed = True
                 for fd in (self._market.fd, self._trade.fd, *self._retired):
-                    os.close(fd)
+                    self._on.close(fd)
                 self._retired.clear()
 
     def _named(self, segment: "_Segment") -> Segment:
@@ -163,7 +165,7 @@ class RunWriter:
 
     def _next(self, full: "_Segment") -> "_Segment":
         """The segment behind a full one, with its header written; the full one waits for `sync`."""
-        fresh = _Segment(self.path, full.family, full.number + 1, self.seq)
+        fresh = _Segment(self.path, full.family, full.number + 1, self.seq, self._on)
         fresh.write()
         self._retired.append(full.fd)
         self._new_names = True
@@ -174,36 +176,36 @@ class RunWriter:
         if self._new_names:
             self._new_names = False
             sync_directory(self.path)
-        os.fdatasync(market_fd)
-        os.fdatasync(trade_fd)
+        self._on.sync(market_fd)
+        self._on.sync(trade_fd)
         for _ in range(len(self._retired)):
             fd = self._retired.popleft()
             try:
-                os.fdatasync(fd)
+                self._on.sync(fd)
             finally:
-                os.close(fd)
+                self._on.close(fd)
 
 
 class _Segment:
     """One open file and what waits to be written to it."""
 
-    __slots__ = ("buffer", "family", "fd", "number", "size_bytes")
+    __slots__ = ("_on", "buffer", "family", "fd", "number", "size_bytes")
 
-    def __init__(self, folder: Path, family: Family, number: int, first_seq: int) -> None:
+    def __init__(self, folder: Path, family: Family, number: int, first_seq: int, disk: Disk) -> None:
+        self._on = disk
         self.family = family
         self.number = number
         self.size_bytes = 0
         header = SegmentHeader(schema=codec.SCHEMA_VERSION, first_seq=first_seq, family=family)
         self.buffer = bytearray(encode_header(header))
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        self.fd = os.open(segment_path(folder, family, number), flags, 0o600)
+        self.fd = disk.create(segment_path(folder, family, number), os.O_WRONLY | os.O_EXCL | os.O_APPEND)
 
     def write(self) -> None:
         buffer = self.buffer
         size = len(buffer)
-        written = os.write(self.fd, buffer)
+        written = self._on.write(self.fd, buffer)
         while written < size:  # a nearly full disk takes a part, then says why not the rest
-            written += os.write(self.fd, buffer[written:])
+            written += self._on.write(self.fd, buffer[written:])
         buffer.clear()
         self.size_bytes += size
 

@@ -79,6 +79,23 @@ def runs_in(folder: Path) -> list[Path]:
     return sorted((path for path in found if not path.name.endswith(OPENING)), key=lambda path: path.name)
 
 
+def name_of_next(folder: Path, text: str) -> str:
+    """`text` as the name of a new run or, where that would not stand behind all others, one that does.
+
+    What is continued is the last run by name, and a clock that was set back must not change which one that is. Runs
+    that died before they had begun count too. Raises JournalError.
+    """
+    try:
+        names = [path.name.removesuffix(SINGLE_FILE).removesuffix(OPENING) for path in folder.iterdir()]
+    except OSError as error:
+        raise JournalError(f"journals in {folder} cannot be read: {error.strerror}") from error
+    last = max(names, default="")
+    if text > last:
+        return text
+    stem, found, count = last.rpartition("+")
+    return f"{stem}+{int(count) + 1:06d}" if found and count.isdecimal() else f"{last}+000001"
+
+
 def is_compressed(path: Path) -> bool:
     return path.name.endswith(_COMPRESSED)
 

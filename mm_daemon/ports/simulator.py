@@ -6,7 +6,7 @@ and is found by entry point under `mm_daemon.simulators`, like a connector. The 
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import msgspec
 
@@ -33,4 +33,13 @@ class VenueSimulator(Protocol):
     async def run(self, listening: Callable[[str], None]) -> None:
         """Serve until cancelled; `listening` is called with `host:port` once connections are taken. Raises OSError when
         the port cannot be had, ConfigError or JournalError when the market or the account cannot be."""
+        ...
+
+
+@runtime_checkable
+class DescribesItself(Protocol):
+    """A simulator with more to tell than its address: accounts that it has made up, for example."""
+
+    def described(self, address: str) -> Mapping[str, Any]:
+        """What the verb prints as one line of JSON, given where it listens."""
         ...

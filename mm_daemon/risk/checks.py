@@ -6,7 +6,7 @@ Pure: each looks at one order as it would be (`Trial`) and answers None or why n
 from mm_daemon.domain.decisions import AmendOrder, PlaceOrder, RefusalCode
 from mm_daemon.domain.instrument import InstrumentId, grid_floor
 from mm_daemon.domain.orders import InFlight, Phase, Purpose, Side
-from mm_daemon.risk.facts import COLLAR_WHOLE, MarketFacts, OrdersView, OrderView
+from mm_daemon.risk.facts import MarketFacts, OrdersView, OrderView
 
 Failure = tuple[RefusalCode, float | int | str | None, float | int | str | None]
 """A refusal's code, the figure that was wrong and the limit it met."""
@@ -123,12 +123,11 @@ def check_price(trial: Trial, facts: MarketFacts) -> Failure | None:
     trusted = book.trusted and facts.book_fresh
     if not trusted and (trial.purpose is Purpose.QUOTE or mark is None):
         return RefusalCode.BOOK_NOT_TRUSTED, book.invalid_cause, None
-    doubled, collar = 2 * trial.ticks, facts.bounds.collar
     if trusted:
         mid = book.bid_ticks + book.ask_ticks
-        if abs(doubled - mid) * COLLAR_WHOLE > collar * mid:
+        if not facts.in_collar(trial.ticks, mid):
             return RefusalCode.PRICE_COLLAR, trial.ticks, mid / 2
-    if mark is not None and abs(doubled - mark) * COLLAR_WHOLE > collar * mark:
+    if mark is not None and not facts.near_mark(trial.ticks):
         return RefusalCode.PRICE_COLLAR, trial.ticks, mark / 2
     if trial.purpose is Purpose.QUOTE:
         if trial.side is Side.BUY:

@@ -121,6 +121,14 @@ class MarketFacts:
         self.lot_units = Fraction(instrument.lot) * Fraction(instrument.multiplier)
         """What a lot is of the underlying; of quote currency where the contract is inverse."""
 
+    def in_collar(self, ticks: int, half_ticks: int) -> bool:
+        """Whether a price is within the collar around another one, which is twice in ticks."""
+        return abs(2 * ticks - half_ticks) * COLLAR_WHOLE <= self.bounds.collar * half_ticks
+
+    def near_mark(self, ticks: int) -> bool:
+        """Whether a price is within the collar of the venue's mark, where there is one."""
+        return self.mark_half_ticks is None or self.in_collar(ticks, self.mark_half_ticks)
+
     def limit(self, limits: MarketLimits) -> None:
         """Go by these limits from here on."""
         self.limits = limits

@@ -212,6 +212,8 @@ class RiskGate:
         charged: bool = False,
     ) -> Failure | None:
         """G3 to G12."""
+        flattens = _flattens(trial.intent)
+        adds = trial.added_lots > 0 and not flattens  # a hedge taken off may not be kept in by what it hedges
         failure = (
             check_size_and_grid(trial, facts)
             or check_price(trial, facts)
@@ -219,8 +221,8 @@ class RiskGate:
             or check_crossing(trial, facts, orders)
             or check_slot(trial, facts, orders)
             or check_position(trial, facts, orders)
-            or (self.exposure.failure(facts, trial.side, trial.added_lots, orders) if trial.added_lots > 0 else None)
-            or (None if _flattens(trial.intent) else self._loss())
+            or (self.exposure.failure(facts, trial.side, trial.added_lots, orders) if adds else None)
+            or (None if flattens else self._loss())
         )
         if failure is not None:
             if failure[0] is RefusalCode.LOSS_LIMIT:

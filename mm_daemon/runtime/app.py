@@ -45,10 +45,11 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import Venue
 from mm_daemon.domain.rng import Rng
 from mm_daemon.journal import client_ids
+from mm_daemon.journal.disk import DISK, Disk
 from mm_daemon.journal.keeping import Keeper, Retention
 from mm_daemon.journal.recovery import recover
 from mm_daemon.journal.run_writer import RunWriter
-from mm_daemon.journal.segments import OPENING
+from mm_daemon.journal.segments import OPENING, name_of_next
 from mm_daemon.observability.logs import catch_third_parties, open_log, utc_text
 from mm_daemon.observability.narrator import Narrator
 from mm_daemon.observability.recent import Recent
@@ -110,6 +111,12 @@ def run(config: Config, *, paper: bool, duration_s: float | None, screen: bool =
         return runner.run(daemon.run())
 
 
+def _settle_memory() -> None:
+    """What is built by now lives as long as the process: keep collections short."""
+    gc.collect()
+    gc.freeze()
+
+
 class Daemon:
     """One run: everything it is made of, wired in `_start` and `_children`."""
 
@@ -141,9 +148,13 @@ class Daemon:
         clock: Clock | None = None,
         connector_named: Callable[[str], Callable[..., Connector]] = registry.connector,
         log_to: TextIO = sys.stderr,
+        disk: Disk = DISK,
+        settle_memory: Callable[[], None] = _settle_memory,
     ) -> None:
-        """`clock`, `connector_named` and `log_to` are what a simulated day replaces."""
+        """`clock`, `connector_named`, `log_to`, `disk` and `settle_memory` are what a simulated day replaces."""
         self._config = config
+        self._disk = disk
+        self._settle_memory = settle_memory
         self._mode = "paper" if paper else config.mode
         self._duration_s = duration_s
         self._clock = clock or Clock()
@@ -196,15 +207,19 @@ class Daemon:
         capabilities = {venue: connector.capabilities for venue, connector in self._connectors.items()}
         parameters = core_parameters(self._config, instruments, capabilities)
         self._ids_file = state.client_ids
-        first_id, self._ids_end = client_ids.reserve(self._ids_file, self._clock.wall_ns() // _NS_PER_MS)
+        first_id, self._ids_end = client_ids.reserve(
+            self._ids_file, self._clock.wall_ns() // _NS_PER_MS, disk=self._disk
+        )
         parameters = msgspec.structs.replace(parameters, first_client_id=first_id)
         models = registry.PricingModels()
         left = recover(state.journals, models)
         resumed = None if left is None else left.checkpoint
         self._core = TradingCore(parameters, resumed, models)
-        name = utc_text(self._clock.wall_ns()).replace(":", "")
+        name = name_of_next(state.journals, utc_text(self._clock.wall_ns()).replace(":", ""))
         settings = self._config.journal
-        self._journal = RunWriter(state.journals / f"{name}{OPENING}", segment_bytes=settings.segment_mb * _MIB)
+        self._journal = RunWriter(
+            state.journals / f"{name}{OPENING}", segment_bytes=settings.segment_mb * _MIB, disk=self._disk
+        )
         self._keeper = Keeper(
             state.journals,
             Retention(
@@ -280,8 +295,7 @@ class Daemon:
         """Supervise until the end, whichever it is; the exit code."""
         supervisor = self._supervisor = self._children()
         self._listen_to_signals()
-        gc.collect()
-        gc.freeze()  # what is built lives as long as the process: keep collections short
+        self._settle_memory()
         try:
             await supervisor.run()
         except Exception as error:  # an essential part failed: a bug, or a disk; nothing may stay open behind it
@@ -395,7 +409,8 @@ class Daemon:
 
     def _after_turn(self, turn: Turn, urgent: Sequence[Event]) -> None:
         if self._core.last_client_id + _SPARE_IDS > self._ids_end:
-            _, self._ids_end = client_ids.reserve(self._ids_file, self._clock.wall_ns() // _NS_PER_MS)
+            wall_ms = self._clock.wall_ns() // _NS_PER_MS
+            _, self._ids_end = client_ids.reserve(self._ids_file, wall_ms, disk=self._disk)
         self._narrator.observe(turn, urgent)
         self._reports.reconciled(turn)
         self._reports.safeguards()

@@ -52,7 +52,8 @@ Verb = Literal[
 _DONE = {
     OperatorAction.PAUSE: "paused",
     OperatorAction.RESUME: "resumed",
-    OperatorAction.FLATTEN: "quotes are pulled and the position is worked off; paused from then on, until resume",
+    OperatorAction.FLATTEN: "quotes are pulled and the position is worked off (while killed: once the kill switch is "
+    "cleared); paused from then on, until resume",
     OperatorAction.CANCEL_ALL: "every order is cancelled at every venue; paused until resume",
     OperatorAction.KILL: "killed: everything is cancelled, quoting stays off until clear-kill",
     OperatorAction.CLEAR_KILL: "the kill switch is cleared",

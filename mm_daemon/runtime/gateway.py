@@ -38,6 +38,10 @@ _OPERATIONS: dict[type[Command], Operation] = {
     CancelOrder: Operation.CANCEL,
 }
 
+_FIRST_PAUSE_S = 0.01
+_LONGEST_PAUSE_S = 1.0
+_MOST_DOUBLINGS = 10
+
 
 OVERTAKE_S = 0.5
 """How long a cancel waits for the answer of a command of the same order that is on the wire."""
@@ -88,6 +92,8 @@ class OrderGateway:
         self._cancels = {venue: _Lane() for venue in real}
         self._questions: dict[Venue, dict[ClientOrderId, None]] = {venue: {} for venue in real}
         self._asked: dict[Venue, asyncio.Event] = {venue: asyncio.Event() for venue in real}
+        self._failures: dict[Venue, int] = {}
+        """Batches that failed in a row."""
 
     @property
     def real_venues(self) -> tuple[Venue, ...]:
@@ -165,12 +171,17 @@ class OrderGateway:
                     await _let_arrive(other, lane.on_the_wire)
                 lane.idle.clear()
                 try:
-                    await self._send(venue, connector, batch)
+                    carried = await self._send(venue, connector, batch)
                 finally:
                     lane.on_the_wire = frozenset()
                     lane.idle.set()
+                if carried:
+                    self._failures.pop(venue, None)
+                else:
+                    await self._breathe(venue)
 
-    async def _send(self, venue: Venue, connector: Connector, batch: Sequence[ApprovedCommand]) -> None:
+    async def _send(self, venue: Venue, connector: Connector, batch: Sequence[ApprovedCommand]) -> bool:
+        """Whether the connector took it."""
         self._tell(
             batch, lambda order, operation, now: CommandSent(order.instrument, 0, now, order.client_id, operation)
         )
@@ -186,6 +197,15 @@ class OrderGateway:
                     order.instrument, 0, now, order.client_id, operation, text
                 ),
             )
+            return False
+        return True
+
+    async def _breathe(self, venue: Venue) -> None:
+        """What failed at once may be asked for again at once: without a pause a dead link would keep the core turning
+        and fill the journal. It doubles from 10 ms to a second until something gets through.
+        """
+        failures = self._failures[venue] = self._failures.get(venue, 0) + 1
+        await asyncio.sleep(min(_FIRST_PAUSE_S * 2.0 ** min(failures - 1, _MOST_DOUBLINGS), _LONGEST_PAUSE_S))
 
     def _tell(
         self,

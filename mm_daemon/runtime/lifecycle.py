@@ -116,13 +116,23 @@ async def clear_leftovers(
             if adopt or not _ours(snapshot):
                 emit(VenueSnapshotReceived(venue, snapshot.ts_venue_ns, now_ns(), snapshot))
                 break
-            await connector.cancel_all()
+            await _cancel_leftovers(venue, connector)
             await asyncio.sleep(_PUSH_S / _LEFTOVER_TRIES)
         else:
             raise ReconciliationFailed(
                 f"{venue} still shows open orders of an earlier run after {_LEFTOVER_TRIES} cancels; "
                 "cancel them at the venue, then start again"
             )
+
+
+async def _cancel_leftovers(venue: Venue, connector: Connector) -> None:
+    try:
+        async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+            await connector.cancel_all()
+    except TimeoutError:
+        raise VenueUnreachable(f"{venue} did not take a cancel-all within {_ANSWER_TIMEOUT_S:g} s") from None
+    except OSError as error:
+        raise VenueUnreachable(f"{venue} did not cancel what an earlier run left: {error}") from error
 
 
 async def keep_reconciled(

@@ -1,8 +1,7 @@
 """What must be reached, as data: `performance.md`'s gates and goals, and what its peers took on the machine it was
 measured on.
 
-Rows of `performance.md` that are not here need what does not exist yet: the order signatures and the wire (no live
-connector), and the compiled build.
+A row of `performance.md` that is not here needs what does not exist yet: the compiled build.
 """
 
 from typing import NamedTuple
@@ -63,6 +62,12 @@ ROWS = (
     Row("hyperliquid.book.decode.p50", "  of it: decode, p50", ccxt=CCXT_L2BOOK, msgspec=MSGSPEC_L2BOOK),
     Row("hyperliquid.book.apply.p50", "  of it: apply, p50"),
     Row("hyperliquid.book.decide.p50", "  of it: decide, p50"),
+    Row("hyperliquid.frame.signed.p50", "Hyperliquid l2Book to signed bytes, p50", 150, 70),
+    Row("hyperliquid.frame.signed.p99", "  the same, p99"),
+    Row("hyperliquid.sign.one.p50", "Hyperliquid order encode + sign, p50", 80, 45),
+    Row("hyperliquid.sign.twenty.p50", "  twenty orders under one signature, p50"),
+    Row("sdk.hyperliquid.sign.one.p50", "  one order by the official SDK, p50"),
+    Row("ccxt.hyperliquid.sign.one.p50", "  one order by ccxt, p50"),
     Row("trade.engine.p50", "trade frame to engine, p50", 4, 1.5, CCXT_TRADE, MSGSPEC_TRADE),
     Row("trade.engine.p99", "trade frame to engine, p99", ccxt=CCXT_TRADE_P99),
     Row("bookTicker.engine.p50", "bookTicker frame to engine, p50", ccxt=CCXT_TICKER, msgspec=MSGSPEC_TICKER),

@@ -6,7 +6,6 @@ formed; then it is carried out, what came of it is told to the streams, and the 
 """
 
 import asyncio
-import ipaddress
 from collections.abc import Awaitable, Callable
 from typing import ClassVar, TypeVar
 
@@ -19,6 +18,7 @@ from connectors.simulators.neutral.doorkeeper import ORDERS, REQUESTS, Doorkeepe
 from connectors.simulators.neutral.exchange import Exchange
 from connectors.simulators.neutral.settings import NeutralVenueSettings
 from connectors.simulators.neutral.streams import Listener, Streams
+from connectors.simulators.socket import cut, from_here
 from mm_daemon.domain.errors import GridError
 from mm_daemon.domain.rng import Rng
 from mm_daemon.ports.simulator import SimulatorContext
@@ -141,24 +141,24 @@ class NeutralVenue:
     @web.middleware
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path.startswith("/control/"):
-            if not _from_here(request):
+            if not from_here(request):
                 return _reply(m.Refusal(error=m.Problem(code="forbidden", text="only from this machine")), status=403)
             return await self._refusing(request, handler)
         if not self._up:
-            return _cut(request)
+            return cut(request)
         fault = self.faults.strike(FaultPoint.REQUEST, request.path)
         if fault is not None and fault.kind is FaultKind.LOSE_REQUEST:
-            return _cut(request)
+            return cut(request)
         if fault is not None and fault.kind is FaultKind.SERVER_ERROR:
             return _reply(m.Refusal(error=m.Problem(code="unavailable", text="try again later")), status=503)
         response = await self._refusing(request, handler, fault)
         if isinstance(response, web.WebSocketResponse):
             return response
         if not self._up:
-            return _cut(request)
+            return cut(request)
         fault = self.faults.strike(FaultPoint.REPLY, request.path)
         if fault is not None and fault.kind is FaultKind.LOSE_REPLY:
-            return _cut(request)
+            return cut(request)
         if fault is not None and fault.kind is FaultKind.DELAY:
             await asyncio.sleep(fault.ms / 1000)
         for name, value in self._doorkeeper.headers(self._shown_ns() // _NS_PER_MS):
@@ -170,7 +170,7 @@ class NeutralVenue:
         try:
             if not request.path.startswith("/control/"):
                 await self._let_in(request, fault)
-            return await handler(request) if self._up else _cut(request)
+            return await handler(request) if self._up else cut(request)
         except Refused as refused:
             response = _reply(m.Refusal(error=refused.problem), status=refused.status)
             if refused.problem.retry_after_ms is not None:
@@ -381,20 +381,6 @@ class NeutralVenue:
             return
         self._up = True
         self._turn()
-
-
-def _from_here(request: web.Request) -> bool:
-    try:
-        return ipaddress.ip_address(request.remote or "").is_loopback
-    except ValueError:
-        return False
-
-
-def _cut(request: web.Request) -> web.Response:
-    """Drop the connection: the answer below is never written."""
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response(status=500)
 
 
 def _reply(answer: msgspec.Struct, *, status: int = 200) -> web.Response:

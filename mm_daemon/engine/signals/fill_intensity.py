@@ -194,14 +194,19 @@ class FillIntensity:
             self.r2,
             self.confidence,
             self.good_ns,
+            self._half_life_s,
+            self._d0,
         )
 
     def restore(self, state: IntensityState) -> None:
-        """Go on from `state`. Of an estimator with other edges only the fit is taken, and the sample starts over."""
+        """Go on from `state`. Of an estimator with another half-life or other edges only the fit is taken, and the
+        sample starts over: its weights and distances would mean something else here.
+        """
         self.A, self.A_buy, self.A_sell, self.k = state.A, state.A_buy, state.A_sell, state.k
         self.n_eff, self.r2, self.confidence = state.n_eff, state.r2, state.confidence
         self.good_ns = state.good_ns
-        if len(state.histogram) != len(self._edges):
+        measured_by = (state.half_life_s or self._half_life_s, self._d0 if state.d0_bps is None else state.d0_bps)
+        if len(state.histogram) != len(self._edges) or measured_by != (self._half_life_s, self._d0):
             return
         self._origin_ns, self._start = state.origin_ns, state.start
         self._seen_ns, self._due_ns = state.seen_ns, state.due_ns

@@ -71,7 +71,9 @@ class Vpin:
         """Go on from `state`; one of another number of buckets is of no use and leaves all as it is."""
         if len(state.ring) != len(self._ring):
             return
-        self._filled, self._imbalance = state.filled, state.imbalance
+        # What fills a bucket of another size may be more than a whole one of ours.
+        fits = state.filled <= self._bucket
+        self._filled, self._imbalance = (state.filled, state.imbalance) if fits else (0.0, 0.0)
         self._ring, self.full = list(state.ring), state.full
         self._settle()
 

@@ -121,6 +121,12 @@ def test_what_makes_no_sense_is_refused(wrong: list[str], capsys: pytest.Capture
     assert capsys.readouterr().err
 
 
+def test_a_given_volatility_below_the_least_one_is_said_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """Half a tick in a half-life is what is priced by then."""
+    assert execute([*BTC, "--mid", "60000.05", "--sigma", "0.0001"]) == 0
+    assert "half a tick in 60 s: what was given is less" in capsys.readouterr().out
+
+
 def test_without_a_daemon_there_is_nothing_live(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.decisions import CancelAll, PlaceOrder, Reason, Turn
 from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import (
+    DeadlineReached,
     Event,
     FundingUpdate,
     OperatorAction,
@@ -195,6 +196,100 @@ def test_flatten_on_kill_takes_positions_off_and_lets_nothing_else_pass():
     assert desk.says() == "bid withdraw (kill_latched) | ask withdraw (kill_latched)"
 
 
+def test_clear_kill_ends_what_the_kill_began():
+    """Once the operator wants quotes again, nothing is taken from the market any more: neither now nor when the quotes
+    have been filled.
+    """
+    desk = quoting_desk(builders.core_parameters(account=AccountLimits(flatten_on_kill=True)))
+    desk.fill(Side.BUY, 10, 1100)
+    ask(desk, 1200, OperatorAction.KILL)
+    market = desk.core.markets[SYMBOL]
+    assert market.flattening
+    ask(desk, 1205, OperatorAction.CLEAR_KILL)
+    gone = [
+        OrderCanceled(SYMBOL, 1210 * MS, 1210 * MS, order.client_id, f"v{order.client_id}", True, order.filled_lots)
+        for order in desk.core.ledger.alive(SYMBOL)
+    ]
+    desk.feed(*gone)
+    assert not market.flattening
+    assert not [turn for turn in desk.turns if flatten_orders(turn)]
+
+
+def test_flatten_on_kill_given_while_killed_holds_at_once():
+    """As it would after a restart with the same file."""
+    desk = long_desk()
+    desk.feed(
+        *(
+            OrderCanceled(SYMBOL, 3110 * MS, 3110 * MS, command.client_id, f"v{command.client_id}", True, 0)
+            for command in desk.core.ledger.alive(SYMBOL)
+        ),
+        OperatorRequest(3110 * MS, OperatorAction.KILL, "anna", None),
+    )
+    assert not desk.core.markets[SYMBOL].flattening
+    account = msgspec.structs.replace(desk.core.parameters.account, flatten_on_kill=True)
+    parameters = msgspec.structs.replace(desk.core.parameters, account=account)
+    (order,) = flatten_orders(desk.feed(ParametersChanged(3200 * MS, parameters.to_json(), "anna")))
+    assert (order.side, order.lots) == (Side.SELL, 10)
+
+
+def test_flatten_keeps_to_the_largest_value_of_an_order():
+    """Ten lots of 60 with 400 an order: six, not ten that the gate refuses for ever."""
+    desk = long_desk(max_notional_atto=600 * 10**18)
+    market = desk.core.parameters.markets[0]
+    smaller = msgspec.structs.replace(
+        market, limits=msgspec.structs.replace(market.limits, max_notional_atto=400 * 10**18)
+    )
+    parameters = msgspec.structs.replace(desk.core.parameters, markets=(smaller,))
+    turn = desk.feed(ParametersChanged(3050 * MS, parameters.to_json(), "anna"))
+    turn = desk.acknowledge(turn, 3060)
+    turn = ask(desk, 3100, OperatorAction.FLATTEN)
+    (order,) = flatten_orders(desk.acknowledge(turn, 3110))
+    assert order.lots == 6
+
+
+def test_what_is_too_little_at_the_worst_price_is_nothing_to_flatten():
+    """Worth the venue's minimum at the best bid, and less where the order may trade: it would be refused for ever."""
+    contract = builders.instrument(min_notional="600")
+    desk = quoting_desk(builders.core_parameters(builders.market(contract, order_lots=20, max_position_lots=50)))
+    desk.fill(Side.BUY, 10, 1100)
+    turn = desk.feed(builders.snapshot(1200, 600_001, 600_002, update_id=2))
+    turn = ask(desk, 3100, OperatorAction.FLATTEN)
+    turn = desk.acknowledge(turn, 3110)
+    assert not turn.refusals
+    assert not desk.core.markets[SYMBOL].flattening
+
+
+def test_one_leg_of_a_hedge_can_be_flattened():
+    """Long here and short there come to nothing together: the limit on their value does not keep a leg from going."""
+    other = builders.instrument("BTC-USDC")
+    account = AccountLimits(max_notional_atto=700 * 10**18)
+    desk = quoting_desk(builders.core_parameters(builders.market(), builders.market(other), account=account))
+    held = builders.snapshot(1000, 600_000, 600_001, symbol=other.id)
+    desk.feed(held)
+    for market, side in zip(desk.core.markets.values(), (1, -1), strict=True):
+        market.position.fill(side * 20, 600_000, 1_200_001, fee_atto=0)
+        market.facts.position_lots = market.position.lots
+    turn = desk.feed(OperatorRequest(3100 * MS, OperatorAction.FLATTEN, "anna", SYMBOL))
+    gone = [
+        OrderCanceled(SYMBOL, 3110 * MS, 3110 * MS, order.client_id, f"v{order.client_id}", True, order.filled_lots)
+        for order in desk.core.ledger.alive(SYMBOL)
+    ]
+    turn = desk.feed(*gone, builders.snapshot(3110, 600_000, 600_001, update_id=2))
+    assert not turn.refusals
+    assert [order.lots for order in flatten_orders(turn)] == [20]
+
+
+def test_no_quote_is_placed_beside_an_order_that_works_a_position_off():
+    """Resume while it is on its way: the quotes wait for its end instead of being refused."""
+    desk = long_desk()
+    turn = desk.acknowledge(ask(desk, 3100, OperatorAction.FLATTEN), 3110)
+    (order,) = flatten_orders(turn)
+    turn = ask(desk, 3115, OperatorAction.RESUME)
+    assert not turn.refusals
+    assert desk.says() == "bid hold (place_pending) | ask hold (place_pending)"
+    assert kinds(take(desk, order, 10, 3120)) == ["PlaceOrder bid", "PlaceOrder ask"]
+
+
 def test_cancel_all_cancels_at_the_venue_and_pauses():
     """One command for the whole venue, so that orders we do not know of go too; nothing is quoted again."""
     desk = quoting_desk()
@@ -309,3 +404,31 @@ def test_a_core_recovered_behind_a_change_goes_by_the_changed_parameters():
     assert left is not None
     assert left[0].markets[0].lockouts.buy.fill_ns == at + 7777 * MS
     assert left[0].parameters is None
+
+
+def test_a_budget_that_is_taken_away_leaves_nothing_behind():
+    """Neither a deadline that lies in the past, which would be lived again and again, nor twice the patience."""
+    market = builders.market()
+    limits = msgspec.structs.replace(market.limits, actions_per_minute=2)
+    desk = quoting_desk(builders.core_parameters(msgspec.structs.replace(market, limits=limits)))
+    desk.feed(builders.snapshot(1100, 600_000, 600_001, update_id=2))
+    state = desk.core.markets[SYMBOL]
+    assert state.patience == 2
+    assert state.paced_until_ns is not None
+    changed(desk, lambda old: msgspec.structs.replace(old, gamma=0.06), 1200)
+    free = msgspec.structs.replace(desk.core.parameters, markets=(market,))
+    desk.feed(ParametersChanged(1300 * MS, free.to_json(), "anna"))
+    desk.feed(builders.snapshot(120_000, 600_000, 600_001, update_id=3), DeadlineReached(120_000 * MS))
+    deadline_ns = desk.core.next_deadline_ns()
+    assert deadline_ns is None or deadline_ns > 120_000 * MS
+    assert state.patience == 1
+
+
+def test_a_guard_that_is_taken_away_works_nothing_off_any_more():
+    """What it said of the position is void with it."""
+    desk = quoting_desk(builders.core_parameters(builders.market(quoting=QuoteParameters(inventory_exit_at=0.1))))
+    desk.fill(Side.BUY, 10, 1100)
+    desk.feed(builders.snapshot(2500, 600_000, 600_001, update_id=2))
+    assert desk.core.markets[SYMBOL].working_off
+    changed(desk, lambda old: msgspec.structs.replace(old, inventory_exit_at=None), 2600)
+    assert not desk.core.markets[SYMBOL].working_off

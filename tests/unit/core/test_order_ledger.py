@@ -1,5 +1,6 @@
 """The order ledger: one test per promise of EXECUTION 1 that the vectors do not tell by themselves."""
 
+import msgspec
 import pytest
 
 from mm_daemon.core.ledger_order import LedgerOrder
@@ -375,3 +376,25 @@ def test_sent_report_of_each_operation_moves_its_flag() -> None:
     change = ledger.apply(sent(9))
     assert change.ignored
     assert not change.reconcile
+
+
+@pytest.mark.parametrize("in_flight", [False, True])
+def test_late_report_of_an_amend_does_not_undo_the_one_after_it(in_flight: bool) -> None:
+    """The answer to a request and the stream both tell an amend, and one of them may come when the next amend is done
+    or on its way: the venue's time says which is the older, and the larger size goes on counting.
+    """
+    ledger = ledger_with(place(1, lots=10))
+    send_amend(ledger, 1, 98, 8)
+    first = msgspec.structs.replace(amended(1, "v1", 98, 8), ts_venue_ns=1 * SECOND)
+    ledger.apply(first)
+    send_amend(ledger, 1, 97, 13)
+    ledger.apply(msgspec.structs.replace(amended(1, "v1", 97, 13), ts_venue_ns=2 * SECOND))
+    if in_flight:
+        send_amend(ledger, 1, 96, 20)
+    ignored = ledger.ignored
+    change = ledger.apply(first)
+    order = _order(ledger)
+    assert change.ignored
+    assert ledger.ignored == ignored + 1
+    assert (order.ticks, order.lots) == (97, 13)
+    assert order.exposure == ledger.exposure(XYZ, Side.BUY) == (20 if in_flight else 13)

@@ -10,17 +10,18 @@ from mm_daemon.backtest.runner import BacktestRunner
 from mm_daemon.core.parameters import CoreParameters, MarketParameters
 from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.decisions import Reason
-from mm_daemon.domain.events import ParametersChanged
+from mm_daemon.domain.events import MarkPriceUpdate, OrderFilled, ParametersChanged, RunStarted
 from mm_daemon.domain.instrument import Venue
 from mm_daemon.domain.money import ATTO
 from mm_daemon.domain.orders import Side
 from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.engine.sizing import MoneySizes
-from mm_daemon.risk.limits import MarketLimits
+from mm_daemon.journal.recovery import left_by
+from mm_daemon.risk.limits import AccountLimits, MarketLimits
 from mm_daemon.simulation.embedded import EmbeddedMarket, EmbeddedSettings
 from mm_daemon.simulation.symbols import SymbolSettings, build_symbol
 from mm_daemon.testkit import builders
-from tests.unit.core.desk import SYMBOL, Desk, kinds
+from tests.unit.core.desk import MS, SYMBOL, Desk, kinds
 
 QUOTING = QuoteParameters(half_spread_bps=1.0, fair_price="mid", order_lockout_ms=0, fill_lockout_ms=0)
 
@@ -145,3 +146,76 @@ def test_other_parameters_keep_the_lots_that_money_has_become() -> None:
     assert kinds(turn) == ["AmendOrder", "AmendOrder"]
     market = desk.core.markets[SYMBOL]
     assert (market.parameters.order_lots, market.facts.limits.max_position_lots) == (20, 50)
+
+
+def test_a_journal_taken_in_before_there_is_a_price_breaks_no_limit() -> None:
+    """Limits in money are zero lots until a book is seen: fills of an earlier life do not set the kill latch."""
+    desk = _desk()
+    started = RunStarted(0, "1", desk.core.parameters.to_json())
+    opening = desk.open_market(bid=599_999, ask=600_001)
+    desk.acknowledge(opening, 10)
+    order = desk.quote(Side.BUY)
+    at = 2000 * MS
+    fill = OrderFilled(SYMBOL, at, at, order.client_id, f"v{order.client_id}", "k", Side.BUY, order.ticks, 10, True)
+    left = left_by([started, builders.connected(), builders.account(), *opening.released, fill])
+    assert left is not None
+    assert left[0].markets[0].position.lots == 10
+    assert left[0].gate.latched is None
+
+
+def test_an_account_limit_is_held_against_the_size_that_is_asked_for() -> None:
+    """600 USDT an order beside a limit of 100 for the underlying: withdrawn at the first book, not refused."""
+    account = AccountLimits(max_notional_atto=100 * ATTO)
+    desk = Desk(builders.core_parameters(_in_money(), account=account))
+    turn = desk.open_market()
+    assert not turn.refusals
+    assert [decision.reasons for decision in desk.core.markets[SYMBOL].decisions] == [(Reason.MAX_NOTIONAL,)] * 2
+
+
+def test_a_quote_is_worth_no_more_than_an_order_may_be() -> None:
+    """Dearer, the quotes get smaller and move on: they are not left behind where the gate would have kept them."""
+    market = builders.market(quoting=QUOTING)
+    limits = msgspec.structs.replace(market.limits, max_notional_atto=600 * ATTO)
+    desk = Desk(builders.core_parameters(msgspec.structs.replace(market, limits=limits)))
+    turn = desk.open_market(bid=599_000, ask=599_001)
+    assert [desk.quote(side).lots for side in (Side.BUY, Side.SELL)] == [10, 10]
+    desk.acknowledge(turn, 10)
+    turn = desk.feed(builders.snapshot(1000, 660_000, 660_001, update_id=2))
+    assert not turn.refusals
+    turn = desk.acknowledge(turn, 1010)
+    desk.acknowledge(turn, 1020)
+    assert [desk.quote(side).lots for side in (Side.BUY, Side.SELL)] == [9, 9]
+    assert desk.quote(Side.SELL).ticks > 660_000
+
+
+def test_a_quote_out_of_the_marks_collar_is_withdrawn() -> None:
+    """Mid and mark have parted: what the gate would neither place nor move is pulled, as soon as the mark says so."""
+    desk = Desk(builders.core_parameters(builders.market(quoting=QUOTING, collar_bps=50.0)))
+    desk.acknowledge(desk.open_market(), 10)
+    turn = desk.feed(MarkPriceUpdate(SYMBOL, 1000 * MS, 1000 * MS, 2 * 603_005))
+    assert kinds(turn) == ["CancelOrder"]
+    assert desk.says().startswith("bid withdraw (price_collar) | ask hold")
+    desk.acknowledge(turn, 1010)
+    turn = desk.feed(builders.snapshot(2000, 590_000, 590_001, update_id=2))
+    assert not turn.refusals
+    assert kinds(turn) == ["CancelOrder"]
+
+
+def test_another_share_of_the_depth_holds_at_once() -> None:
+    """From half to two fifths is less than a quote's size may be off, and still what a person wants from now on."""
+    quoting = msgspec.structs.replace(QUOTING, size_depth_share=0.5)
+    desk = Desk(builders.core_parameters(builders.market(quoting=quoting, order_lots=40, max_position_lots=200)))
+    desk.open_market(lots=4)
+    market = desk.core.markets[SYMBOL]
+    assert market.engine.depth_cap is not None
+    assert market.engine.depth_cap.lots == (10, 10)
+    less = msgspec.structs.replace(
+        desk.core.parameters.markets[0], quoting=msgspec.structs.replace(quoting, size_depth_share=0.4)
+    )
+    parameters = msgspec.structs.replace(desk.core.parameters, markets=(less,))
+    desk.feed(
+        ParametersChanged(100 * MS, parameters.to_json(), "anna"),
+        *(builders.snapshot(100 + 1000 * step, 600_000, 600_001, lots=4, update_id=2 + step) for step in range(3)),
+    )
+    assert market.engine.depth_cap is not None
+    assert market.engine.depth_cap.lots == (8, 8)

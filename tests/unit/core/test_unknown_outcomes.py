@@ -337,6 +337,55 @@ def test_an_amend_in_doubt_is_over_when_the_old_version_is_still_there_later() -
     assert DiffKind.AMEND_DEAD in {diff.kind for each in turn.reconciled for diff in each.diffs}
 
 
+def moved_in_two_versions() -> tuple[Desk, ClientOrderId]:
+    """At a venue whose amends are orders of their own the bid, known there as `v1`, is being moved at 1100 ms."""
+    fresh = Capabilities(amend=True, amend_quantity=AmendQuantity.FRESH, amend_new_venue_id=True, d_max_ms=15_000)
+    desk, turn = started(fresh)
+    desk.acknowledge(turn, 150)
+    desk.wait(1000)
+    desk.feed(builders.snapshot(1100, 599_900, 599_901))
+    bid = desk.quote(Side.BUY)
+    assert bid.amend is InFlight.SENT
+    return desk, bid.client_id
+
+
+def test_an_amend_in_doubt_is_over_when_its_order_has_ended_and_nothing_is_in_its_place() -> None:
+    """The version that we knew was filled, the venue answers every query with that end and never with "not found":
+    once the amend can no longer happen and nothing is there, the order is over.
+    """
+    desk, bid_id = moved_in_two_versions()
+    bid = order(desk, bid_id)
+    desk.feed(CommandOutcomeUnknown(SYMBOL, 0, 1200 * MS, bid_id, Operation.AMEND))
+    desk.fill(Side.BUY, bid.lots, 1300)
+    desk.feed(OrderCancelRejected(SYMBOL, 0, 1400 * MS, bid_id, RejectKind.FILLED))
+    ended = OrderCanceled(SYMBOL, 0, 1500 * MS, bid_id, f"v{bid_id}", True, bid.lots)
+    desk.feed(ended)
+    assert (bid.phase, bid.exposure) == (Phase.CLOSING, bid.pend_lots)
+    held = bid.lots
+    for at_ms in (12_000, 20_000):
+        desk.feed(msgspec.structs.replace(ended, ts_local_ns=at_ms * MS))
+        desk.feed(builders.account(at_ms + 500, ask_shown(desk), lots=held))
+        assert bid.exposure, "it may still happen, or may have filled"
+    desk.feed(builders.account(30_000, ask_shown(desk), lots=held))
+    assert (bid.phase, bid.exposure) == (Phase.FILLED, 0)
+
+
+def test_queries_do_not_keep_an_older_version_from_being_settled() -> None:
+    """A version was replaced and nobody told its end. The order is asked about every ten seconds; answers that say
+    nothing new do not make it look as if it had been replaced just now.
+    """
+    desk, bid_id = moved_in_two_versions()
+    bid = order(desk, bid_id)
+    desk.feed(OrderAmended(SYMBOL, 0, 1200 * MS, bid_id, "v1b", bid.pend_ticks, bid.pend_lots))
+    assert [tail.venue_order_id for tail in bid.tails] == [f"v{bid_id}"]
+    shown = OpenOrder(SYMBOL, bid_id, "v1b", bid.side, bid.ticks, bid.remaining_lots)
+    for at_ms in range(5_000, 30_000, 5_000):
+        desk.feed(OrderStatus(SYMBOL, 0, at_ms * MS, bid_id, "v1b", bid.ticks, bid.lots, 0))
+        desk.feed(builders.account(at_ms + 500, shown, ask_shown(desk)))
+    assert bid.tails == []
+    assert bid.exposure == bid.lots
+
+
 def test_an_amend_in_doubt_is_settled_by_a_status_that_shows_it() -> None:
     """The query's answer names the price and size that were asked for."""
     desk, turn = started()

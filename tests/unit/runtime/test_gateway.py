@@ -1,6 +1,7 @@
 """Commands on their way to a venue."""
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -232,5 +233,36 @@ def test_a_query_that_fails_holds_up_nothing_and_is_reported() -> None:
         await serving
         assert connector.diary == [[cancel(7)], ("query", 2)]
         assert desk.reports == ["order 1 cannot be asked about: TimeoutError"]
+
+
+def test_a_link_that_fails_at_once_does_not_keep_the_core_turning() -> None:
+    """Whoever asks again at every failure, as a core that wants its orders gone does, is answered ever more slowly,
+    and at once again when the link is back.
+    """
+
+    async def main(loop: VirtualLoop) -> None:
+        connector = DiaryConnector()
+        connector.fails_with = ConnectionResetError("not connected")
+        desk = Desk(connector, loop)
+        failed_s: list[float] = []
+
+        def ask_again(_venue: object, _text: str) -> None:
+            failed_s.append(loop.time())
+            desk.gateway.carry(released(cancel(1)))
+
+        desk.gateway = OrderGateway({VENUE: connector}, emit=desk.events.append, now_ns=loop.now_ns, report=ask_again)
+        desk.gateway.carry(released(cancel(1)))
+        await desk.serve_for(10.0)
+        assert 10 <= len(failed_s) <= 20
+        pauses = [after - before for before, after in itertools.pairwise(failed_s)]
+        assert pauses[0] < 0.02
+        assert pauses == sorted(pauses)
+        connector.fails_with = None
+        await desk.serve_for(1.5)
+        connector.fails_with = ConnectionResetError("not connected")
+        failed_s.clear()
+        desk.gateway.carry(released(cancel(1)))
+        await desk.serve_for(0.05)
+        assert len(failed_s) >= 2
 
     run_virtual(main)

@@ -196,6 +196,22 @@ def test_leftovers_that_will_not_go_keep_us_from_starting() -> None:
     run_virtual(main)
 
 
+def test_a_link_that_fails_while_leftovers_are_cancelled_is_weather() -> None:
+    """The venue went away between its snapshot and our cancel: that is no bug of ours, and may be tried again."""
+
+    class Failing(DiaryConnector):
+        async def cancel_all(self) -> None:
+            raise ConnectionResetError("connection reset by peer")
+
+    async def main(loop: VirtualLoop) -> None:
+        connector = Failing()
+        connector.open_orders = [showing(3)]
+        with pytest.raises(VenueUnreachable, match="sim did not cancel what an earlier run left: connection reset"):
+            await clear_leftovers(Agreeing(), {VENUE: connector}, lambda _event: None, loop.now_ns)
+
+    run_virtual(main)
+
+
 def test_venue_that_cannot_be_reached_is_named() -> None:
     """A refused connection at the start says which venue, and has the exit code for it."""
 

@@ -104,6 +104,17 @@ def test_a_clean_end_is_continued_without_anything_unknown(tmp_path: Path) -> No
     assert re.search(r"continuing .* which stopped: .*, 0 orders without an end", log)
 
 
+def test_a_clock_that_was_set_back_changes_nothing(tmp_path: Path) -> None:
+    """The run that is continued is the last one that ran, also where the clock gave it an earlier time than others."""
+    state_dir = tmp_path / "state"
+    for start_s in (7200, 3600, 3600, 0):
+        exit_code, log = live(state_dir, start_s, 20.0)
+        assert exit_code == 0, log
+        assert agrees(state_dir)
+    assert re.search(r"continuing 2023-11-15T001320\.000Z\+000002, which stopped", log)
+    assert len(runs_in(state_dir / "journal")) == 4
+
+
 def test_position_in_a_market_that_was_removed_is_told(tmp_path: Path) -> None:
     """A market taken out of the configuration leaves its position with the venue, and the next start says so."""
     state_dir = tmp_path / "state"

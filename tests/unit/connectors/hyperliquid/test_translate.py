@@ -224,6 +224,7 @@ def test_every_known_message_is_used_or_left_alone_on_purpose() -> None:
             assert set(made.ignored) <= IGNORED_CHANNELS | {"request", "other_symbol"}, path.name
             assert made.ignored, path.name
     assert used == {
+        "ws_activeAssetCtx_btc_frame.json",
         "ws_bbo_btc_frame.json",
         "ws_l2Book_btc_frame.json",
         "ws_recorded_2025_l2Book_frame.json",

@@ -197,3 +197,27 @@ async def test_what_a_callback_raises_ends_the_run() -> None:
         with pytest.raises(ZeroDivisionError):
             async with asyncio.timeout(PATIENCE_S):
                 await seen.session.run()
+
+
+async def test_ping_of_the_venues_own_keeps_an_idle_link() -> None:
+    """Sent as text instead of the protocol's; its answer is the sign of life, and without one the link is dead."""
+    pings: list[str | bytes] = []
+    answered = 5
+
+    async def server(socket: ServerConnection) -> None:
+        await socket.recv()
+        async for message in socket:
+            pings.append(message)
+            if len(pings) <= answered:
+                await socket.send("pong")
+
+    async with serve(server, "127.0.0.1", 0, ping_interval=None, close_timeout=0.1) as listening:
+        seen = Seen(f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
+        seen.session._ping = "ping"
+        running = asyncio.create_task(seen.session.run())
+        await seen.until(lambda: bool(seen.causes))
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert seen.session.ends["half_open"] == 1
+    assert pings == ["ping"] * (answered + 1)
+    assert seen.frames == [b"pong"] * answered

@@ -149,3 +149,16 @@ def test_impossible_settings_are_refused(settings: dict[str, Any]) -> None:
     """Fits must come more often than half-lives, edges make a line, bounds are the right way round."""
     with pytest.raises(DomainError):
         FillIntensity(300.0, **settings)
+
+
+@pytest.mark.parametrize("others", [{"half_life_s": 10.0}, {"d0_bps": 2.0}])
+def test_sample_of_other_settings_is_not_gone_on_with(others: dict[str, Any]) -> None:
+    """The fit holds; weights and distances of the sample would mean something else, and the rate run away with it."""
+    before = fed(FillIntensity(**{"half_life_s": 300.0, "refit_s": 5.0, **others}), 1800)
+    after = estimator()
+    after.restore(before.state())
+    assert (after.A, after.k) == (before.A, before.k)
+    assert after.state().buys == 0.0
+    fed(after, 1200, start_s=1800)
+    assert pytest.approx(2.0, rel=0.15) == after.A
+    assert after.k == pytest.approx(0.5, rel=0.15)

@@ -71,3 +71,13 @@ def test_state_of_another_average_is_left() -> None:
     five.on_order(4.0)
     three.restore(five.state())
     assert three.full == 0
+
+
+def test_bucket_of_another_size_is_not_gone_on_with() -> None:
+    """What half fills a large bucket would fill small ones many times over, all of them one-sided."""
+    large, small = Vpin(100.0, 3), Vpin(1.0, 3)
+    for signed in (50.0, -50.0, 50.0, -50.0, 50.0, -50.0, 80.0):
+        large.on_order(signed)
+    small.restore(large.state())
+    small.on_order(-0.5)
+    assert small.value == 0.0

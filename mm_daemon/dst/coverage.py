@@ -1,0 +1,105 @@
+"""How often each thing that can happen did happen: the simulation's answer to "and was that case ever tried?".
+
+Names that are known beforehand (rows and phases of the order table, reasons, refusals, faults, crash points) begin at
+zero, so that what was never hit is in the report as much as what was.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from mm_daemon.core import order_ledger
+from mm_daemon.core.ledger_order import LedgerOrder
+from mm_daemon.core.order_table import LedgerChange, Report, Row
+from mm_daemon.domain.decisions import DropCode, Reason, RefusalCode
+from mm_daemon.domain.events import OperatorAction
+from mm_daemon.domain.orders import FINAL_PHASES, Phase, RejectKind
+from mm_daemon.domain.reconciliation import DiffKind
+
+ORDER_TABLE = "order table"
+REASONS = "reasons"
+REFUSALS = "refusals"
+DROPS = "dropped by the outbox"
+DIFFERENCES = "differences of a snapshot"
+FAULTS = "faults"
+CRASHES = "crash points"
+OPERATOR = "operator"
+REJECTS = "rejects"
+FLAGS = "flags of the ledger"
+ENDINGS = "exit codes"
+
+_COLUMNS = ("QUEUED", "SENT", "UNKNOWN", "LIVE", "CLOSING", "final")
+_WHEN_QUEUED = (Row.ACCEPTED, Row.FILL, Row.CANCELED)
+"""What EXECUTION 1 has in its column of orders that wait in the outbox."""
+
+
+def _cells() -> Iterator[str]:
+    for row in Row:
+        for column in _COLUMNS:
+            if column != "QUEUED" or row in _WHEN_QUEUED:
+                yield f"{row.name} x {column}"
+
+
+_KNOWN: Mapping[str, tuple[str, ...]] = {
+    ORDER_TABLE: tuple(_cells()),
+    REASONS: tuple(Reason),
+    REFUSALS: tuple(RefusalCode),
+    DROPS: tuple(DropCode),
+    DIFFERENCES: tuple(DiffKind),
+    OPERATOR: tuple(OperatorAction),
+    REJECTS: tuple(RejectKind),
+}
+
+
+class Coverage:
+    """Counts by group and name."""
+
+    def __init__(self) -> None:
+        self.groups: dict[str, Counter[str]] = {}
+
+    def hit(self, group: str, name: str, times: int = 1) -> None:
+        found = self.groups.get(group)
+        if found is None:
+            found = self.groups[group] = Counter()
+        found[name] += times
+
+    def add(self, other: Mapping[str, Mapping[str, int]]) -> None:
+        for group, counts in other.items():
+            for name, times in counts.items():
+                self.hit(group, name, times)
+
+    def table(self) -> dict[str, dict[str, int]]:
+        """Every known name and every other that was hit, in the order of its vocabulary."""
+        from mm_daemon.dst.faults import CRASH_POINTS, FAULT_NAMES
+
+        known = {**_KNOWN, FAULTS: FAULT_NAMES, CRASHES: CRASH_POINTS}
+        groups: dict[str, dict[str, int]] = {}
+        for group in (*known, *(group for group in sorted(self.groups) if group not in known)):
+            counts = self.groups.get(group, Counter())
+            names = dict.fromkeys((*known.get(group, ()), *sorted(counts)))
+            groups[group] = {name: counts[name] for name in names}
+        return groups
+
+
+@contextmanager
+def order_table_watched(hit: Callable[[str, str], None]) -> Iterator[None]:
+    """Count each cell of the order table that is used inside this block."""
+    names = vars(order_ledger)
+    real: Callable[[LedgerOrder, Report, LedgerChange], None] = names["step"]
+
+    def counted(order: LedgerOrder, report: Report, change: LedgerChange) -> None:
+        hit(ORDER_TABLE, f"{report.row.name} x {_column(order.phase)}")
+        real(order, report, change)
+        if change.flags:
+            for flag in change.flags:
+                hit(FLAGS, flag)
+
+    names["step"] = counted
+    try:
+        yield
+    finally:
+        names["step"] = real
+
+
+def _column(phase: Phase) -> str:
+    return "final" if phase in FINAL_PHASES else str(phase)
