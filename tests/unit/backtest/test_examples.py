@@ -109,7 +109,7 @@ def test_example_of_an_exchange_is_valid_and_live(name: str) -> None:
     assert set(venue.secrets.values()) == {"a-secret"}
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*-paper.yaml")))
+@pytest.mark.parametrize("name", ["binance-paper", "bybit-paper", "kucoin-paper", "okx-paper"])
 def test_example_on_paper_needs_no_key(name: str) -> None:
     config = load(EXAMPLES / f"{name}.yaml", settings_of=registry.settings_of, environ={})
     (venue,) = config.venues.values()
