@@ -241,7 +241,8 @@ _KUCOIN = Dialect(
 
 _UNKNOWN = Dialect(
     cancel_all_after=False,
-    amend=False, buckets=(Bucket(name="orders", kind=BucketKind.WINDOW, capacity=20, period_ms=10_000, costs=_ACTING),)
+    amend=False,
+    buckets=(Bucket(name="orders", kind=BucketKind.WINDOW, capacity=20, period_ms=10_000, costs=_ACTING),),
 )
 
 KNOWN: Mapping[str, Dialect] = {
