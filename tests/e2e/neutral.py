@@ -6,7 +6,7 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from connectors.shared.account_file import account_path, read_account
 from mm_daemon.domain.account_history import AccountHistory
@@ -31,35 +31,40 @@ BUSY = {
 class VenueProcess:
     """`mm-daemon simulate neutral` on a port of its own choice."""
 
+    name = "neutral"
+    venue = Venue("neutral")
+    symbol = SYMBOL
+    keys: ClassVar[dict[str, Any]] = BUSY
+
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.state_dir = folder / "venue"
         file = folder / "venue.yaml"
-        file.write_text(json.dumps({**BUSY, **settings}), "utf-8")
+        file.write_text(json.dumps({**self.keys, **settings}), "utf-8")
         self._process = subprocess.Popen(
             [
                 *DAEMON,
-                *("simulate", "neutral", "--port", "0", "--symbols", SYMBOL),
+                *("simulate", self.name, "--port", "0", "--symbols", self.symbol),
                 *("--state-dir", str(self.state_dir), "--settings", str(file)),
             ],
             stdout=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             cwd=ROOT,
             text=True,
-            env={"NEUTRAL_API_SECRET": SECRET, "PATH": ""},
+            env={f"{self.name.upper()}_API_SECRET": SECRET, "PATH": ""},
         )
         watchdog = threading.Timer(PATIENCE_S, self._process.kill)
         watchdog.start()
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         watchdog.cancel()
-        if not line.startswith("neutral at http://"):
+        if not line.startswith(f"{self.name} at http://"):
             self.end()
             raise AssertionError(line)
         self.url = line.split()[-1]
 
     def account(self) -> AccountHistory:
         """The venue's own account, as its file has it by now."""
-        return read_account(account_path(self.state_dir, Venue("neutral")))
+        return read_account(account_path(self.state_dir, self.venue))
 
     def fault(self, kind: str, **keys: Any) -> None:
         body = json.dumps({"kind": kind, **keys}).encode()
@@ -93,12 +98,19 @@ class LiveDesk:
     def __init__(self, folder: Path, venue: VenueProcess, *, dead_man_ms: int | None = None) -> None:
         self.venue = venue
         self.state_dir = folder / "state"
-        (folder / "key").write_text("neutral-key", "utf-8")
         (folder / "secret").write_text(SECRET, "utf-8")
-        text = substituted(
+        self.config = folder / "live.yaml"
+        # An order that died on its way is proven dead some seconds after its validity: a stop waits for that.
+        more = f"http: {{port: 0}}\nruntime: {{stop_timeout_s: {STOP_WITHIN_S}}}\n"
+        self.config.write_text(f"{self.configuration(folder, dead_man_ms)}\n{more}", "utf-8")
+        self.quoting_after_s: list[float] = []
+
+    def configuration(self, folder: Path, dead_man_ms: int | None) -> str:
+        (folder / "key").write_text("neutral-key", "utf-8")
+        return substituted(
             (ROOT / "deploy/examples/neutral.yaml").read_text("utf-8"),
             state_dir=self.state_dir,
-            url=venue.url,
+            url=self.venue.url,
             api_key=f"{{file: {folder / 'key'}}} #",
             api_secret=f"{{file: {folder / 'secret'}}} #",
             dead_man_ms=10_000 if dead_man_ms is None else dead_man_ms,
@@ -108,11 +120,6 @@ class LiveDesk:
             order_lockout_ms=20,
             k=5,
         )
-        self.config = folder / "live.yaml"
-        # An order that died on its way is proven dead some seconds after its validity: a stop waits for that.
-        more = f"http: {{port: 0}}\nruntime: {{stop_timeout_s: {STOP_WITHIN_S}}}\n"
-        self.config.write_text(f"{text}\n{more}", "utf-8")
-        self.quoting_after_s: list[float] = []
 
     def begin(self) -> Life:
         return Life(self.config)
@@ -131,7 +138,7 @@ class LiveDesk:
         """A life that comes to quote, and is asked to stop."""
         life = self.begin()
         try:
-            life.wait_for_quotes((SYMBOL,))
+            life.wait_for_quotes((self.venue.symbol,))
             self.stop(life)
         finally:
             life.end()
@@ -155,7 +162,7 @@ class LiveDesk:
         assert [order for order in last.ledger.orders if order.final_ns is None] == []
 
     def note(self, life: Life) -> None:
-        after_s = life.quoted_after_s(SYMBOL)
+        after_s = life.quoted_after_s(self.venue.symbol)
         if after_s is not None:
             self.quoting_after_s.append(after_s)
 

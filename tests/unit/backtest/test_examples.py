@@ -95,3 +95,22 @@ def test_two_recordings_are_one_run_in_local_order(tmp_path: Path) -> None:
     futures, spot = together.markets
     alone = [played(name).markets[0] for name in ("recorded-binance-usdm", "recorded-binance-spot")]
     assert [figures(futures), figures(spot)] == [figures(market) for market in alone]
+
+
+@pytest.mark.parametrize("name", ["binance-testnet", "bybit-testnet", "kucoin-live", "okx-testnet"])
+def test_example_of_an_exchange_is_valid_and_live(name: str) -> None:
+    """With a key in the environment it is read without a complaint, and no key is in it."""
+    words = ("API_KEY", "API_SECRET", "PASSPHRASE")
+    exchange = name.partition("-")[0].upper()
+    environ = {f"{exchange}{test}_{word}": "a-secret" for test in ("", "_TESTNET") for word in words}
+    config = load(EXAMPLES / f"{name}.yaml", settings_of=registry.settings_of, environ=environ)
+    (venue,) = config.venues.values()
+    assert (config.mode, venue.connector) == ("live", "ccxt")
+    assert set(venue.secrets.values()) == {"a-secret"}
+
+
+@pytest.mark.parametrize("name", ["binance-paper", "bybit-paper", "kucoin-paper", "okx-paper"])
+def test_example_on_paper_needs_no_key(name: str) -> None:
+    config = load(EXAMPLES / f"{name}.yaml", settings_of=registry.settings_of, environ={})
+    (venue,) = config.venues.values()
+    assert (config.mode, venue.connector, dict(venue.secrets)) == ("paper", "ccxt", {})

@@ -1,0 +1,653 @@
+"""The simulated venue without its sockets: one market with one account, in Binance's words.
+
+Owns the embedded market, the books as they were published, the names of the orders, the countdowns, the wallet and the
+file in which the account outlives the process. Whatever is to be said, as reply or on a stream, has been saved before
+it is handed out. Every method is given the market's time.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from connectors.shared.account_file import AccountFile, account_path
+from connectors.simulators.binance_usdm import rows
+from connectors.simulators.binance_usdm.limits import Refused
+from connectors.simulators.binance_usdm.order_names import ORDER_ID_BASE, Named, OrderNames
+from connectors.simulators.binance_usdm.orders import Asked
+from connectors.simulators.binance_usdm.rows import NS_PER_MS, Row
+from connectors.simulators.binance_usdm.settings import BinanceUsdmSettings
+from mm_daemon.domain.account_history import OrderKnown
+from mm_daemon.domain.book import NO_ASK, NO_BID, OrderBook
+from mm_daemon.domain.decisions import AmendOrder, CancelOrder, PlaceOrder
+from mm_daemon.domain.events import (
+    BookDelta,
+    BookSnapshot,
+    Event,
+    FundingPaid,
+    FundingUpdate,
+    MarkPriceUpdate,
+    OrderAccepted,
+    OrderAmended,
+    OrderAmendRejected,
+    OrderCanceled,
+    OrderFilled,
+    OrderRejected,
+    PublicTrade,
+)
+from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue
+from mm_daemon.domain.money import to_decimal
+from mm_daemon.domain.orders import ClientOrderId, RejectKind, Side, TimeInForce
+from mm_daemon.ports.simulator import SimulatorContext
+from mm_daemon.simulation.account import VenueOrder
+from mm_daemon.simulation.embedded import EmbeddedMarket, EmbeddedSettings
+from mm_daemon.simulation.symbols import SymbolSettings, build_symbol
+
+VENUE = Venue("binance-usdm")
+_IDS_AN_UPDATE = 100
+_FIRST_ID_BEHIND = 37
+"""Update ids of the real venue are global: those between two updates of a symbol belong to others."""
+_MARKET_REACH = 2
+_REJECTED = {
+    RejectKind.POST_ONLY_CROSS: (
+        -5022,
+        "Due to the order could not be executed as maker, the Post Only order will be rejected.",
+    ),
+    RejectKind.REDUCE_ONLY: (-2022, "ReduceOnly Order is rejected."),
+    RejectKind.INSUFFICIENT_MARGIN: (-2019, "Margin is insufficient."),
+    RejectKind.HALTED: (-4108, "Symbol is not trading."),
+}
+
+
+class Said(NamedTuple):
+    """A message: its channel for faults, the stream it belongs to (empty: the account's own), its payload."""
+
+    channel: str
+    stream: str
+    data: Row
+
+
+class Exchange:
+    """One market with one account."""
+
+    def __init__(self, context: SimulatorContext, settings: BinanceUsdmSettings) -> None:
+        """Raises ConfigError for symbols that cannot be, JournalError when the account's file cannot be used."""
+        self._settings = settings
+        self._file = _account_file(context.state_dir)
+        symbols = [build_symbol(VENUE, name, settings.symbols.get(name, SymbolSettings())) for name in context.symbols]
+        self._market = EmbeddedMarket(
+            VENUE,
+            symbols,
+            EmbeddedSettings(
+                seed=context.seed,
+                opening=0 if self._file is None else self._file.openings - 1,
+                entry_latency_ms=0.0,
+                response_latency_ms=0.0,
+                feed_latency_ms=0.0,
+                publish_interval_ms=settings.publish_interval_ms,
+            ),
+        )
+        self._account = account = self._market.account
+        if self._file is not None:
+            account.note = self._file.add
+            account.restore(self._file.history)
+        names = None if context.state_dir is None else context.state_dir / f"venue-{VENUE}.orders"
+        self._names = OrderNames(names, account.history.last_client_id)
+        self._instruments = {each.symbol: each for each in self._market.instruments()}
+        self._books = {each.id: OrderBook() for each in self._market.instruments()}
+        self._marks: dict[InstrumentId, tuple[int, FundingUpdate | None]] = {}
+        self._best: dict[InstrumentId, tuple[int, int, int, int]] = {}
+        self._entries: dict[InstrumentId, Decimal] = {}
+        """Average entry prices of what is held, for the wallet."""
+        self._held: dict[InstrumentId, int] = {}
+        """Positions as the averages were taken over them."""
+        for trade in account.history.trades:
+            self._average(trade.fill)
+        self._countdowns: dict[str, int] = {}
+        self.leverage: dict[str, int] = dict.fromkeys(self._instruments, settings.leverage)
+        self._said: list[Said] = []
+
+    # Time
+
+    def advance(self, now_ns: int) -> list[Said]:
+        """Live up to now; everything that is to be told to the streams since this was last asked."""
+        for symbol, due_ns in tuple(self._countdowns.items()):
+            if now_ns >= due_ns:
+                del self._countdowns[symbol]
+                self.cancel_all(self._traded(symbol), now_ns)
+        for event in self._market.advance(now_ns):
+            self._say(event, now_ns)
+        self._save()
+        said, self._said = self._said, []
+        return said
+
+    def next_deadline_ns(self) -> int:
+        return min(self._market.next_deadline_ns() or 0, *self._countdowns.values(), 1 << 62)
+
+    def close(self) -> None:
+        """Orders die with the venue; the account is in its files."""
+        self._market.close()
+        if self._file is not None:
+            for instrument, half_ticks in self._market.mids().items():
+                self._account.note_mid(instrument, half_ticks)
+            self._file.close()
+        self._names.close()
+
+    # What anybody may ask
+
+    @property
+    def instruments(self) -> Mapping[str, Instrument]:
+        return self._instruments
+
+    def depth(self, symbol: str, limit: int, now_ns: int) -> Row:
+        instrument = self._traded(symbol)
+        book = self._books[instrument.id]
+        return {
+            "lastUpdateId": book.update_id * _IDS_AN_UPDATE,
+            "E": now_ns // NS_PER_MS,
+            "T": now_ns // NS_PER_MS,
+            "bids": _levels(instrument, book.levels(Side.BUY, limit)),
+            "asks": _levels(instrument, book.levels(Side.SELL, limit)),
+        }
+
+    def best(self, symbol: str, now_ns: int) -> Row:
+        return self._ticker(self._traded(symbol), self._best_of(self._traded(symbol).id), now_ns // NS_PER_MS)
+
+    def premium(self, symbol: str, now_ns: int) -> Row:
+        instrument = self._traded(symbol)
+        half_ticks, funding = self._mark_of(instrument.id), self._marks.get(instrument.id, (0, None))[1]
+        mark = f"{instrument.tick * half_ticks / 2:f}"
+        return {
+            "symbol": symbol,
+            "markPrice": mark,
+            "indexPrice": mark,
+            "estimatedSettlePrice": mark,
+            "lastFundingRate": "0" if funding is None else _rate(funding),
+            "interestRate": "0.00010000",
+            "nextFundingTime": 0 if funding is None else funding.next_ns // NS_PER_MS,
+            "time": now_ns // NS_PER_MS,
+        }
+
+    # Orders
+
+    def place(self, asked: Asked, now_ns: int) -> Row:
+        """Raises Refused."""
+        instrument = self._traded(asked.symbol)
+        taken = self._names.of_client(asked.client_id)
+        if taken is not None and ClientOrderId(taken.number) in self._account.orders:
+            raise Refused(-4116, "ClientOrderId is duplicated.")
+        ticks = asked.ticks(instrument)
+        if ticks is None:
+            ticks = self._market_price(instrument, asked.side)
+        else:
+            self._check_band(instrument, asked.side, ticks)
+        lots = asked.lots(instrument)
+        if not asked.reduce_only:
+            if lots < instrument.min_lots_at(ticks):
+                raise Refused(-4164, f"Order's notional must be no smaller than {instrument.min_notional:f}.")
+            self._check_margin(instrument, asked.side, ticks, lots)
+        open_here = [each for each in self._account.orders.values() if each.instrument == instrument.id]
+        if len(open_here) >= self._settings.open_orders_max:
+            raise Refused(-2025, "Reach max open order limit.")
+        named = self._names.add(
+            asked.client_id,
+            order_type=asked.order_type,
+            time_in_force=asked.time_in_force,
+            reduce_only=asked.reduce_only,
+            created_ms=now_ns // NS_PER_MS,
+        )
+        command = PlaceOrder(
+            instrument.id,
+            ClientOrderId(named.number),
+            asked.side,
+            0,
+            ticks,
+            lots,
+            (),
+            post_only=asked.time_in_force == "GTX",
+            reduce_only=asked.reduce_only,
+            time_in_force=TimeInForce.IOC if asked.immediate else TimeInForce.GTC,
+        )
+        replies = self._market.execute(command, now_ns)
+        for reply in replies:
+            if isinstance(reply, OrderRejected):
+                code, text = _REJECTED.get(reply.kind, (-2010, f"NEW_ORDER_REJECTED: {reply.text}"))
+                raise Refused(code, text)
+            if isinstance(reply, OrderCanceled):
+                own = reply.client_id == command.client_id
+                self._named(reply.client_id).status = "EXPIRED" if own else "EXPIRED_IN_MATCH"
+        for reply in replies:
+            self._say(reply, now_ns)
+        self._save()
+        return self.order(named)
+
+    def modify(self, named: Named, asked: Asked, now_ns: int) -> Row:
+        """Raises Refused."""
+        instrument = self._traded(asked.symbol)
+        order = self._open(named)
+        ticks, lots = asked.ticks(instrument), asked.lots(instrument)
+        if ticks is None:
+            raise Refused(-1102, "Mandatory parameter 'price' was not sent, was empty/null, or malformed.")
+        if asked.side is not order.side:
+            raise Refused(-1106, "Parameter 'side' sent when not required.")
+        if (ticks, lots) == (order.ticks, order.lots):
+            raise Refused(-5027, "No need to modify the order.")
+        self._check_band(instrument, asked.side, ticks)
+        if lots > order.filled_lots and lots < instrument.min_lots_at(ticks):
+            raise Refused(-4164, f"Order's notional must be no smaller than {instrument.min_notional:f}.")
+        amend = AmendOrder(instrument.id, order.client_id, ticks, lots, ())
+        replies = self._market.execute(amend, now_ns)
+        for reply in replies:
+            if isinstance(reply, OrderAmendRejected):
+                raise Refused(-2010, f"Order could not be modified: {reply.text}")
+            self._say(reply, now_ns)
+        self._save()
+        return self.order(named)
+
+    def cancel(self, named: Named, now_ns: int) -> Row:
+        """Raises Refused."""
+        order = self._open(named)
+        for reply in self._market.execute(CancelOrder(order.instrument, order.client_id, ()), now_ns):
+            self._say(reply, now_ns)
+        self._save()
+        return self.order(named)
+
+    def cancel_all(self, instrument: Instrument, now_ns: int) -> None:
+        for order in tuple(self._account.orders.values()):
+            if order.instrument == instrument.id:
+                self.cancel(self._named(order.client_id), now_ns)
+
+    def count_down(self, symbol: str, ms: int, now_ns: int) -> None:
+        """Cancel a symbol's orders in `ms`, unless told again before; 0: never."""
+        self._traded(symbol)
+        self._countdowns.pop(symbol, None)
+        if ms:
+            self._countdowns[symbol] = now_ns + ms * NS_PER_MS
+
+    def named(self, symbol: str, order_id: str, client_id: str, unknown: int) -> Named:
+        """The order that a request names; Refused with the code `unknown` when there is none."""
+        self._traded(symbol)
+        found = None
+        if order_id:
+            found = self._names.of_number(int(order_id) - ORDER_ID_BASE) if order_id.isdigit() else None
+        elif client_id:
+            found = self._names.of_client(client_id)
+        else:
+            raise Refused(-1102, "Param 'origClientOrderId' or 'orderId' must be sent, but both were empty/null!")
+        known = None if found is None else self._known(found)
+        if found is None or known is None or self._instruments[symbol].id != known.instrument:
+            text = "Unknown order sent." if unknown == -2011 else "Order does not exist."
+            raise Refused(unknown, text)
+        return found
+
+    def order(self, named: Named, *, full: bool = False) -> Row:
+        known = self._known(named)
+        if known is None:
+            raise Refused(-2013, "Order does not exist.")
+        return rows.order_row(known, named, self._instrument(known.instrument), full=full)
+
+    def open_orders(self, symbol: str) -> list[Row]:
+        return [
+            self.order(self._named(order.client_id), full=True)
+            for order in self._account.orders.values()
+            if not symbol or self._instrument(order.instrument).symbol == symbol
+        ]
+
+    def is_open(self, named: Named) -> bool:
+        return ClientOrderId(named.number) in self._account.orders
+
+    def all_orders(self, symbol: str, since_ms: int, limit: int) -> list[Row]:
+        """Orders made since, open or not, by their number; the last of them."""
+        known = [*self._account.history.ended.values(), *(o.known(ended=False) for o in self._account.orders.values())]
+        found = []
+        for order in sorted(known, key=lambda each: each.client_id):
+            named = self._names.of_number(order.client_id)
+            if named is None or named.created_ms < since_ms or self._instrument(order.instrument).symbol != symbol:
+                continue
+            found.append(self.order(named, full=True))
+        return found[-limit:]
+
+    # Account
+
+    def trades(self, symbol: str, *, since_ms: int, until_ms: int, first: int, order_id: int, limit: int) -> list[Row]:
+        """Fills of a symbol in their order: from `first` on, or of a stretch of time."""
+        instrument, history = self._traded(symbol), self._account.history
+        forgotten = sum(holding.trades for holding in history.holdings.values()) - len(history.trades)
+        found = []
+        for number, trade in enumerate(history.trades, forgotten + 1):
+            fill, at_ms = trade.fill, trade.fill.ts_venue_ns // NS_PER_MS
+            if fill.instrument != instrument.id or number < first or not since_ms <= at_ms <= until_ms:
+                continue
+            if order_id and ORDER_ID_BASE + fill.client_id != order_id:
+                continue
+            found.append(rows.fill_row(fill, number, ORDER_ID_BASE + fill.client_id, instrument))
+        return found[:limit] if since_ms or first else found[-limit:]
+
+    def income(self, symbol: str, since_ms: int, until_ms: int, limit: int) -> list[Row]:
+        """Funding paid and received."""
+        found = []
+        for paid in self._account.history.payments:
+            instrument = self._find(paid.instrument)
+            at_ms = paid.ts_venue_ns // NS_PER_MS
+            if instrument is not None and symbol in ("", instrument.symbol) and since_ms <= at_ms <= until_ms:
+                found.append(rows.income_row(paid, instrument))
+        return found[:limit]
+
+    def positions(self, symbol: str) -> list[Row]:
+        """Symbols with a position or an open order."""
+        found = []
+        for instrument in self._instruments.values():
+            lots = self._account.history.lots(instrument.id)
+            orders = any(order.instrument == instrument.id for order in self._account.orders.values())
+            if (lots or orders) and symbol in ("", instrument.symbol):
+                found.append(self._position_row(instrument, lots))
+        return found
+
+    def balances(self, now_ns: int) -> Row:
+        """`/fapi/v3/account`."""
+        wallet = f"{self.wallet():f}"
+        asset = {"asset": "USDT", "updateTime": now_ns // NS_PER_MS}
+        names = ("walletBalance", "marginBalance", "crossWalletBalance", "availableBalance", "maxWithdrawAmount")
+        zeros = ("unrealizedProfit", "maintMargin", "initialMargin", "positionInitialMargin", "openOrderInitialMargin")
+        asset |= dict.fromkeys(names, wallet) | dict.fromkeys((*zeros, "crossUnPnl"), "0")
+        totals = {"totalWalletBalance": wallet, "totalMarginBalance": wallet, "totalCrossWalletBalance": wallet}
+        free = {"availableBalance": wallet, "maxWithdrawAmount": wallet}
+        none = dict.fromkeys(("totalInitialMargin", "totalMaintMargin", "totalUnrealizedProfit"), "0")
+        more = dict.fromkeys(("totalPositionInitialMargin", "totalOpenOrderInitialMargin", "totalCrossUnPnl"), "0")
+        return {**totals, **free, **none, **more, "assets": [asset], "positions": self.positions("")}
+
+    def wallet(self) -> Decimal:
+        """USDT: what was there, and what trades, fees and funding have brought."""
+        total = self._settings.balance
+        for instrument, holding in self._account.history.holdings.items():
+            contract = self._account.history.contracts.get(instrument)
+            lot = contract.lot if contract is not None else Decimal(0)
+            held = self._entries.get(instrument, Decimal(0)) * lot * holding.lots
+            total += to_decimal(holding.cash_atto) + held
+        return round(total, 8)
+
+    def hit(self, client_id: str, size: str, now_ns: int) -> bool:
+        """Have so much of an order filled now. Raises Refused."""
+        named = self._names.of_client(client_id)
+        order = None if named is None else self._account.orders.get(ClientOrderId(named.number))
+        if order is None:
+            return False
+        lots = self._instrument(order.instrument).lots(Decimal(size))
+        return self._market.hit(order.client_id, lots, now_ns) > 0
+
+    # Checks
+
+    def _check_band(self, instrument: Instrument, side: Side, ticks: int) -> None:
+        half_ticks = self._mark_of(instrument.id)
+        share = self._settings.percent_price
+        if half_ticks and side is Side.BUY and ticks > half_ticks / 2 * (1 + share):
+            raise Refused(-4016, f"Limit price can't be higher than {instrument.tick * half_ticks / 2:f} by {share:g}.")
+        if half_ticks and side is Side.SELL and ticks < half_ticks / 2 * (1 - share):
+            raise Refused(-4024, f"Limit price can't be lower than {instrument.tick * half_ticks / 2:f} by {share:g}.")
+
+    def _check_margin(self, instrument: Instrument, side: Side, ticks: int, lots: int) -> None:
+        """The larger of what the orders of one side could make of the position, at this price."""
+        waiting = sum(o.remaining_lots for o in self._account.orders.values() if self._same(o, instrument, side))
+        worst = abs(self._account.history.lots(instrument.id) + side * (waiting + lots))
+        notional = instrument.price(ticks) * instrument.size(worst)
+        if notional > self.wallet() * self.leverage[instrument.symbol]:
+            raise Refused(-2019, "Margin is insufficient.")
+
+    @staticmethod
+    def _same(order: VenueOrder, instrument: Instrument, side: Side) -> bool:
+        return order.instrument == instrument.id and order.side is side
+
+    def _market_price(self, instrument: Instrument, side: Side) -> int:
+        """A limit that no market order reaches."""
+        bid, _, ask, _ = self._best_of(instrument.id)
+        if bid == NO_BID or ask == NO_ASK:
+            raise Refused(-4131, "The counterparty's best price does not meet the PERCENT_PRICE filter limit.")
+        return ask * _MARKET_REACH if side is Side.BUY else max(bid // _MARKET_REACH, 1)
+
+    # Look-ups
+
+    def _traded(self, symbol: str) -> Instrument:
+        instrument = self._instruments.get(symbol)
+        if instrument is None:
+            raise Refused(-1121, "Invalid symbol.")
+        return instrument
+
+    def _instrument(self, instrument: InstrumentId) -> Instrument:
+        return self._account.instruments[instrument]
+
+    def _find(self, instrument: InstrumentId) -> Instrument | None:
+        """None for a symbol of an earlier opening that is not traded now."""
+        return self._account.instruments.get(instrument)
+
+    def _named(self, client_id: ClientOrderId) -> Named:
+        named = self._names.of_number(client_id)
+        assert named is not None, client_id
+        return named
+
+    def _open(self, named: Named) -> VenueOrder:
+        order = self._account.orders.get(ClientOrderId(named.number))
+        if order is None:
+            raise Refused(-2011, "Unknown order sent.")
+        return order
+
+    def _known(self, named: Named) -> OrderKnown | None:
+        order = self._account.orders.get(ClientOrderId(named.number))
+        return order.known(ended=False) if order is not None else self._account.ended(ClientOrderId(named.number))
+
+    def _mark_of(self, instrument: InstrumentId) -> int:
+        """In half ticks; the mid where there is no funding and so no mark; 0: not known."""
+        half_ticks = self._marks.get(instrument, (0, None))[0]
+        if half_ticks:
+            return half_ticks
+        bid, _, ask, _ = self._best_of(instrument)
+        return bid + ask if bid != NO_BID and ask != NO_ASK else 0
+
+    def _best_of(self, instrument: InstrumentId) -> tuple[int, int, int, int]:
+        return self._best.get(instrument, (NO_BID, 0, NO_ASK, 0))
+
+    # What is said
+
+    def _say(self, event: Event, now_ns: int) -> None:
+        at_ms = now_ns // NS_PER_MS
+        if isinstance(event, BookDelta | BookSnapshot):
+            self._say_book(event)
+        elif isinstance(event, PublicTrade):
+            self._say_trade(event)
+        elif isinstance(event, MarkPriceUpdate):
+            known = self._marks.get(event.instrument, (0, None))[1]
+            self._marks[event.instrument] = (event.mark_half_ticks, known)
+        elif isinstance(event, FundingUpdate):
+            self._marks[event.instrument] = (self._marks[event.instrument][0], event)
+            self._say_mark(event)
+        elif isinstance(event, OrderFilled):
+            self._say_fill(event)
+        elif isinstance(event, FundingPaid):
+            self._say_payment(event)
+        elif isinstance(event, OrderAccepted):
+            self._say_order(event.client_id, "NEW", at_ms)
+        elif isinstance(event, OrderAmended):
+            self._say_order(event.client_id, "AMENDMENT", at_ms)
+        elif isinstance(event, OrderCanceled):
+            ended = self._named(event.client_id).status
+            self._say_order(event.client_id, "CANCELED" if not ended else "EXPIRED", at_ms)
+
+    def _say_book(self, event: BookDelta | BookSnapshot) -> None:
+        book, instrument = self._books[event.instrument], self._instrument(event.instrument)
+        before = book.update_id
+        book.apply(event)
+        at_ms = event.ts_venue_ns // NS_PER_MS
+        if isinstance(event, BookDelta):
+            last = event.update_id * _IDS_AN_UPDATE
+            data: Row = {
+                "e": "depthUpdate",
+                "E": at_ms,
+                "T": at_ms,
+                "s": instrument.symbol,
+                "ps": instrument.symbol,
+                "U": last - _FIRST_ID_BEHIND,
+                "u": last,
+                "pu": before * _IDS_AN_UPDATE,
+                "b": _levels(instrument, event.bids),
+                "a": _levels(instrument, event.asks),
+                "st": 1,
+            }
+            self._said.append(Said("depthUpdate", f"{instrument.symbol.lower()}@depth", data))
+        bids, asks = book.levels(Side.BUY, 1), book.levels(Side.SELL, 1)
+        best = (*(bids[0] if bids else (NO_BID, 0)), *(asks[0] if asks else (NO_ASK, 0)))
+        if best != self._best.get(event.instrument) and bids and asks:
+            self._best[event.instrument] = best
+            ticker = self._ticker(instrument, best, at_ms) | {"e": "bookTicker", "E": at_ms, "T": at_ms, "st": 1}
+            self._said.append(Said("bookTicker", f"{instrument.symbol.lower()}@bookTicker", _stream_ticker(ticker)))
+
+    def _ticker(self, instrument: Instrument, best: tuple[int, int, int, int], at_ms: int) -> Row:
+        bid, bid_lots, ask, ask_lots = best
+        return {
+            "symbol": instrument.symbol,
+            "bidPrice": f"{instrument.price(bid):f}",
+            "bidQty": f"{instrument.size(bid_lots):f}",
+            "askPrice": f"{instrument.price(ask):f}",
+            "askQty": f"{instrument.size(ask_lots):f}",
+            "time": at_ms,
+            "lastUpdateId": self._books[instrument.id].update_id * _IDS_AN_UPDATE,
+        }
+
+    def _say_trade(self, event: PublicTrade) -> None:
+        instrument = self._instrument(event.instrument)
+        at_ms, number = event.ts_venue_ns // NS_PER_MS, event.trade_id
+        price, size = f"{instrument.price(event.ticks):f}", f"{instrument.size(event.lots):f}"
+        taker_sold = event.aggressor is Side.SELL
+        shared: Row = {"E": at_ms, "T": at_ms, "s": instrument.symbol, "p": price, "q": size, "m": taker_sold, "st": 1}
+        name = instrument.symbol.lower()
+        self._said.append(Said("trade", f"{name}@trade", {"e": "trade", **shared, "t": number, "X": "MARKET"}))
+        many: Row = {"e": "aggTrade", **shared, "a": number, "f": number, "l": number, "nq": size}
+        self._said.append(Said("aggTrade", f"{name}@aggTrade", many))
+
+    def _say_mark(self, event: FundingUpdate) -> None:
+        premium = self.premium(self._instrument(event.instrument).symbol, event.ts_venue_ns)
+        data: Row = {
+            "e": "markPriceUpdate",
+            "E": premium["time"],
+            "s": premium["symbol"],
+            "p": premium["markPrice"],
+            "ap": premium["markPrice"],
+            "P": premium["estimatedSettlePrice"],
+            "i": premium["indexPrice"],
+            "r": premium["lastFundingRate"],
+            "T": premium["nextFundingTime"],
+            "st": 1,
+        }
+        self._said.append(Said("markPriceUpdate", f"{premium['symbol'].lower()}@markPrice", data))
+
+    def _say_order(self, client_id: ClientOrderId, execution: str, at_ms: int) -> None:
+        named = self._named(client_id)
+        named.updated_ms = max(named.updated_ms, at_ms)
+        known = self._known(named)
+        if known is not None:
+            data = rows.order_update(known, named, self._instrument(known.instrument), execution, at_ms)
+            self._said.append(Said(f"ORDER_TRADE_UPDATE:{execution}", "", data))
+
+    def _say_fill(self, fill: OrderFilled) -> None:
+        named, instrument = self._named(fill.client_id), self._instrument(fill.instrument)
+        named.updated_ms = max(named.updated_ms, fill.ts_venue_ns // NS_PER_MS)
+        before = self.wallet()
+        self._average(fill)
+        named.told_lots += fill.lots
+        known = self._known(named)
+        if known is not None:
+            ended = known.ended and named.told_lots >= known.filled_lots
+            known = msgspec.structs.replace(known, filled_lots=named.told_lots, ended=ended)
+            data = rows.order_update(known, named, instrument, "TRADE", 0, fill, self._number_of(fill))
+            self._said.append(Said("ORDER_TRADE_UPDATE:TRADE", "", data))
+        held = (instrument, self._account.history.lots(instrument.id), self._entries.get(instrument.id, Decimal(0)))
+        wallet, at_ms = self.wallet(), fill.ts_venue_ns // NS_PER_MS
+        update = rows.account_update("ORDER", instrument.quote, wallet, wallet - before, [held], at_ms)
+        self._said.append(Said("ACCOUNT_UPDATE", "", update))
+
+    def _say_payment(self, paid: FundingPaid) -> None:
+        instrument = self._instrument(paid.instrument)
+        change = Decimal(rows.income_row(paid, instrument)["income"])
+        at_ms = paid.ts_venue_ns // NS_PER_MS
+        update = rows.account_update("FUNDING_FEE", instrument.quote, self.wallet(), change, [], at_ms)
+        self._said.append(Said("ACCOUNT_UPDATE", "", update))
+
+    def _average(self, fill: OrderFilled) -> None:
+        """The entry price after a fill: averaged while the position grows, the fill's where it turns."""
+        instrument = self._find(fill.instrument)
+        if instrument is None:
+            return
+        price = instrument.price(fill.ticks)
+        entry, signed = self._entries.get(fill.instrument, price), fill.side * fill.lots
+        held = self._held.get(fill.instrument, 0)
+        after = held + signed
+        if held == 0 or held * after < 0:
+            entry = price
+        elif held * signed > 0:
+            entry = (entry * abs(held) + price * fill.lots) / abs(after)
+        self._entries[fill.instrument] = entry
+        self._held[fill.instrument] = after
+
+    def _number_of(self, fill: OrderFilled) -> int:
+        """Which fill of the account this one of the last is, counted from the first."""
+        history = self._account.history
+        number = sum(holding.trades for holding in history.holdings.values())
+        for trade in reversed(history.trades):
+            if trade.fill.fill_key == fill.fill_key:
+                break
+            number -= 1
+        return number
+
+    def _position_row(self, instrument: Instrument, lots: int) -> Row:
+        half_ticks = self._mark_of(instrument.id)
+        mark = instrument.tick * half_ticks / 2
+        entry = self._entries.get(instrument.id, Decimal(0)) if lots else Decimal(0)
+        held = instrument.size(lots)
+        last = [each.fill for each in self._account.history.trades if each.fill.instrument == instrument.id]
+        return {
+            "symbol": instrument.symbol,
+            "positionSide": "BOTH",
+            "positionAmt": f"{held:f}",
+            "entryPrice": f"{entry:f}",
+            "breakEvenPrice": f"{entry:f}",
+            "markPrice": f"{mark:f}",
+            "unRealizedProfit": f"{(mark - entry) * held:f}",
+            "unrealizedProfit": f"{(mark - entry) * held:f}",
+            "liquidationPrice": "0",
+            "isolatedMargin": "0",
+            "isolatedWallet": "0",
+            "notional": f"{mark * held:f}",
+            "marginAsset": instrument.quote,
+            "initialMargin": "0",
+            "maintMargin": "0",
+            "positionInitialMargin": "0",
+            "openOrderInitialMargin": "0",
+            "adl": 0,
+            "bidNotional": "0",
+            "askNotional": "0",
+            "updateTime": last[-1].ts_venue_ns // NS_PER_MS if last else 0,
+        }
+
+    def _save(self) -> None:
+        if self._file is not None:
+            self._file.save()
+
+
+def _account_file(folder: Path | None) -> AccountFile | None:
+    if folder is None:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    return AccountFile(account_path(folder, VENUE), VENUE)
+
+
+def _levels(instrument: Instrument, levels: Sequence[tuple[int, int]]) -> list[list[str]]:
+    return [[f"{instrument.price(ticks):f}", f"{instrument.size(lots):f}"] for ticks, lots in levels]
+
+
+def _rate(funding: FundingUpdate) -> str:
+    return f"{Decimal(funding.rate_e12).scaleb(-12):.8f}"
+
+
+def _stream_ticker(row: Row) -> Row:
+    names = {"bidPrice": "b", "bidQty": "B", "askPrice": "a", "askQty": "A", "symbol": "s", "lastUpdateId": "u"}
+    return {names.get(name, name): value for name, value in row.items() if name != "time"}

@@ -1,0 +1,141 @@
+"""The testnet configuration and simulated Binance USD-M, two real processes: it quotes, is filled, and survives."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mm_daemon.domain.rng import Rng
+from tests.binance_usdm import SYMBOL
+from tests.e2e.binance import BinanceDesk, BinanceProcess, PaperDesk
+from tests.e2e.neutral import SECRET, wait_for
+from tests.e2e.test_neutral import needs_proof
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def venue(tmp_path: Path) -> Iterator[BinanceProcess]:
+    process = BinanceProcess(tmp_path)
+    yield process
+    process.end()
+
+
+@pytest.fixture
+def desk(tmp_path: Path, venue: BinanceProcess) -> BinanceDesk:
+    return BinanceDesk(tmp_path, venue)
+
+
+def test_live_run_quotes_is_filled_and_stops_clean(desk: BinanceDesk) -> None:
+    """From the start to exit 0 without an open order; what protects the orders is said, and no secret is."""
+    life = desk.begin()
+    try:
+        life.wait_for_quotes((SYMBOL,))
+        wait_for(life, "fill", 3)
+        desk.stop(life)
+    finally:
+        life.end()
+    said = {line["event"]: line["text"] for _, line in life.log if "text" in line}
+    assert said["dead_man"] == "dead man's switch: venue cancels all after 10 s of silence"
+    assert SECRET not in str(life.log) and "signature=" not in str(life.log) and "listenKey=" not in str(life.log)
+    assert desk.venue.stop() == 0
+
+
+def test_links_that_break_and_limits_change_no_figure(desk: BinanceDesk) -> None:
+    """Cut off, half open, told to slow down, banned and told so on the way: at the end both have the same account."""
+    life = desk.begin()
+    try:
+        life.wait_for_quotes((SYMBOL,))
+        connected = 1
+        for kind, keys in (
+            ("disconnect", {}),
+            ("rate_limit", {"on": "POST /fapi/v1/", "ms": 900}),
+            ("half_open", {}),
+            ("ban", {"on": "POST /fapi/v1/", "ms": 2000}),
+            ("disconnect", {}),
+        ):
+            fills = sum(line["event"] == "fill" for _, line in life.log)
+            desk.venue.fault(kind, **keys)
+            if kind in ("disconnect", "half_open"):
+                connected += 1
+                wait_for(life, "connected", connected)
+            wait_for(life, "fill", fills + 2)
+        desk.stop(life)
+        struck = desk.venue.struck()
+        assert struck["rate_limit"] and struck["ban"] and struck["disconnect"] == 2 and struck["half_open"]
+    finally:
+        life.end()
+
+
+def test_bad_streams_change_no_figure(tmp_path: Path) -> None:
+    """Messages twice, late, out of order, lost and garbled: the account is the venue's."""
+    kinds = {"duplicate": 0.05, "reorder": 0.02, "lose_message": 0.01, "disconnect": 0.001}
+    chances = [{"fault": {"kind": kind}, "chance": chance} for kind, chance in kinds.items()]
+    chances.append({"fault": {"kind": "malformed", "on": "depthUpdate"}, "chance": 0.02})
+    chances.append({"fault": {"kind": "delay_message", "on": "ORDER_TRADE_UPDATE:TRADE", "ms": 150}, "chance": 0.2})
+    venue = BinanceProcess(tmp_path, chances=chances)
+    desk = BinanceDesk(tmp_path, venue)
+    try:
+        life = desk.begin()
+        try:
+            life.wait_for_quotes((SYMBOL,))
+            wait_for(life, "fill", 15)
+            desk.stop(life)
+        finally:
+            life.end()
+        assert all(venue.struck()[kind] for kind in ("duplicate", "reorder", "malformed", "lose_message"))
+    finally:
+        venue.end()
+
+
+def test_lost_replies_and_failures_change_no_figure(desk: BinanceDesk) -> None:
+    """Orders, amends and cancels whose outcome nobody tells: asked for, never sent twice, proven dead or found alive,
+    and the account is the venue's."""
+    life = desk.begin()
+    try:
+        life.wait_for_quotes((SYMBOL,))
+        wait_for(life, "fill", 2)
+        for kind, on in (("lose_reply", "PUT"), ("lose_reply", "POST /fapi/v1/order"), ("server_error", "POST")):
+            fills = sum(line["event"] == "fill" for _, line in life.log)
+            desk.venue.fault(kind, on=on)
+            wait_for(life, "fill", fills + 3)
+        desk.stop(life)
+    finally:
+        life.end()
+    assert desk.venue.struck()["lose_reply"] and desk.venue.struck()["server_error"]
+
+
+def test_sudden_death_leaves_nothing_open_beyond_the_deadline(tmp_path: Path, venue: BinanceProcess) -> None:
+    """Nobody starts the daemon again: the countdown has cancelled everything a second after it fell silent (R10)."""
+    desk = BinanceDesk(tmp_path, venue, dead_man_ms=1000)
+    life = desk.begin()
+    try:
+        life.wait_for_quotes((SYMBOL,))
+        wait_for(life, "fill")
+        life._process.send_signal(signal.SIGKILL)
+    finally:
+        life.end()
+    assert desk.until_nothing_is_open(within_s=3.0) < 2.0
+
+
+def test_paper_on_market_data_of_the_venue_needs_no_key(tmp_path: Path, venue: BinanceProcess) -> None:
+    """The ready paper configuration quotes and is filled here, and the venue never hears of an order."""
+    desk = PaperDesk(tmp_path, venue)
+    life = desk.begin()
+    try:
+        life.wait_for_quotes((SYMBOL,))
+        wait_for(life, "fill")
+        assert life.stop() == 0, life.log
+    finally:
+        life.end()
+    assert not venue.account().open and not venue.account().holdings
+
+
+@needs_proof
+def test_killed_at_random_moments_it_ends_with_the_venues_account(desk: BinanceDesk) -> None:
+    """Position, fees and P&L equal the venue's to the last unit after a few deaths, and no order is unknown."""
+    rng = Rng(7)
+    for _ in range(3):
+        desk.kill_at(1.5 + 2.0 * rng.uniform())
+    desk.quote_and_stop()
