@@ -83,10 +83,6 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     def size(self, lots: int) -> Decimal:
         return self.lot * lots
 
-    def lots(self, size: Decimal) -> int:
-        """Size in base units floored to whole lots."""
-        return int(size / self.lot)
-
     def min_lots_at(self, ticks: int) -> int:
         """Smallest order at this price that passes both the size and the notional minimum."""
         unit = self.tick * ticks * self.lot * self.multiplier
