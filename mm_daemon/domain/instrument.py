@@ -33,6 +33,10 @@ def venue_of(instrument: InstrumentId) -> Venue:
     return Venue(instrument.partition(":")[0])
 
 
+def symbol_of(instrument: InstrumentId) -> str:
+    return instrument.partition(":")[2]
+
+
 class FixedTick(msgspec.Struct, frozen=True, tag="fixed"):
     """Every tick of the base grid is a valid price."""
 

@@ -31,7 +31,7 @@ from mm_daemon.domain.events import (
     VenueConnected,
     VenueDisconnected,
 )
-from mm_daemon.domain.instrument import Instrument, InstrumentId
+from mm_daemon.domain.instrument import Instrument, InstrumentId, symbol_of
 from mm_daemon.domain.money import from_pair, to_text
 from mm_daemon.domain.orders import Side
 from mm_daemon.engine.units import annual_vol_to_bps
@@ -246,7 +246,7 @@ class Narrator:
         elif isinstance(event, CommandOutcomeUnknown):
             self._log.warning(
                 "outcome_unknown",
-                symbol=self._symbol(event.instrument),
+                symbol=symbol_of(event.instrument),
                 ts_ns=event.ts_local_ns,
                 client_id=event.client_id,
                 operation=event.operation.value,
@@ -255,7 +255,7 @@ class Narrator:
         elif isinstance(event, FundingPaid):
             amount = to_text(from_pair(event.amount))
             self._log.info(
-                "funding", symbol=self._symbol(event.instrument), ts_ns=event.ts_local_ns, text=f"funding {amount}"
+                "funding", symbol=symbol_of(event.instrument), ts_ns=event.ts_local_ns, text=f"funding {amount}"
             )
         elif isinstance(event, VenueConnected):
             self._log.info("connected", venue=event.venue, ts_ns=event.ts_local_ns, text="connected")
@@ -268,7 +268,7 @@ class Narrator:
             self._log.warning("rate_limited", venue=event.venue, ts_ns=event.ts_local_ns, text=text)
         elif isinstance(event, OperatorRequest):
             text = f"{event.action.value.replace('_', '-')} asked by {event.who}"
-            symbol = "" if event.instrument is None else self._symbol(event.instrument)
+            symbol = "" if event.instrument is None else symbol_of(event.instrument)
             self._log.warning("operator", symbol=symbol, ts_ns=event.ts_local_ns, text=text, kind=event.action.value)
         elif isinstance(event, ParametersChanged):
             text = f"other parameters from here on, asked by {event.who}"
@@ -280,7 +280,7 @@ class Narrator:
             self._log.warning("operator", ts_ns=event.ts_local_ns, text=text, client_id=event.client_id)
         elif isinstance(event, PositionAdopted):
             text = f"the venue's position is right, says {event.who}"
-            symbol = self._symbol(event.instrument)
+            symbol = symbol_of(event.instrument)
             self._log.warning("operator", symbol=symbol, ts_ns=event.ts_local_ns, text=text)
         elif isinstance(event, ShutdownRequested):
             for told in self._told.values():
@@ -316,16 +316,13 @@ class Narrator:
         operation = {OrderRejected: "place", OrderAmendRejected: "amend", OrderCancelRejected: "cancel"}[type(event)]
         self._log.warning(
             "rejected",
-            symbol=self._symbol(event.instrument),
+            symbol=symbol_of(event.instrument),
             ts_ns=event.ts_local_ns,
             client_id=event.client_id,
             operation=operation,
             kind=event.kind.value,
             text=f"venue rejected {operation} {event.client_id} ({event.kind.value}{said})",
         )
-
-    def _symbol(self, instrument: InstrumentId) -> str:
-        return instrument.partition(":")[2]
 
 
 def _slot(market: MarketState, decision: Decision, now_ns: int) -> str:
