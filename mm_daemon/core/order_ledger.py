@@ -14,6 +14,7 @@ from mm_daemon.core.order_reports import UNKNOWN_ROWS, orphan, reports_of
 from mm_daemon.core.order_table import CONTRADICTION, FOREIGN_FILL, ORPHAN, LedgerChange, Report, Row, step
 from mm_daemon.domain.capabilities import AmendQuantity, Capabilities
 from mm_daemon.domain.checkpoint import LedgerState, OrderState, SeenKey
+from mm_daemon.domain.deadlines import sooner
 from mm_daemon.domain.decisions import AmendOrder, CancelAll, CancelOrder, Command, DropCode, PlaceOrder
 from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import (
@@ -389,10 +390,7 @@ class OrderLedger:
 
     def next_deadline_ns(self) -> int | None:
         """When the next acknowledgement is overdue, or a refused cancel may be repeated."""
-        if not self._retries:
-            return self._next_ack_ns
-        retry_ns = min(self._retries.values())
-        return retry_ns if self._next_ack_ns is None else min(retry_ns, self._next_ack_ns)
+        return sooner(min(self._retries.values(), default=None), self._next_ack_ns)
 
     def expire(self, now_ns: int) -> list[LedgerOrder]:
         """Orders with an acknowledgement overdue at `now_ns`: place UNKNOWN, or the flag of their amend or cancel.
@@ -519,7 +517,7 @@ class OrderLedger:
             acks.pop((client_id, Operation.AMEND), None)
         if order.cancel is not InFlight.SENT:
             acks.pop((client_id, Operation.CANCEL), None)
-        self._next_ack_ns = min(acks.values()) if acks else None
+        self._next_ack_ns = min(acks.values(), default=None)
 
     @staticmethod
     def _count(market: _Market, side: Side, lots: int) -> None:
