@@ -101,7 +101,7 @@ def decide_market(market: MarketState, pacing: int, now_ns: int) -> DecisionsCha
     market.bid_clamped_at = market.ask_clamped_at = None
     levels: list[Level] = []
     quotes = None if pricing is None else pricing.bids + pricing.asks
-    limits, held, wanted = market.facts.limits, market.position.lots, market.engine.ladder_lots
+    limits, held, wanted = market.facts.limits, market.position.lots, market.engine.placement.ladder_lots
     bid_room, ask_room = limits.max_position_lots - held - buys, held - limits.min_position_lots - sells
     rooms = None if bid_room >= wanted and ask_room >= wanted else [bid_room, ask_room]
     decided: list[Decision] = []
