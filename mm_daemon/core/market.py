@@ -14,6 +14,7 @@ from mm_daemon.domain.deadlines import sooner
 from mm_daemon.domain.decisions import Decision, Reason
 from mm_daemon.domain.orders import Side
 from mm_daemon.engine.inventory import Position
+from mm_daemon.engine.ladder import level_lots
 from mm_daemon.engine.lockouts import LockoutSet
 from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.pacing import adapted_interval_ns
@@ -317,6 +318,4 @@ class MarketState:
 
 def _ladder_lots(parameters: MarketParameters) -> int:
     quoting = parameters.quoting
-    return sum(
-        max(1, int(parameters.order_lots * quoting.level_size_ratio**level + 1e-9)) for level in range(quoting.levels)
-    )
+    return sum(level_lots(parameters.order_lots, quoting.level_size_ratio, level) for level in range(quoting.levels))
