@@ -77,10 +77,10 @@ class TradingCore:
         """`models`: pricing models by name. Raises ReconciliationFailed when `resumed` holds a position that the
         contracts of today cannot express, DomainError for quoting parameters that contradict each other.
         """
-        rules, venues = parameters.orders, parameters.venues
+        venues = parameters.venues
         self._markets = {market.instrument.id: MarketState(market, models) for market in parameters.markets}
         self._agenda = agenda = Agenda(self._markets, venues)
-        self.ledger = OrderLedger(venues, rules.keep_final_s, rules.cancel_retry_ms)
+        self.ledger = OrderLedger(venues, parameters.orders)
         self.gate = RiskGate(parameters.account, [market.facts for market in self._markets.values()])
         self.safeguards = Safeguards(parameters)
         clocks = {venue: VenueClock() for venue in venues}
