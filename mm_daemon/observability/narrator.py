@@ -34,6 +34,7 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import Instrument, InstrumentId, symbol_of
 from mm_daemon.domain.money import from_pair, to_text
 from mm_daemon.domain.orders import Side
+from mm_daemon.engine.parameters import WarmStart
 from mm_daemon.engine.units import annual_vol_to_bps
 from mm_daemon.observability.summary import Tally, market_summary, money, quoted_ticks
 
@@ -138,18 +139,12 @@ class Narrator:
                 self._flattened(market, turn.now_ns)
 
     def opening(self, now_ns: int) -> None:
-        """What the model would quote at the configured volatility: half-spread and skew per market (MODELS 0.2)."""
+        """What the model would quote at the configured volatility: half-spread and skew per market (MODELS 0.2), and
+        what calibration it begins with.
+        """
         for market in self._markets.values():
-            warm = market.parameters.warm
-            if warm is not None:
-                age_h = max(0, now_ns - warm.at_ns) / (3600 * _NS_PER_S)
-                newer = market.engine.volatility.sigma_bps is not None
-                begins = "the last run has measured it since" if newer else "begins with it"
-                text = (
-                    f"{begins}: {warm.file}, measured {age_h:.1f} h ago: volatility {warm.volatility:.4g} a year, "
-                    f"A {warm.intensity:.4g} a second, k {warm.k:.4g} per bps, confidence {warm.confidence:.2f}"
-                )
-                self._log.info("calibration_file", symbol=market.instrument.symbol, text=text, age_h=round(age_h, 2))
+            if market.parameters.warm is not None:
+                self._begins_with(market, market.parameters.warm, now_ns)
             try:
                 engine = market.engine
                 spread = engine.curve(engine.inputs(annual_vol_to_bps(market.parameters.quoting.volatility), now_ns))
@@ -169,6 +164,16 @@ class Narrator:
                 self._log.warning("pricing", symbol=market.instrument.symbol, text=text, **fields)
             else:
                 self._log.info("pricing", symbol=market.instrument.symbol, text=text, **fields)
+
+    def _begins_with(self, market: MarketState, warm: WarmStart, now_ns: int) -> None:
+        age_h = max(0, now_ns - warm.at_ns) / (3600 * _NS_PER_S)
+        newer = market.engine.volatility.sigma_bps is not None
+        begins = "the last run has measured it since" if newer else "begins with it"
+        text = (
+            f"{begins}: {warm.file}, measured {age_h:.1f} h ago: volatility {warm.volatility:.4g} a year, "
+            f"A {warm.intensity:.4g} a second, k {warm.k:.4g} per bps, confidence {warm.confidence:.2f}"
+        )
+        self._log.info("calibration_file", symbol=market.instrument.symbol, text=text, age_h=round(age_h, 2))
 
     def summary(self, now_ns: int, *, final: bool = False) -> None:
         """A line per market: quotes, position, P&L and its parts, fills, uptime."""
