@@ -50,3 +50,7 @@ class Reconciled(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="re
     clean: bool
     fills: tuple[OrderFilled, ...] = ()
     payments: tuple[FundingPaid, ...] = ()
+
+    def compact(self) -> str:
+        """For people: `fill_unseen sim-7-1, position 5` or `equal`."""
+        return ", ".join(f"{diff.kind} {diff.subject}" for diff in self.diffs) or "equal"

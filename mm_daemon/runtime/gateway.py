@@ -38,6 +38,7 @@ _OPERATIONS: dict[type[Command], Operation] = {
     CancelOrder: Operation.CANCEL,
 }
 
+
 OVERTAKE_S = 0.5
 """How long a cancel waits for the answer of a command of the same order that is on the wire."""
 
