@@ -21,6 +21,7 @@ from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.domain.spelling import did_you_mean
 from mm_daemon.engine.costs import fill_cost_bps
 from mm_daemon.engine.intent import solved_intent
+from mm_daemon.engine.ladder import level_lots
 from mm_daemon.engine.sizing import MoneySizes
 from mm_daemon.engine.units import annual_vol_to_bps
 from mm_daemon.risk.limits import AccountLimits, MarketLimits
@@ -98,13 +99,8 @@ def _market(
     instrument = instruments.get(market.id)
     if instrument is None:
         symbols = [other.symbol for other in instruments.values() if other.venue == market.venue]
-        problems.append(
-            Problem(
-                market.place_of("symbol"),
-                f"{market.path}.symbol",
-                f"{market.venue} has no market {market.symbol!r}{did_you_mean(market.symbol, symbols)}",
-            )
-        )
+        text = f"{market.venue} has no market {market.symbol!r}{did_you_mean(market.symbol, symbols)}"
+        problems.append(_problem(market, "symbol", text))
         return None
     if not money_unit_is_exact(instrument):
         problems.append(
@@ -159,7 +155,7 @@ def _in_money(market: Market, money: Money, instrument: Instrument, problems: li
     """A market whose sizes become lots when there is a price. What can be told without one is told here."""
 
     def report(key: str, text: str) -> None:
-        problems.append(Problem(market.place_of(key), f"{market.path}.{key}", text))
+        problems.append(_problem(market, key, text))
 
     settled_in = instrument.base if instrument.inverse else instrument.quote
     if instrument.inverse and money.of_capital:
@@ -195,14 +191,11 @@ def _lots(market: Market, key: str, size: Decimal, instrument: Instrument, probl
     lots = Fraction(size) / Fraction(instrument.lot)
     if lots.denominator != 1 and key in market.places:  # what is derived was reported at its origin
         below = instrument.lot * int(lots)
-        problems.append(
-            Problem(
-                market.place_of(key),
-                f"{market.path}.{key}",
-                f"is {size:f}, must be a multiple of the lot of {instrument.id}, {instrument.lot:f} "
-                f"(nearest: {below:f} or {below + (instrument.lot if size > 0 else -instrument.lot):f})",
-            )
+        text = (
+            f"is {size:f}, must be a multiple of the lot of {instrument.id}, {instrument.lot:f} "
+            f"(nearest: {below:f} or {below + (instrument.lot if size > 0 else -instrument.lot):f})"
         )
+        problems.append(_problem(market, key, text))
     return int(lots)
 
 
@@ -213,20 +206,15 @@ def _check_order_size(market: Market, lots: int, instrument: Instrument, problem
         bound = f"at most {instrument.size(instrument.max_lots):f}"
     else:
         return
-    problems.append(
-        Problem(
-            market.place_of("order_size"),
-            f"{market.path}.order_size",
-            f"is {market.order_size:f}, must be {bound} {instrument.base} on {market.venue}",
-        )
-    )
+    text = f"is {market.order_size:f}, must be {bound} {instrument.base} on {market.venue}"
+    problems.append(_problem(market, "order_size", text))
 
 
 def _check_levels(market: Market, sizes: Mapping[str, int], instrument: Instrument, problems: list[Problem]) -> None:
     """Every level of a ladder must be an order that venue and limits take."""
     quoting = market.quoting
     for level in range(1, quoting.levels):
-        lots = max(1, int(sizes["order_size"] * quoting.level_size_ratio**level + 1e-9))
+        lots = level_lots(sizes["order_size"], quoting.level_size_ratio, level)
         size = f"level {level + 1} of {quoting.levels} has {instrument.size(lots):f} {instrument.base}"
         if lots < instrument.min_lots:
             text = f"{size}, less than the least order of {market.venue}, {instrument.size(instrument.min_lots):f}"
@@ -234,7 +222,7 @@ def _check_levels(market: Market, sizes: Mapping[str, int], instrument: Instrume
             text = f"{size}, more than max_order_size {market.max_order_size:f}"
         else:
             continue
-        problems.append(Problem(market.place_of("level_size_ratio"), f"{market.path}.level_size_ratio", text))
+        problems.append(_problem(market, "level_size_ratio", text))
         return
 
 
@@ -252,7 +240,11 @@ def _check_intent(market: Market, most: float, instrument: Instrument, problems:
     except DomainError as error:
         quoting = market.quoting
         key = "profile" if quoting.profile else "half_spread_bps" if quoting.half_spread_bps else "skew_bps_at_max"
-        problems.append(Problem(market.place_of(key), f"{market.path}.{key}", str(error)))
+        problems.append(_problem(market, key, str(error)))
+
+
+def _problem(market: Market, key: str, text: str) -> Problem:
+    return Problem(market.place_of(key), f"{market.path}.{key}", text)
 
 
 def _atto(amount: Decimal | None) -> int | None:

@@ -142,7 +142,7 @@ def _findings(market: MarketEntries, capital: Decimal | None) -> Iterator[Findin
     yield from _spread_rules(market)
     yield from _ways_of_saying_sizes(market, capital)
     money = money_of(market, capital)
-    yield from _size_rules(market) if money is None else _money_rules(market, money)
+    yield from _size_rules(market) if money is None else _money_rules(money)
     yield from _condition_rules(market)
     least, interval = market.value("decide_interval_min_ms"), market.value("decide_interval_ms")
     if least is not None and interval is not None and least > interval:
@@ -246,7 +246,7 @@ def _ways_of_saying_sizes(market: MarketEntries, capital: Decimal | None) -> Ite
         )
 
 
-def _money_rules(market: MarketEntries, money: Money) -> Iterator[Finding]:
+def _money_rules(money: Money) -> Iterator[Finding]:
     room = money.max_position - money.min_position
     if money.order > room:
         yield Finding(

@@ -40,7 +40,6 @@ from mm_daemon.domain.orders import Purpose
 from mm_daemon.domain.reconciliation import Diff, DiffKind, Reconciled
 from mm_daemon.risk.gate import RiskGate
 
-_STARTING = Reason.STARTING.bit
 _UNRESOLVED = Reason.UNRESOLVED_ORDER.bit
 _EVENTS_LOST = "order events lost"
 
@@ -93,8 +92,8 @@ class Accounts:
 
     @property
     def agreed(self) -> bool:
-        """Every market agrees with its venue: none waits for its start, none is held for an unexplained difference."""
-        return not any(market.halts & _STARTING or market.lockouts.held() for market in self._agenda.markets.values())
+        """Every market does with its venue."""
+        return all(market.agreed for market in self._agenda.markets.values())
 
     # Orders, fills, payments
 

@@ -193,11 +193,6 @@ class _Quota(BucketState):
             self.usable = capacity * self.bucket.use_percent // 100
         self.level = self.usable - used
 
-    @property
-    def share(self) -> float:
-        """What is left of it, 0..1."""
-        return max(self.level, 0) / self.usable if self.usable else 0.0
-
 
 def bucket_state(bucket: Bucket) -> BucketState:
     """A full bucket of its kind."""

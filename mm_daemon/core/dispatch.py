@@ -15,6 +15,7 @@ from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.planner import plan
 from mm_daemon.core.venue_clock import VenueClock
 from mm_daemon.domain.capabilities import AmendQuantity, Capabilities, Validity
+from mm_daemon.domain.deadlines import sooner
 from mm_daemon.domain.decisions import (
     AmendOrder,
     ApprovedCommand,
@@ -95,8 +96,7 @@ class Dispatch:
             scarce = scarce or outbox.scarce
             if reason is not None:
                 held |= reason.bit
-                if opens_ns is not None and (until_ns is None or opens_ns < until_ns):
-                    until_ns = opens_ns
+                until_ns = sooner(until_ns, opens_ns)
         market.patience = _SCARCE_PATIENCE if scarce else 1
         market.paced_until_ns = until_ns
         market.paced = bool(held) or scarce

@@ -193,8 +193,7 @@ class LedgerOrder:
         cancelling = self.cancel is not InFlight.NONE and self.cancel is not InFlight.QUEUED
         phase: Phase = Phase.UNKNOWN if self.phase is Phase.SENT else self.phase
         if final_ns is None and not self.exposure_with(self.pend_lots if amending else 0):
-            full = self.current_alive and self.filled_lots >= self.lots
-            phase = Phase.FILLED if full else self.final_word
+            phase = self.ends_as
             cancelling, final_ns = False, now_ns
         return OrderState(
             self.client_id,
@@ -251,6 +250,12 @@ class LedgerOrder:
             or self.amend is InFlight.UNKNOWN
             or self.cancel is InFlight.UNKNOWN
         )
+
+    @property
+    def ends_as(self) -> Phase:
+        """The final phase, should no version be able to fill any more: FILLED if the current one is full."""
+        full = self.current_alive and self.filled_lots >= self.lots
+        return Phase.FILLED if full else self.final_word
 
     def may_cancel(self, now_ns: int) -> bool:
         """Whether a cancel makes sense: none is on its way, the order is not said to be dead, and the venue did not
@@ -436,7 +441,6 @@ class LedgerOrder:
         self.drop_tails()
 
     def finish_if_done(self) -> None:
-        """Final when no version can fill: FILLED if the current one is full, else by what ended it."""
+        """Final when no version can fill."""
         if self.phase not in FINAL_PHASES and not self.exposure_with(self.pend_lots):
-            full = self.current_alive and self.filled_lots >= self.lots
-            self.finish(Phase.FILLED if full else self.final_word)
+            self.finish(self.ends_as)

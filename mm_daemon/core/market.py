@@ -10,9 +10,11 @@ from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.order_ledger import Exposed
 from mm_daemon.core.parameters import MarketParameters
 from mm_daemon.domain.book import OrderBook
-from mm_daemon.domain.decisions import Decision
+from mm_daemon.domain.deadlines import sooner
+from mm_daemon.domain.decisions import Decision, Reason
 from mm_daemon.domain.orders import Side
 from mm_daemon.engine.inventory import Position
+from mm_daemon.engine.ladder import level_lots
 from mm_daemon.engine.lockouts import LockoutSet
 from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.pacing import adapted_interval_ns
@@ -24,6 +26,7 @@ from mm_daemon.engine.sizing import Sizes, has_drifted
 from mm_daemon.risk.checks import Failure
 from mm_daemon.risk.facts import MarketFacts
 
+_STARTING = Reason.STARTING.bit
 _MS = 1_000_000
 _S = 1_000_000_000
 
@@ -219,6 +222,11 @@ class MarketState:
         # What limits and guards of before had to say is void: those of now speak at the next decision.
         self.patience, self.paced, self.paced_until_ns, self.working_off = 1, False, None, False
 
+    @property
+    def agreed(self) -> bool:
+        """The venue's account is what we believe: this market has started, and no difference holds it."""
+        return not (self.halts & _STARTING or self.lockouts.held())
+
     def working(self, side: Side) -> LedgerOrder | None:
         """The quote of ours that works on a side, if any may be alive."""
         orders = self.quotes[side]
@@ -262,30 +270,21 @@ class MarketState:
         )
 
     def refresh_deadline(self, now_ns: int) -> None:
-        """When this instrument must be decided again even if nothing happens: a lockout ends, or the book turns
-        stale.
+        """When this instrument must be decided again even if nothing happens: a lockout ends, a quote is too old, the
+        book turns stale.
         """
-        deadline_ns = self.lockouts.next_expiry_ns(now_ns)
-        if self.engine.conditions.timed:
-            change_ns = self.engine.conditions.next_change_ns(now_ns)
-            if change_ns is not None and (deadline_ns is None or change_ns < deadline_ns):
-                deadline_ns = change_ns
+        conditions = self.engine.conditions
+        deadline_ns = sooner(self.lockouts.next_expiry_ns(now_ns), self.paced_until_ns)
+        if conditions.timed:
+            deadline_ns = sooner(deadline_ns, conditions.next_change_ns(now_ns))
         if self.guard is not None:
-            change_ns = self.guard.due_ns(now_ns)
-            if change_ns is not None and (deadline_ns is None or change_ns < deadline_ns):
-                deadline_ns = change_ns
+            deadline_ns = sooner(deadline_ns, self.guard.due_ns(now_ns))
         if self.flattening and self.flatten_due_ns > now_ns:
-            deadline_ns = self.flatten_due_ns if deadline_ns is None else min(deadline_ns, self.flatten_due_ns)
-        if self.paced_until_ns is not None and (deadline_ns is None or self.paced_until_ns < deadline_ns):
-            deadline_ns = self.paced_until_ns
+            deadline_ns = sooner(deadline_ns, self.flatten_due_ns)
         if self.ages:
-            change_ns = self._next_age_ns(now_ns)
-            if change_ns is not None and (deadline_ns is None or change_ns < deadline_ns):
-                deadline_ns = change_ns
+            deadline_ns = sooner(deadline_ns, self._next_age_ns(now_ns))
         if self.pricing is not None:
-            stale_ns = self.book.ts_local_ns + self.max_book_age_ns + 1
-            if deadline_ns is None or stale_ns < deadline_ns:
-                deadline_ns = stale_ns
+            deadline_ns = sooner(deadline_ns, self.book.ts_local_ns + self.max_book_age_ns + 1)
         self.deadline_ns = deadline_ns
 
     def _next_age_ns(self, now_ns: int) -> int | None:
@@ -322,6 +321,4 @@ class MarketState:
 
 def _ladder_lots(parameters: MarketParameters) -> int:
     quoting = parameters.quoting
-    return sum(
-        max(1, int(parameters.order_lots * quoting.level_size_ratio**level + 1e-9)) for level in range(quoting.levels)
-    )
+    return sum(level_lots(parameters.order_lots, quoting.level_size_ratio, level) for level in range(quoting.levels))

@@ -63,22 +63,7 @@ def decide_market(market: MarketState, pacing: int, now_ns: int) -> DecisionsCha
     conditions |= pacing
     if market.full or market.surplus or not market.slots or market.levels > 1:
         market.slots, market.surplus = working_slots(market, pricing)
-    slots: list[Standing] = []
-    holds, others = conditions | market.lockouts.mask(_BUY, now_ns), conditions | market.lockouts.mask(_SELL, now_ns)
-    if market.bid_bar is not None or market.ask_bar is not None:
-        holds, others = holds | bar_bits(market.bid_bar), others | bar_bits(market.ask_bar)
-    bids_left = market.levels
-    for order in market.slots:
-        if not bids_left:
-            holds = others
-        bids_left -= 1
-        if order is None:
-            slots.append((holds, None))
-        else:
-            bits = holds | order.pending_bits
-            if market.ages:
-                bits |= _age_bits(market, order, now_ns)
-            slots.append((bits, (order.ticks, order.remaining_lots)))
+    slots = _standings(market, conditions, now_ns)
     market.full = False
     market.decided_ns = now_ns
     market.decided_trusted = market.book.trusted
@@ -101,7 +86,7 @@ def decide_market(market: MarketState, pacing: int, now_ns: int) -> DecisionsCha
     market.bid_clamped_at = market.ask_clamped_at = None
     levels: list[Level] = []
     quotes = None if pricing is None else pricing.bids + pricing.asks
-    limits, held, wanted = market.facts.limits, market.position.lots, market.engine.ladder_lots
+    limits, held, wanted = market.facts.limits, market.position.lots, market.engine.placement.ladder_lots
     bid_room, ask_room = limits.max_position_lots - held - buys, held - limits.min_position_lots - sells
     rooms = None if bid_room >= wanted and ask_room >= wanted else [bid_room, ask_room]
     decided: list[Decision] = []
@@ -142,6 +127,27 @@ def _price(market: MarketState, now_ns: int) -> tuple[Pricing | None, int]:
     if isinstance(pricing, int):
         return None, conditions | pricing
     return pricing, conditions
+
+
+def _standings(market: MarketState, conditions: int, now_ns: int) -> list[Standing]:
+    """What holds for each slot beside its quote, and what rests in it."""
+    slots: list[Standing] = []
+    holds, others = conditions | market.lockouts.mask(_BUY, now_ns), conditions | market.lockouts.mask(_SELL, now_ns)
+    if market.bid_bar is not None or market.ask_bar is not None:
+        holds, others = holds | bar_bits(market.bid_bar), others | bar_bits(market.ask_bar)
+    bids_left = market.levels
+    for order in market.slots:
+        if not bids_left:
+            holds = others
+        bids_left -= 1
+        if order is None:
+            slots.append((holds, None))
+        else:
+            bits = holds | order.pending_bits
+            if market.ages:
+                bits |= _age_bits(market, order, now_ns)
+            slots.append((bits, (order.ticks, order.remaining_lots)))
+    return slots
 
 
 def working_slots(market: MarketState, pricing: Pricing | None) -> tuple[list[LedgerOrder | None], list[LedgerOrder]]:

@@ -12,8 +12,10 @@ from collections.abc import Collection, Mapping
 from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.order_reports import UNKNOWN_ROWS, orphan, reports_of
 from mm_daemon.core.order_table import CONTRADICTION, FOREIGN_FILL, ORPHAN, LedgerChange, Report, Row, step
+from mm_daemon.core.parameters import OrderRules
 from mm_daemon.domain.capabilities import AmendQuantity, Capabilities
 from mm_daemon.domain.checkpoint import LedgerState, OrderState, SeenKey
+from mm_daemon.domain.deadlines import sooner
 from mm_daemon.domain.decisions import AmendOrder, CancelAll, CancelOrder, Command, DropCode, PlaceOrder
 from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import (
@@ -29,8 +31,6 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
 from mm_daemon.domain.orders import SHORT_ID_BITS, ClientOrderId, InFlight, Operation, Phase, Side
 
-KEEP_FINAL_S = 3600
-CANCEL_RETRY_MS = 250
 CHECKPOINT_FINAL_NS = 120_000_000_000
 """Two checkpoints. Orders that ended longer ago are not carried into another life: a fill that comes so late finds no
 order, and reconciles. No configuration forgets one sooner."""
@@ -38,6 +38,7 @@ _MOST_DOUBLINGS = 6
 _NS_PER_S = 1_000_000_000
 _NS_PER_MS = 1_000_000
 _NO_VENUE = Capabilities()
+_DEFAULT_RULES = OrderRules()
 
 
 class Exposed:
@@ -99,15 +100,10 @@ class OrderLedger:
         "venue_lead_ns",
     )
 
-    def __init__(
-        self,
-        capabilities: Mapping[Venue, Capabilities],
-        keep_final_s: int = KEEP_FINAL_S,
-        cancel_retry_ms: int = CANCEL_RETRY_MS,
-    ) -> None:
+    def __init__(self, capabilities: Mapping[Venue, Capabilities], rules: OrderRules = _DEFAULT_RULES) -> None:
         self._capabilities = capabilities
-        self._keep_ns = keep_final_s * _NS_PER_S
-        self._cancel_retry_ns = cancel_retry_ms * _NS_PER_MS
+        self._keep_ns = rules.keep_final_s * _NS_PER_S
+        self._cancel_retry_ns = rules.cancel_retry_ms * _NS_PER_MS
         self._retries: dict[ClientOrderId, int] = {}
         """When an order whose cancel was refused may be cancelled again."""
         self.uncertain: dict[ClientOrderId, LedgerOrder] = {}
@@ -394,10 +390,7 @@ class OrderLedger:
 
     def next_deadline_ns(self) -> int | None:
         """When the next acknowledgement is overdue, or a refused cancel may be repeated."""
-        if not self._retries:
-            return self._next_ack_ns
-        retry_ns = min(self._retries.values())
-        return retry_ns if self._next_ack_ns is None else min(retry_ns, self._next_ack_ns)
+        return sooner(min(self._retries.values(), default=None), self._next_ack_ns)
 
     def expire(self, now_ns: int) -> list[LedgerOrder]:
         """Orders with an acknowledgement overdue at `now_ns`: place UNKNOWN, or the flag of their amend or cancel.
@@ -527,7 +520,7 @@ class OrderLedger:
             acks.pop((client_id, Operation.AMEND), None)
         if order.cancel is not InFlight.SENT:
             acks.pop((client_id, Operation.CANCEL), None)
-        self._next_ack_ns = min(acks.values()) if acks else None
+        self._next_ack_ns = min(acks.values(), default=None)
 
     @staticmethod
     def _count(market: _Market, side: Side, lots: int) -> None:

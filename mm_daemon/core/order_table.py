@@ -347,8 +347,7 @@ def _bury_unproven(order: LedgerOrder, report: Report, change: LedgerChange) -> 
 
 
 def _bury(order: LedgerOrder, report: Report, change: LedgerChange) -> None:
-    full = order.current_alive and order.filled_lots >= order.lots
-    order.finish(Phase.FILLED if full else order.final_word)
+    order.finish(order.ends_as)
 
 
 def _declare_filled(order: LedgerOrder, report: Report, change: LedgerChange) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from mm_daemon.core.batching import Batch, FamilyOf, command_class
 from mm_daemon.core.buckets import Closing, bucket_state
 from mm_daemon.domain.capabilities import BucketKind, Capabilities, CommandClass
+from mm_daemon.domain.deadlines import sooner
 from mm_daemon.domain.decisions import (
     AmendOrder,
     ApprovedCommand,
@@ -364,13 +365,9 @@ class Outbox:
 
     def _earliest(self, ready_ns: int | None) -> int | None:
         """The sooner of `ready_ns` and the first command to go stale."""
-        earliest_ns = ready_ns
-        for rank in _EXPIRING:
-            for _, offered_ns in self._classes[rank].values():
-                stale_ns = offered_ns + self._ttl_ns
-                if earliest_ns is None or stale_ns < earliest_ns:
-                    earliest_ns = stale_ns
-        return earliest_ns
+        offered_ns = (at_ns for rank in _EXPIRING for _, at_ns in self._classes[rank].values())
+        oldest_ns = min(offered_ns, default=None)
+        return ready_ns if oldest_ns is None else sooner(ready_ns, oldest_ns + self._ttl_ns)
 
 
 def _rank(command: Command) -> int:

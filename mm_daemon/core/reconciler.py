@@ -143,7 +143,7 @@ class Reconciler:
             self.agreed_ns = now_ns
         if not (found or released or payments):
             return None
-        clean = not any(market.halts & _STARTING or market.lockouts.held() for market in self._markets.values())
+        clean = all(market.agreed for market in self._markets.values())
         return Reconciled(self.venue, now_ns, found, clean, tuple(fills), tuple(payments))
 
     def hold(self, source: str, now_ns: int, only: MarketState | None = None) -> None:
@@ -274,11 +274,11 @@ class Reconciler:
             elif diff.kind is DiffKind.ORDER_MISSING:
                 self._bury(client_id, now_ns)
             elif diff.kind is DiffKind.ORDER_EXTRA_OURS:
-                self._see_to_orphan(market, shown[client_id], now_ns)
+                self._see_to_orphan(market, client_id, shown[client_id], now_ns)
             elif diff.kind is DiffKind.ORDER_SIZE:
-                self._doubt(market, shown[client_id], now_ns)
+                self._doubt(market, client_id, shown[client_id], now_ns)
             elif diff.kind is DiffKind.ORDER_PRICE:
-                self._move(market, shown[client_id], now_ns)
+                self._move(market, client_id, shown[client_id], now_ns)
             elif diff.kind is DiffKind.POSITION or diff.kind is DiffKind.POSITION_UNEXPLAINED:
                 self._hold(market, _POSITION)
             elif diff.kind is DiffKind.POSITION_ADOPTED:
@@ -335,10 +335,7 @@ class Reconciler:
         if order is not None and order.may_be_alive:
             self._actions.query(order)
 
-    def _see_to_orphan(self, market: MarketState, shown: OpenOrder, now_ns: int) -> None:
-        client_id = shown.client_id
-        if client_id is None:
-            return
+    def _see_to_orphan(self, market: MarketState, client_id: ClientOrderId, shown: OpenOrder, now_ns: int) -> None:
         if self._ledger.get(client_id) is None:
             order = self._ledger.adopt(shown, client_id, now_ns)
             if self._rules.on_orphan == "adopt":
@@ -351,16 +348,15 @@ class Reconciler:
             self._hold(market, "order_extra_ours")
             self._actions.submit(CancelAll(self.venue, (Reason.ORPHAN,)), None, now_ns)
 
-    def _doubt(self, market: MarketState, shown: OpenOrder, now_ns: int) -> None:
+    def _doubt(self, market: MarketState, client_id: ClientOrderId, shown: OpenOrder, now_ns: int) -> None:
         """A remaining size that no fill explains: unless an amend in doubt does, stay out, ask, and the second time
         cancel it.
         """
-        client_id = shown.client_id
-        order = None if client_id is None else self._ledger.get(client_id)
-        if client_id is None or order is None:
+        order = self._ledger.get(client_id)
+        if order is None:
             return
         if order.pend_lots and shown.remaining_lots == order.pend_lots - order.filled_lots:
-            self._move(market, shown, now_ns)
+            self._move(market, client_id, shown, now_ns)
             return
         self._query(client_id)
         self._odd[client_id] = rounds = self._odd.get(client_id, 0) + 1
@@ -368,11 +364,10 @@ class Reconciler:
         if rounds > 1:
             self._cancel(market, client_id, now_ns)
 
-    def _move(self, market: MarketState, shown: OpenOrder, now_ns: int) -> None:
+    def _move(self, market: MarketState, client_id: ClientOrderId, shown: OpenOrder, now_ns: int) -> None:
         """Another price: the amend whose answer was lost, or else nothing we know of."""
-        client_id = shown.client_id
-        order = None if client_id is None else self._ledger.get(client_id)
-        if client_id is None or order is None:
+        order = self._ledger.get(client_id)
+        if order is None:
             return
         if order.pend_lots and order.pend_ticks == shown.ticks:
             self._ledger.apply(

@@ -17,6 +17,7 @@ from mm_daemon.core.order_ledger import OrderLedger
 from mm_daemon.core.parameters import OrderRules
 from mm_daemon.core.venue_clock import VenueClock
 from mm_daemon.domain.capabilities import Capabilities, Validity
+from mm_daemon.domain.deadlines import sooner
 from mm_daemon.domain.decisions import CancelAll, CancelOrder, OrderQuery, Reason
 from mm_daemon.domain.events import FenceAnswered, OpenOrder, OrderNotFound, VenueSnapshot
 from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
@@ -118,10 +119,8 @@ class Resolver:
         oldest_ns: int | None = None
         for client_id, question in self._questions.items():
             order = self._ledger.get(client_id)
-            if order is None or order.instrument != instrument or question.lost_ns is None:
-                continue
-            if oldest_ns is None or question.lost_ns < oldest_ns:
-                oldest_ns = question.lost_ns
+            if order is not None and order.instrument == instrument:
+                oldest_ns = sooner(oldest_ns, question.lost_ns)
         return oldest_ns
 
     def holds_out(self, instrument: InstrumentId) -> bool:
@@ -218,7 +217,7 @@ class Resolver:
             if question is None:
                 question = self._questions[client_id] = _Question(now_ns, self._clocks[venue].at(now_ns))
             due_ns = self._pursue_one(order, venue, question, now_ns, wishes)
-            deadline_ns = due_ns if deadline_ns is None else min(deadline_ns, due_ns)
+            deadline_ns = sooner(deadline_ns, due_ns)
             if question.lost_ns is not None:
                 if now_ns >= question.lost_ns + self._withdraw_ns:
                     unresolved[order.instrument] = None

@@ -44,7 +44,7 @@ class _Recent:
         self._times.clear()
 
 
-class _VenueClock:
+class _ClockSkew:
     """How far a venue's clock is from ours, and whether that has been too far several times running."""
 
     __slots__ = ("_other", "skew_ns", "skewed")
@@ -80,7 +80,7 @@ class Safeguards:
         self.limit(parameters)
         self._skewed: Mapping[Venue, int] = {}
         self._clocks = {
-            venue: _VenueClock() for venue, capabilities in parameters.venues.items() if not capabilities.recorded
+            venue: _ClockSkew() for venue, capabilities in parameters.venues.items() if not capabilities.recorded
         }
 
     def limit(self, parameters: CoreParameters) -> None:

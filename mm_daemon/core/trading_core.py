@@ -29,6 +29,7 @@ from mm_daemon.core.venue_clock import VenueClock
 from mm_daemon.core.venue_links import VenueLinks
 from mm_daemon.domain.capabilities import AmendQuantity
 from mm_daemon.domain.checkpoint import Checkpoint, MarketCheckpoint, PositionBooked
+from mm_daemon.domain.deadlines import sooner
 from mm_daemon.domain.decisions import ApprovedCommand, DecisionsChanged, Reason, Turn
 from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import (
@@ -76,10 +77,10 @@ class TradingCore:
         """`models`: pricing models by name. Raises ReconciliationFailed when `resumed` holds a position that the
         contracts of today cannot express, DomainError for quoting parameters that contradict each other.
         """
-        rules, venues = parameters.orders, parameters.venues
+        venues = parameters.venues
         self._markets = {market.instrument.id: MarketState(market, models) for market in parameters.markets}
         self._agenda = agenda = Agenda(self._markets, venues)
-        self.ledger = OrderLedger(venues, rules.keep_final_s, rules.cancel_retry_ms)
+        self.ledger = OrderLedger(venues, parameters.orders)
         self.gate = RiskGate(parameters.account, [market.facts for market in self._markets.values()])
         self.safeguards = Safeguards(parameters)
         clocks = {venue: VenueClock() for venue in venues}
@@ -362,7 +363,7 @@ class TradingCore:
             if due:
                 self._decide_market(market, now_ns)
                 if agenda.deadline_known:
-                    self._deadline_ns = _sooner(self._deadline_ns, market.deadline_ns)
+                    self._deadline_ns = sooner(self._deadline_ns, market.deadline_ns)
         released: list[ApprovedCommand] = []
         if dispatch.waiting:
             released = dispatch.release(now_ns)
@@ -424,16 +425,10 @@ class TradingCore:
     def _earliest_deadline_ns(self, now_ns: int) -> int | None:
         if self._agenda.touched:
             return now_ns  # something changed while deciding: come back at once
-        earliest: int | None = _sooner(self.ledger.next_deadline_ns(), self.resolver.next_deadline_ns())
-        earliest = _sooner(earliest, self._links.next_deadline_ns())
+        earliest = sooner(self.ledger.next_deadline_ns(), self.resolver.next_deadline_ns())
+        earliest = sooner(earliest, self._links.next_deadline_ns())
         for outbox in self.dispatch.outboxes.values():
-            earliest = _sooner(earliest, outbox.next_deadline_ns())
+            earliest = sooner(earliest, outbox.next_deadline_ns())
         for market in self._markets.values():
-            earliest = _sooner(earliest, market.deadline_ns)
+            earliest = sooner(earliest, market.deadline_ns)
         return earliest
-
-
-def _sooner(a: int | None, b: int | None) -> int | None:
-    if a is None:
-        return b
-    return a if b is None or a < b else b

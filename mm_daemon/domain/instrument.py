@@ -33,6 +33,10 @@ def venue_of(instrument: InstrumentId) -> Venue:
     return Venue(instrument.partition(":")[0])
 
 
+def symbol_of(instrument: InstrumentId) -> str:
+    return instrument.partition(":")[2]
+
+
 class FixedTick(msgspec.Struct, frozen=True, tag="fixed"):
     """Every tick of the base grid is a valid price."""
 
@@ -82,10 +86,6 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
 
     def size(self, lots: int) -> Decimal:
         return self.lot * lots
-
-    def lots(self, size: Decimal) -> int:
-        """Size in base units floored to whole lots."""
-        return int(size / self.lot)
 
     def min_lots_at(self, ticks: int) -> int:
         """Smallest order at this price that passes both the size and the notional minimum."""

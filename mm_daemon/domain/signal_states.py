@@ -65,14 +65,6 @@ class IntensityState(_State, frozen=True, array_like=True, gc=False):
     d0_bps: float | None = None
 
 
-class OwnFillState(_State, frozen=True, array_like=True, gc=False):
-    """`engine/signals/own_fills.py`: seconds quoted and fills, by distance."""
-
-    exposures: tuple[float, ...]
-    fills: tuple[float, ...]
-    last_ns: int
-
-
 class AdjustedMicropriceState(_State, frozen=True, array_like=True, gc=False):
     """`engine/signals/adjusted_microprice.py`. State i is bucket * spreads + spread - 1; `stay` and `to` are square
     matrices row by row, `jumps` half-ticks by the state they began in; `due_moves` is when the next table is solved.
@@ -174,33 +166,6 @@ class RegimeState(_State, frozen=True, array_like=True, gc=False):
 
     fast: VolatilityState
     slow: VolatilityState
-
-
-class MarkoutCellState(_State, frozen=True, array_like=True, gc=False):
-    """Count, mean and sum of squared deviations of one side at one horizon."""
-
-    count: int
-    mean: float
-    scatter: float
-
-
-class MarkoutState(_State, frozen=True, array_like=True, gc=False):
-    """`engine/markouts.py`: buys by horizon, then sells. Fills still waiting for their mids are not kept."""
-
-    bought: tuple[MarkoutCellState, ...]
-    sold: tuple[MarkoutCellState, ...]
-
-
-class InventoryTimeState(_State, frozen=True, array_like=True, gc=False):
-    """`engine/inventory_time.py`: exact integrals of lots over nanoseconds, wide ones as pairs."""
-
-    lots: int
-    since_ns: int
-    elapsed_ns: int
-    lot_ns: MoneyPair
-    square_lot_ns: MoneyPair
-    limit_ns: int
-    closed_lots: int
 
 
 class DepthCapState(_State, frozen=True, array_like=True, gc=False):

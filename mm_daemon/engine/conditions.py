@@ -23,7 +23,7 @@ from mm_daemon.engine.overlays.trading_hours import Interval, TradingHours
 from mm_daemon.engine.parameters import QuoteParameters, WarmStart
 from mm_daemon.engine.signals.fill_intensity import FillIntensity
 from mm_daemon.engine.signals.market_signals import MarketSignals, SignalParameters
-from mm_daemon.engine.signals.taker_orders import TakerOrder
+from mm_daemon.engine.toxic_flow import ToxicFlow
 from mm_daemon.engine.units import annual_vol_to_bps
 
 _BUY, _SELL = Side.BUY, Side.SELL
@@ -62,12 +62,10 @@ class Conditions:
     """
 
     __slots__ = (
-        "_buckets",
         "_flow_zeta",
         "_freshness",
         "_hours",
         "_kyle_value",
-        "_last_outlier",
         "_made_of",
         "_max_lots",
         "_min_lots",
@@ -75,6 +73,7 @@ class Conditions:
         "_pull",
         "_quoting",
         "_resume_ns",
+        "_toxic_flow",
         "_toxicity",
         "_unit",
         "_volatility",
@@ -124,9 +123,7 @@ class Conditions:
         )
         cool_down_ms = quoting.toxic_cool_down_ms
         self._pull = AdverseSelectionPull(cool_down_ms, _MAX_PULL_TIMES * cool_down_ms) if cool_down_ms else None
-        self._last_outlier: TakerOrder | None = None
-        self._buckets = 0
-        """Full buckets of VPIN that have been looked at."""
+        self._toxic_flow = None if self._pull is None else ToxicFlow(self._pull, quoting)
         self._toxicity = _toxicity_limits(quoting)
         self._unit, self._order_lots = unit, order_lots
         self._kyle_value: float | None = None
@@ -164,7 +161,7 @@ class Conditions:
         if self.signals is None:
             return False
         self.signals.on_book(ts_local_ns, book.bid_ticks, book.bid_lots, book.ask_ticks, book.ask_lots)
-        return self._pull is not None and self._look_for_toxic_flow(self._pull, book, ts_local_ns)
+        return self._toxic_flow is not None and self._toxic_flow.look(self.signals, book, ts_local_ns)
 
     def on_trade(self, trade: PublicTrade) -> None:
         if self.signals is not None:
@@ -194,7 +191,8 @@ class Conditions:
         """Go on from what an earlier life has learned, where this one still asks for it."""
         if state is not None and self.signals is not None:
             self.signals.restore(state)
-            self._buckets = self.signals.vpin.full
+            if self._toxic_flow is not None:
+                self._toxic_flow.buckets = self.signals.vpin.full
 
     def overlays(self) -> OverlaysState:
         """What runs or stands by itself, whatever the estimators say."""
@@ -399,46 +397,10 @@ class Conditions:
         )
         return min((change for change in changes if change is not None), default=None)
 
-    # Leaves.
-
-    def _look_for_toxic_flow(self, pull: AdverseSelectionPull, book: OrderBook, now_ns: int) -> bool:
-        """Whether a side is pulled that was not."""
-        signals = self.signals
-        if signals is None:
-            return False
-        fresh = False
-        if signals.outlier is not self._last_outlier:
-            self._last_outlier = signals.outlier
-            if signals.outlier is not None:
-                fresh = _trip(pull, _BUY if signals.outlier.buy else _SELL, now_ns)
-        if self._quoting.toxic_vpin is not None and signals.vpin.full != self._buckets:
-            self._buckets = signals.vpin.full
-            fresh |= self._look_at_vpin(pull, signals, self._quoting.toxic_vpin, now_ns)
-        times = self._quoting.toxic_flow_times
-        if times is not None:
-            side = signals.signed_volume.outweighs(now_ns, times, book.bid_lots, book.ask_lots)
-            if side:
-                fresh |= _trip(pull, _BUY if side > 0 else _SELL, now_ns)
-        return fresh
-
-    def _look_at_vpin(self, pull: AdverseSelectionPull, signals: MarketSignals, most: float, now_ns: int) -> bool:
-        """A bucket has been filled. VPIN has no side: takers go on as they did in the last seconds."""
-        vpin, net = signals.vpin.value, signals.signed_volume.value
-        if vpin is None or vpin <= most or not net:
-            return False
-        return _trip(pull, _BUY if net > 0.0 else _SELL, now_ns)
-
 
 def _share(number: float) -> float:
     """Within 0 and 1; what is no number is nothing."""
     return min(number, 1.0) if number > 0.0 else 0.0
-
-
-def _trip(pull: AdverseSelectionPull, aggressor: Side, now_ns: int) -> bool:
-    """Pull what `aggressor` would take; whether that was not pulled before."""
-    fresh = not pull.pulled(_SELL if aggressor is _BUY else _BUY, now_ns)
-    pull.trip(aggressor, now_ns)
-    return fresh
 
 
 def _estimates(quoting: QuoteParameters) -> bool:

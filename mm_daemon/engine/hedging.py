@@ -14,7 +14,6 @@ from mm_daemon.engine.domain_checks import require_finite, require_not_negative,
 
 _BUY, _SELL = Side.BUY, Side.SELL
 _LOT_SLACK = 1e-9
-_NS = 1_000_000_000
 
 
 class Hedge(msgspec.Struct, frozen=True, gc=False):
@@ -45,7 +44,7 @@ def hedge_rule(
     """The hedge of one moment. `position` includes hedges that are out; positions and sizes in one unit.
 
     `cost` of taking one unit (fee, half spread, slippage) and `skew` per unit held, both in price; `age`: seconds since
-    the distance to the target first exceeded `threshold` (`ExposureAge`), and after `max_latency` of them costs no
+    the distance to the target first exceeded `threshold`, and after `max_latency` of them costs no
     longer matter. `ratio`: share of the distance to hedge, never more than all of it. Exceeding is strict. Raises
     DomainError for negative numbers, and unless the lot is positive.
     """
@@ -65,28 +64,6 @@ def hedge_rule(
     if not lots or size < min_size * (1.0 - _LOT_SLACK):
         return Hedge(_finite(band), forced, None, 0, 0.0)
     return Hedge(_finite(band), forced, _SELL if distance > 0.0 else _BUY, lots, size)
-
-
-class ExposureAge:
-    """How long a position has been further from its target than allowed. `since_ns`: None while it is not."""
-
-    __slots__ = ("since_ns",)
-
-    def __init__(self) -> None:
-        self.since_ns: int | None = None
-
-    def update(self, now_ns: int, distance: float, threshold: float) -> float:
-        """Seconds for which |distance| has exceeded the threshold; 0 when it does not."""
-        if not abs(distance) > threshold:
-            self.since_ns = None
-            return 0.0
-        if self.since_ns is None or self.since_ns > now_ns:
-            self.since_ns = now_ns
-        return (now_ns - self.since_ns) / _NS
-
-    def due_ns(self, max_latency_s: float) -> int | None:
-        """When the age reaches `max_latency_s`; None while nothing runs."""
-        return None if self.since_ns is None else self.since_ns + math.ceil(max_latency_s * _NS)
 
 
 def _finite(band: float) -> float | None:

@@ -3,8 +3,6 @@
 import math
 
 from mm_daemon.domain.errors import DomainError
-from mm_daemon.domain.money import from_pair, to_pair
-from mm_daemon.domain.signal_states import InventoryTimeState
 from mm_daemon.engine.statistics import InventoryStats
 
 _NS = 1_000_000_000
@@ -52,27 +50,6 @@ class InventoryTime:
             self._limit_ns / self._elapsed_ns,
             holding,
         )
-
-    def lose_clock(self) -> None:
-        """Time begins anew: what was added up stays."""
-        self._since_ns = -1
-
-    def state(self) -> InventoryTimeState:
-        return InventoryTimeState(
-            self._lots,
-            self._since_ns,
-            self._elapsed_ns,
-            to_pair(self._lot_ns),
-            to_pair(self._square),
-            self._limit_ns,
-            self.closed_lots,
-        )
-
-    def restore(self, state: InventoryTimeState) -> None:
-        """Become what `state` was taken of."""
-        self._lots, self._since_ns, self._elapsed_ns = state.lots, state.since_ns, state.elapsed_ns
-        self._lot_ns, self._square = from_pair(state.lot_ns), from_pair(state.square_lot_ns)
-        self._limit_ns, self.closed_lots = state.limit_ns, state.closed_lots
 
     def _pass(self, ts_ns: int) -> None:
         passed_ns = ts_ns - self._since_ns

@@ -22,6 +22,11 @@ Levels = list[tuple[int, int]]
 """(ticks, lots), innermost first."""
 
 
+def level_lots(inner_lots: int, size_ratio: float, level: int) -> int:
+    """Size of a level where the inner one has `inner_lots`, at least one lot."""
+    return max(1, int(inner_lots * size_ratio**level + _LOT_SLACK))
+
+
 class Ladder:
     """The shape of one side's levels: made once, applied to each price.
 

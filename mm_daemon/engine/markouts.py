@@ -12,7 +12,6 @@ import msgspec
 
 from mm_daemon.domain.errors import DomainError
 from mm_daemon.domain.orders import Side
-from mm_daemon.domain.signal_states import MarkoutCellState, MarkoutState
 from mm_daemon.engine.moments import Moments
 
 _BUY = Side.BUY
@@ -94,13 +93,6 @@ class Markouts:
         self._settle(ts_ns - 1)
         self._mid = 0.0
 
-    def lose_clock(self) -> None:
-        """Time begins anew: what waits is not observed."""
-        for waiting in self._waiting:
-            self.dropped += len(waiting)
-            waiting.clear()
-        self.next_ns, self._seen_ns = NEVER_NS, -1
-
     def figures(self, side: Side) -> tuple[MarkoutFigures, ...]:
         """By horizon, of our fills on one side."""
         cells = self._bought if side is _BUY else self._sold
@@ -108,22 +100,6 @@ class Markouts:
             MarkoutFigures(horizon_ns, cell.count, cell.known_mean, cell.error)
             for horizon_ns, cell in zip(self._horizons_ns, cells, strict=True)
         )
-
-    def state(self) -> MarkoutState:
-        return MarkoutState(
-            *(
-                tuple(MarkoutCellState(cell.count, cell.mean, cell.scatter) for cell in cells)
-                for cells in (self._bought, self._sold)
-            )
-        )
-
-    def restore(self, state: MarkoutState) -> None:
-        """Go on from `state`; one of another number of horizons is of no use and leaves all as it is."""
-        if not len(state.bought) == len(state.sold) == len(self._horizons_ns):
-            return
-        for cells, kept in ((self._bought, state.bought), (self._sold, state.sold)):
-            for cell, one in zip(cells, kept, strict=True):
-                cell.count, cell.mean, cell.scatter = one.count, one.mean, one.scatter
 
     def _settle(self, until_ns: int) -> None:
         """Observe what was due up to `until_ns` at the mid at hand."""

@@ -27,6 +27,7 @@ from mm_daemon.domain.decisions import (
 )
 from mm_daemon.domain.errors import JournalError, UsageError
 from mm_daemon.domain.events import RunEnded
+from mm_daemon.domain.instrument import symbol_of
 from mm_daemon.domain.spelling import did_you_mean
 from mm_daemon.journal.format import REST_BYTES, Family, Fault, FaultKind
 from mm_daemon.journal.log import JournalReader
@@ -241,7 +242,7 @@ def _subject(record: Record) -> object:
 
 def _names(record: Record) -> tuple[str, ...]:
     instrument = getattr(_subject(record), "instrument", None)
-    return () if instrument is None else (instrument, instrument.partition(":")[2])
+    return () if instrument is None else (instrument, symbol_of(instrument))
 
 
 def _words(record: Record) -> str:

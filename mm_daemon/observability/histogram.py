@@ -24,10 +24,6 @@ class Histogram:
         self._counts[bisect_left(self._bounds, seconds)] += 1
         self.total += seconds
 
-    @property
-    def count(self) -> int:
-        return sum(self._counts)
-
     def cumulative(self) -> list[tuple[str, float]]:
         """(upper bound as Prometheus writes it, observations up to it), `+Inf` last."""
         buckets: list[tuple[str, float]] = []

@@ -31,9 +31,10 @@ from mm_daemon.domain.events import (
     VenueConnected,
     VenueDisconnected,
 )
-from mm_daemon.domain.instrument import Instrument, InstrumentId
+from mm_daemon.domain.instrument import Instrument, InstrumentId, symbol_of
 from mm_daemon.domain.money import from_pair, to_text
 from mm_daemon.domain.orders import Side
+from mm_daemon.engine.parameters import WarmStart
 from mm_daemon.engine.units import annual_vol_to_bps
 from mm_daemon.observability.summary import Tally, market_summary, money, quoted_ticks
 
@@ -138,18 +139,12 @@ class Narrator:
                 self._flattened(market, turn.now_ns)
 
     def opening(self, now_ns: int) -> None:
-        """What the model would quote at the configured volatility: half-spread and skew per market (MODELS 0.2)."""
+        """What the model would quote at the configured volatility: half-spread and skew per market (MODELS 0.2), and
+        what calibration it begins with.
+        """
         for market in self._markets.values():
-            warm = market.parameters.warm
-            if warm is not None:
-                age_h = max(0, now_ns - warm.at_ns) / (3600 * _NS_PER_S)
-                newer = market.engine.volatility.sigma_bps is not None
-                begins = "the last run has measured it since" if newer else "begins with it"
-                text = (
-                    f"{begins}: {warm.file}, measured {age_h:.1f} h ago: volatility {warm.volatility:.4g} a year, "
-                    f"A {warm.intensity:.4g} a second, k {warm.k:.4g} per bps, confidence {warm.confidence:.2f}"
-                )
-                self._log.info("calibration_file", symbol=market.instrument.symbol, text=text, age_h=round(age_h, 2))
+            if market.parameters.warm is not None:
+                self._begins_with(market, market.parameters.warm, now_ns)
             try:
                 engine = market.engine
                 spread = engine.curve(engine.inputs(annual_vol_to_bps(market.parameters.quoting.volatility), now_ns))
@@ -169,6 +164,16 @@ class Narrator:
                 self._log.warning("pricing", symbol=market.instrument.symbol, text=text, **fields)
             else:
                 self._log.info("pricing", symbol=market.instrument.symbol, text=text, **fields)
+
+    def _begins_with(self, market: MarketState, warm: WarmStart, now_ns: int) -> None:
+        age_h = max(0, now_ns - warm.at_ns) / (3600 * _NS_PER_S)
+        newer = market.engine.volatility.sigma_bps is not None
+        begins = "the last run has measured it since" if newer else "begins with it"
+        text = (
+            f"{begins}: {warm.file}, measured {age_h:.1f} h ago: volatility {warm.volatility:.4g} a year, "
+            f"A {warm.intensity:.4g} a second, k {warm.k:.4g} per bps, confidence {warm.confidence:.2f}"
+        )
+        self._log.info("calibration_file", symbol=market.instrument.symbol, text=text, age_h=round(age_h, 2))
 
     def summary(self, now_ns: int, *, final: bool = False) -> None:
         """A line per market: quotes, position, P&L and its parts, fills, uptime."""
@@ -246,7 +251,7 @@ class Narrator:
         elif isinstance(event, CommandOutcomeUnknown):
             self._log.warning(
                 "outcome_unknown",
-                symbol=self._symbol(event.instrument),
+                symbol=symbol_of(event.instrument),
                 ts_ns=event.ts_local_ns,
                 client_id=event.client_id,
                 operation=event.operation.value,
@@ -255,7 +260,7 @@ class Narrator:
         elif isinstance(event, FundingPaid):
             amount = to_text(from_pair(event.amount))
             self._log.info(
-                "funding", symbol=self._symbol(event.instrument), ts_ns=event.ts_local_ns, text=f"funding {amount}"
+                "funding", symbol=symbol_of(event.instrument), ts_ns=event.ts_local_ns, text=f"funding {amount}"
             )
         elif isinstance(event, VenueConnected):
             self._log.info("connected", venue=event.venue, ts_ns=event.ts_local_ns, text="connected")
@@ -268,7 +273,7 @@ class Narrator:
             self._log.warning("rate_limited", venue=event.venue, ts_ns=event.ts_local_ns, text=text)
         elif isinstance(event, OperatorRequest):
             text = f"{event.action.value.replace('_', '-')} asked by {event.who}"
-            symbol = "" if event.instrument is None else self._symbol(event.instrument)
+            symbol = "" if event.instrument is None else symbol_of(event.instrument)
             self._log.warning("operator", symbol=symbol, ts_ns=event.ts_local_ns, text=text, kind=event.action.value)
         elif isinstance(event, ParametersChanged):
             text = f"other parameters from here on, asked by {event.who}"
@@ -280,7 +285,7 @@ class Narrator:
             self._log.warning("operator", ts_ns=event.ts_local_ns, text=text, client_id=event.client_id)
         elif isinstance(event, PositionAdopted):
             text = f"the venue's position is right, says {event.who}"
-            symbol = self._symbol(event.instrument)
+            symbol = symbol_of(event.instrument)
             self._log.warning("operator", symbol=symbol, ts_ns=event.ts_local_ns, text=text)
         elif isinstance(event, ShutdownRequested):
             for told in self._told.values():
@@ -316,16 +321,13 @@ class Narrator:
         operation = {OrderRejected: "place", OrderAmendRejected: "amend", OrderCancelRejected: "cancel"}[type(event)]
         self._log.warning(
             "rejected",
-            symbol=self._symbol(event.instrument),
+            symbol=symbol_of(event.instrument),
             ts_ns=event.ts_local_ns,
             client_id=event.client_id,
             operation=operation,
             kind=event.kind.value,
             text=f"venue rejected {operation} {event.client_id} ({event.kind.value}{said})",
         )
-
-    def _symbol(self, instrument: InstrumentId) -> str:
-        return instrument.partition(":")[2]
 
 
 def _slot(market: MarketState, decision: Decision, now_ns: int) -> str:

@@ -6,6 +6,7 @@ itself counts is the outbox's business.
 
 from collections import deque
 
+from mm_daemon.domain.deadlines import sooner
 from mm_daemon.domain.decisions import Reason, RefusalCode
 from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.risk.checks import Failure
@@ -100,7 +101,8 @@ class ActionBudget:
         """What the budgets mean for quotes now. Below 5 % of the minute's actions nothing is placed or moved, and what
         has become too aggressive has to be pulled, because it cannot be moved; below 20 % quotes move less.
         """
-        held, soft, until_ns = 0, False, None
+        held, soft = 0, False
+        until_ns: int | None = None
         budget, ratio = limits.actions_per_minute, limits.max_order_to_trade
         if budget is not None:
             actions = self._last_minute(instrument, now_ns)
@@ -116,8 +118,7 @@ class ActionBudget:
             soft = soft or (most - traffic.messages) * _SOFT_DENOMINATOR < most
             if traffic.messages + 1 > most:
                 held |= _ORDER_TO_TRADE
-                part_ns = (now_ns // _PART_NS + 1) * _PART_NS
-                until_ns = part_ns if until_ns is None else min(until_ns, part_ns)
+                until_ns = sooner(until_ns, (now_ns // _PART_NS + 1) * _PART_NS)
         return held, soft, until_ns
 
     def actions(self, instrument: InstrumentId, now_ns: int) -> int:

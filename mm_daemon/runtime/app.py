@@ -12,7 +12,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TextIO, cast
@@ -25,6 +25,7 @@ from mm_daemon import registry
 from mm_daemon.config.build import core_parameters
 from mm_daemon.config.schema import Config
 from mm_daemon.core.trading_core import TradingCore
+from mm_daemon.domain.capabilities import Capabilities
 from mm_daemon.domain.decisions import Turn
 from mm_daemon.domain.errors import (
     ConfigError,
@@ -43,6 +44,7 @@ from mm_daemon.domain.events import (
     VenueDisconnected,
 )
 from mm_daemon.domain.instrument import Venue
+from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.domain.rng import Rng
 from mm_daemon.journal import client_ids
 from mm_daemon.journal.disk import DISK, Disk
@@ -119,7 +121,7 @@ def _settle_memory() -> None:
 
 
 class Daemon:
-    """One run: everything it is made of, wired in `_start` and `_children`."""
+    """One run: everything it is made of, wired in `_wire` and `_children`."""
 
     log: FilteringBoundLogger
     view: OperatorsView
@@ -211,18 +213,15 @@ class Daemon:
         capabilities = {venue: connector.capabilities for venue, connector in self._connectors.items()}
         parameters = core_parameters(self._config, instruments, capabilities)
         self._ids_file = state.client_ids
-        first_id, self._ids_end = client_ids.reserve(
-            self._ids_file, self._clock.wall_ns() // _NS_PER_MS, disk=self._disk
-        )
-        parameters = msgspec.structs.replace(parameters, first_client_id=first_id)
+        parameters = msgspec.structs.replace(parameters, first_client_id=self._reserve_ids())
         models = registry.PricingModels()
         left = recover(state.journals, models)
         resumed = None if left is None else left.checkpoint
         self._core = TradingCore(parameters, resumed, models)
-        name = name_of_next(state.journals, utc_text(self._clock.wall_ns()).replace(":", ""))
+        journal = state.journals / name_of_next(state.journals, utc_text(self._clock.wall_ns()).replace(":", ""))
         settings = self._config.journal
         self._journal = RunWriter(
-            state.journals / f"{name}{OPENING}", segment_bytes=settings.segment_mb * _MIB, disk=self._disk
+            journal.with_name(f"{journal.name}{OPENING}"), segment_bytes=settings.segment_mb * _MIB, disk=self._disk
         )
         self._keeper = Keeper(
             state.journals,
@@ -232,6 +231,24 @@ class Daemon:
                 free_bytes=settings.disk_keep_free_mb * _MIB,
             ),
         )
+        self._wire(state, capabilities)
+        whole = left is None or not left.cut
+        started = RunStarted(self._clock.now_ns(), mm_daemon.__version__, parameters.to_json(), resumed, whole)
+        self._loop.begin(started)
+        # Only now is it a journal: whenever we may be killed, what bears this name can be replayed.
+        self._journal.rename(journal)
+        self._reports.starting(self._mode, self._config.file, str(self._journal.path))
+        self._narrator.opening(self._clock.now_ns())
+        if left is not None:
+            self._reports.continuing(left)
+        adopt = self._config.reconcile.on_orphan == "adopt"
+        await clear_leftovers(self._core, self._connectors, self.inbox.put, self._clock.now_ns, adopt=adopt)
+        self._reports.dead_man()
+        for venue in self._dead_man.venues:
+            await self._dead_man.arm(venue)
+
+    def _wire(self, state: StateDir, capabilities: Mapping[Venue, Capabilities]) -> None:
+        """The parts around core and journal; nothing of them runs yet."""
         self._reports = Reports(self.log, self._core, self._connectors)
         self._gateway = OrderGateway(
             self._connectors,
@@ -285,20 +302,12 @@ class Daemon:
         self.view.metrics.venues.dead_man_refresh_s = self._dead_man.refresh_s
         self.inbox.on_lost_market = self._reports.market_lost
         self.inbox.on_lost_orders = self._reports.orders_lost
-        whole = left is None or not left.cut
-        started = RunStarted(self._clock.now_ns(), mm_daemon.__version__, parameters.to_json(), resumed, whole)
-        self._loop.begin(started)
-        # Only now is it a journal: whenever we may be killed, what bears this name can be replayed.
-        self._journal.rename(state.journals / name)
-        self._reports.starting(self._mode, self._config.file, str(self._journal.path))
-        self._narrator.opening(self._clock.now_ns())
-        if left is not None:
-            self._reports.continuing(left)
-        adopt = self._config.reconcile.on_orphan == "adopt"
-        await clear_leftovers(self._core, self._connectors, self.inbox.put, self._clock.now_ns, adopt=adopt)
-        self._reports.dead_man()
-        for venue in self._dead_man.venues:
-            await self._dead_man.arm(venue)
+
+    def _reserve_ids(self) -> ClientOrderId:
+        """Promise this run another block of client ids; the first of them."""
+        wall_ms = self._clock.wall_ns() // _NS_PER_MS
+        first_id, self._ids_end = client_ids.reserve(self._ids_file, wall_ms, disk=self._disk)
+        return first_id
 
     # Living
 
@@ -426,8 +435,7 @@ class Daemon:
 
     def _after_turn(self, turn: Turn, urgent: Sequence[Event]) -> None:
         if self._core.last_client_id + _SPARE_IDS > self._ids_end:
-            wall_ms = self._clock.wall_ns() // _NS_PER_MS
-            _, self._ids_end = client_ids.reserve(self._ids_file, wall_ms, disk=self._disk)
+            self._reserve_ids()
         self._narrator.observe(turn, urgent)
         self._reports.reconciled(turn)
         self._reports.safeguards()

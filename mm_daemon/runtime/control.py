@@ -18,7 +18,7 @@ import msgspec
 
 from mm_daemon.domain.errors import ConfigError, UsageError
 from mm_daemon.domain.events import Event, OperatorAction, OperatorRequest, OrderResolved, PositionAdopted, Resolution
-from mm_daemon.domain.instrument import InstrumentId
+from mm_daemon.domain.instrument import InstrumentId, symbol_of
 from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.domain.spelling import did_you_mean
 from mm_daemon.observability.status import Status
@@ -243,7 +243,7 @@ class ControlSocket:
 
 def find_instrument(symbol: str, instruments: Sequence[InstrumentId]) -> InstrumentId:
     """The market of that name, with or without its venue. Raises UsageError when there is none, or several."""
-    found = [instrument for instrument in instruments if symbol in (instrument, instrument.partition(":")[2])]
+    found = [instrument for instrument in instruments if symbol in (instrument, symbol_of(instrument))]
     if not found:
         raise UsageError(f"no market {symbol!r} here{did_you_mean(symbol, instruments)}: {', '.join(instruments)}")
     if len(found) > 1:

@@ -147,8 +147,7 @@ class OrderGateway:
                     async with asyncio.timeout(connector.capabilities.ack_timeout_ms / 1000):
                         await connector.query_order(client_id)
                 except Exception as error:  # the edge of a venue: not knowing is what we started from
-                    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-                    self._report(venue, f"order {client_id} cannot be asked about: {text}")
+                    self._report(venue, f"order {client_id} cannot be asked about: {_in_words(error)}")
 
     async def serve(self, venue: Venue) -> None:
         """Carry one venue's places and amends until cancelled."""
@@ -189,7 +188,7 @@ class OrderGateway:
             async with asyncio.timeout(connector.capabilities.ack_timeout_ms / 1000):
                 await _carried(connector, batch)
         except Exception as error:  # the edge of a venue: whatever went wrong, the outcome is not known
-            text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            text = _in_words(error)
             self._report(venue, f"{len(batch)} command(s) with unknown outcome: {text}")
             self._tell(
                 batch,
@@ -253,6 +252,10 @@ def _by_venue(released: Sequence[ApprovedCommand]) -> dict[Venue, list[ApprovedC
         venue = command.venue if isinstance(command, CancelAll) else venue_of(command.instrument)
         commands.setdefault(venue, []).append(approved)
     return commands
+
+
+def _in_words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def _finish_at_once(step: Coroutine[Any, Any, None]) -> None:

@@ -2,8 +2,7 @@
 
 `StopRequest` collects the wish to stop; `stop_cleanly` carries it out: the core allows cancels only and cancels all,
 and each venue's own snapshot has to confirm it before the deadline. `keep_reconciled` compares in between.
-`cancel_without_core` is for the day the core
-itself is broken. Called by `runtime/app.py`.
+`cancel_without_core` is for the day the core itself is broken. Called by `runtime/app.py`.
 """
 
 import asyncio

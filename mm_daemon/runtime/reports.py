@@ -11,7 +11,7 @@ from structlog.typing import FilteringBoundLogger
 import mm_daemon
 from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.decisions import Turn
-from mm_daemon.domain.instrument import InstrumentId, Venue
+from mm_daemon.domain.instrument import InstrumentId, Venue, symbol_of
 from mm_daemon.domain.reconciliation import DiffKind
 from mm_daemon.journal.format import FaultKind
 from mm_daemon.journal.keeping import Kept
@@ -45,7 +45,7 @@ class Reports:
     def continuing(self, left: Recovered) -> None:
         """What the last run left."""
         held = [
-            f"{market.instrument.partition(':')[2]} {market.position.lots} lots"
+            f"{symbol_of(market.instrument)} {market.position.lots} lots"
             f"{'' if market.instrument in self._core.markets else ' (no longer a market of ours: nobody reduces it)'}"
             for market in left.checkpoint.markets
             if market.position.lots
@@ -102,7 +102,7 @@ class Reports:
 
     def market_lost(self, instrument: InstrumentId) -> None:
         text = "the core was too late for this market: no quotes until its feed sends a whole book by itself"
-        self._log.error("overflow", symbol=instrument.partition(":")[2], text=text)
+        self._log.error("overflow", symbol=symbol_of(instrument), text=text)
 
     def orders_lost(self, venue: Venue) -> None:
         text = "order events were lost, the core was too late: nothing is quoted until the account has been compared"

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mm_daemon.domain.orders import Side
-from mm_daemon.domain.signal_states import MarkoutState, SignalsState
+from mm_daemon.domain.signal_states import SignalsState
 from mm_daemon.engine.markouts import Markouts
 from mm_daemon.engine.signals.adjusted_microprice import solved_table
 from mm_daemon.engine.signals.market_signals import MarketSignals, SignalParameters
@@ -189,4 +189,3 @@ def test_markouts_are_those_of_the_whole_history(events: list[tuple[int, Any, fl
             if want:
                 assert figures.mean_bps is not None
                 assert math.isclose(figures.mean_bps, sum(want) / len(want), rel_tol=1e-9, abs_tol=1e-9)
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(live.state()), type=MarkoutState) == live.state()

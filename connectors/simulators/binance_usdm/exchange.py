@@ -374,7 +374,7 @@ class Exchange:
         order = None if named is None else self._account.orders.get(ClientOrderId(named.number))
         if order is None:
             return False
-        lots = self._instrument(order.instrument).lots(Decimal(size))
+        lots = int(Decimal(size) / self._instrument(order.instrument).lot)
         return self._market.hit(order.client_id, lots, now_ns) > 0
 
     # Checks

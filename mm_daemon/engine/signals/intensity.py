@@ -1,4 +1,4 @@
-"""The fill intensity `lambda(delta) = A e^{-k delta}` from a sample (MODELS 6.4): four estimators without state.
+"""The fill intensity `lambda(delta) = A e^{-k delta}` from a sample (MODELS 6.4): three estimators without state.
 
 Depths are distances from the fair price just before the trade, in bps (or any unit; k is its inverse), A is orders per
 second. A negative depth, which a stale fair price makes, counts as 0. Where a sample cannot tell, the answer is None.
@@ -50,20 +50,6 @@ def intensity_regression(
     require_finite(**{f"depth[{i}]": depth for i, depth in enumerate(depths)})
     counts = [float(sum(max(depth, 0.0) >= edge for depth in depths)) for edge in edges]
     return log_rate_fit(edges, counts, [exposure] * len(counts), min_count)
-
-
-def intensity_exposure(
-    exposures: Sequence[float], fills: Sequence[float], distances: Sequence[float]
-) -> IntensityRegression:
-    """From our own quotes: seconds quoted at each distance and fills there. It knows queue and latency: the truth.
-
-    Each bucket's rate is its fills over its time (the maximum of a censored exponential's likelihood); then as above.
-    """
-    if not len(exposures) == len(fills) == len(distances):
-        raise DomainError(f"{len(exposures)} exposures, {len(fills)} fills and {len(distances)} distances do not pair")
-    require_not_negative(**{f"exposure[{i}]": value for i, value in enumerate(exposures)})
-    require_not_negative(**{f"fills[{i}]": value for i, value in enumerate(fills)})
-    return log_rate_fit(distances, fills, exposures, 1)
 
 
 def log_rate_fit(

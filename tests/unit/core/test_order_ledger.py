@@ -5,6 +5,7 @@ import pytest
 
 from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.order_ledger import OrderLedger
+from mm_daemon.core.parameters import OrderRules
 from mm_daemon.domain.decisions import DropCode, Reason
 from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.orders import InFlight, Operation, Phase, RejectKind, Side
@@ -64,7 +65,7 @@ def test_dropped_place_is_absent_and_counts_no_more() -> None:
 
 def test_client_id_is_used_once_and_for_ever() -> None:
     """A second order under the same id is a bug, even after the first was forgotten."""
-    ledger = OrderLedger({VENUE: TOTAL}, keep_final_s=1)
+    ledger = OrderLedger({VENUE: TOTAL}, OrderRules(keep_final_s=1))
     command = place(5)
     ledger.queue(command, 0)
     drop(ledger, command, DropCode.QUEUE_EXPIRED)
@@ -78,7 +79,7 @@ def test_client_id_is_used_once_and_for_ever() -> None:
 
 def test_final_orders_and_fill_keys_are_forgotten_after_their_time() -> None:
     """Memory does not grow with the number of orders ever made."""
-    ledger = OrderLedger({VENUE: TOTAL}, keep_final_s=10)
+    ledger = OrderLedger({VENUE: TOTAL}, OrderRules(keep_final_s=10))
     for number in range(1, 200):
         now_ns = number * SECOND
         ledger.queue(place(number), now_ns)
@@ -159,7 +160,7 @@ def test_fill_that_names_no_order_of_ours_moves_the_position() -> None:
 
 def test_fill_of_a_forgotten_order_is_an_orphan() -> None:
     """An id of ours without a record is told apart from a stranger's."""
-    ledger = OrderLedger({VENUE: TOTAL}, keep_final_s=1)
+    ledger = OrderLedger({VENUE: TOTAL}, OrderRules(keep_final_s=1))
     command = place(5)
     ledger.queue(command, 0)
     drop(ledger, command, DropCode.QUEUE_EXPIRED)

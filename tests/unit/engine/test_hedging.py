@@ -1,4 +1,4 @@
-"""The hedge rule at its edges, and the age it asks for."""
+"""The hedge rule at its edges."""
 
 from typing import Any
 
@@ -6,9 +6,8 @@ import pytest
 
 from mm_daemon.domain.errors import DomainError
 from mm_daemon.domain.orders import Side
-from mm_daemon.engine.hedging import ExposureAge, Hedge, hedge_rule
+from mm_daemon.engine.hedging import Hedge, hedge_rule
 
-_S = 1_000_000_000
 _CASE: dict[str, Any] = {
     "position": 7.0,
     "target": 0.0,
@@ -65,17 +64,3 @@ def test_negative_numbers_are_refused(name: str) -> None:
     for changes in ({name: -1.0}, {name: float("nan")}, {"lot": 0.0}, {"position": float("inf")}):
         with pytest.raises(DomainError):
             hedge(**changes)
-
-
-def test_age_runs_while_the_threshold_is_exceeded() -> None:
-    """From the first moment it is, until it no longer is; never negative."""
-    age = ExposureAge()
-    assert age.update(10 * _S, 5.0, 5.0) == 0.0
-    assert age.due_ns(60.0) is None
-    assert age.update(11 * _S, -5.1, 5.0) == 0.0
-    assert age.update(14 * _S, 9.0, 5.0) == 3.0
-    assert age.due_ns(60.0) == 71 * _S
-    assert age.update(12 * _S, 9.0, 5.0) == 1.0
-    assert age.update(5 * _S, 9.0, 5.0) == 0.0
-    assert age.update(15 * _S, 1.0, 5.0) == 0.0
-    assert age.update(16 * _S, 9.0, 5.0) == 0.0

@@ -32,20 +32,15 @@ def test_growing_closes_nothing() -> None:
     assert inventory.closed_lots == 1
 
 
-def test_time_that_goes_back_is_none_and_a_new_clock_keeps_the_sums() -> None:
-    """Nothing is subtracted; after `lose_clock` earlier times count again."""
+def test_time_that_goes_back_is_none() -> None:
+    """Nothing is subtracted."""
     inventory = InventoryTime(9)
     inventory.on_position(10 * _S, 1)
     inventory.on_position(5 * _S, 1)
     inventory.on_position(12 * _S, 1)
-    inventory.lose_clock()
-    inventory.on_position(0, 1)
-    stats = inventory.figures(2 * _S)
+    stats = inventory.figures(12 * _S)
     assert stats is not None
-    assert stats.mean_abs == 1.0
-    other = InventoryTime(9)
-    other.restore(inventory.state())
-    assert other.figures(3 * _S) == inventory.figures(3 * _S)
+    assert (stats.mean_abs, inventory.figures(5 * _S)) == (1.0, stats)
     with pytest.raises(DomainError):
         InventoryTime(0)
 

@@ -52,7 +52,7 @@ def test_book_that_is_lost_observes_nothing() -> None:
 
 
 def test_bad_numbers_and_too_many_are_dropped() -> None:
-    """The queue is bounded; what cannot be a price is not waited for; a new clock observes nothing old."""
+    """The queue is bounded; what cannot be a price is not waited for; nothing older than the last fill is taken."""
     markouts = Markouts((_S,))
     markouts.on_fill(0, Side.BUY, math.nan)
     markouts.on_mid(0, math.nan)
@@ -60,19 +60,5 @@ def test_bad_numbers_and_too_many_are_dropped() -> None:
         markouts.on_fill(5, Side.BUY, 1000.0)
     markouts.on_fill(1, Side.BUY, 1000.0)
     assert markouts.dropped == 3
-    markouts.lose_clock()
-    assert markouts.dropped == 3 + MAX_WAITING
     with pytest.raises(DomainError):
         Markouts((0,))
-
-
-def test_figures_go_on_in_another_life() -> None:
-    """What was observed is kept, under the same horizons only."""
-    markouts, other, shorter = Markouts((_S,)), Markouts((_S,)), Markouts((_S, 2 * _S))
-    markouts.on_mid(0, 1000.0)
-    markouts.on_fill(0, Side.SELL, 1001.0)
-    markouts.on_mid(_S, 1000.0)
-    for next_life in (other, shorter):
-        next_life.restore(markouts.state())
-    assert other.figures(Side.SELL) == markouts.figures(Side.SELL)
-    assert shorter.figures(Side.SELL)[0].fills == 0

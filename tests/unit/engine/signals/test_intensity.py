@@ -7,7 +7,6 @@ import pytest
 from mm_daemon.domain.errors import DomainError
 from mm_daemon.domain.rng import Rng
 from mm_daemon.engine.signals.intensity import (
-    intensity_exposure,
     intensity_mle,
     intensity_regression,
     window_rate,
@@ -66,15 +65,6 @@ def test_a_sample_that_cannot_tell_answers_none() -> None:
     assert intensity_mle([1.0], [0.5 + 1e-12], 10.0, 5.0, 0.5).A is None
 
 
-def test_own_quotes_give_the_rate_of_each_distance() -> None:
-    """Fills over time quoted, exactly on an exponential: its A and k, whatever the exposures."""
-    distances, exposures = [1.0, 2.0, 4.0], [100.0, 500.0, 900.0]
-    fills = [1.5 * math.exp(-0.7 * d) * e for d, e in zip(distances, exposures, strict=True)]
-    line = intensity_exposure(exposures, fills, distances)
-    assert line.A is None or pytest.approx(1.5) == line.A
-    assert line.k == pytest.approx(0.7)
-
-
 def test_windows_that_were_all_hit_measure_nothing() -> None:
     """Zero hits are a rate of zero, all hits are none."""
     assert window_rate(0, 10, 1.0) == 0.0
@@ -97,5 +87,3 @@ def test_samples_that_do_not_pair_or_lie_in_the_future_are_refused() -> None:
         intensity_mle([11.0], [1.0], 10.0, 5.0, 0.0)
     with pytest.raises(DomainError, match="depth"):
         intensity_regression([math.nan], 10.0, [0.0, 1.0])
-    with pytest.raises(DomainError, match="pair"):
-        intensity_exposure([1.0], [1.0, 2.0], [0.0])
