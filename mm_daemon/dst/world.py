@@ -55,6 +55,8 @@ CALM_S = 75.0
 """What the daemon gets to find back to agreement with the venue when faults have ended."""
 _STILL_S = 5.0
 """Behind that, nothing trades any more: every report arrives."""
+_WIDEST = 3
+"""Largest half-spread of the market, ticks."""
 _TRACE = 80
 _DURABLE_NS = 2_500_000_000
 _LOG_BYTES = 4000
@@ -453,8 +455,10 @@ class World:
         self.step("calm")
         still = self.loop.now_ns() > self._calm_ns + int((CALM_S - _STILL_S) * 1e9)
         for instrument in self.venue.quotes:
-            self._show(instrument, self._next_mid(instrument, 1))
-            if not still:
+            if still:  # books stay fresh, and nobody can fill us: what is compared at the end has been told
+                self._show(instrument, self.venue.quotes[instrument].mid, _WIDEST)
+            else:
+                self._show(instrument, self._next_mid(instrument, 1))
                 self._trade()
         self.venue_changed()
 
@@ -562,9 +566,11 @@ class World:
         mid = self.venue.quotes[instrument].mid + self._market_rng.below(2 * most + 1) - most
         return min(max(mid, 2_000), 40_000)
 
-    def _show(self, instrument: InstrumentId, mid: int) -> None:
+    def _show(self, instrument: InstrumentId, mid: int, half: int | None = None) -> None:
         rng = self._market_rng
-        self.venue.show(instrument, mid, 1 + rng.below(3), [1 + rng.below(40) for _ in range(6)])
+        self.venue.show(
+            instrument, mid, 1 + rng.below(_WIDEST) if half is None else half, [1 + rng.below(40) for _ in range(6)]
+        )
         if self.loop.now_ns() >= self._muted_until_ns[instrument]:
             self.link.publish(instrument)
 
