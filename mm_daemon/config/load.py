@@ -367,7 +367,7 @@ def _market(market: MarketEntries, money: Money | None, warm: WarmStart | None) 
         warm=warm,
         path=market.path,
         place=market.place,
-        places={key: entry.place for key, entry in market.entries.items()},
+        places={key: entry.place for key, entry in market.entries.items() if entry.value is not None},
     )
 
 

@@ -37,6 +37,13 @@ def test_sizes_become_lots_and_limits_atto() -> None:
     assert parameters.venues == CAPABILITIES
 
 
+def test_a_largest_order_that_nobody_wrote_is_floored_to_lots() -> None:
+    """Null leaves it to us: twice the outermost of three levels, 0.0338 BTC, is 33 lots and no mistake of anybody's."""
+    ladder = "0.05, max_order_size: null, levels: 3, level_size_ratio: 1.3}"
+    (market,) = core_parameters(read(GOOD.replace("0.05}", ladder)), [BTC], CAPABILITIES).markets
+    assert market.limits.max_order_lots == 33
+
+
 def test_limits_of_account_and_pacing_arrive_where_they_are_checked() -> None:
     """Money is exact, a null stays no limit, and our own rate stands beside the venue's as a bucket."""
     text = GOOD.replace("0.05}", "0.05, max_order_notional: 900, max_order_to_trade: 50, initial_margin: 0.1}")
