@@ -32,7 +32,8 @@ pytestmark = pytest.mark.e2e
 
 DAEMON = (sys.executable, "-c", "from mm_daemon.cli.main import main; main()")
 PATIENCE_S = 30.0
-QUOTE_WITHIN_S = 2.0
+QUOTE_WITHIN_S = 5.0
+"""Half of the goal (R11). Behind a torn journal accounts are compared twice, a second apart (EXECUTION 7)."""
 EXPECTED_DIFFS = frozenset({DiffKind.FILL_UNSEEN, DiffKind.ORDER_MISSING})
 """What a death may leave between us and the venue: fills we were not told of, orders that died with the process."""
 
@@ -288,7 +289,7 @@ def recorded(tmp_path: Path) -> Desk:
 
 def test_embedded_market_is_survived(embedded: Desk) -> None:
     """Killed at a few random moments and once at each exact one: position, fees and P&L equal the venue's file after
-    every restart, no order is unknown, and quotes stand within two seconds."""
+    every restart, no order is unknown, and quotes stand soon."""
     rng = Rng(1)
     for moment in ("kept", "told", "journaled"):
         embedded.die_at(moment, 1 + rng.below(2))
