@@ -42,6 +42,7 @@ def test_live_run_quotes_is_filled_and_stops_clean(desk: BinanceDesk) -> None:
     assert desk.venue.stop() == 0
 
 
+@pytest.mark.slow
 def test_links_that_break_and_limits_change_no_figure(desk: BinanceDesk) -> None:
     """Cut off, half open, told to slow down, banned and told so on the way: at the end both have the same account."""
     life = desk.begin()
@@ -92,6 +93,7 @@ def test_bad_streams_change_no_figure(tmp_path: Path) -> None:
         venue.end()
 
 
+@pytest.mark.slow
 def test_lost_replies_and_failures_change_no_figure(desk: BinanceDesk) -> None:
     """Orders, amends and cancels whose outcome nobody tells: asked for, never sent twice, proven dead or found alive,
     and the account is the venue's."""

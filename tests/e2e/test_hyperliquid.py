@@ -168,6 +168,7 @@ def test_killed_it_finds_its_orders_and_what_they_did_meanwhile(tmp_path: Path, 
 
 
 @needs_proof
+@pytest.mark.slow
 def test_broken_links_change_no_figure(tmp_path: Path) -> None:
     """Fills told twice, late and out of order, links that break or fall silent: the account is the venue's."""
     kinds = {"duplicate": 0.1, "reorder": 0.05, "malformed": 0.02}
