@@ -109,7 +109,7 @@ class _Binance(ccxt.pro.binanceusdm):  # type: ignore[misc]
 async def binance_pass(frames: Frames) -> tuple[dict[str, list[int]], Best]:
     """ccxt over the USD-M recording: nanoseconds of each frame by kind, and its book's best prices at the end."""
     exchange = _Binance({"enableRateLimit": False})
-    exchange.set_markets([exchange.safe_market_structure(_perpetual("BTCUSDT", "BTC", "USDT"))])
+    exchange.set_markets([exchange.safe_market_structure(perpetual("BTCUSDT", "BTC", "USDT"))])
     client = exchange.client(exchange.get_ws_url("linear", "public"))
     exchange.orderbooks[SYMBOL] = book = exchange.order_book({}, _BOOK_LEVELS)
     handle = client.handle_text_or_binary_message
@@ -135,7 +135,7 @@ async def binance_pass(frames: Frames) -> tuple[dict[str, list[int]], Best]:
 async def hyperliquid_pass(frames: Frames) -> tuple[list[int], Best]:
     """ccxt over l2Book frames: nanoseconds of each, and its book's best prices at the end."""
     exchange = ccxt.pro.hyperliquid()
-    exchange.set_markets([exchange.safe_market_structure(_perpetual("0", "BTC", "USDC"))])
+    exchange.set_markets([exchange.safe_market_structure(perpetual("0", "BTC", "USDC"))])
     client = exchange.client(exchange.urls["api"]["ws"]["public"])
     handle = client.handle_text_or_binary_message
     taken = []
@@ -151,7 +151,7 @@ async def hyperliquid_pass(frames: Frames) -> tuple[list[int], Best]:
         await exchange.close()
 
 
-def _perpetual(market_id: str, base: str, quote: str) -> dict[str, object]:
+def perpetual(market_id: str, base: str, quote: str) -> dict[str, object]:
     return {
         "id": market_id,
         "lowercaseId": market_id.lower(),
