@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from importlib import import_module
 from itertools import islice
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from time import perf_counter
@@ -180,6 +180,7 @@ class _Worker:
         self.link, theirs = _SPAWN.Pipe()
         self._process: SpawnProcess = _SPAWN.Process(target=_serve, args=(theirs,), daemon=True)
         # Ctrl-C reaches the whole group of a terminal; it is ours to end the workers, from their first instruction on.
+        resource_tracker.ensure_running()  # it would let the signal in again
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._process.start()
