@@ -86,7 +86,7 @@ def test_what_is_wrong_is_told_where_it_was_set() -> None:
         )
     told = str(caught.value)
     assert "override markets.*.gamma:1:1: markets[0].gamma: is -1, must be a number above 0" in told
-    assert "override paper.queue_modl:1:1: paper.queue_modl: unknown key; did you mean queue_model" in told
+    assert "override paper.queue_modl:1:1: paper.queue_modl: unknown key (did you mean 'queue_model'?)" in told
     assert "there is no market XRP; the file has BTC-USDT, ETH-USDT" in told
     assert "there is no market 7: the file has 2" in told
     assert "names no key; markets are named as" in told
