@@ -15,6 +15,7 @@ import yaml
 from mm_daemon.config.annotations import FAILED, Key, keys_of, wanted
 from mm_daemon.config.calibration_file import read_calibration
 from mm_daemon.config.nodes import Entry, Reader, compose, is_null, join
+from mm_daemon.config.overrides import set_keys
 from mm_daemon.config.problems import ConfigProblems, Place, Problem
 from mm_daemon.config.rules import MarketEntries, check_journal, check_live, check_markets, money_of
 from mm_daemon.config.schema import (
@@ -68,12 +69,22 @@ def load(
     environ: Mapping[str, str],
     seed: int | None = None,
     models: Collection[str] = tuple(MODELS),
+    overrides: Mapping[str, object] | None = None,
 ) -> Config:
-    """Read a file; `seed` stands for the one written there, `models` are the names of pricing models that there are.
+    """Read a file; `seed` stands for the one written there, `models` are the names of pricing models that there are,
+    `overrides` what stands for single keys (`overrides.py`).
 
     Raises ConfigProblems with everything that is wrong, ConfigError when the file cannot be read at all.
     """
-    return loads(_text(path), str(path), settings_of=settings_of, environ=environ, seed=seed, models=models)
+    return loads(
+        config_text(path),
+        str(path),
+        settings_of=settings_of,
+        environ=environ,
+        seed=seed,
+        models=models,
+        overrides=overrides,
+    )
 
 
 def state_dir_of(path: Path, *, environ: Mapping[str, str]) -> Path:
@@ -82,7 +93,7 @@ def state_dir_of(path: Path, *, environ: Mapping[str, str]) -> Path:
     Raises ConfigProblems when that key is wrong, ConfigError when the file cannot be read at all.
     """
     problems: list[Problem] = []
-    root = compose(_text(path), str(path), problems)
+    root = compose(config_text(path), str(path), problems)
     reader = Reader(str(path), environ, problems)
     found = reader.mapping(root, "") if root is not None else None
     key = keys_of(TopLevel)["state_dir"]
@@ -98,14 +109,15 @@ def state_dir_of(path: Path, *, environ: Mapping[str, str]) -> Path:
 def load_settings(path: Path, struct: type[msgspec.Struct], *, environ: Mapping[str, str]) -> msgspec.Struct:
     """A file with the keys of one struct, such as a simulator's. Raises ConfigProblems and ConfigError as `load`."""
     problems: list[Problem] = []
-    root = compose(_text(path), str(path), problems)
+    root = compose(config_text(path), str(path), problems)
     settings = struct() if root is None else Reader(str(path), environ, problems).struct(root, struct, "")
     if problems:
         raise ConfigProblems(problems)
     return cast("msgspec.Struct", settings)
 
 
-def _text(path: Path) -> str:
+def config_text(path: Path) -> str:
+    """What a file says, unread. Raises ConfigError."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
@@ -128,11 +140,14 @@ def loads(
     environ: Mapping[str, str],
     seed: int | None = None,
     models: Collection[str] = tuple(MODELS),
+    overrides: Mapping[str, object] | None = None,
 ) -> Config:
     """Read a configuration from text; `file` is what problems are reported under. Raises ConfigProblems."""
     problems: list[Problem] = []
     root = compose(text, file, problems)
     config = None
+    if root is not None and overrides:
+        set_keys(root, overrides, problems)
     if root is not None:
         config = _Loader(Reader(file, environ, problems), settings_of, seed, models).config(root)
     elif not problems:

@@ -29,6 +29,7 @@ from mm_daemon.config.annotations import (
     wanted,
     within,
 )
+from mm_daemon.config.overrides import OVERRIDE
 from mm_daemon.config.problems import Place, Problem
 from mm_daemon.config.secrets import REDACTED, looks_secret
 from mm_daemon.domain.spelling import did_you_mean
@@ -77,7 +78,8 @@ class Reader:
         self.problems = problems
 
     def place(self, node: yaml.Node) -> Place:
-        return Place(self.file, node.start_mark.line + 1, node.start_mark.column + 1)
+        mark = node.start_mark
+        return Place(mark.name if mark.name.startswith(OVERRIDE) else self.file, mark.line + 1, mark.column + 1)
 
     def report(self, where: yaml.Node | Place, path: str, text: str) -> None:
         place = where if isinstance(where, Place) else self.place(where)
