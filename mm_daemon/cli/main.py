@@ -2,7 +2,7 @@
 
 Verbs live in `operate.py` (configuration, running), `control.py` (a daemon that runs), `research.py` (backtests),
 `calibrate.py` (parameters from data), `explain.py` (why quotes are where they are), `history.py` (what was traded),
-`journal.py`, `replicate.py` (published results of the models), `simulate.py` (venues behind sockets) and `dst.py` (the
+`journal.py`, `replicate.py` (published results of the models), `simulate.py` (venues behind sockets), `sweep.py` (searches) and `dst.py` (the
 whole daemon among simulated faults); each imports what it needs when it is called, so that `--help` is quick. Known
 errors are told in words, with the exit code that belongs to them (OPERATIONS 4); a traceback is a bug.
 """
@@ -15,7 +15,19 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from mm_daemon import __version__
-from mm_daemon.cli import calibrate, control, dst, explain, history, journal, operate, replicate, research, simulate
+from mm_daemon.cli import (
+    calibrate,
+    control,
+    dst,
+    explain,
+    history,
+    journal,
+    operate,
+    replicate,
+    research,
+    simulate,
+    sweep,
+)
 from mm_daemon.domain.errors import MmError, UsageError
 
 EXIT_INTERRUPTED = 130
@@ -43,6 +55,7 @@ app.command(control.clear_kill)
 app.command(control.resolve)
 app.command(control.adopt)
 app.command(research.backtest)
+app.command(sweep.sweep)
 app.command(calibrate.calibrate)
 app.command(research.replay)
 app.command(explain.explain)

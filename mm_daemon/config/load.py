@@ -116,6 +116,17 @@ def load_settings(path: Path, struct: type[msgspec.Struct], *, environ: Mapping[
     return cast("msgspec.Struct", settings)
 
 
+def composed(text: str, file: str, overrides: Mapping[str, object]) -> yaml.Node:
+    """A configuration's text as a tree in which `overrides` stand. Raises ConfigProblems."""
+    problems: list[Problem] = []
+    root = compose(text, file, problems)
+    if root is not None:
+        set_keys(root, overrides, problems)
+    if problems or root is None:
+        raise ConfigProblems(problems)
+    return root
+
+
 def config_text(path: Path) -> str:
     """What a file says, unread. Raises ConfigError."""
     try:

@@ -1,0 +1,107 @@
+"""Verbs that search and estimate: sweep."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from mm_daemon.cli.options import Json
+
+if TYPE_CHECKING:
+    from mm_daemon.backtest.sweep.study import Tried
+
+
+def sweep(
+    file: Path = Path("sweep.yaml"),
+    /,
+    *,
+    out: Path | None = None,
+    workers: int | None = None,
+    dask: str | None = None,
+    json: Json = False,
+    quiet: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Try many values of a configuration's keys in backtests, and say which were best.
+
+    A sweep that was interrupted goes on where it stood when it is called again. In the folder: points.csv with
+    everything that was tried, best-1.yaml and so on as configurations, heatmap.png, study.db (an Optuna study).
+
+    Parameters
+    ----------
+    file:
+        Sweep file: which keys, which values, on which data, what for. deploy/docs/sweep.md explains it.
+    out:
+        Folder of the study and its results; by default named like the file, beside it.
+    workers:
+        Processes of this machine; by default one for each core.
+    dask:
+        Address of a Dask scheduler whose workers try the points instead.
+    json:
+        Answer as one JSON object.
+    quiet:
+        Say nothing of how far the search has come.
+    """
+    import os
+    import sys
+
+    from mm_daemon.backtest.executors import executor
+    from mm_daemon.backtest.sweep.plan import SweepSettings
+    from mm_daemon.backtest.sweep.results import result_of, write_best, write_table
+    from mm_daemon.backtest.sweep.search import sweep as search
+    from mm_daemon.backtest.tasks import BacktestTask
+    from mm_daemon.cli.plots import check_plot
+    from mm_daemon.cli.sweep_plot import draw_sweep
+    from mm_daemon.config.load import config_text, load_settings
+
+    settings = load_settings(file, SweepSettings, environ=os.environ)
+    assert isinstance(settings, SweepSettings)
+    folder = out or file.parent / file.stem
+    config = file.parent / settings.config
+    picture = folder / "heatmap.png"
+    check_plot(picture)
+    base = BacktestTask(name="", config=config_text(config), file=str(config))
+    progress = _Progress(wanted=not quiet and not json and sys.stderr.isatty())
+    found = search(settings, base, folder, executor(workers, dask), progress.heard)
+    progress.end()
+    result = result_of(found)
+    written = [write_table(found, folder), *write_best(found, base.config, str(config), folder)]
+    draw_sweep(found, picture)
+    if json:
+        print(result.to_json().decode())
+    else:
+        print(result.to_text())
+        print("\n" + "\n".join(f"written   {path}" for path in [*written, picture]))
+    return 0
+
+
+class _Progress:
+    """Points tried, the best figure and the time left, on a terminal."""
+
+    def __init__(self, *, wanted: bool) -> None:
+        self._wanted = wanted
+        self._bar: object = None
+        self._task: object = None
+        self._search = ""
+
+    def heard(self, search: str, tried: "Tried | None", left: int) -> None:
+        if not self._wanted:
+            return
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        if self._bar is None:
+            from rich.console import Console
+
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar.start()
+        assert isinstance(self._bar, Progress)
+        if tried is None:
+            self._task = self._bar.add_task(search, total=left)
+        else:
+            self._bar.advance(self._task)  # type: ignore[arg-type]
+
+    def end(self) -> None:
+        from rich.progress import Progress
+
+        if isinstance(self._bar, Progress):
+            self._bar.stop()
