@@ -1,11 +1,12 @@
-"""Verbs that search and estimate: sweep."""
+"""Verbs that play one configuration, or many, on many pieces of market: sweep, estimate."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+from msgspec.structs import replace
 
-from mm_daemon.cli.options import Json
+from mm_daemon.cli.options import DEFAULT_CONFIG, ConfigPath, Json, seconds
 
 if TYPE_CHECKING:
     from mm_daemon.backtest.sweep.study import Tried
@@ -71,6 +72,60 @@ def sweep(
     else:
         print(result.to_text())
         print("\n" + "\n".join(f"written   {path}" for path in [*written, picture]))
+    return 0
+
+
+def estimate(
+    *,
+    config: ConfigPath = DEFAULT_CONFIG,
+    parts: int = 12,
+    seeds: int = 12,
+    duration: str | None = None,
+    infrastructure: float = 0.0,
+    workers: int | None = None,
+    dask: str | None = None,
+    json: Json = False,
+) -> int:
+    """Say what a day may bring: P&L, volume, fees and costs, each with its interval and what it takes for granted.
+
+    Parameters
+    ----------
+    config:
+        Configuration file, the same one that `run` takes, of recorded or embedded markets.
+    parts:
+        Pieces of equal time that the recordings are cut into; each is played on its own.
+    seeds:
+        Seeds that an embedded market is played with instead.
+    duration:
+        Market time of each piece of an embedded market: 10m, 1h.
+    infrastructure:
+        What servers and data cost a month, in the currency of the markets.
+    workers:
+        Processes of this machine; by default one for each core.
+    dask:
+        Address of a Dask scheduler whose workers play the pieces instead.
+    json:
+        Answer as one JSON object.
+    """
+    from mm_daemon.backtest.estimate import estimate as judged
+    from mm_daemon.backtest.executors import executor
+    from mm_daemon.backtest.sweep.plan import cut
+    from mm_daemon.backtest.sweep.search import span_of
+    from mm_daemon.backtest.tasks import BacktestTask
+    from mm_daemon.config.load import config_text
+    from mm_daemon.domain.errors import UsageError
+
+    if parts < 1 or seeds < 1:
+        raise UsageError("--parts and --seeds count pieces of market: at least one")
+    if infrastructure < 0:
+        raise UsageError(f"--infrastructure {infrastructure:g}: a cost is not below nothing")
+    base = BacktestTask(name=config.stem, config=config_text(config), file=str(config))
+    span = span_of(base)
+    pieces = cut(base, span, parts=parts if span is not None else 1, duration_s=seconds(duration))
+    if span is None:
+        pieces = [replace(pieces[0], name=f"seed {seed}", seed=seed) for seed in range(1, seeds + 1)]
+    found = judged(pieces, executor(workers, dask), infrastructure_a_month=infrastructure)
+    print(found.to_json().decode() if json else found.to_text())
     return 0
 
 

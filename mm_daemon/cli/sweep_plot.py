@@ -4,7 +4,7 @@ tried; and for each key alone.
 
 from collections.abc import Sequence
 from itertools import combinations
-from math import ceil, log10, sqrt
+from math import ceil, isqrt, log10, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from mm_daemon.cli.plots import BLUE, GREY, ORANGE, drawing, nothing_to_draw
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_BINS_MAX = 8
+_BINS_MIN, _BINS_MAX = 3, 8
 _PANELS_MAX = 24
 _COLUMNS = 3
 
@@ -29,8 +29,9 @@ class Axis:
         if isinstance(searched, Range):
             known.sort(key=lambda value: float(value))  # type: ignore[arg-type]
         self._edges: list[float] | None = None
+        bins = min(_BINS_MAX, max(_BINS_MIN, isqrt(len(values))))
         if isinstance(searched, Range) and len(known) > _BINS_MAX:
-            self._edges = [float(searched.at(step / _BINS_MAX)) for step in range(_BINS_MAX + 1)]
+            self._edges = [float(searched.at(step / bins)) for step in range(bins + 1)]
             self._edges = list(dict.fromkeys(self._edges))
             self.labels = [f"{(low + high) / 2:.3g}" for low, high in zip(self._edges, self._edges[1:], strict=False)]
         else:
@@ -73,7 +74,9 @@ def _one(axes: "Axes", key: str, axis: Axis, tried: list[Any], name: str) -> Non
     cells: list[list[float]] = [[] for _ in axis.labels]
     for point, value in tried:
         cells[axis.cell(point[key])].append(value)
-    axes.scatter([axis.cell(point[key]) for point, _ in tried], [value for _, value in tried], s=9, color=GREY, alpha=0.5)
+    axes.scatter(
+        [axis.cell(point[key]) for point, _ in tried], [value for _, value in tried], s=9, color=GREY, alpha=0.5
+    )
     filled = [(place, cell) for place, cell in enumerate(cells) if cell]
     means = [sum(cell) / len(cell) for _, cell in filled]
     errors = [
@@ -86,9 +89,7 @@ def _one(axes: "Axes", key: str, axis: Axis, tried: list[Any], name: str) -> Non
     axes.set_title(axis.name)
 
 
-def _two(
-    axes: "Axes", across: Axis, up: Axis, keys: tuple[str, ...], tried: list[Any], name: str, more: bool
-) -> None:
+def _two(axes: "Axes", across: Axis, up: Axis, keys: tuple[str, ...], tried: list[Any], name: str, more: bool) -> None:
     sums = [[0.0] * len(across.labels) for _ in up.labels]
     counts = [[0] * len(across.labels) for _ in up.labels]
     for point, value in tried:
@@ -112,7 +113,13 @@ def _two(
         for value, at_row, at_column in known:
             dark = (value - low > (high - low) / 2) == more
             axes.text(
-                at_column, at_row, f"{value:.{digits}f}", ha="center", va="center", size=7, color="black" if dark else "white"
+                at_column,
+                at_row,
+                f"{value:.{digits}f}",
+                ha="center",
+                va="center",
+                size=7,
+                color="black" if dark else "white",
             )
     axes.grid(False)
     axes.figure.colorbar(image, ax=axes, fraction=0.046)

@@ -58,7 +58,9 @@ def _inventory(report: BacktestReport) -> float | None:
 
 
 FIGURES = {
-    Objective.PNL: Figure(True, "total P&L, fees and funding included", lambda r: None if r.pnl is None else float(r.pnl.total)),
+    Objective.PNL: Figure(
+        True, "total P&L, fees and funding included", lambda r: None if r.pnl is None else float(r.pnl.total)
+    ),
     Objective.SHARPE: Figure(
         True, "mean over deviation of one-second changes of equity", lambda r: r.equity.sharpe if r.equity else None
     ),

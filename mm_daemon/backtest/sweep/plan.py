@@ -144,8 +144,8 @@ Span = tuple[int, int]
 
 
 def points(self) -> int:
-        """How many points one search tries."""
-        return self.grid_size if self.method is Method.GRID else self.trials
+    """How many points one search tries."""
+    return self.grid_size if self.method is Method.GRID else self.trials
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,9 +170,7 @@ def points(settings: SweepSettings) -> list[Point]:
         axes = [values.grid() if isinstance(values, Range) else values for values in settings.keys.values()]
         return [dict(zip(names, chosen, strict=True)) for chosen in product(*axes)]
     streams = {name: Rng(settings.seed).split(name) for name in names}
-    return [
-        {name: _drawn(settings.keys[name], streams[name]) for name in names} for _ in range(settings.trials)
-    ]
+    return [{name: _drawn(settings.keys[name], streams[name]) for name in names} for _ in range(settings.trials)]
 
 
 def _drawn(values: Range | Choices, rng: Rng) -> Value:
@@ -184,34 +182,31 @@ def windows(settings: SweepSettings, base: BacktestTask, spans: Sequence[Span | 
 
     Raises UsageError when an endless market is to be cut, or played without a duration.
     """
-    return [
-        tuple(
-            replace(
-                piece,
-                name=piece.name if seed is None else f"{piece.name} seed {seed}",
-                seed=piece.seed if seed is None else seed,
-            )
-            for seed in settings.seeds or (None,)
-        )
-        for feed, span in zip(settings.feeds or ({},), spans, strict=True)
-        for piece in _pieces(settings, replace(base, overrides={**base.overrides, **feed}), feed, span)
-    ]
+    found: list[Window] = []
+    for feed, span in zip(settings.feeds or ({},), spans, strict=True):
+        name = "+".join(Path(path).name.partition(".")[0] for path in feed.values()) or "market"
+        task = replace(base, name=name, overrides={**base.overrides, **feed})
+        for piece in cut(task, span, parts=settings.parts, duration_s=settings.duration_s):
+            seeded = [replace(piece, name=f"{piece.name} seed {seed}", seed=seed) for seed in settings.seeds]
+            found.append(tuple(seeded) or (piece,))
+    return found
 
 
-def _pieces(
-    settings: SweepSettings, task: BacktestTask, feed: Mapping[str, str], span: Span | None
-) -> list[BacktestTask]:
-    if span is None and settings.parts > 1:
+def cut(task: BacktestTask, span: Span | None, *, parts: int, duration_s: float | None) -> list[BacktestTask]:
+    """A recording in pieces of equal time, of which at most `duration_s` is played; an embedded market whole.
+
+    Raises UsageError when an endless market is to be cut, or played without a duration.
+    """
+    if span is None and parts > 1:
         raise UsageError("parts: an embedded market never ends and cannot be cut; give it several seeds")
-    if span is None and settings.duration_s is None:
-        raise UsageError("duration_s: an embedded market never ends; say how much market time to play")
-    name = "+".join(Path(path).name.partition(".")[0] for path in feed.values()) or "market"
-    if span is None or settings.parts == 1:
-        return [replace(task, name=name, duration_s=settings.duration_s)]
+    if span is None and duration_s is None:
+        raise UsageError("an embedded market never ends: say how much market time to play, with duration")
+    if span is None or parts == 1:
+        return [replace(task, duration_s=duration_s)]
     begin_ns, end_ns = span
-    edges_ns = [begin_ns + (end_ns + 1 - begin_ns) * part // settings.parts for part in range(settings.parts + 1)]
+    edges_ns = [begin_ns + (end_ns + 1 - begin_ns) * part // parts for part in range(parts + 1)]
     return [
-        replace(task, name=f"{name} {part}", since_ns=since_ns, until_ns=until_ns, duration_s=settings.duration_s)
+        replace(task, name=f"{task.name} {part}", since_ns=since_ns, until_ns=until_ns, duration_s=duration_s)
         for part, (since_ns, until_ns) in enumerate(pairwise(edges_ns), 1)
     ]
 

@@ -38,7 +38,7 @@ class SweepResult(msgspec.Struct, frozen=True, kw_only=True):
     pieces: int
     best: tuple["Ranked", ...]
     importance: dict[str, float]
-    """How much of the first objective's variance each key explains."""
+    """How much of the first objective's variance each key explains among the better points."""
     folds: tuple[FoldResult, ...]
     failures: dict[str, int]
     """What went wrong, and how often."""
@@ -65,7 +65,10 @@ class SweepResult(msgspec.Struct, frozen=True, kw_only=True):
         if self.folds:
             lines += ["", *self._folds_text()]
         else:
-            lines += ["", "The best of many points owes something to luck: try it on data that this search has not seen."]
+            lines += [
+                "",
+                "The best of many points owes something to luck: try it on data that this search has not seen.",
+            ]
         lines += [f"failed {count:,} times: {why}" for why, count in self.failures.items()]
         return "\n".join(lines)
 
@@ -101,7 +104,8 @@ def result_of(found: Found) -> SweepResult:
     failures: dict[str, int] = {}
     for each in tried:
         if each.why is not None:
-            failures[each.why] = failures.get(each.why, 0) + 1
+            why = each.why.partition("\n")[0]
+            failures[why] = failures.get(why, 0) + 1
     return SweepResult(
         objectives=tuple(each.value for each in found.settings.objectives),
         tried=len(tried),
@@ -157,7 +161,9 @@ def write_best(found: Found, text: str, file: str, folder: Path) -> list[Path]:
         root = composed(text, file, tried.point)
         said = [f"# {file} with the keys of point {tried.number}, {_ordinal(place)} of a sweep."]
         said += [f"# {name}: {_with_error(figure)}" for name, figure in _figures(tried).items()]
-        said.append(f"# Chosen for the {'highest' if more else 'lowest'} {first} with hindsight: it owes something to luck.")
+        said.append(
+            f"# Chosen for the {'highest' if more else 'lowest'} {first} with hindsight: it owes something to luck."
+        )
         path = folder / f"best-{place}.yaml"
         written.append(path)
         _write(path, "\n".join([*said, "", yaml.serialize(root, allow_unicode=True, width=120)]))

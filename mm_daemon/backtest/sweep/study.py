@@ -7,6 +7,7 @@ optuna` does the next one depend on the outcomes so far: TPE for one objective (
 several (Deb et al. 2002).
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -154,16 +155,19 @@ class Study:
         return [tried for _, _, tried in sorted(ranked, key=lambda each: each[:2], reverse=True)[:count]]
 
     def importance(self) -> dict[str, float]:
-        """How much of the first objective's variance each key explains (fANOVA, Hutter et al. 2014); empty where too
-        few points were tried or nothing varied."""
+        """How much of the first objective's variance each key explains among the better points (PED-ANOVA, Watanabe
+        et al. 2023); empty where too few points were tried or nothing varied."""
         if len(self._settings.keys) < 2 or len([each for each in self.tried() if each.why is None]) < 8:
             return {}
+        more = FIGURES[self._settings.objectives[0]].more
         try:
-            found = self._optuna.importance.get_param_importances(
-                self._study,
-                target=None if len(self._settings.objectives) == 1 else lambda trial: trial.values[0],
-                evaluator=self._optuna.importance.PedAnovaImportanceEvaluator(),
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # that it looks at the low end, which is what is meant
+                found = self._optuna.importance.get_param_importances(
+                    self._study,
+                    target=lambda trial: -trial.values[0] if more else trial.values[0],
+                    evaluator=self._optuna.importance.PedAnovaImportanceEvaluator(),
+                )
         except (RuntimeError, ValueError):  # all points alike
             return {}
         return {str(key): float(value) for key, value in found.items()}
