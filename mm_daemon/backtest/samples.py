@@ -15,7 +15,7 @@ FIRST_WIDTH_NS = 1_000_000
 
 
 class Buckets:
-    """Equal spans of time from `start_ns` on, to which their end belongs and their beginning does not. Where they become
+    """Equal spans of time from `start_ns` on; the end of one belongs to it, its beginning does not. Where they become
     more than twice `points`, each two become one.
     """
 
