@@ -170,7 +170,7 @@ def build_report(
 ) -> BacktestReport:
     """Counts and the core's own positions as one report; `end_ns` is where the data ended."""
     span_ns = max(end_ns - tally.start_ns, 1)
-    markets = tuple(_market_report(name, market, span_ns, end_ns) for name, market in tally.markets.items())
+    markets = tuple(market_report(name, market, span_ns, end_ns) for name, market in tally.markets.items())
     currencies = {market.currency: None for market in markets}
     bases = {market.market.instrument.base: None for market in tally.markets.values()}
     alike, one_base = len(currencies) == 1, len(bases) == 1
@@ -213,7 +213,7 @@ def build_report(
     )
 
 
-def _market_report(name: str, tally: MarketTally, span_ns: int, end_ns: int) -> MarketReport:
+def market_report(name: str, tally: MarketTally, span_ns: int, end_ns: int) -> MarketReport:
     position, instrument = tally.market.position, tally.market.instrument
     final = position.half_ticks
     start_atto = 0 if tally.start_half_ticks is None else tally.start_lots * position.value(tally.start_half_ticks)
@@ -228,7 +228,7 @@ def _market_report(name: str, tally: MarketTally, span_ns: int, end_ns: int) -> 
         fills=tally.maker_fills + tally.taker_fills,
         maker_fills=tally.maker_fills,
         taker_fills=tally.taker_fills,
-        volume=_money(tally.volume_atto),
+        volume=money_of(tally.volume_atto),
         volume_base=_shown(instrument.size(tally.volume_lots)),
         position=_shown(instrument.size(position.lots)),
         max_abs_position=_shown(instrument.size(tally.max_abs_lots)),
@@ -236,11 +236,11 @@ def _market_report(name: str, tally: MarketTally, span_ns: int, end_ns: int) -> 
         bid_uptime=round(tally.quoted.bid_ns / span_ns, 6),
         ask_uptime=round(tally.quoted.ask_ns / span_ns, 6),
         pnl=Pnl(
-            total=_money(position.total_atto),
-            spread=_money(position.spread_atto),
-            inventory=_money(position.inventory_atto),
-            fees=_money(position.fees_atto),
-            funding=_money(position.funding_atto),
+            total=money_of(position.total_atto),
+            spread=money_of(position.spread_atto),
+            inventory=money_of(position.inventory_atto),
+            fees=money_of(position.fees_atto),
+            funding=money_of(position.funding_atto),
         ),
         rates=rate_figures(
             fills=tally.maker_fills + tally.taker_fills,
@@ -251,15 +251,15 @@ def _market_report(name: str, tally: MarketTally, span_ns: int, end_ns: int) -> 
         trades=tally.statistics.fill_figures(end_ns),
         inventory=tally.inventory,
         equity=equity_figures(tally.equity),
-        cash=_money(position.cash_atto + start_atto),  # the core's cash starts by paying for the starting position
-        position_value=_money(0 if final is None else position.lots * position.value(final)),
-        start_value=_money(start_atto),
+        cash=money_of(position.cash_atto + start_atto),  # the core's cash starts by paying for the starting position
+        position_value=money_of(0 if final is None else position.lots * position.value(final)),
+        start_value=money_of(start_atto),
         start_mid=_mid(instrument, tally.start_half_ticks),
         final_mid=_mid(instrument, final),
     )
 
 
-def _money(atto: int) -> Decimal:
+def money_of(atto: int) -> Decimal:
     return _shown(to_decimal(atto))
 
 
