@@ -163,6 +163,15 @@ class RecordedConnector:
         return self._log.damage
 
     @property
+    def bytes_read(self) -> int:
+        """Of the file as it is stored, as far as `events` has come."""
+        return self._log.bytes_read
+
+    @property
+    def bytes_total(self) -> int:
+        return self._log.size
+
+    @property
     def notes(self) -> Sequence[str]:
         """`damage` for people."""
         log = self._log

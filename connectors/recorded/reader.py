@@ -46,7 +46,7 @@ class WireLog:
         try:
             with path.open("rb") as file:
                 self._magic = file.read(4)
-            self._size = path.stat().st_size
+            self.size = path.stat().st_size
         except OSError as error:
             raise ConfigError(
                 f"recording {path}: {error.strerror or error}; give the path of a file of `<ns> <frame>` lines, "
@@ -57,6 +57,8 @@ class WireLog:
         self.damage: list[Damage] = []
         self.damaged = 0
         self.line = 0
+        self.bytes_read = 0
+        """Of the file as it is stored."""
         self._cut = False
 
     def first_ns(self) -> int:
@@ -67,7 +69,7 @@ class WireLog:
 
     def frames(self) -> Iterator[tuple[int, bytes]]:
         """(local time, frame) of every usable line; times never step back."""
-        self.damage, self.damaged, self.line, self._cut = [], 0, 0, False
+        self.damage, self.damaged, self.line, self.bytes_read, self._cut = [], 0, 0, 0, False
         last_ns = base = 0
         rest = b""
         skipping = False
@@ -136,12 +138,14 @@ class WireLog:
                 yield from self._unpacked(file)
             else:
                 while block := file.read(_BLOCK_BYTES):
+                    self.bytes_read += len(block)
                     yield block
 
     def _unpacked(self, file: BinaryIO) -> Iterator[bytes]:
         """The text of a gzip file, member after member, up to the byte where it is damaged."""
         decoder = None
         while data := file.read(_READ_BYTES):
+            self.bytes_read += len(data)
             while data:
                 if decoder is None:
                     data = data.lstrip(b"\0")  # padding between members
@@ -162,7 +166,7 @@ class WireLog:
         if decoder is not None:
             yield decoder.flush()
             if not decoder.eof:
-                self._end_of_good(self._size, "the file ends early")
+                self._end_of_good(self.size, "the file ends early")
 
     def _rescued(self, decoder: "zlib._Decompress", data: bytes, position: int, error: str) -> Iterator[bytes]:
         """What a damaged piece still holds, byte by byte up to the damage."""
@@ -177,7 +181,7 @@ class WireLog:
     def _end_of_good(self, position: int, error: str) -> None:
         self._cut = True
         self.damaged += 1  # named always, however much else is: it says why
-        what = f"gzip is damaged at byte {position} of {self._size} ({error}); the rest is lost"
+        what = f"gzip is damaged at byte {position} of {self.size} ({error}); the rest is lost"
         self.damage.append(Damage(self.line + 1, None, what))
 
 

@@ -84,7 +84,27 @@ class Executor(Protocol):
         ...
 
 
-def executor(workers: int | None = None, dask: str | None = None) -> Executor:
+Heard = Callable[[int, object], None]
+"""Hears what the work on a task, by its index, has to say by `tell`."""
+
+_parent: Connection | None = None
+"""In a process of a pool, the way to whoever waits for it."""
+
+
+def tell(note: object) -> None:
+    """From within the work: say something about the task, such as how far it has come. Processes of this machine pass
+    it on to `Heard`; elsewhere nobody hears it.
+    """
+    if _parent is not None:
+        with suppress(OSError):  # nobody is there any more: the process ends soon
+            _parent.send_bytes(pickle.dumps(_Note(note)))
+
+
+class _Note(msgspec.Struct, frozen=True):
+    said: object
+
+
+def executor(workers: int | None = None, dask: str | None = None, heard: Heard | None = None) -> Executor:
     """Processes of this machine (`workers`; by default one for each core), or a Dask cluster at an address.
 
     Raises UsageError for less than one worker or for both at once, ConfigError when there is no such cluster.
@@ -93,7 +113,7 @@ def executor(workers: int | None = None, dask: str | None = None) -> Executor:
         if workers is not None:
             raise UsageError("--workers counts processes of this machine; with --dask the cluster has its own")
         return DaskCluster(dask)
-    return LocalProcesses(_cores() if workers is None else workers)
+    return LocalProcesses(_cores() if workers is None else workers, heard)
 
 
 def gather(
@@ -136,10 +156,12 @@ class InProcess:
 class LocalProcesses:
     """Fresh processes of this machine, each with one task at a time; one that dies is replaced."""
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, heard: Heard | None = None) -> None:
+        """Raises UsageError for less than one."""
         if workers < 1:
             raise UsageError(f"--workers {workers}: at least one process is needed")
         self._workers = workers
+        self._heard = heard
 
     @property
     def workers(self) -> int:
@@ -163,8 +185,13 @@ class LocalProcesses:
                 if not busy:
                     return
                 for link in connection.wait(list(busy)):
-                    worker, index = busy.pop(link)  # type: ignore[call-overload]
+                    worker, index = busy[link]  # type: ignore[index]
                     outcome, alive = worker.take()
+                    if isinstance(outcome, _Note):
+                        if self._heard is not None:
+                            self._heard(index, outcome.said)
+                        continue
+                    del busy[worker.link]
                     if alive:
                         idle.append(worker)
                     yield index, outcome
@@ -199,10 +226,10 @@ class _Worker:
             self.link.send_bytes(load)
         return None
 
-    def take(self) -> "tuple[Outcome[Any], bool]":
-        """What became of the task, and whether the process can take another."""
+    def take(self) -> "tuple[Outcome[Any] | _Note, bool]":
+        """What became of the task, or is said of it, and whether the process can take another."""
         try:
-            outcome: Outcome[Any] = pickle.loads(self.link.recv_bytes())
+            outcome: Outcome[Any] | _Note = pickle.loads(self.link.recv_bytes())
         except (EOFError, OSError):
             self._process.join(_JOIN_S)
             how, code = _exit(self._process.exitcode)
@@ -223,6 +250,8 @@ class _Worker:
 
 def _serve(link: Connection) -> None:
     """The life of a worker: task in, outcome out, until nobody asks any more."""
+    global _parent  # noqa: PLW0603 - a process has one parent
+    _parent = link
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:

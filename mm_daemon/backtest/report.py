@@ -109,7 +109,8 @@ class BacktestReport(msgspec.Struct, frozen=True, kw_only=True):
     start_ns: int
     end_ns: int
     data_seconds: float
-    wall_seconds: float
+    wall_seconds: float | None
+    """None in a part of a report, so that equal parts are equal bytes."""
     open_orders: int
     """Orders that may still be alive after the stop: zero in a clean run."""
     clean: bool
@@ -134,7 +135,7 @@ class BacktestReport(msgspec.Struct, frozen=True, kw_only=True):
             f"{self.messages:,} messages, {self.rows:,} rows: {self.data_seconds:.1f} s of market data in "
             f"{self.wall_seconds:.2f} s{speed}",
             "",
-            *_table([("", *(market.market for market in self.markets)), *_rows(self.markets)]),
+            *table([("", *(market.market for market in self.markets)), *_rows(self.markets)]),
             "",
             f"decided   {_counts(self.reasons)}",
         ]
@@ -169,7 +170,7 @@ def build_report(
 ) -> BacktestReport:
     """Counts and the core's own positions as one report; `end_ns` is where the data ended."""
     span_ns = max(end_ns - tally.start_ns, 1)
-    markets = tuple(_market_report(name, market, span_ns, end_ns) for name, market in tally.markets.items())
+    markets = tuple(market_report(name, market, span_ns, end_ns) for name, market in tally.markets.items())
     currencies = {market.currency: None for market in markets}
     bases = {market.market.instrument.base: None for market in tally.markets.values()}
     alike, one_base = len(currencies) == 1, len(bases) == 1
@@ -186,15 +187,15 @@ def build_report(
         fills=sum(market.fills for market in markets),
         maker_fills=sum(market.maker_fills for market in markets),
         taker_fills=sum(market.taker_fills for market in markets),
-        volume=_sum(market.volume for market in markets) if alike else None,
-        position=_sum(market.position for market in markets) if one_base else None,
+        volume=exact_sum(market.volume for market in markets) if alike else None,
+        position=exact_sum(market.position for market in markets) if one_base else None,
         max_abs_position=max((market.max_abs_position for market in markets), default=None) if one_base else None,
         quote_uptime=round(sum(market.quote_uptime for market in markets) / max(len(markets), 1), 6),
-        pnl=_sum_pnl([market.pnl for market in markets]) if alike else None,
+        pnl=sum_pnl([market.pnl for market in markets]) if alike else None,
         equity=equity_figures(tally.equity) if alike else None,
-        cash=_sum(market.cash for market in markets) if alike else None,
-        position_value=_sum(market.position_value for market in markets) if alike else None,
-        start_value=_sum(market.start_value for market in markets) if alike else None,
+        cash=exact_sum(market.cash for market in markets) if alike else None,
+        position_value=exact_sum(market.position_value for market in markets) if alike else None,
+        start_value=exact_sum(market.start_value for market in markets) if alike else None,
         currency=next(iter(currencies)) if alike else None,
         start_ns=tally.start_ns,
         end_ns=end_ns,
@@ -212,7 +213,7 @@ def build_report(
     )
 
 
-def _market_report(name: str, tally: MarketTally, span_ns: int, end_ns: int) -> MarketReport:
+def market_report(name: str, tally: MarketTally, span_ns: int, end_ns: int) -> MarketReport:
     position, instrument = tally.market.position, tally.market.instrument
     final = position.half_ticks
     start_atto = 0 if tally.start_half_ticks is None else tally.start_lots * position.value(tally.start_half_ticks)
@@ -227,7 +228,7 @@ def _market_report(name: str, tally: MarketTally, span_ns: int, end_ns: int) -> 
         fills=tally.maker_fills + tally.taker_fills,
         maker_fills=tally.maker_fills,
         taker_fills=tally.taker_fills,
-        volume=_money(tally.volume_atto),
+        volume=money_of(tally.volume_atto),
         volume_base=_shown(instrument.size(tally.volume_lots)),
         position=_shown(instrument.size(position.lots)),
         max_abs_position=_shown(instrument.size(tally.max_abs_lots)),
@@ -235,11 +236,11 @@ def _market_report(name: str, tally: MarketTally, span_ns: int, end_ns: int) -> 
         bid_uptime=round(tally.quoted.bid_ns / span_ns, 6),
         ask_uptime=round(tally.quoted.ask_ns / span_ns, 6),
         pnl=Pnl(
-            total=_money(position.total_atto),
-            spread=_money(position.spread_atto),
-            inventory=_money(position.inventory_atto),
-            fees=_money(position.fees_atto),
-            funding=_money(position.funding_atto),
+            total=money_of(position.total_atto),
+            spread=money_of(position.spread_atto),
+            inventory=money_of(position.inventory_atto),
+            fees=money_of(position.fees_atto),
+            funding=money_of(position.funding_atto),
         ),
         rates=rate_figures(
             fills=tally.maker_fills + tally.taker_fills,
@@ -250,15 +251,15 @@ def _market_report(name: str, tally: MarketTally, span_ns: int, end_ns: int) -> 
         trades=tally.statistics.fill_figures(end_ns),
         inventory=tally.inventory,
         equity=equity_figures(tally.equity),
-        cash=_money(position.cash_atto + start_atto),  # the core's cash starts by paying for the starting position
-        position_value=_money(0 if final is None else position.lots * position.value(final)),
-        start_value=_money(start_atto),
+        cash=money_of(position.cash_atto + start_atto),  # the core's cash starts by paying for the starting position
+        position_value=money_of(0 if final is None else position.lots * position.value(final)),
+        start_value=money_of(start_atto),
         start_mid=_mid(instrument, tally.start_half_ticks),
         final_mid=_mid(instrument, final),
     )
 
 
-def _money(atto: int) -> Decimal:
+def money_of(atto: int) -> Decimal:
     return _shown(to_decimal(atto))
 
 
@@ -271,14 +272,15 @@ def _mid(instrument: Instrument, half_ticks: int | None) -> Decimal | None:
     return None if half_ticks is None else _shown(instrument.tick * half_ticks / 2)
 
 
-def _sum(values: Iterable[Decimal]) -> Decimal:
+def exact_sum(values: Iterable[Decimal]) -> Decimal:
     """Exact: adding under the default context would round beyond 28 digits."""
     with localcontext(prec=_MONEY_DIGITS):
         return sum(values, Decimal(0))
 
 
-def _sum_pnl(parts: list[Pnl]) -> Pnl:
-    return Pnl(*(_sum(getattr(part, name) for part in parts) for name in Pnl.__struct_fields__))
+def sum_pnl(parts: list[Pnl]) -> Pnl:
+    """Exact, part by part."""
+    return Pnl(*(exact_sum(getattr(part, name) for part in parts) for name in Pnl.__struct_fields__))
 
 
 def _rows(markets: tuple[MarketReport, ...]) -> list[tuple[str, ...]]:
@@ -302,7 +304,8 @@ def _rows(markets: tuple[MarketReport, ...]) -> list[tuple[str, ...]]:
     return [(name, *cells) for name, cells in lines]
 
 
-def _table(lines: list[tuple[str, ...]]) -> list[str]:
+def table(lines: list[tuple[str, ...]]) -> list[str]:
+    """Rows of equal length as aligned lines: the first column to the left, the others to the right."""
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
     return [
         "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]).rstrip()

@@ -25,6 +25,7 @@ from typing import Protocol, get_args, runtime_checkable
 import msgspec
 
 from mm_daemon import __version__, registry
+from mm_daemon.backtest.progress import Meter, Told
 from mm_daemon.backtest.report import BacktestReport, build_report
 from mm_daemon.backtest.tally import Tally
 from mm_daemon.core.parameters import CoreParameters
@@ -65,7 +66,7 @@ _MAX_TURNS_AT_ONCE = 10_000
 """Turns at one instant after which time is taken to stand still: a deadline in the past that nobody clears."""
 _ORDER_EVENTS = frozenset(get_args(OrderEvent))
 _MARKET_EVENTS = frozenset(get_args(MarketEvent))
-_Told = Callable[[MarketEvent], None]
+_Hear = Callable[[MarketEvent], None]
 
 
 class MarketData(Protocol):
@@ -111,13 +112,16 @@ def run_backtest(
     *,
     journal: Path | None = None,
     duration_s: float | None = None,
+    told: Told | None = None,
 ) -> BacktestReport:
     """Play the sources to their end, or for `duration_s` of market time, stop cleanly, and report.
 
-    `journal` is a file to write, which must not exist yet. Raises ConfigError when a venue has no source, UsageError
-    when the run would never end, JournalError when the journal cannot be written, CoreError when the core breaks.
+    `journal` is a file to write, which must not exist yet; `told` hears how far the run has come.
+
+    Raises ConfigError when a venue has no source, UsageError when the run would never end, JournalError when the
+    journal cannot be written, CoreError when the core breaks.
     """
-    return BacktestRunner(parameters, sources, journal=journal, duration_s=duration_s).run()
+    return BacktestRunner(parameters, sources, journal=journal, duration_s=duration_s, told=told).run()
 
 
 class BacktestRunner:
@@ -130,6 +134,7 @@ class BacktestRunner:
         *,
         journal: Path | None = None,
         duration_s: float | None = None,
+        told: Told | None = None,
     ) -> None:
         _check(parameters, sources, duration_s)
         self.parameters = parameters
@@ -143,13 +148,15 @@ class BacktestRunner:
         }
         self._deadlines = tuple(venue.next_deadline_ns for venue in self._venues.values())
         books = {instrument: market.book for instrument, market in self.core.markets.items()}
-        self._shown: dict[InstrumentId, tuple[_Told, _Told]] = {}
+        self._shown: dict[InstrumentId, tuple[_Hear, _Hear]] = {}
         """Who plays the matching engine of a recorded instrument: what it does before and after the core is told."""
         for market in parameters.markets:
             source = sources[market.instrument.venue]
             if isinstance(source, RecordedMarket):
                 source.venue.share(books)
                 self._shown[market.instrument.id] = source.venue.before, source.venue.after
+        self._told = told
+        self._meter: Meter | None = None
         self._now_ns = 0
         self._look_ns = _NEVER_NS
         """When the accounts are shown to the core again; never while nothing is open."""
@@ -192,8 +199,12 @@ class BacktestRunner:
         first = next(feed, None)
         self._now_ns = start_ns = self._start_ns(first)
         self._tally = Tally(self.core.markets, start_ns)
+        limit_ns = _NEVER_NS if self._duration_ns is None else start_ns + self._duration_ns
+        if self._told is not None:
+            known_end_ns = None if self._duration_ns is None else limit_ns
+            self._meter = Meter(self._feeds, self._told, start_ns=start_ns, end_ns=known_end_ns)
         self._turn([RunStarted(start_ns, __version__, self.parameters.to_json()), *self._connected(start_ns)])
-        self._drive(first, feed, _NEVER_NS if self._duration_ns is None else start_ns + self._duration_ns)
+        self._drive(first, feed, limit_ns)
         end_ns = self._now_ns
         self._tally.stop(end_ns)
         self._turn([ShutdownRequested(end_ns, _END_REASON)])
@@ -210,7 +221,7 @@ class BacktestRunner:
         The inner loop of every backtest: names are bound once, and the common turn, one market event that changes no
         decision, makes no object of its own.
         """
-        core, tally, journal = self.core, self._tally, self._journal
+        core, tally, journal, meter = self.core, self._tally, self._journal, self._meter
         apply, decide, core_deadline_ns = core.apply, core.decide, core.next_deadline_ns
         keep = None if journal is None else journal.event
         shown, venue_due_ns = self._shown, self._venue_due_ns
@@ -233,6 +244,8 @@ class BacktestRunner:
                 at_once = 0
                 if now_ns > due_ns:
                     due_ns = tally.reach(now_ns)
+                    if meter is not None:
+                        meter.look(now_ns)
             else:
                 at_once += 1
                 if at_once > _MAX_TURNS_AT_ONCE:

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mm_daemon import registry
+from mm_daemon.backtest.progress import Told
 from mm_daemon.backtest.report import BacktestReport
-from mm_daemon.backtest.runner import FIRST_CLIENT_ID, RecordedMarket, Source, run_backtest
+from mm_daemon.backtest.runner import FIRST_CLIENT_ID, MarketData, RecordedMarket, Source, run_backtest
+from mm_daemon.backtest.slices import SlicedFeed
 from mm_daemon.config.build import core_parameters
 from mm_daemon.config.problems import ConfigProblems, Problem
 from mm_daemon.config.schema import Config, VenueConfig
@@ -25,13 +27,31 @@ from mm_daemon.simulation.venue import SimulatedVenue
 FindConnector = Callable[[str], type[Connector]]
 
 
-def backtest(config: Config, *, journal: Path | None = None, duration_s: float | None = None) -> BacktestReport:
-    """Backtest a configuration. Raises ConfigError, UsageError, JournalError, CoreError."""
-    parameters, sources = compose(config)
-    return run_backtest(parameters, sources, journal=journal, duration_s=duration_s)
+def backtest(
+    config: Config,
+    *,
+    journal: Path | None = None,
+    duration_s: float | None = None,
+    since_ns: int | None = None,
+    until_ns: int | None = None,
+    told: Told | None = None,
+) -> BacktestReport:
+    """Backtest a configuration; of its recordings, what was received from `since_ns` on and before `until_ns`. `told`
+    hears how much of the recordings has been read.
+
+    Raises ConfigError, UsageError, JournalError, CoreError.
+    """
+    parameters, sources = compose(config, since_ns=since_ns, until_ns=until_ns)
+    return run_backtest(parameters, sources, journal=journal, duration_s=duration_s, told=told)
 
 
-def compose(config: Config, find: FindConnector = registry.connector) -> tuple[CoreParameters, dict[Venue, Source]]:
+def compose(
+    config: Config,
+    find: FindConnector = registry.connector,
+    *,
+    since_ns: int | None = None,
+    until_ns: int | None = None,
+) -> tuple[CoreParameters, dict[Venue, Source]]:
     """The core's parameters and one source for each venue that has a market.
 
     Raises ConfigProblems with every venue that can only be had live, or every market that its venue would not take.
@@ -53,7 +73,10 @@ def compose(config: Config, find: FindConnector = registry.connector) -> tuple[C
             contracts = connector.instruments()
             instruments += contracts
             capabilities[venue] = paper_capabilities(config.paper, connector.capabilities)
-            sources[venue] = RecordedMarket(connector, SimulatedVenue(venue, contracts, config.paper))
+            feed: MarketData = connector
+            if since_ns is not None or until_ns is not None:
+                feed = SlicedFeed(connector, since_ns, until_ns)
+            sources[venue] = RecordedMarket(feed, SimulatedVenue(venue, contracts, config.paper))
         else:
             text = f"{settings.connector} is live: a backtest needs a recording or an embedded market"
             problems.append(Problem(settings.place, f"venues.{venue}.connector", text))

@@ -1,6 +1,7 @@
 """What several verbs share: the configuration option, durations, reading a configuration."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from mm_daemon.config.schema import Config
 
 ConfigPath = Annotated[Path, Parameter(name=["--config", "-c"])]
+Set = Annotated[tuple[str, ...], Parameter(name="--set", consume_multiple=False, negative=())]
 Json = Annotated[bool, Parameter(negative=())]
 
 DEFAULT_CONFIG = Path("config.yaml")
@@ -35,12 +37,24 @@ def seconds(text: str | None) -> float | None:
     return total
 
 
-def read_config(path: Path, *, seed: int | None = None) -> "Config":
-    """The configuration, or the ConfigError that says everything that is wrong with it."""
+def overrides(texts: tuple[str, ...]) -> dict[str, object]:
+    """What `--set KEY=VALUE` says, in its order. Raises UsageError."""
+    from mm_daemon.config.overrides import pairs
+
+    try:
+        return pairs(texts)
+    except ValueError as error:
+        raise UsageError(f"--set {error}") from error
+
+
+def read_config(path: Path, *, seed: int | None = None, overrides: Mapping[str, object] | None = None) -> "Config":
+    """The configuration with what stands over its keys, or the ConfigError that says everything that is wrong."""
     import os
 
     from mm_daemon import registry
     from mm_daemon.config.load import load
 
     models = registry.PricingModels()
-    return load(path, settings_of=registry.settings_of, environ=os.environ, seed=seed, models=models)
+    return load(
+        path, settings_of=registry.settings_of, environ=os.environ, seed=seed, models=models, overrides=overrides
+    )

@@ -5,49 +5,69 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from mm_daemon.cli.options import DEFAULT_CONFIG, ConfigPath, Json, read_config, seconds
+from mm_daemon.cli.options import DEFAULT_CONFIG, ConfigPath, Json, Set, overrides, read_config, seconds
 
 
-def new_journal_path(state_dir: Path, config: Path) -> Path:
-    """A file that does not exist yet for the journal of a backtest, in a folder that does."""
+def new_journal_path(state_dir: Path, config: Path, *, folder: bool = False) -> Path:
+    """A file that does not exist yet for the journal of a backtest, in a folder that does; or a folder for several."""
     from datetime import UTC, datetime
 
     from mm_daemon.domain.errors import JournalError
 
-    folder = state_dir / "backtest"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise JournalError(f"{folder} cannot be made: {error.strerror}") from error
+    place = state_dir / "backtest"
     now = datetime.now(UTC)
-    return folder / f"{config.stem}-{now:%Y%m%dT%H%M%S}.{now.microsecond:06d}Z.journal"
+    name = f"{config.stem}-{now:%Y%m%dT%H%M%S}.{now.microsecond:06d}Z"
+    path = place / (name if folder else f"{name}.journal")
+    try:
+        (path if folder else place).mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise JournalError(f"{place} cannot be made: {error.strerror}") from error
+    return path
 
 
 def backtest(
-    *,
+    *files: Path,
     config: ConfigPath = DEFAULT_CONFIG,
+    days: str | None = None,
     json: Json = False,
     journal: Path | None = None,
     no_journal: Annotated[bool, Parameter(negative=())] = False,
     seed: int | None = None,
     duration: str | None = None,
+    set_: Set = (),
+    each_market: Annotated[bool, Parameter(negative=())] = False,
+    workers: int | None = None,
+    dask: str | None = None,
 ) -> int:
-    """Play a recording or the embedded market through the engine, as fast as possible, and report.
+    """Play recordings or the embedded market through the engine, as fast as possible, and report.
 
     Parameters
     ----------
+    files:
+        Recordings, each a backtest of its own that starts flat, in place of the one in the configuration.
     config:
         Configuration file, the same one that `run` takes.
+    days:
+        Days of UTC, each a backtest of its own that starts flat: 2024-08-08, or 2024-08-08..2024-08-10 with both ends.
+        `{day}` in a recording's path stands for the day.
     json:
         Answer as one JSON object.
     journal:
-        Journal to write; a new file under `state_dir` by default.
+        Journal to write, or the folder of several; a new one under `state_dir` by default.
     no_journal:
         Write no journal.
     seed:
         Use this seed instead of the one in the file.
     duration:
         Play this much market time: 60s, 2m. An embedded market never ends by itself.
+    set:
+        Let a key have another value than in the file: paper.queue_model=power, markets.*.gamma=0.1. May be repeated.
+    each_market:
+        Each market is a backtest of its own, as if it were alone: limits over all markets hold for each of them.
+    workers:
+        Processes that share several backtests; one for each core by default. The results do not depend on it.
+    dask:
+        Address of a Dask scheduler whose workers share several backtests.
     """
     duration_s = seconds(duration)
     from mm_daemon.domain.errors import UsageError
@@ -56,13 +76,40 @@ def backtest(
         raise UsageError(f"--seed {seed}: must be a whole number at least 0 and below 2^63")
     if journal is not None and no_journal:
         raise UsageError("--journal and --no-journal contradict each other")
-    loaded = read_config(config, seed=seed)
-    from mm_daemon.backtest.venues import backtest as play
+    if files and days is not None:
+        raise UsageError("name recordings or --days, not both: a recording may hold several days")
+    values = overrides(set_)
+    loaded = read_config(config, seed=seed, overrides=values)
+    from mm_daemon.backtest.progress import Bar
 
-    path = None if no_journal else journal or new_journal_path(loaded.state_dir, config)
-    report = play(loaded, journal=path, duration_s=duration_s)
-    print(report.to_json().decode() if json else report.to_text())
-    return 0
+    if not files and days is None and not each_market:
+        from mm_daemon.backtest.venues import backtest as play
+
+        path = None if no_journal else journal or new_journal_path(loaded.state_dir, config)
+        with Bar(wanted=not json) as bar:
+            report = play(loaded, journal=path, duration_s=duration_s, told=bar.first)
+        print(report.to_json().decode() if json else report.to_text())
+        return 0
+    from mm_daemon.backtest.days import day_tasks, days_between, file_tasks, journals, market_tasks
+    from mm_daemon.backtest.parts import play_parts
+    from mm_daemon.backtest.tasks import BacktestTask
+    from mm_daemon.config.load import config_text
+
+    task = BacktestTask(
+        name="", config=config_text(config), file=str(config), overrides=values, seed=seed, duration_s=duration_s
+    )
+    tasks = [task]
+    if days is not None:
+        tasks = day_tasks(task, days_between(days))
+    elif files:
+        tasks = file_tasks(task, files)
+    if each_market:
+        tasks = market_tasks(tasks)
+    if not no_journal:
+        tasks = journals(tasks, journal or new_journal_path(loaded.state_dir, config, folder=True))
+    combined = play_parts(tasks, workers=workers, dask=dask, bar=not json)
+    print(combined.to_json().decode() if json else combined.to_text())
+    return combined.exit_code
 
 
 def replay(path: Path, /, *, verify: Annotated[bool, Parameter(negative=())] = False, json: Json = False) -> int:

@@ -188,6 +188,20 @@ class TradingCore:
 
     # Another life.
 
+    def leave_unanswered(self) -> None:
+        """Forget what a decision would have told, and quotes that have ended: for those who live a journal again, whose
+        answers stand in it.
+        """
+        agenda = self._agenda
+        agenda.reconciled.clear()
+        agenda.booked.clear()
+        agenda.queries.clear()
+        self.dispatch.take_unsent()
+        for market in self._markets.values():
+            for side, orders in market.quotes.items():
+                if any(order.final for order in orders):
+                    market.quotes[side] = [order for order in orders if not order.final]
+
     def checkpoint(self) -> Checkpoint:
         """Everything that must outlive this process."""
         reconcilers = self._accounts.reconcilers.values()

@@ -178,6 +178,19 @@ class NotesDamage(Protocol):
 
 
 @runtime_checkable
+class KnowsItsLength(Protocol):
+    """A feed that knows how much of it has been read, for a progress bar."""
+
+    @property
+    def bytes_read(self) -> int:
+        """Of the files as they are stored."""
+        ...
+
+    @property
+    def bytes_total(self) -> int: ...
+
+
+@runtime_checkable
 class RecordedTime(Protocol):
     """A feed that plays on a clock of its own."""
 

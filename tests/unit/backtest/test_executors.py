@@ -20,6 +20,7 @@ from mm_daemon.backtest.executors import (
     Outcome,
     executor,
     gather,
+    tell,
 )
 from mm_daemon.domain.errors import ConfigError, UsageError
 from tests.shared import ROOT
@@ -42,6 +43,11 @@ def difficult(number: int) -> int:
 
 def unsendable(number: int) -> object:
     return (one for one in range(number))
+
+
+def talkative(number: int) -> int:
+    tell(f"half of {number}")
+    return number
 
 
 def values(outcomes: list[Outcome[int]]) -> list[int]:
@@ -97,6 +103,16 @@ def test_tasks_are_taken_when_somebody_is_free() -> None:
 
     for seen, _ in enumerate(LocalProcesses(2).run(squared, tasks()), 1):
         assert len(taken) <= seen + 1
+
+
+def test_the_work_can_say_how_far_it_is() -> None:
+    """Processes of this machine pass it on with the task's index; where nobody listens it is not said."""
+    heard: list[tuple[int, object]] = []
+    where = LocalProcesses(2, lambda index, note: heard.append((index, note)))
+    assert values(gather(where, talkative, range(3))) == [0, 1, 2]
+    assert sorted(heard) == [(0, "half of 0"), (1, "half of 1"), (2, "half of 2")]
+    assert values(gather(InProcess(), talkative, range(3))) == [0, 1, 2]
+    assert values(gather(LocalProcesses(1), talkative, range(3))) == [0, 1, 2]
 
 
 def test_leaving_early_ends_the_workers() -> None:
