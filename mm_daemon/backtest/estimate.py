@@ -1,10 +1,11 @@
 """What a day of a configuration may bring: its backtests over several pieces of market, scaled to a day, with what that
 takes for granted.
 
-Pieces are independent and start flat, so that the spread between them says how sure the mean is: intervals are Student's
-at 95 %. They say nothing about days that are not like the data.
+Pieces are independent and start flat, so that the spread between them says how sure the mean is: intervals are
+Student's at 95 %. They say nothing about days that are not like the data.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from math import sqrt
@@ -19,6 +20,7 @@ from mm_daemon.config.schema import Config
 from mm_daemon.domain.errors import ConfigError, UsageError
 
 _DAY_S = 86_400
+_NUMBERS = re.compile(r"[0-9]+")
 _DAYS_A_MONTH = 365.25 / 12
 _T95 = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
@@ -69,23 +71,15 @@ def estimate(
     pieces: Sequence[BacktestTask],
     where: Executor,
     *,
-    infrastructure_a_month: float = 0.0,
-    told: Callable[[int], None] | None = None,
+    infrastructure_a_month: float,
+    ended: Callable[[int], None],
 ) -> Estimate:
-    """Play every piece and scale to a day; `told` hears how many are done.
+    """Play every piece and scale to a day; `ended` hears which pieces are done.
 
     Raises UsageError where markets in several currencies have no sum, ConfigError when a piece cannot be played.
     """
-    done = 0
-
-    def hear(*_: object) -> None:
-        nonlocal done
-        done += 1
-        if told is not None:
-            told(done)
-
     reports: list[BacktestReport] = []
-    for piece, outcome in zip(pieces, gather(where, run_task, pieces, hear), strict=True):
+    for piece, outcome in zip(pieces, gather(where, run_task, pieces, lambda index, _: ended(index)), strict=True):
         if not isinstance(outcome, Done):
             raise ConfigError(f"{piece.name}: {outcome.text}")
         reports.append(outcome.value)
@@ -148,8 +142,8 @@ def _assumptions(reports: Sequence[BacktestReport], config: Config, infrastructu
     said = [
         "days are like this data: the same volatility, spreads and flow, around the clock, and pieces are independent",
         f"fees are those of the venues' contracts in {config.file} for the first trade as for the last",
-        f"orders take {paper.entry_latency_ms:g} ms to the venue and answers {paper.response_latency_ms:g} ms back, and the "
-        f"queue is {paper.queue_model.value} (embedded markets have latencies of their own)",
+        f"orders take {paper.entry_latency_ms:g} ms to the venue and answers {paper.response_latency_ms:g} ms back; "
+        f"the queue is {paper.queue_model.value} (embedded markets have latencies of their own)",
         "nobody reacts to our quotes, and what we take comes back when the level is next reported",
         f"funding is what fell due within pieces of at most {_span(longest_s)}",
         f"infrastructure costs {infrastructure_a_month:,.2f} a month"
@@ -158,8 +152,13 @@ def _assumptions(reports: Sequence[BacktestReport], config: Config, infrastructu
     ]
     if len(reports) < 10:
         said.append(f"{len(reports)} pieces are few: the intervals are wide for a reason")
-    notes = dict.fromkeys(note for report in reports for note in report.notes)
-    return (*said, *notes)
+    notes: dict[str, list[str]] = {}
+    for report in reports:
+        for note in report.notes:
+            notes.setdefault(_NUMBERS.sub("n", note), []).append(note)
+    for alike in notes.values():
+        said.append(alike[0] if len(alike) == 1 else f"in {len(alike)} pieces the like of: {alike[0]}")
+    return tuple(said)
 
 
 def _span(seconds: float) -> str:

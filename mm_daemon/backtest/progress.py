@@ -95,5 +95,10 @@ class Bar:
         self._ended += 1
         self.tell(part, 1.0)
 
+    def more(self, count: int) -> None:
+        """So many more parts are over, of those that come in order."""
+        for _ in range(count):
+            self.end(self._ended)
+
     def _said(self) -> str:
         return "backtest" if len(self._shares) == 1 else f"{self._ended} of {len(self._shares)}"

@@ -1,15 +1,10 @@
 """Verbs that play one configuration, or many, on many pieces of market: sweep, estimate."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
 from msgspec.structs import replace
 
 from mm_daemon.cli.options import DEFAULT_CONFIG, ConfigPath, Json, seconds
-
-if TYPE_CHECKING:
-    from mm_daemon.backtest.sweep.study import Tried
 
 
 def sweep(
@@ -20,7 +15,6 @@ def sweep(
     workers: int | None = None,
     dask: str | None = None,
     json: Json = False,
-    quiet: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Try many values of a configuration's keys in backtests, and say which were best.
 
@@ -39,13 +33,11 @@ def sweep(
         Address of a Dask scheduler whose workers try the points instead.
     json:
         Answer as one JSON object.
-    quiet:
-        Say nothing of how far the search has come.
     """
     import os
-    import sys
 
     from mm_daemon.backtest.executors import executor
+    from mm_daemon.backtest.progress import Bar
     from mm_daemon.backtest.sweep.plan import SweepSettings
     from mm_daemon.backtest.sweep.results import result_of, write_best, write_table
     from mm_daemon.backtest.sweep.search import sweep as search
@@ -61,9 +53,8 @@ def sweep(
     picture = folder / "heatmap.png"
     check_plot(picture)
     base = BacktestTask(name="", config=config_text(config), file=str(config))
-    progress = _Progress(wanted=not quiet and not json and sys.stderr.isatty())
-    found = search(settings, base, folder, executor(workers, dask), progress.heard)
-    progress.end()
+    with Bar(settings.count * settings.searches, wanted=not json) as bar:
+        found = search(settings, base, folder, executor(workers, dask), bar.more)
     result = result_of(found)
     written = [write_table(found, folder), *write_best(found, base.config, str(config), folder)]
     draw_sweep(found, picture)
@@ -109,6 +100,7 @@ def estimate(
     """
     from mm_daemon.backtest.estimate import estimate as judged
     from mm_daemon.backtest.executors import executor
+    from mm_daemon.backtest.progress import Bar
     from mm_daemon.backtest.sweep.plan import cut
     from mm_daemon.backtest.sweep.search import span_of
     from mm_daemon.backtest.tasks import BacktestTask
@@ -124,39 +116,8 @@ def estimate(
     pieces = cut(base, span, parts=parts if span is not None else 1, duration_s=seconds(duration))
     if span is None:
         pieces = [replace(pieces[0], name=f"seed {seed}", seed=seed) for seed in range(1, seeds + 1)]
-    found = judged(pieces, executor(workers, dask), infrastructure_a_month=infrastructure)
+    with Bar(len(pieces), wanted=not json) as bar:
+        where = executor(workers, dask, heard=bar.heard)
+        found = judged(pieces, where, infrastructure_a_month=infrastructure, ended=bar.end)
     print(found.to_json().decode() if json else found.to_text())
     return 0
-
-
-class _Progress:
-    """Points tried, the best figure and the time left, on a terminal."""
-
-    def __init__(self, *, wanted: bool) -> None:
-        self._wanted = wanted
-        self._bar: object = None
-        self._task: object = None
-        self._search = ""
-
-    def heard(self, search: str, tried: "Tried | None", left: int) -> None:
-        if not self._wanted:
-            return
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        if self._bar is None:
-            from rich.console import Console
-
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._bar.start()
-        assert isinstance(self._bar, Progress)
-        if tried is None:
-            self._task = self._bar.add_task(search, total=left)
-        else:
-            self._bar.advance(self._task)  # type: ignore[arg-type]
-
-    def end(self) -> None:
-        from rich.progress import Progress
-
-        if isinstance(self._bar, Progress):
-            self._bar.stop()

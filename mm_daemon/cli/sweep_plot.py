@@ -27,7 +27,7 @@ class Axis:
         self.name = name.removeprefix("markets.*.").removeprefix("defaults.")
         known = list(dict.fromkeys(values))
         if isinstance(searched, Range):
-            known.sort(key=lambda value: float(value))  # type: ignore[arg-type]
+            known.sort(key=float)  # type: ignore[arg-type]
         self._edges: list[float] | None = None
         bins = min(_BINS_MAX, max(_BINS_MIN, isqrt(len(values))))
         if isinstance(searched, Range) and len(known) > _BINS_MAX:
@@ -108,7 +108,8 @@ def _two(axes: "Axes", across: Axis, up: Axis, keys: tuple[str, ...], tried: lis
     _, row, column = best(known)
     axes.plot(column, row, marker="o", markersize=9, fillstyle="none", color=ORANGE, markeredgewidth=2)
     if len(across.labels) * len(up.labels) <= 40:
-        digits = max(0, 2 - ceil(log10(max(max(abs(value) for value, *_ in known), 1e-9))))
+        largest = max(abs(value) for value, *_ in known)
+        digits = max(0, 2 - ceil(log10(largest or 1.0)))
         low, high = min(known)[0], max(known)[0]
         for value, at_row, at_column in known:
             dark = (value - low > (high - low) / 2) == more

@@ -129,6 +129,8 @@ def _words(annotation: Any) -> tuple[str, str]:
 
 def _kind(constraint: Constraint) -> str:
     bare = constraint.bare
+    if is_union(bare):
+        return _words(bare)[0]
     if get_origin(bare) is Literal or (isinstance(bare, type) and issubclass(bare, Enum)):
         names = list(choices(bare))
         return names[0] if len(names) == 1 else f"one of {', '.join(names)}"

@@ -188,6 +188,9 @@ class Reader:
         members = [member for member in members if member is not type(None)]
         if len(members) == 1 and (not isinstance(node, yaml.ScalarNode) or take_apart(members[0]).bare in {str, Path}):
             return self.value(node, members[0], path)
+        sections = [member for member in members if _is_section(member)]
+        if isinstance(node, yaml.MappingNode) and len(sections) == 1:
+            return self.value(node, sections[0], path)  # whose own complaints say more
         for member in members:
             trial = Reader(self.file, self.environ, [])
             value = trial.value(node, member, path)
@@ -281,6 +284,11 @@ class Reader:
                 node, path, f"the environment variable {name} is not set; set it, or write ${{{name}:-a default}}"
             )
         return None if missing else text
+
+
+def _is_section(annotation: Any) -> bool:
+    bare = take_apart(annotation).bare
+    return get_origin(bare) in {dict, Mapping} or (isinstance(bare, type) and issubclass(bare, msgspec.Struct))
 
 
 def join(path: str, key: str) -> str:

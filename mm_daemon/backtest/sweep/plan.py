@@ -125,6 +125,11 @@ class SweepSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             )
 
     @property
+    def searches(self) -> int:
+        """How many searches there are: one, or with walk-forward one for each window and one over the newest."""
+        return 1 if self.walk_forward is None else max(len(self.feeds), 1) * self.parts - self.walk_forward + 1
+
+    @property
     def grid_size(self) -> int:
         size = 1
         for values in self.keys.values():
@@ -132,7 +137,7 @@ class SweepSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return size
 
     @property
-    def points(self) -> int:
+    def count(self) -> int:
         """How many points one search tries."""
         return self.grid_size if self.method is Method.GRID else self.trials
 
@@ -141,24 +146,6 @@ Window = tuple[BacktestTask, ...]
 """One piece of time, with each seed."""
 Span = tuple[int, int]
 """First and last instant of a recording, nanoseconds."""
-
-
-def points(self) -> int:
-    """How many points one search tries."""
-    return self.grid_size if self.method is Method.GRID else self.trials
-
-
-class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """A piece of market that points are tried on."""
-
-    name: str
-    overrides: Mapping[str, Value]
-    begin_s: float = 0.0
-    duration_s: float | None = None
-
-
-Window = tuple[Sample, ...]
-"""One piece of time, with each seed."""
 
 
 def points(settings: SweepSettings) -> list[Point]:

@@ -1,5 +1,5 @@
-"""What a sweep came to: a table and a JSON object for people and programs, all points as CSV, the best as configurations
-that `run` and `backtest` take.
+"""What a sweep came to: a table and a JSON object, all points as CSV, the best as configurations that `run` and
+`backtest` take.
 """
 
 import csv
@@ -152,8 +152,8 @@ def table_of(found: Found) -> str:
 
 
 def write_best(found: Found, text: str, file: str, folder: Path) -> list[Path]:
-    """The best points as whole configurations, `best-1.yaml` first; what stood beside a key in the file that was searched
-    around is not in them. Raises UsageError when they cannot be written.
+    """The best points as whole configurations, `best-1.yaml` first, without the remarks of the file that was searched
+    around. Raises UsageError when they cannot be written.
     """
     first, more = ranked_by(found.settings)
     written = []

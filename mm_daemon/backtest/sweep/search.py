@@ -54,8 +54,8 @@ class Found(NamedTuple):
     folds: list[Fold]
 
 
-Heard = Callable[[str, Tried | None, int], None]
-"""Hears of each point that ended: search, point, how many are left; None for those that an earlier process tried."""
+Heard = Callable[[int], None]
+"""Hears how many points were tried, in this process and before."""
 
 
 def run_trial(trial: Trial) -> list[Figures]:
@@ -122,7 +122,7 @@ def _searched(
     heard: Heard,
 ) -> Study:
     study = Study(folder, name, settings, kind)
-    heard(name, None, study.left)
+    heard(settings.count - study.left)
     asked: list[Asked] = []
 
     def trials() -> Iterator[Trial]:
@@ -131,7 +131,8 @@ def _searched(
             yield Trial(point.point, pieces)
 
     for index, outcome in where.run(run_trial, trials()):
-        heard(name, study.tell(asked[index].number, _said(outcome)), study.left)
+        study.tell(asked[index].number, _said(outcome))
+        heard(1)
     tried = study.tried()
     failed = [each.why for each in tried if each.why is not None]
     if tried and len(failed) == len(tried):

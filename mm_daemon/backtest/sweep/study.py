@@ -95,7 +95,7 @@ class Study:
     @property
     def left(self) -> int:
         """Points that have not been tried."""
-        return max(self._settings.points - len(self.tried()) - len(self._open), 0)
+        return max(self._settings.count - len(self.tried()) - len(self._open), 0)
 
     def ask(self) -> Asked | None:
         """The next point; None when all are under way or done."""
