@@ -224,7 +224,7 @@ def test_optuna_finds_what_a_grid_finds(objectives: tuple[Objective, ...], tmp_p
     assert len(study.tried()) == 80
     assert best[0].point[SPREAD] == pytest.approx(7, abs=1.0)
     if len(objectives) > 1:  # less inventory is never worse P&L among the best
-        front = sorted((each.samples[0]["inventory"], each.samples[0]["pnl"]) for each in best)
+        front = sorted((each.samples[0]["inventory"] or 0.0, each.samples[0]["pnl"] or 0.0) for each in best)
         assert len(front) > 2
         assert [pnl for _, pnl in front] == sorted(pnl for _, pnl in front)
 
