@@ -37,6 +37,25 @@ def seconds(text: str | None) -> float | None:
     return total
 
 
+def moment(text: str | None) -> int | None:
+    """`2026-11-26T03:00:00` (UTC unless it says otherwise) or `30m` ago, in nanoseconds. Raises UsageError."""
+    if text is None:
+        return None
+    from datetime import UTC, datetime, timedelta
+
+    if re.fullmatch(f"(?:{_PART})+", text):
+        ago_s = sum(float(number) * _SECONDS[unit] for number, unit in re.findall(_PART, text))
+        at = datetime.now(UTC) - timedelta(seconds=ago_s)
+    else:
+        try:
+            at = datetime.fromisoformat(text)
+        except ValueError:
+            raise UsageError(f"{text}: neither a time like 2026-11-26T03:00:00 nor how long ago, like 30m") from None
+        at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    since = at - datetime.fromtimestamp(0, UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000
+
+
 def overrides(texts: tuple[str, ...]) -> dict[str, object]:
     """What `--set KEY=VALUE` says, in its order. Raises UsageError."""
     from mm_daemon.config.overrides import pairs

@@ -125,6 +125,13 @@ class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=10, le=60000, description="longest wait of a place or amend for a rate limit, then dropped, ms"),
     ] = 250
     summary_interval_s: Annotated[float, Meta(ge=1, le=86400, description="time between summary lines, seconds")] = 60.0
+    snapshot_interval_s: (
+        Annotated[
+            float,
+            Meta(ge=1, le=86400, description="time between two writings of metrics.json, seconds; null = none"),
+        ]
+        | None
+    ) = 60.0
 
 
 class JournalSettings(msgspec.Struct, frozen=True, kw_only=True):

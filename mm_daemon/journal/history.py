@@ -5,32 +5,21 @@ a snapshot told again, counts once, by the venue's key. The P&L of a day is what
 last fill or payment, less what they came to at the last one before that day: what the mid did since is the next day's.
 """
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
-from typing import TextIO
 
 import msgspec
 
-from mm_daemon.core.parameters import CoreParameters
-from mm_daemon.domain.checkpoint import Checkpoint, PositionBooked, PositionState
-from mm_daemon.domain.codec import Record
+from mm_daemon.domain.checkpoint import PositionBooked, PositionState
 from mm_daemon.domain.events import OrderFilled, RunStarted
 from mm_daemon.domain.instrument import Instrument, InstrumentId
 from mm_daemon.domain.money import from_pair, to_decimal
 from mm_daemon.domain.orders import Side
 from mm_daemon.domain.reconciliation import Reconciled
-from mm_daemon.journal.format import Family, Fault
-from mm_daemon.journal.run_reader import FamilyReader
-from mm_daemon.journal.segments import runs_in
+from mm_daemon.journal.kept import KeptRuns
 
 _NS_PER_S = 1_000_000_000
-_COLUMNS = (
-    *("time", "venue", "symbol", "side", "price", "size", "value", "currency", "fee", "liquidity", "client_id"),
-    *("order_id", "trade_id", "run"),
-)
 
 
 class Trade(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +49,7 @@ class Booked(msgspec.Struct, frozen=True):
     time_ns: int
     contract: Instrument
     state: PositionState
+    run: str
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -90,37 +80,23 @@ class Day(msgspec.Struct, kw_only=True):
 class History:
     """The fills and bookings of a folder of runs, oldest run first. Afterwards `faults` has what could not be read."""
 
-    def __init__(self, journals: Path) -> None:
-        self._journals = journals
+    def __init__(self, runs: KeptRuns) -> None:
+        self._runs = runs
         self._seen: set[tuple[InstrumentId, str]] = set()
-        self.faults: list[tuple[str, Fault]] = []
 
     def __iter__(self) -> Iterator[Entry]:
         """Raises JournalError when the folder or a run in it cannot be read."""
-        for run in runs_in(self._journals):
-            if run.is_dir():
-                reader = FamilyReader(run, Family.TRADE)
-                yield from self._of(run.name, (record for frame in reader for record in frame.records))
-                if reader.fault is not None:
-                    self.faults.append((run.name, reader.fault))
-
-    def _of(self, run: str, records: Iterable[Record]) -> Iterator[Entry]:
-        contracts: Mapping[InstrumentId, Instrument] = {}
-        now_ns = 0
-        for record in records:
-            now_ns = max(now_ns, getattr(record, "ts_local_ns", 0) or getattr(record, "now_ns", 0))
+        for kept in self._runs:
+            record, contracts = kept.record, kept.contracts
             if isinstance(record, RunStarted):
-                contracts = _contracts(record.parameters)
                 resumed = () if record.resumed is None else record.resumed.markets
                 books = {market.instrument: market.position for market in resumed}
                 yield from (Opened(contract, books.get(name)) for name, contract in contracts.items())
-            elif isinstance(record, Checkpoint):
-                contracts = contracts if record.parameters is None else _contracts(record.parameters)
             elif isinstance(record, OrderFilled | Reconciled):
                 fills = (record,) if isinstance(record, OrderFilled) else record.fills
-                yield from self._unseen(fills, contracts, run)
+                yield from self._unseen(fills, contracts, kept.run)
             elif isinstance(record, PositionBooked) and record.instrument in contracts:
-                yield Booked(now_ns, contracts[record.instrument], record.state)
+                yield Booked(kept.time_ns, contracts[record.instrument], record.state, kept.run)
 
     def _unseen(
         self, fills: Iterable[OrderFilled], contracts: Mapping[InstrumentId, Instrument], run: str
@@ -131,11 +107,6 @@ class History:
             if contract is not None and key not in self._seen:
                 self._seen.add(key)
                 yield _trade(fill, contract, run)
-
-
-def _contracts(parameters: str) -> Mapping[InstrumentId, Instrument]:
-    markets = CoreParameters.from_json(parameters).markets
-    return {market.instrument.id: market.instrument for market in markets}
 
 
 def _trade(fill: OrderFilled, contract: Instrument, run: str) -> Trade:
@@ -197,25 +168,6 @@ def _total(state: PositionState | None) -> int:
 
 def _fees(state: PositionState | None) -> int:
     return 0 if state is None else from_pair(state.fees)
-
-
-def write_csv(trades: Iterable[Trade], out: TextIO) -> int:
-    """One line a fill, times in UTC to the microsecond, numbers exact; how many there were."""
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    count = 0
-    for trade in trades:
-        count += 1
-        contract = trade.contract
-        writer.writerow(
-            (
-                *(utc(trade.time_ns), contract.venue, contract.symbol, "buy" if trade.side is Side.BUY else "sell"),
-                *(f"{trade.price:f}", f"{trade.size:f}", f"{trade.value:f}", trade.currency),
-                "" if trade.fee is None else f"{trade.fee:f}",
-                *("maker" if trade.maker else "taker", trade.client_id, trade.order_id, trade.trade_id, trade.run),
-            )
-        )
-    return count
 
 
 def utc(time_ns: int) -> str:

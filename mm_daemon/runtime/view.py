@@ -25,6 +25,7 @@ from mm_daemon.domain.decisions import Turn
 from mm_daemon.domain.events import Event
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.orders import ClientOrderId, Side
+from mm_daemon.observability import snapshot
 from mm_daemon.observability.live_statistics import LiveStatistics
 from mm_daemon.observability.metrics import Metrics, quote_works
 from mm_daemon.observability.readiness import unready_reasons
@@ -105,6 +106,9 @@ class OperatorsView:
         """Name and start of each part, for the supervisor."""
         if self._config.http.port is not None:
             yield "http", partial(self._serve_http, self._config.http.port)
+        every_s = self._config.runtime.snapshot_interval_s
+        if every_s is not None:
+            yield "snapshot", partial(self._keep_snapshot, every_s)
         if self._control is not None:
             yield "control", self._control.run
             if self._run_log is not None:
@@ -147,6 +151,15 @@ class OperatorsView:
         quoted = sum(any(quote_works(market, side) for side in Side) for market in markets)
         killed = ["killed"] if self._core.gate.latched is not None else []
         return ", ".join([f"{self._mode}, quoting {quoted} of {len(markets)} markets", *killed, *self._unready()])
+
+    async def _keep_snapshot(self, every_s: float) -> None:
+        await snapshot.keep(
+            self._state_dir,
+            every_s,
+            self.metrics.take,
+            self._clock.wall_ns,
+            lambda text: self._log.warning("snapshot", text=text),
+        )
 
     async def _serve_http(self, port: int) -> None:
         # A quarter of a second of imports: in a thread, so that quoting does not wait for it.

@@ -11,7 +11,8 @@ import pytest
 
 from mm_daemon.cli.main import execute
 from mm_daemon.domain.checkpoint import PositionBooked
-from mm_daemon.domain.events import OrderFilled
+from mm_daemon.domain.decisions import ApprovedCommand, DecisionsChanged, PlaceOrder
+from mm_daemon.domain.events import OrderAccepted, OrderFilled
 from mm_daemon.domain.instrument import Venue, instrument_id
 from mm_daemon.domain.money import from_pair, to_decimal
 from mm_daemon.journal.run_reader import RunReader
@@ -104,3 +105,89 @@ def test_export_has_each_fill_once_with_exact_numbers(traded: Path, tmp_path: Pa
 def test_nothing_kept_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert execute(["history", "--state-dir", str(tmp_path)]) == 0
     assert "nothing was traded" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("what", ["orders", "decisions", "pnl", "days"])
+def test_other_tables_say_what_the_journal_says(what: str, traded: Path, tmp_path: Path) -> None:
+    """As many lines as there are records of the kind, in the order of time."""
+    out = tmp_path / f"{what}.csv"
+    assert execute(["export", str(out), "--what", what, "--state-dir", str(traded)]) == 0
+    rows = list(csv.DictReader(out.read_text("utf-8").splitlines()))
+    kept = records(traded)
+    if what == "orders":
+        events = [row["event"] for row in rows]
+        placed = [r.command for r in kept if isinstance(r, ApprovedCommand) and isinstance(r.command, PlaceOrder)]
+        assert events.count("place") == len(placed)
+        assert events.count("accepted") == sum(isinstance(r, OrderAccepted) for r in kept)
+        first = next(row for row in rows if row["event"] == "accepted")
+        asked = next(row for row in rows if row["client_id"] == first["client_id"])
+        assert (asked["event"], asked["side"], asked["price"]) == ("place", first["side"], first["price"])
+        assert asked["why"] == "new_quote"
+    elif what == "decisions":
+        assert len(rows) == sum(len(r.decisions) for r in kept if isinstance(r, DecisionsChanged))
+        quoted = next(row for row in rows if row["action"] == "QUOTE")
+        assert float(quoted["price"]) < float(quoted["mid"]) or quoted["side"] == "ask"
+    elif what == "pnl":
+        booked = [r.state for r in kept if isinstance(r, PositionBooked)]
+        assert len(rows) == len(booked)
+        for row, state in zip(rows, booked, strict=True):
+            parts = [Decimal(row[name]) for name in ("spread", "inventory", "fees", "funding")]
+            assert sum(parts) == Decimal(row["total"])
+            assert Decimal(row["cash"]) == to_decimal(from_pair(state.cash))
+    else:
+        assert {row["day"] for row in rows} == {"2023-11-14", "2023-11-15"}
+    times = [row.get("time") or row["day"] for row in rows]
+    assert times == sorted(times)
+
+
+def test_every_form_of_a_table_holds_the_same(traded: Path, tmp_path: Path) -> None:
+    """CSV and JSON lines exactly, Parquet as floats with times that are times."""
+    polars = pytest.importorskip("polars")
+    for suffix in ("csv", "jsonl", "parquet"):
+        assert execute(["export", str(tmp_path / f"fills.{suffix}"), "--state-dir", str(traded)]) == 0
+    rows = list(csv.DictReader((tmp_path / "fills.csv").read_text("utf-8").splitlines()))
+    lines = [json.loads(line) for line in (tmp_path / "fills.jsonl").read_text("utf-8").splitlines()]
+    assert [line["price"] for line in lines] == [row["price"] for row in rows]
+    frame = polars.read_parquet(tmp_path / "fills.parquet")
+    assert frame["size"].to_list() == [float(row["size"]) for row in rows]
+    assert frame["time"].dtype == polars.Datetime("us", "UTC")
+    assert execute(["export", str(tmp_path / "fills.xls"), "--state-dir", str(traded)]) == 64
+
+
+def test_a_span_of_time_is_chosen(traded: Path, tmp_path: Path) -> None:
+    """By UTC times, the first included, the last not."""
+    out = tmp_path / "late.csv"
+    span = ["--since", "2023-11-15", "--until", "2023-11-16T00:00:00+00:00"]
+    assert execute(["export", str(out), "--state-dir", str(traded), *span]) == 0
+    days = {row["time"][:10] for row in csv.DictReader(out.read_text("utf-8").splitlines())}
+    assert days == {"2023-11-15"}
+    assert execute(["export", str(tmp_path / "x.csv"), "--state-dir", str(traded), "--since", "then"]) == 64
+
+
+def test_logs_tell_what_happened_in_words(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Fills and runs by themselves, orders and decisions where they are asked for."""
+    assert execute(["logs", "--state-dir", str(traded), "--last", "0"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("starts: " in line for line in lines) == 2
+    assert sum("ended (" in line for line in lines) == 2
+    fills = [r for r in records(traded) if isinstance(r, OrderFilled)]
+    assert sum("bought" in line or "sold" in line for line in lines) == len(fills)
+    assert not any("new" in line for line in lines)
+    assert execute(["logs", "--state-dir", str(traded), "--only", "orders", "--symbol", "ETH-USDT", "--json"]) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(told) <= 200
+    assert {each["subject"] for each in told} == {"sim:ETH-USDT"}
+    assert {each["kind"] for each in told} == {"orders"}
+    assert execute(["logs", "--state-dir", str(traded), "--only", "decisions", "--last", "3"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert execute(["logs", "--state-dir", str(traded), "--since", "1h"]) == 0
+    assert "nothing of that" in capsys.readouterr().out
+
+
+def test_a_run_leaves_its_figures_for_those_without_prometheus(traded: Path) -> None:
+    """The names of /metrics, each sample with its labels."""
+    left = json.loads((traded / "metrics.json").read_text())
+    assert left["time"].startswith("2023-11-15T")
+    symbols = {sample["symbol"] for sample in left["metrics"]["mm_position_base"]}
+    assert symbols == {"BTC-USDT", "ETH-USDT"}
+    assert all(name.startswith(("mm_", "process_", "python_")) for name in left["metrics"])
