@@ -9,7 +9,7 @@ COMPILE := build/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe -
 BENCH := $(BIN)/pytest -q -m bench -o addopts="--strict-markers --benchmark-quiet"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check mutants bench instructions peers compare-models dashboards image soak fmt lint types \
+.PHONY: help setup run test check mutants bench instructions peers compare-models dashboards reference image soak fmt lint types \
 	lock clean
 
 help: ## list the targets
@@ -64,6 +64,9 @@ compare-models: setup ## the pricing models on the same markets, 5 minutes; writ
 
 image: setup ## build the image with buildah on Debian packages and run it, 5 minutes, as root (needs buildah, mmdebstrap)
 	$(BIN)/pytest -q -m slow tests/image
+
+reference: setup ## write deploy/docs/configuration.md and reasons.md from the code
+	$(BIN)/python -m mm_daemon.cli.reference deploy/docs
 
 dashboards: setup ## write deploy/grafana/dashboards from deploy/grafana/build.py
 	$(BIN)/python deploy/grafana/build.py

@@ -107,6 +107,11 @@ def _line(key: str, text: str, comment: str, indent: str) -> str:
     return f"{said:<{_VALUE_WIDTH}} # {comment}" if comment else said
 
 
+def default_text(key: Key) -> str:
+    """The default as YAML, for a table."""
+    return "required" if key.default is FAILED else f"`{_text(key.default)}`"
+
+
 def _comment(key: Key) -> str:
     said = describe(key.annotation)
     return f"{said}; required" if key.default is FAILED else f"{said}; default {_text(key.default)}"
