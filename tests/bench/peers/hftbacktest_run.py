@@ -30,7 +30,7 @@ from numba import njit
 
 from tests.bench.cpu_time import cpu_of
 from tests.bench.peers import strategy
-from tests.bench.peers.outcome import Outcome
+from tests.bench.peers.outcome import Outcome, Traded
 from tests.bench.peers.strategy import LATENCY_NS, LOT, ORDER_SIZE, STEP_NS, TICK
 
 DEPTHS = {"roi": ROIVectorMarketDepthBacktest, "hashmap": HashMapMarketDepthBacktest}
@@ -38,6 +38,7 @@ ROI = (55_000.0, 70_000.0)
 """Prices that the vector depth keeps: 10 % around the recording's mid. Levels outside of it are dropped."""
 KIND, DEPTH_CLEAR = 0xFF, 3
 ROWS_AT_MOST = 2_000_000
+STEPS_AT_MOST = 100_000
 
 targets = njit(strategy.targets)
 must_move = njit(strategy.must_move)
@@ -79,10 +80,14 @@ def quote_side(hbt, side, target, next_id):
 
 
 @njit
-def quote(hbt):
-    """(orders placed, orders moved) until the data end."""
-    placed, moved, next_id = 0, 0, 1
+def quote(hbt, path):
+    """(orders placed, orders moved, steps) until the data end; `path` gets time, position, balance, fees of each step."""
+    placed, moved, next_id, seen = 0, 0, 1, 0
     while hbt.elapse(STEP_NS) == 0:
+        state = hbt.state_values(0)
+        path[seen, 0], path[seen, 1] = hbt.current_timestamp, state.position
+        path[seen, 2], path[seen, 3] = state.balance, state.fee
+        seen += 1
         hbt.clear_inactive_orders(0)
         depth = hbt.depth(0)
         if not (depth.best_bid_tick > 0 and depth.best_bid_tick < depth.best_ask_tick < 1 << 40):
@@ -93,11 +98,11 @@ def quote(hbt):
             placed += new
             moved += changed
             next_id += new
-    return placed, moved
+    return placed, moved, seen
 
 
 def backtest(depth, data):
-    """(placed, moved, fills, position) of one run."""
+    """(placed, moved, fills, position, what was traded) of one run."""
     asset = (
         BacktestAsset()
         .data([data])
@@ -112,11 +117,30 @@ def backtest(depth, data):
         .roi_ub(ROI[1])
     )
     hbt = DEPTHS[depth]([asset])
-    placed, moved = quote(hbt)
-    state = hbt.state_values(0)
-    result = placed, moved, state.num_trades, state.position
+    path = np.empty((STEPS_AT_MOST, 4))
+    placed, moved, steps = quote(hbt, path)
+    state, depth_ = hbt.state_values(0), hbt.depth(0)
+    mid = (depth_.best_bid + depth_.best_ask) / 2
+    traded = Traded(
+        volume=state.trading_value,
+        fees=state.fee,
+        pnl=state.balance + state.position * mid - state.fee,
+        fills=fills_of(path[:steps]),
+        steps=steps,
+    )
+    result = placed, moved, state.num_trades, state.position, traded
     hbt.close()
     return result
+
+
+def fills_of(path):
+    """Changes of the position between two steps, at the mean price that the balance tells."""
+    fills = []
+    for before, after in zip(path, path[1:], strict=False):
+        size = after[1] - before[1]
+        if abs(size) > LOT / 2:
+            fills.append((int(after[0]), round(size, 8), round((before[2] - after[2]) / size, 2)))
+    return fills
 
 
 def rows_of(data):
@@ -133,11 +157,11 @@ def main():
     chosen = parser.parse_args()
     with contextlib.redirect_stdout(sys.stderr):
         convert_s, data = cpu_of(lambda: convert(chosen.recording, buffer_size=ROWS_AT_MOST))
-    first_s, (placed, moved, fills, position) = cpu_of(lambda: backtest(chosen.depth, data))
+    first_s, (placed, moved, fills, position, traded) = cpu_of(lambda: backtest(chosen.depth, data))
     cpu_s = [cpu_of(lambda: backtest(chosen.depth, data))[0] for _ in range(chosen.runs)]
     jit_s = first_s - min(cpu_s, default=0.0)
     parts_s = {"convert": convert_s, "jit": jit_s}
-    Outcome(rows_of(data), placed, moved, fills, round(position, 8), cpu_s, parts_s).print()
+    Outcome(rows_of(data), placed, moved, fills, round(position, 8), cpu_s, parts_s, traded).print()
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ from nautilus_trader.trading.strategy import Strategy
 
 from tests.bench.cpu_time import cpu_of
 from tests.bench.peers import strategy
-from tests.bench.peers.outcome import Outcome
+from tests.bench.peers.outcome import Outcome, Traded
 from tests.bench.peers.strategy import LATENCY_NS, ORDER_SIZE, STEP_NS, TICK
 
 FILL_CHANCE = 0.0
@@ -189,7 +189,9 @@ class Quoting(Strategy):
     def __init__(self):
         super().__init__()
         self.placed = self.moved = self.fills = 0
-        self.position = 0.0
+        self.position = self.cash = 0.0
+        self.mid = None
+        self.traded = Traded()
         self.working = {BUY: None, SELL: None}
         self.size = Quantity(ORDER_SIZE, SIZE_DIGITS)
 
@@ -199,13 +201,20 @@ class Quoting(Strategy):
 
     def on_order_filled(self, event):
         self.fills += 1
-        self.position += (1 if event.order_side == BUY else -1) * event.last_qty.as_double()
+        size, price = (1 if event.order_side == BUY else -1) * event.last_qty.as_double(), event.last_px.as_double()
+        self.position += size
+        self.cash -= size * price
+        self.traded.volume += abs(size) * price
+        self.traded.fees += event.commission.as_double()
+        self.traded.fills.append((event.ts_event, size, price))
 
     def decide(self, _event):
         book = self.cache.order_book(ID)
         best_bid, best_ask = book.best_bid_price(), book.best_ask_price()
         if best_bid is None or best_ask is None:
             return
+        self.mid = (best_bid.as_double() + best_ask.as_double()) / 2
+        self.traded.steps += 1
         bid, ask = strategy.targets(round(best_bid / TICK), round(best_ask / TICK), self.position)
         self.quote(BUY, 1, bid)
         self.quote(SELL, -1, ask)
@@ -284,7 +293,9 @@ def main():
     cpu_s = [backtest(data)[0] for _ in range(chosen.runs)]
     rows, position = rows_of(data), round(quoting.position, 8)
     counts = quoting.placed, quoting.moved, quoting.fills
-    Outcome(rows, *counts, position, cpu_s, {"decode": decode_s}).print()
+    traded = quoting.traded
+    traded.pnl = quoting.cash + quoting.position * (quoting.mid or 0.0) - traded.fees
+    Outcome(rows, *counts, position, cpu_s, {"decode": decode_s}, traded).print()
 
 
 if __name__ == "__main__":
