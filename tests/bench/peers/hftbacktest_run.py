@@ -13,6 +13,7 @@ The CPU time of a run includes making the backtest from the array. The first run
 import argparse
 import contextlib
 import sys
+from itertools import pairwise
 
 import numpy as np
 from hftbacktest import (
@@ -81,7 +82,7 @@ def quote_side(hbt, side, target, next_id):
 
 @njit
 def quote(hbt, path):
-    """(orders placed, orders moved, steps) until the data end; `path` gets time, position, balance, fees of each step."""
+    """(placed, moved, steps) until the data end; `path` gets time, position, balance and fees of each step."""
     placed, moved, next_id, seen = 0, 0, 1, 0
     while hbt.elapse(STEP_NS) == 0:
         state = hbt.state_values(0)
@@ -136,7 +137,7 @@ def backtest(depth, data):
 def fills_of(path):
     """Changes of the position between two steps, at the mean price that the balance tells."""
     fills = []
-    for before, after in zip(path, path[1:], strict=False):
+    for before, after in pairwise(path):
         size = after[1] - before[1]
         if abs(size) > LOT / 2:
             fills.append((int(after[0]), round(size, 8), round((before[2] - after[2]) / size, 2)))

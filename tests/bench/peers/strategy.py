@@ -9,12 +9,14 @@ The functions are plain arithmetic without calls, so that numba can compile them
 """
 
 import math
+import os
 
 TICK, LOT = 0.1, 0.001
 MAKER_FEE_BPS, TAKER_FEE_BPS = 2.0, 5.0
 LATENCY_NS = 5_000_000
 """Of an order on its way to the venue, and of the answer on its way back."""
-STEP_NS = 100_000_000
+STEP_NS = int(os.environ.get("PEER_STEP_MS", "100")) * 1_000_000
+"""Between two decisions. Ours decides between them too, whenever a fill or a price calls for it."""
 ORDER_SIZE, MAX_POSITION = 0.01, 0.05
 
 GAMMA, K, INTENSITY, VOLATILITY = 0.05, 0.5, 1.0, 0.5
