@@ -161,10 +161,16 @@ class CcxtConnector:
 
     async def _prepare_account(self) -> None:
         """A key that is refused is told before anything begins, and the account is set as the configuration says."""
-        requests, settings = self._asking, self._settings
+        requests = self._asking
         for method in self._dialect.prepare:
             await requests.read(method)
         await requests.read("fetch_positions", [each.unified for each in self._contracts])
+        if not self._context.read_only:
+            await self._set_up_account()
+            await self._refuse_hedge_mode()
+
+    async def _set_up_account(self) -> None:
+        requests, settings = self._asking, self._settings
         steps: list[tuple[str, tuple[Any, ...]]] = []
         if settings.set_one_way:
             steps.append(("set_position_mode", (False,)))
@@ -178,7 +184,6 @@ class CcxtConnector:
                 await requests.read(method, *args)
             except NothingToChange:
                 continue
-        await self._refuse_hedge_mode()
 
     async def _refuse_hedge_mode(self) -> None:
         """Raises ConfigError for an account that holds long and short apart."""
@@ -226,7 +231,7 @@ class CcxtConnector:
                 on_up=self._joined.set,
                 on_down=self._on_down,
             )
-        if self._with_key:
+        if self._with_key and not self._context.read_only:
             self._user = ProStreams(
                 self._factory,
                 lambda: self._asking.exchange,

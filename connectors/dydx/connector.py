@@ -195,8 +195,8 @@ class DydxConnector:
             return wire.FeeTier()
 
     async def _open_account(self, signer: Signer) -> None:
-        """The account's number, and a cancel of nothing that proves that the key may sign. Raises CredentialsRefused
-        or VenueUnreachable."""
+        """The account's number, and a cancel of nothing that proves that the key may sign, where we may send one. Raises
+        CredentialsRefused or VenueUnreachable."""
         url = f"{self._where.rest}/cosmos/auth/v1beta1/account_info/{self._owner}"
         try:
             number = decoded(await self._http.ask("GET", url), wire.AccountReply).info.account_number
@@ -210,6 +210,8 @@ class DydxConnector:
         ids = () if self._settings.authenticator is None else (self._settings.authenticator,)
         self._builder = tx.TxBuilder(signer, chain_id=self._where.chain_id, account_number=number, authenticators=ids)
         self._orders.height = max(self._orders.height, await self.nodes.height())
+        if self._context.read_only:
+            return
         probe = self._markets[0].messages.cancel(_PROBE_ID, self._orders.height + 2)
         result = await self.nodes.broadcast(self._builder.raw(probe))
         if own.key_refused(result):

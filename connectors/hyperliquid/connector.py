@@ -219,7 +219,7 @@ class HyperliquidConnector:
         """Before anything is traded, and not when somebody only wants to cancel. Raises VenueUnreachable when the venue
         refuses it."""
         leverage, cross = self._settings.leverage, not self._settings.isolated
-        if leverage is not None and self._requests is not None:
+        if leverage is not None and self._requests is not None and not self._context.read_only:
             for asset in self._assets.values():
                 await self._confirmed(actions.UpdateLeverage(asset.number, cross, leverage))
 

@@ -194,7 +194,8 @@ class LighterConnector:
             self._reader = reader = self._reader_of(account, tokens)
             self._last_resort = LastResort(trading, reader, self._venue_now_ns)
             await trading.start()
-            await self._set_leverage(trading)
+            if not self._context.read_only:
+                await self._set_leverage(trading)
         return list(self._markets.values())
 
     def _reader_of(self, account: int, tokens: Tokens) -> AccountReader:
