@@ -28,6 +28,7 @@ from connectors.ccxt.account import AccountReader
 from connectors.ccxt.client import Factory
 from connectors.ccxt.contracts import Contract, contract, find_market
 from connectors.ccxt.dialects import dialect
+from connectors.ccxt.doctor import Examination
 from connectors.ccxt.native import NativeMarketData
 from connectors.ccxt.orders import OrderBookkeeping, OrderCommand
 from connectors.ccxt.requests import LimitsHeard, NothingToChange, OrderUnknown, Requests
@@ -49,6 +50,7 @@ from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.domain.rng import Rng
 from mm_daemon.ports.connector import ConnectorContext
+from mm_daemon.ports.examination import Probe
 
 _CLOCK_EVERY_S = 10.0
 _CATCH_UP_PAUSE_S = 0.2
@@ -535,6 +537,22 @@ class CcxtConnector:
             )
         assert self._account is not None
         return await self._account.snapshot(since_ns)
+
+    def probes(self) -> Sequence[Probe]:
+        """What `doctor` asks, once the instruments are loaded. See `Examination`."""
+        if self._requests is None:
+            return ()
+        native = self._settings.market_data is MarketData.NATIVE
+        stream = f"{native_url(self._requests.exchange)}/public/ws" if native else None
+        return Examination(
+            self._requests,
+            self._settings,
+            self._dialect,
+            self._contracts,
+            self._limits,
+            with_key=self._with_key,
+            stream=stream,
+        ).probes()
 
     async def close(self) -> None:
         """Nothing is said any more; the streams end with `run`."""

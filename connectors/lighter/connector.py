@@ -19,6 +19,7 @@ from connectors.lighter import transactions as tx
 from connectors.lighter.account import AccountReader
 from connectors.lighter.account_streams import AccountStreams
 from connectors.lighter.channels import Channels
+from connectors.lighter.doctor import Examination
 from connectors.lighter.last_resort import LastResort
 from connectors.lighter.native import NativeLibrary, NativeSigner
 from connectors.lighter.orders import OrderCommand, OwnOrders
@@ -55,6 +56,7 @@ from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.orders import ClientOrderId, TimeInForce
 from mm_daemon.domain.rng import Rng
 from mm_daemon.ports.connector import ConnectorContext, Link
+from mm_daemon.ports.examination import Probe
 
 MARKET_CHANNELS = ("order_book", "trade", "market_stats")
 IGNORED_WORDS = frozenset({"pong", "connected", "unsubscribed"})
@@ -519,6 +521,12 @@ class LighterConnector:
     async def snapshot(self, since_ns: int) -> VenueSnapshot:
         """See `AccountReader.snapshot`. Raises VenueUnreachable or CredentialsRefused."""
         return await self._owned().snapshot(since_ns)
+
+    def probes(self) -> Sequence[Probe]:
+        """What `doctor` asks. See `Examination`."""
+        markets = {number: contract.symbol for number, contract in self._markets.items()}
+        now_s = self._venue_now_ns() // 1_000_000_000
+        return Examination(self._rest, self._settings, self._signer, markets, now_s).probes()
 
     async def close(self) -> None:
         """Nothing is said any more; the socket ends with `run`."""

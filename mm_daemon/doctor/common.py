@@ -9,7 +9,7 @@ from decimal import Decimal
 from mm_daemon.backtest.explanation import MarketExplanation
 from mm_daemon.config.problems import ConfigProblems
 from mm_daemon.core.market import MarketState
-from mm_daemon.core.parameters import CoreParameters, ReconcileRules
+from mm_daemon.core.parameters import ReconcileRules
 from mm_daemon.domain.capabilities import Bucket, BucketKind, Capabilities, CommandClass
 from mm_daemon.domain.events import VenueSnapshot, VenueTime
 from mm_daemon.domain.instrument import Instrument, InstrumentId, SignificantFigures, symbol_of
@@ -21,6 +21,11 @@ _NS_PER_MS = 1e6
 _PPM_PER_BPS = 100.0
 _SKEW_WARNED_MS = 100.0
 """Where the configuration names no limit."""
+_FOREIGN = {
+    "ignore": "they are counted and left alone",
+    "cancel": "all orders of the account are cancelled",
+    "halt": "a market that has one is not quoted",
+}
 
 
 def clock(told: Sequence[VenueTime], limit_ms: int | None) -> Check:
@@ -93,10 +98,9 @@ def _worth(instrument: Instrument, lots: int, ticks: int) -> Decimal:
     return instrument.size(lots) * instrument.price(ticks) * instrument.multiplier
 
 
-def fees(instrument: Instrument, *, priced_in: bool, of_account: bool) -> Check:
+def fees(instrument: Instrument, *, priced_in: bool, whose: str) -> Check:
     """What is paid, and whether quotes are made for it."""
     maker, taker = instrument.maker_fee_ppm / _PPM_PER_BPS, instrument.taker_fee_ppm / _PPM_PER_BPS
-    whose = "this account's" if of_account else "of an account without a tier"
     text = f"maker {maker:g} bps, taker {taker:g} bps, {whose}"
     if priced_in:
         return ok("fees", f"{text}; quotes are priced for the maker fee", symbol=instrument.symbol)
@@ -159,19 +163,14 @@ def orders(snapshot: VenueSnapshot, rules: ReconcileRules) -> Check:
         text = f"{_many(len(foreign), 'open order')} of somebody else on {where}"
         if own:
             text += f", {own} of ours"
-        does = {
-            "ignore": "they are counted and left alone",
-            "cancel": "all of them are cancelled",
-            "halt": "it stays out",
-        }
-        advice = f"give the daemon an account of its own; at the start {does[rules.on_foreign_order]} "
-        return warning("orders", text, f"{advice}(reconcile.on_foreign_order: {rules.on_foreign_order})")
+        rule = rules.on_foreign_order
+        advice = f"give the daemon an account of its own; {_FOREIGN[rule]} (reconcile.on_foreign_order: {rule})"
+        return warning("orders", text, advice)
     if own:
         does = "cancelled" if rules.on_orphan == "cancel" else "quoted with"
         text = f"{_many(own, 'open order')} of ours: of a daemon that runs, or left by one that died"
-        return warning(
-            "orders", text, f"see that no other daemon runs; a start finds them {does} (reconcile.on_orphan)"
-        )
+        advice = f"see that no other daemon trades this account; at a start they are {does} (reconcile.on_orphan)"
+        return warning("orders", text, advice)
     return ok("orders", "no open order in our markets")
 
 
@@ -234,10 +233,6 @@ def untrusted(markets: Iterable[MarketState], waited_s: float) -> list[Check]:
         for market in markets
         if not market.book.trusted
     ]
-
-
-def order_blocks(parameters: CoreParameters) -> int:
-    return parameters.orders.order_blocks
 
 
 def _many(count: int, what: str) -> str:

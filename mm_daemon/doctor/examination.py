@@ -32,14 +32,12 @@ from mm_daemon.runtime.clock import Clock
 
 TIMEOUT_S = 10.0
 WATCH_S = 3.0
-_LOOK_S = 0.02
 _CLOSE_S = 2.0
 _NO_FILLS_NS = 1 << 62
 _SHORTEST_SECRET = 6
 _HIDDEN = "***"
 _MARKET = MarketEvent.__args__
 _ACCOUNT_CHECKS = ("credentials", "balance", "orders", "position")
-_OVERRIDDEN = ("limits", "dead_man")
 
 T = TypeVar("T")
 
@@ -94,6 +92,7 @@ class _VenueExamination:
         self._checks: list[Check] = []
         self._explained: tuple[MarketExplanation, ...] = ()
         self._core: TradingCore | None = None
+        self._books_there = asyncio.Event()
         self._times: list[VenueTime] = []
         self._has_account = bool(settings.secrets)
 
@@ -151,6 +150,8 @@ class _VenueExamination:
             self._times.append(event)
         elif self._core is not None and isinstance(event, _MARKET):
             self._core.apply(event)
+            if not self._books_there.is_set() and all(each.book.trusted for each in self._core.markets.values()):
+                self._books_there.set()
 
     # The examination
 
@@ -182,9 +183,9 @@ class _VenueExamination:
         try:
             instruments = await self._limited(connector.load_instruments())
         except CredentialsRefused as error:
-            self._failed("credentials", str(error), "correct the key or the account in `secrets` and the venue's keys")
             self._checks.append(ok("connection", f"the venue answers ({self._ms_since(began_ns)} ms)"))
             await self._ask(connector.probes() if isinstance(connector, Examined) else ())
+            self._failed("credentials", str(error), "correct the key or the account in `secrets` and the venue's keys")
             self._unlooked("the venue has refused the key")
             return None
         except ConfigError as error:
@@ -260,10 +261,10 @@ class _VenueExamination:
 
     async def _watch(self, running: asyncio.Task[None], core: TradingCore, watch_s: float) -> None:
         """Until every book is there and was watched for a while, or the time is over."""
-        loop, markets = asyncio.get_running_loop(), core.markets.values()
-        give_up_s = loop.time() + self._timeout_s
-        while loop.time() < give_up_s and not running.done() and not all(each.book.trusted for each in markets):
-            await asyncio.sleep(_LOOK_S)
+        markets = core.markets.values()
+        waiting = asyncio.create_task(self._books_there.wait())
+        await asyncio.wait([running, waiting], timeout=self._timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
         await asyncio.wait([running], timeout=watch_s if any(each.book.trusted for each in markets) else 0.0)
         if running.done() and not running.cancelled() and (error := running.exception()) is not None:
             if not isinstance(error, MmError | OSError):
@@ -300,12 +301,13 @@ class _VenueExamination:
         self, connector: Connector, instruments: Sequence[Instrument], parameters: CoreParameters | None
     ) -> None:
         capabilities = connector.capabilities
-        self._checks.append(common.clock(self._times, None if capabilities.recorded else self._skew_ms()))
+        self._checks.append(common.clock(self._times, self._config.risk.max_clock_skew_ms))
         self._checks += map(common.contract, instruments)
+        whose = (
+            "this account's" if self._has_account else "the market's" if capabilities.simulated else "a new account's"
+        )
         priced_in = {market.symbol: market.quoting.fees_in_model for market in self._config.markets}
-        self._checks += [
-            common.fees(each, priced_in=priced_in[each.symbol], of_account=self._has_account) for each in instruments
-        ]
+        self._checks += [common.fees(each, priced_in=priced_in[each.symbol], whose=whose) for each in instruments]
         told = {check.name for check in self._checks}
         if "limits" not in told:
             self._checks.append(common.limits(capabilities))
@@ -313,9 +315,6 @@ class _VenueExamination:
             self._checks.append(common.dead_man(capabilities, self._config.orders.order_blocks))
         if capabilities.recorded:
             self._checks.append(not_applicable("quotes", "a recording: `mm-daemon explain` plays it and prices"))
-
-    def _skew_ms(self) -> int | None:
-        return self._config.risk.max_clock_skew_ms
 
     # Inside
 

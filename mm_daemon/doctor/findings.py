@@ -59,7 +59,7 @@ class Report(msgspec.Struct, frozen=True):
             for check in found.checks:
                 yield from _check(check)
         yield ""
-        counts = {verdict: 0 for verdict in Verdict}
+        counts = dict.fromkeys(Verdict, 0)
         for found in self.venues:
             for check in found.checks:
                 counts[check.verdict] += 1
