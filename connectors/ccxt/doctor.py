@@ -130,7 +130,7 @@ class Examination:
             if total is None:
                 found.append(failed("balance", f"the account shows no {currency}", f"transfer {currency} to futures"))
                 continue
-            text = f"{total:.8g} {currency}" + (f", {free:.8g} free" if free is not None else "")
+            text = f"{total.normalize():f} {currency}" + (f", {free.normalize():f} free" if free is not None else "")
             if total <= 0:
                 found.append(failed("balance", text, f"transfer {currency} to the futures account"))
             else:

@@ -16,6 +16,7 @@ _DEAD_MAN_VOLUME = 1_000_000
 _EXPIRES_SOON_MS = 7 * 86_400_000
 _DAY_MS = 86_400_000
 _SCARCE = 0.1
+_PING = '{"method":"ping"}'
 _APPROVE = "approve an agent for it on the venue's API page, and use that key"
 
 
@@ -92,7 +93,7 @@ class Examination:
 
     async def _latency(self) -> Sequence[Check]:
         return await latency(
-            lambda: self._rest.info({"type": "exchangeStatus"}, aw.ExchangeStatus), self._settings.socket_url
+            lambda: self._rest.info({"type": "exchangeStatus"}, aw.ExchangeStatus), self._settings.socket_url, _PING
         )
 
     # Whose key it is

@@ -68,7 +68,7 @@ class Examination:
         async def read() -> None:
             await self._rest.read("funding-rates", msgspec.Raw, {})
 
-        return await latency(read, self._settings.socket_url)
+        return await latency(read, self._settings.socket_url, '{"type":"ping"}')
 
     # Keys
 

@@ -8,9 +8,10 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from mm_daemon.domain.errors import VenueUnreachable
-from mm_daemon.ports.examination import Check, failed, ok
+from mm_daemon.ports.examination import Check, failed, ok, warning
 
 _TIMES = 3
+_SLOW_S = 0.5
 _OPEN_S, _CLOSE_S = 5.0, 0.2
 _FRAME_BYTES_MAX = 4 << 20
 
@@ -21,37 +22,53 @@ async def http_s(read: Callable[[], Awaitable[object]]) -> float:
     return await _median_s(read)
 
 
-async def socket_s(url: str) -> float:
-    """Median of a few pings over a connection of its own, seconds. Raises VenueUnreachable."""
+async def socket_s(url: str, ping: str | None = None) -> float:
+    """Median of a few pings over a connection of its own, seconds. `ping`: a message that the venue answers with one
+    that has `pong` in it, instead of the protocol's own. Raises VenueUnreachable."""
     try:
-        async with connect(
-            url,
-            open_timeout=_OPEN_S,
-            close_timeout=_CLOSE_S,
-            ping_interval=None,
-            max_size=_FRAME_BYTES_MAX,
-            compression=None,
-            proxy=None,
-        ) as socket:
+        async with (
+            asyncio.timeout(_OPEN_S),
+            connect(
+                url,
+                open_timeout=_OPEN_S,
+                close_timeout=_CLOSE_S,
+                ping_interval=None,
+                max_size=_FRAME_BYTES_MAX,
+                compression=None,
+                proxy=None,
+            ) as socket,
+        ):
 
-            async def ping() -> None:
-                await (await socket.ping())
+            async def answered() -> None:
+                if ping is None:
+                    await (await socket.ping())
+                    return
+                await socket.send(ping)
+                while b"pong" not in await socket.recv(decode=False):
+                    pass
 
-            return await _median_s(ping)
+            return await _median_s(answered)
     except (OSError, TimeoutError, WebSocketException) as error:
-        raise VenueUnreachable(f"no stream at {url.partition('?')[0]}: {type(error).__name__}: {error}") from error
+        raise VenueUnreachable(f"no answer at {url.partition('?')[0]}: {type(error).__name__} {error}".strip()) from error
 
 
-async def latency(read: Callable[[], Awaitable[object]], url: str | None) -> list[Check]:
+async def latency(read: Callable[[], Awaitable[object]], url: str | None, ping: str | None = None) -> list[Check]:
     """Both ways as one finding. Raises VenueUnreachable when HTTP does not answer."""
-    text = f"HTTP {1000 * await http_s(read):.1f} ms there and back"
-    if url is None:
-        return [ok("latency", text)]
-    try:
-        return [ok("latency", f"{text}, WebSocket {1000 * await socket_s(url):.1f} ms")]
-    except VenueUnreachable as error:
-        advice = "see whether a firewall or proxy lets WebSockets through"
-        return [failed("latency", f"{text}; {error}", advice)]
+    http = await http_s(read)
+    text = f"HTTP {_ms(http)} there and back"
+    if url is not None:
+        try:
+            text += f", WebSocket {_ms(await socket_s(url, ping))}"
+        except VenueUnreachable as error:
+            advice = "see whether a firewall or proxy lets WebSockets through"
+            return [failed("latency", f"{text}; WebSocket: {error}", advice)]
+    if http > _SLOW_S:
+        return [warning("latency", text, "run nearer to the venue: quotes this late are hit by those who know more")]
+    return [ok("latency", text)]
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.0f} ms" if seconds >= 0.01 else f"{1000 * seconds:.2g} ms"
 
 
 async def _median_s(once: Callable[[], Awaitable[object]]) -> float:

@@ -206,11 +206,11 @@ def quotes(explained: MarketExplanation) -> Check:
         text = f"{side.side} {side.size} at {side.price} ({side.from_mid_bps:.2f} bps from the mid)"
         parts.append(text if side.quoted else f"no {side.side}: {'; '.join(side.words)}")
     mid, sigma = explained.quotes.reference.mid, explained.quotes.volatility
-    text = f"{', '.join(parts)}; mid {mid:.10g}"
+    text = f"would quote {', '.join(parts)}; mid {mid:.10g}"
     text += f", volatility {sigma.annual:.0%} a year ({sigma.origin.replace('_', ' ')})"
     quoted = [side for side in sides if side.quoted]
     if quoted:
-        text += f"; a fill earns {min(side.edge_bps for side in quoted):.2f} bps after its fee"
+        text += f"; a fill earns {min(side.edge_bps for side in quoted):.2f} bps or more after its fee"
     for note in explained.notes:
         text += f"; {note}"
     if len(quoted) < len(sides):

@@ -307,6 +307,9 @@ class DydxVenue:
 
     async def _read(self, request: web.Request) -> web.Response:
         self._turn()
+        if self._settings.geoblocked:
+            text = "Because you appear to be a resident of a restricted country, you may not use this service."
+            return _json({"errors": [{"code": "GEOBLOCKED", "msg": text}]}, status=403)
         try:
             return _json(self._indexer.answer(request.path, request.query))
         except NotFound as missing:
