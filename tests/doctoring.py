@@ -51,11 +51,7 @@ async def examined(config: Config, **keys: Any) -> Report:
 def found(report: Report, name: str, venue: str | None = None) -> list[Check]:
     """The findings of a name."""
     return [
-        check
-        for each in report.venues
-        if venue in (None, each.venue)
-        for check in each.checks
-        if check.name == name
+        check for each in report.venues if venue in (None, each.venue) for check in each.checks if check.name == name
     ]
 
 

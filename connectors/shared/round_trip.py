@@ -49,7 +49,9 @@ async def socket_s(url: str, ping: str | None = None) -> float:
 
             return await _median_s(answered)
     except (OSError, TimeoutError, WebSocketException) as error:
-        raise VenueUnreachable(f"no answer at {url.partition('?')[0]}: {type(error).__name__} {error}".strip()) from error
+        raise VenueUnreachable(
+            f"no answer at {url.partition('?')[0]}: {type(error).__name__} {error}".strip()
+        ) from error
 
 
 async def latency(read: Callable[[], Awaitable[object]], url: str | None, ping: str | None = None) -> list[Check]:

@@ -38,7 +38,7 @@ def doctor(
     from mm_daemon.doctor.examination import examine
     from mm_daemon.doctor.findings import EXIT_FAILED
 
-    watch_s, timeout_s = seconds(watch), seconds(timeout)
+    watch_s, timeout_s = seconds(watch, "--watch"), seconds(timeout, "--timeout")
     assert watch_s is not None
     assert timeout_s is not None
     found = asyncio.run(examine(read_config(config), paper=paper, timeout_s=timeout_s, watch_s=watch_s))
