@@ -590,7 +590,15 @@ class DydxConnector:
 
     def probes(self) -> Sequence[Probe]:
         """What `doctor` asks. See `Examination`."""
-        return Examination(self._http, self._indexer, self.nodes, self._settings, self._signer, self._owner).probes()
+        return Examination(
+            self._http,
+            self._indexer,
+            self.nodes,
+            self._settings,
+            self._signer,
+            self._owner,
+            self._context.symbols,
+        ).probes()
 
     async def close(self) -> None:
         """Nothing is said any more; the stream ends with `run`."""

@@ -13,7 +13,7 @@ from connectors.dydx.keys import Signer
 from connectors.dydx.settings import DydxSettings
 from connectors.shared.round_trip import latency
 from mm_daemon.domain.errors import VenueUnreachable
-from mm_daemon.ports.examination import Check, Probe, failed, ok, warning
+from mm_daemon.ports.examination import Check, Probe, elsewhere, failed, ok, warning
 
 _NOT_FOUND = 404
 _BLOCKS = 5
@@ -25,6 +25,7 @@ _NESTED_MAX = 4
 class Money(msgspec.Struct, gc=False):
     equity: Decimal
     freeCollateral: Decimal
+    openPerpetualPositions: dict[str, wire.PositionRow] = {}
 
 
 class MoneyReply(msgspec.Struct, gc=False):
@@ -70,7 +71,14 @@ class Examination:
     """`signer` None: there is no key, and only indexer and nodes are looked at."""
 
     def __init__(
-        self, http: Http, indexer: Indexer, nodes: Nodes, settings: DydxSettings, signer: Signer | None, owner: str
+        self,
+        http: Http,
+        indexer: Indexer,
+        nodes: Nodes,
+        settings: DydxSettings,
+        signer: Signer | None,
+        owner: str,
+        symbols: Sequence[str],
     ) -> None:
         self._http = http
         self._indexer = indexer
@@ -78,6 +86,7 @@ class Examination:
         self._settings = settings
         self._signer = signer
         self._owner = owner
+        self._symbols = symbols
 
     def probes(self) -> Sequence[Probe]:
         found = [Probe("latency", self._latency), Probe("lag", self._lag), Probe("nodes", self._each_node)]
@@ -167,9 +176,11 @@ class Examination:
             text = f"subaccount {number} of {self._owner} was never funded"
             return [failed("balance", text, "deposit into it, or correct `subaccount`"), margin]
         text = f"{money.equity:.2f} USDC of equity, {money.freeCollateral:.2f} free, in subaccount {number}"
+        held = sorted(set(money.openPerpetualPositions) - set(self._symbols))
+        more = [margin, *([elsewhere("position", f"a position in {', '.join(held)}")] if held else [])]
         if money.freeCollateral <= 0:
-            return [failed("balance", text, "deposit into it, or reduce its positions"), margin]
-        return [ok("balance", text), margin]
+            return [failed("balance", text, "deposit into it, or reduce its positions"), *more]
+        return [ok("balance", text), *more]
 
     # Budgets
 

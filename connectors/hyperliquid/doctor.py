@@ -9,7 +9,7 @@ from connectors.hyperliquid import account_wire as aw
 from connectors.hyperliquid.rest import OutcomeUnknown, RestClient
 from connectors.hyperliquid.settings import LEAST_A_DAY, HyperliquidSettings
 from connectors.shared.round_trip import latency
-from mm_daemon.ports.examination import Check, Probe, failed, not_applicable, ok, warning
+from mm_daemon.ports.examination import Check, Probe, elsewhere, failed, not_applicable, ok, warning
 
 _DEAD_MAN_VOLUME = 1_000_000
 """USDC that an address must have traded before the venue takes a scheduled cancel."""
@@ -186,11 +186,23 @@ class Examination:
             usdc = next((each for each in spot.balances if each.coin == "USDC"), Balance("USDC"))
             value = _number(usdc.total)
             text = f"{value:.2f} USDC in the {mode} balance, {_number(usdc.hold):.2f} of it held"
-        margin = self._margin(state)
+        more = [self._margin(state), *await self._elsewhere(user, state)]
         if value <= 0:
             advice = f"deposit USDC to {user}" + (", or move it from spot to perps" if mode == "disabled" else "")
-            return [failed("balance", text, advice), margin]
-        return [ok("balance", text), margin]
+            return [failed("balance", text, advice), *more]
+        return [ok("balance", text), *more]
+
+    async def _elsewhere(self, user: str, state: State) -> list[Check]:
+        """What the account has in markets that are not ours."""
+        found = []
+        held = sorted({row.position.coin for row in state.assetPositions} - set(self._max_leverage))
+        if held:
+            found.append(elsewhere("position", f"a position in {', '.join(held)}"))
+        rows = await self._rest.info({"type": "frontendOpenOrders", "user": user}, list[aw.OrderRow])
+        coins = sorted({row.coin for row in rows} - set(self._max_leverage))
+        if coins:
+            found.append(elsewhere("orders", f"open orders on {', '.join(coins)}"))
+        return found
 
     def _margin(self, state: State) -> Check:
         leverage, kind = self._settings.leverage, "isolated" if self._settings.isolated else "cross"

@@ -10,7 +10,7 @@ from connectors.lighter import wire
 from connectors.lighter.rest import OutcomeUnknown, Refused, RestClient
 from connectors.lighter.settings import QUOTA_START, LighterSettings, Tier, capabilities
 from connectors.shared.round_trip import latency
-from mm_daemon.ports.examination import Check, Probe, failed, ok, warning
+from mm_daemon.ports.examination import Check, Probe, elsewhere, failed, ok, warning
 
 _TOKEN_S = 120
 _SLOW_TIERS = {"builder": Tier.STANDARD}
@@ -22,6 +22,9 @@ class Position(msgspec.Struct, gc=False):
     initial_margin_fraction: str = "0"
     """Percent."""
     margin_mode: int = 0
+    open_order_count: int = 0
+    symbol: str = ""
+    position: str = "0"
 
 
 class Account(msgspec.Struct, gc=False):
@@ -144,7 +147,19 @@ class Examination:
         text = f"{_number(account.collateral):.2f} USDC of collateral, {free:.2f} free"
         empty = "deposit USDC, or reduce positions"
         balance = ok("balance", text) if free > 0 else failed("balance", text, empty)
-        return [balance, self._margin(account), self._dead_man(account)]
+        return [balance, self._margin(account), self._dead_man(account), *self._elsewhere(account)]
+
+    def _elsewhere(self, account: Account) -> list[Check]:
+        """What the account has in markets that are not ours."""
+        others = [row for row in account.positions or () if row.market_id not in self._markets]
+        found = []
+        held = sorted(row.symbol or str(row.market_id) for row in others if _number(row.position))
+        if held:
+            found.append(elsewhere("position", f"a position in {', '.join(held)}"))
+        resting = sorted(row.symbol or str(row.market_id) for row in others if row.open_order_count)
+        if resting:
+            found.append(elsewhere("orders", f"open orders on {', '.join(resting)}"))
+        return found
 
     def _margin(self, account: Account) -> Check:
         settings = self._settings

@@ -19,7 +19,6 @@ from mm_daemon.config.build import core_parameters
 from mm_daemon.config.problems import ConfigProblems
 from mm_daemon.config.schema import Config, VenueConfig
 from mm_daemon.core.market import MarketState
-from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.doctor import common
 from mm_daemon.doctor.findings import Report, VenueFindings, in_order, report
@@ -37,6 +36,8 @@ _NO_FILLS_NS = 1 << 62
 _SHORTEST_SECRET = 6
 _HIDDEN = "***"
 _MARKET = MarketEvent.__args__
+_ONLY_LIVE = ("agent", "tier", "permissions", "balance", "margin", "position_mode", "limits", "dead_man", "orders")
+"""Checks of what paper does without."""
 _ACCOUNT_CHECKS = ("credentials", "balance", "orders", "position")
 
 T = TypeVar("T")
@@ -108,7 +109,7 @@ class _VenueExamination:
         return VenueFindings(
             self._venue,
             self._settings.connector,
-            in_order(self._without_secrets(check) for check in self._checks),
+            in_order(self._judged(self._without_secrets(check)) for check in self._checks),
             self._explained,
         )
 
@@ -161,22 +162,21 @@ class _VenueExamination:
         instruments = await self._instruments(connector)
         if instruments is None:
             return
-        parameters = self._parameters(connector, instruments)
+        core = self._core = self._core_of(connector, instruments)
         running: asyncio.Task[None] | None = None
-        if parameters is not None and not connector.capabilities.recorded:
-            self._core = TradingCore(parameters, None, registry.PricingModels())
+        if core is not None and not connector.capabilities.recorded:
             running = asyncio.create_task(connector.run())
         try:
             await self._ask(connector.probes() if isinstance(connector, Examined) else ())
             snapshot = await self._account(connector, instruments)
-            if running is not None and self._core is not None:
-                await self._watch(running, self._core, watch_s)
-                self._quotes(self._core, snapshot)
+            if running is not None and core is not None:
+                await self._watch(running, core, watch_s)
+                self._quotes(core, snapshot)
         finally:
             if running is not None:
                 running.cancel()
-                await asyncio.gather(running, return_exceptions=True)
-        self._of_all(connector, instruments, parameters)
+                await asyncio.wait([running], timeout=_CLOSE_S)
+        self._of_all(connector, instruments)
 
     async def _instruments(self, connector: Connector) -> Sequence[Instrument] | None:
         began_ns = self._clock.now_ns()
@@ -206,14 +206,18 @@ class _VenueExamination:
     def _unlooked(self, cause: str) -> None:
         self._checks.append(not_applicable("quotes", f"not looked at: {cause}"))
 
-    def _parameters(self, connector: Connector, instruments: Sequence[Instrument]) -> CoreParameters | None:
-        """None, and what is wrong, where the contracts do not allow the configuration."""
+    def _core_of(self, connector: Connector, instruments: Sequence[Instrument]) -> TradingCore | None:
+        """A core that only listens; None, and what is wrong, where the contracts do not allow the configuration."""
         try:
-            return core_parameters(self._config, instruments, {self._venue: connector.capabilities})
+            parameters = core_parameters(self._config, instruments, {self._venue: connector.capabilities})
+            return TradingCore(parameters, None, registry.PricingModels())
         except ConfigProblems as problems:
             self._checks += common.refused_sizes(problems)
             self._unlooked("the sizes do not fit the contracts")
-            return None
+        except MmError as error:
+            self._failed("configuration", str(error), "correct the keys of the market")
+            self._unlooked("the configuration contradicts itself")
+        return None
 
     async def _ask(self, probes: Sequence[Probe]) -> None:
         for probe in probes:
@@ -297,9 +301,7 @@ class _VenueExamination:
 
     # What is said of every venue
 
-    def _of_all(
-        self, connector: Connector, instruments: Sequence[Instrument], parameters: CoreParameters | None
-    ) -> None:
+    def _of_all(self, connector: Connector, instruments: Sequence[Instrument]) -> None:
         capabilities = connector.capabilities
         self._checks.append(common.clock(self._times, self._config.risk.max_clock_skew_ms))
         self._checks += map(common.contract, instruments)
@@ -332,6 +334,12 @@ class _VenueExamination:
         """Once for each name: what is found wrong twice is said as it was found first."""
         if not any(check.name == name and check.verdict is Verdict.FAILED for check in self._checks):
             self._checks.append(failed(name, text, advice))
+
+    def _judged(self, check: Check) -> Check:
+        """What is wrong with an account keeps nobody from trading on paper."""
+        if self._live or check.verdict is not Verdict.FAILED or check.name not in _ONLY_LIVE:
+            return check
+        return msgspec.structs.replace(check, verdict=Verdict.WARNING)
 
     def _without_secrets(self, check: Check) -> Check:
         """A connector owes that no message holds a secret; here it is made sure of."""

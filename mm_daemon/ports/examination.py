@@ -50,6 +50,12 @@ def not_applicable(name: str, text: str, *, symbol: str = "") -> Check:
     return Check(name, Verdict.NOT_APPLICABLE, text, symbol=symbol)
 
 
+def elsewhere(name: str, what: str) -> Check:
+    """An account that is not this daemon's alone: `what` it has in markets that are not ours."""
+    advice = "give the daemon an account of its own: margin is shared, and a last-resort cancel takes every order"
+    return warning(name, f"{what}, in markets that are not ours", advice)
+
+
 class Probe(msgspec.Struct, frozen=True):
     """One question, asked after `load_instruments`, under a time limit of its own."""
 

@@ -1,5 +1,6 @@
 """`doctor` at the simulated dYdX, over sockets: what it finds, and that it broadcasts nothing whatever it finds."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,18 @@ async def look(
     report = await examined(config)
     assert control.venue.acted == {}, report.to_text()
     return report
+
+
+async def by_hand(control: Control, market: int, quantums: int, *, take: bool) -> None:
+    """Buy on one of the venue's markets as its web site does: at any price, or a few ticks below the best bid."""
+    chain = control.venue.chain
+    signer, book = Signer(chain.keys[0]), chain.markets[market].book
+    orders = tx.ShortTermOrders(tx.Subaccount(signer.address), market)
+    builder = tx.TxBuilder(signer, chain_id="localdydxprotocol", account_number=73)
+    ticks = book.best(Side.SELL) + 50 if take else book.best(Side.BUY) - 9
+    tif = tx.OrderTif.IOC if take else tx.OrderTif.POST_ONLY
+    message = orders.place(1, 1, quantums, ticks * 100_000, chain.next_height + 18, tif, False, 0)
+    assert chain.broadcast(builder.raw(message), chain.block_ns).code == 0
 
 
 async def test_a_healthy_account_passes(tmp_path: Path) -> None:
@@ -114,15 +127,24 @@ async def test_a_limit_above_the_chains_is_a_warning(tmp_path: Path) -> None:
 async def test_an_order_of_somebody_else_is_warned_of(tmp_path: Path) -> None:
     """As the web site makes them."""
     async with dydx_venue() as control:
-        signer, chain = Signer(control.venue.chain.keys[0]), control.venue.chain
-        orders = tx.ShortTermOrders(tx.Subaccount(signer.address), 0)
-        builder = tx.TxBuilder(signer, chain_id="localdydxprotocol", account_number=73)
-        ticks = chain.markets[0].book.best(Side.BUY) - 9
-        until = chain.next_height + 18
-        message = orders.place(1, 1, 10**7, ticks * 100_000, until, tx.OrderTif.POST_ONLY, False, 0)
-        assert chain.broadcast(builder.raw(message), chain.block_ns).code == 0
+        await by_hand(control, 0, 10**7, take=False)
         report = await look(tmp_path, control)
         assert report.ok and the(report, "orders").text == "1 open order of somebody else on BTC-USD"
+
+
+async def test_a_position_elsewhere_is_warned_of(tmp_path: Path) -> None:
+    """It shares the margin."""
+    async with dydx_venue() as control:
+        await by_hand(control, 1, 10**9, take=True)
+        path = f"/v4/addresses/{control.address}/subaccountNumber/0"
+        async with asyncio.timeout(5):
+            while not (await control.get(path))[1]["subaccount"]["openPerpetualPositions"]:  # noqa: ASYNC110 - asked, never told
+                await asyncio.sleep(0.05)
+        report = await look(tmp_path, control)
+        assert report.ok
+        assert "a position in ETH-USD, in markets that are not ours" in [
+            check.text for check in found(report, "position")
+        ]
 
 
 async def test_a_country_that_is_shut_out_is_said(tmp_path: Path) -> None:

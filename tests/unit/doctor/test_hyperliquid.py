@@ -23,11 +23,18 @@ _DAY_MS = 86_400_000
 
 
 async def look(
-    folder: Path, control: Control, *, key: str | None = None, size: float = 0.001, **settings: Any
+    folder: Path,
+    control: Control,
+    *,
+    key: str | None = None,
+    size: float = 0.001,
+    mode: str = "live",
+    **settings: Any,
 ) -> Report:
     venue = {"connector": "hyperliquid", "network": "testnet", "url": control.url, **settings}
     secrets = {"private_key": AGENT.hex() if key is None else key}
-    report = await examined(config_of(folder, venue, {"symbol": "BTC", "order_size": size}, secrets=secrets))
+    market = {"symbol": "BTC", "order_size": size}
+    report = await examined(config_of(folder, venue, market, secrets=secrets, mode=mode))
     assert control.venue.acted == {}, report.to_text()
     return report
 
@@ -183,6 +190,15 @@ async def test_a_switch_that_the_venue_would_refuse_fails(tmp_path: Path) -> Non
         assert report.ok and "after 60 s of silence" in the(report, "dead_man").text
 
 
+async def test_what_is_wrong_with_an_account_keeps_nobody_from_paper(tmp_path: Path) -> None:
+    """It is said, and fails nothing; a key that is refused does, because `run` ends on it."""
+    async with hyperliquid_venue(deposit=Decimal(0)) as control:
+        report = await look(tmp_path, control, key=control.key(), mode="paper", dead_man_ms=60_000)
+        assert report.ok
+        assert the(report, "balance").verdict is the(report, "dead_man").verdict is Verdict.WARNING
+        assert failures(await look(tmp_path, control, mode="paper")) == {"credentials"}
+
+
 async def test_requests_that_are_used_up_fail(tmp_path: Path) -> None:
     async with hyperliquid_venue() as control:
         account = control.venue.exchange.accounts[control.users[0]]
@@ -198,16 +214,22 @@ async def test_an_order_and_a_position_that_are_there_are_warned_of(tmp_path: Pa
         clock = Clock()
         requests = Requests(Signer(control.key(), mainnet=False), clock.now_ns)
         rest = RestClient(control.url, now_ns=clock.now_ns, timeout_s=3.0, weight_per_minute=1000)
-        for size, price in (("0.002", "61000"), ("0.003", "59000")):  # the first one takes, the second one rests
-            order = actions.OrderWire(0, True, price, size, False, actions.GTC)
+        # The first one takes, the second one rests, the third one rests on ETH, the fourth one takes there.
+        eth = control.venue.exchange.by_coin["ETH"].number
+        bought = ((0, "0.002", "61000"), (0, "0.003", "59000"), (eth, "0.1", "2900"), (eth, "0.1", "3100"))
+        for coin, size, price in bought:
+            order = actions.OrderWire(coin, True, price, size, False, actions.GTC)
             assert b'"error"' not in await rest.exchange(requests.signed(actions.Place([order])))
         await rest.close()
         control.venue.acted.clear()
         report = await look(tmp_path, control, key=control.key())
         assert report.ok
-        assert the(report, "orders").text == "1 open order of somebody else on BTC"
-        assert "on_foreign_order: ignore" in the(report, "orders").advice
-        assert the(report, "position").text == "+0.00200 BTC"
+        elsewhere, here = found(report, "orders")
+        assert here.text == "1 open order of somebody else on BTC"
+        assert "on_foreign_order: ignore" in here.advice
+        assert elsewhere.text == "open orders on ETH, in markets that are not ours"
+        elsewhere, here = found(report, "position")
+        assert (here.text, elsewhere.text) == ("+0.00200 BTC", "a position in ETH, in markets that are not ours")
         assert report.venues[0].markets[0].situation.position == "0.00200"
 
 
