@@ -43,6 +43,7 @@ from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, 
 from mm_daemon.domain.events import (
     Event,
     FundingPaid,
+    InstrumentUpdated,
     OrderFilled,
     RateLimited,
     RateLimitUsed,
@@ -132,6 +133,8 @@ class LighterConnector:
             ping='{"type":"ping"}',
         )
         self._markets: Mapping[int, Instrument] = {}
+        self._fees: wire.Limits | None = None
+        """The account's own, where there is one."""
         self._translator = LighterTranslator({})
         self._orders = OwnOrders({}, 0, settings.order_expiry_s)
         self._reader: AccountReader | None = None
@@ -188,6 +191,7 @@ class LighterConnector:
             await trading.check_keys()
             reader = self._reader_of(account, tokens)
             fees = await self._limits(reader)
+        self._fees = fees
         self._markets = await contracts.markets(self._rest, self._context.venue, self._context.symbols, fees)
         self._translator = LighterTranslator(self._markets)
         self._orders = OwnOrders(self._markets, account or 0, settings.order_expiry_s)
@@ -241,6 +245,7 @@ class LighterConnector:
                 group.create_task(self.channels.run())
                 group.create_task(self.channels.keep_alive())
                 group.create_task(self._watch_key())
+                group.create_task(self._watch_contracts())
                 if self._reader is not None and self._tokens is not None:
                     group.create_task(self._keep_token(self._tokens))
                     group.create_task(self._watch_funding(self._reader))
@@ -409,6 +414,20 @@ class LighterConnector:
             self._emit(VenueSnapshotReceived(self._context.venue, snapshot.ts_venue_ns, now_ns, snapshot))
             if not self._linked:
                 self._begin_link(now_ns)
+
+    async def _watch_contracts(self) -> None:
+        """No stream tells of a market that is stopped or gets other steps: the contracts are read now and then."""
+        shown = dict(self._markets)
+        while True:
+            await asyncio.sleep(self._settings.contracts_every_s)
+            try:
+                changed = await contracts.changed(self._rest, self._context.venue, shown, self._fees)
+            except VenueUnreachable:
+                continue  # weather: they are there the next time
+            shown |= changed
+            now_ns = self._context.now_ns()
+            for each in changed.values():
+                self._emit(InstrumentUpdated(each.id, now_ns + self._offset_ns, now_ns, each))
 
     async def _watch_funding(self, reader: AccountReader) -> None:
         """Payments come by no stream that we listen to: they are read, a while after they may have been made."""
