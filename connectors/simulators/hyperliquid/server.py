@@ -77,7 +77,7 @@ class HyperliquidVenue:
         self._down_until_ns = 0
         self.faults = WireFaults(Rng(context.seed).split("faults"), settings.chances)
         self.exchange = Exchange(self.coins, settings, context.seed, context.now_ns())
-        self._info = info.Info(self.exchange, self._now_ms)
+        self._info = info.Info(self.exchange, self._now_ms, unified=settings.unified)
         self._limits = Limits(settings)
         self._streams = Streams(self.exchange, self._info, settings, self.faults, self._carry_out)
         self.acted: Counter[str] = Counter()

@@ -144,6 +144,16 @@ async def test_a_sub_account_is_its_masters(tmp_path: Path) -> None:
         assert any("is no vault and no sub-account" in check.text for check in found(report, "credentials"))
 
 
+async def test_the_money_of_a_unified_account_is_in_its_spot_balance(tmp_path: Path) -> None:
+    """The perpetuals' side of it shows nothing."""
+    async with hyperliquid_venue(unified=True) as control:
+        state = await control.info("clearinghouseState", user=control.users[0])
+        assert Decimal(state["marginSummary"]["accountValue"]) == 0
+        report = await look(tmp_path, control, key=control.key())
+        assert report.ok
+        assert the(report, "balance").text == "100000.00 USDC in the unifiedAccount balance, 0.00 of it held"
+
+
 async def test_an_empty_account_fails(tmp_path: Path) -> None:
     async with hyperliquid_venue(deposit=Decimal(0)) as control:
         assert failures(await look(tmp_path, control, key=control.key())) == {"balance"}
