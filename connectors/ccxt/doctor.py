@@ -7,7 +7,7 @@ from typing import Any
 from connectors.ccxt.contracts import Contract
 from connectors.ccxt.dialects import Dialect
 from connectors.ccxt.requests import LimitsHeard, Requests
-from connectors.ccxt.settings import CcxtSettings
+from connectors.ccxt.settings import CcxtSettings, MarginMode
 from connectors.shared.round_trip import latency
 from mm_daemon.domain.errors import CredentialsRefused, VenueUnreachable
 from mm_daemon.ports.examination import Check, Probe, failed, not_applicable, ok, warning
@@ -122,9 +122,12 @@ class Examination:
         return judge(await self._requests.read(method))
 
     async def _balance(self) -> Sequence[Check]:
-        balances = await self._requests.read("fetch_balance")
-        found = []
+        found, balances = [], None
         for currency in dict.fromkeys(_settled_in(each) for each in self._contracts):
+            if self._dialect.balance_of_one:
+                balances = await self._requests.read("fetch_balance", {"code": currency})
+            elif balances is None:
+                balances = await self._requests.read("fetch_balance")
             row = balances.get(currency) or {}
             total, free = _number(row.get("total")), _number(row.get("free"))
             if total is None:
@@ -159,9 +162,9 @@ class Examination:
         """In words; empty where it is not told."""
         if not self._requests.can("fetchLeverage"):
             return ""
-        mode = (self._settings.margin_mode or "cross").lower()
+        isolated = self._settings.margin_mode is MarginMode.ISOLATED
         try:
-            row = await self._requests.read("fetch_leverage", unified, {"marginMode": mode})
+            row = await self._requests.read("fetch_leverage", unified, {"marginMode": "isolated"} if isolated else {})
         except CredentialsRefused:
             raise
         except VenueUnreachable:

@@ -44,13 +44,6 @@ class Authenticators(msgspec.Struct, gc=False):
     account_authenticators: list[Authenticator] = []
 
 
-class Member(msgspec.Struct, gc=False):
-    """Of a set of authenticators."""
-
-    type: str
-    config: str = ""
-
-
 class Rate(msgspec.Struct, gc=False):
     num_blocks: int
     limit: int
@@ -64,7 +57,8 @@ class RatesReply(msgspec.Struct, gc=False):
     block_rate_limit_config: Rates
 
 
-_members = msgspec.json.Decoder(list[Member]).decode
+_members = msgspec.json.Decoder(list[dict[str, str]]).decode
+"""Of a set of authenticators: `type` and `config`, whichever way they are capitalised."""
 
 
 class Examination:
@@ -208,6 +202,7 @@ def _names(kind: str, config: str, public_key: bytes, depth: int = 0) -> bool:
             return data == public_key
         if kind not in _SETS or depth >= _NESTED_MAX:
             return False
-        return any(_names(each.type, each.config, public_key, depth + 1) for each in _members(data))
-    except (binascii.Error, ValueError, msgspec.DecodeError):
+        members = [{key.lower(): text for key, text in each.items()} for each in _members(data)]
+        return any(_names(each["type"], each["config"], public_key, depth + 1) for each in members)
+    except (binascii.Error, ValueError, KeyError, msgspec.DecodeError):
         return False  # of a kind that we do not know: it is not what we look for

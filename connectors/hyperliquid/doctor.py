@@ -16,6 +16,8 @@ _DEAD_MAN_VOLUME = 1_000_000
 _EXPIRES_SOON_MS = 7 * 86_400_000
 _DAY_MS = 86_400_000
 _SCARCE = 0.1
+_UNIFIED = ("unifiedAccount", "portfolioMargin")
+"""Accounts whose money is in their spot balance."""
 _PING = '{"method":"ping"}'
 _APPROVE = "approve an agent for it on the venue's API page, and use that key"
 
@@ -173,43 +175,47 @@ class Examination:
         return vault.lower() if vault is not None else self._master
 
     async def _balance(self) -> Sequence[Check]:
+        """The first dex's money, and that of each builder's dex that has a market of ours: they are apart."""
         user = self._user()
         if user is None:
             return [not_applicable("balance", "whose account it is, is not known")]
         told = await self._rest.info({"type": "userAbstraction", "user": user}, msgspec.Raw)
         mode = bytes(told).decode("utf-8", "replace").strip('"')
-        state = await self._rest.info({"type": "clearinghouseState", "user": user}, State)
-        value, used = _number(state.marginSummary.accountValue), _number(state.marginSummary.totalMarginUsed)
-        text = f"{value:.2f} USDC, {used:.2f} in use as margin, {_number(state.withdrawable):.2f} free"
-        if mode in ("unifiedAccount", "portfolioMargin"):
+        found, states = [], []
+        for dex in dict.fromkeys(coin.partition(":")[0] if ":" in coin else "" for coin in self._max_leverage):
+            named = {"dex": dex} if dex else {}
+            state = await self._rest.info({"type": "clearinghouseState", "user": user, **named}, State)
+            states.append(state)
+            if mode not in _UNIFIED:
+                found.append(_money(state, dex, user, may_move=mode == "disabled"))
+            found += await self._elsewhere(user, state, named)
+        if mode in _UNIFIED:
             spot = await self._rest.info({"type": "spotClearinghouseState", "user": user}, SpotState)
             usdc = next((each for each in spot.balances if each.coin == "USDC"), Balance("USDC"))
-            value = _number(usdc.total)
-            text = f"{value:.2f} USDC in the {mode} balance, {_number(usdc.hold):.2f} of it held"
-        more = [self._margin(state), *await self._elsewhere(user, state)]
-        if value <= 0:
-            advice = f"deposit USDC to {user}" + (", or move it from spot to perps" if mode == "disabled" else "")
-            return [failed("balance", text, advice), *more]
-        return [ok("balance", text), *more]
+            text = f"{_number(usdc.total):.2f} USDC in the {mode} balance, {_number(usdc.hold):.2f} of it held"
+            enough = _number(usdc.total) > 0
+            found.append(ok("balance", text) if enough else failed("balance", text, f"deposit USDC to {user}"))
+        return [*found, self._margin(states)]
 
-    async def _elsewhere(self, user: str, state: State) -> list[Check]:
+    async def _elsewhere(self, user: str, state: State, dex: Mapping[str, str]) -> list[Check]:
         """What the account has in markets that are not ours."""
         found = []
         held = sorted({row.position.coin for row in state.assetPositions} - set(self._max_leverage))
         if held:
             found.append(elsewhere("position", f"a position in {', '.join(held)}"))
-        rows = await self._rest.info({"type": "frontendOpenOrders", "user": user}, list[aw.OrderRow])
+        rows = await self._rest.info({"type": "frontendOpenOrders", "user": user, **dex}, list[aw.OrderRow])
         coins = sorted({row.coin for row in rows} - set(self._max_leverage))
         if coins:
             found.append(elsewhere("orders", f"open orders on {', '.join(coins)}"))
         return found
 
-    def _margin(self, state: State) -> Check:
+    def _margin(self, states: Sequence[State]) -> Check:
         leverage, kind = self._settings.leverage, "isolated" if self._settings.isolated else "cross"
         if leverage is not None:
             return ok("margin", f"one-way; a start sets {leverage}x {kind} in each market")
         seen = [
             f"{row.position.coin} {row.position.leverage.value}x {row.position.leverage.type}"
+            for state in states
             for row in state.assetPositions
             if row.position.leverage is not None and row.position.coin in self._max_leverage
         ]
@@ -256,6 +262,16 @@ class Examination:
             return failed("dead_man", text, advice)
         text = f"the venue cancels all after {wanted / 1000:g} s of silence, ten times a day at most; shortest 5 s"
         return ok("dead_man", text)
+
+
+def _money(state: State, dex: str, user: str, *, may_move: bool) -> Check:
+    value, used = _number(state.marginSummary.accountValue), _number(state.marginSummary.totalMarginUsed)
+    text = f"{value:.2f} USDC, {used:.2f} in use as margin, {_number(state.withdrawable):.2f} free"
+    if dex:
+        text += f", in dex {dex}"
+    if value > 0:
+        return ok("balance", text)
+    return failed("balance", text, f"deposit USDC to {user}{', or move it from spot to perps' if may_move else ''}")
 
 
 def _number(text: str) -> Decimal:

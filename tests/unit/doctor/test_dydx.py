@@ -1,10 +1,13 @@
 """`doctor` at the simulated dYdX, over sockets: what it finds, and that it broadcasts nothing whatever it finds."""
 
 import asyncio
+import base64
+import json
 from pathlib import Path
 from typing import Any
 
 from connectors.dydx import tx
+from connectors.dydx.doctor import _names
 from connectors.dydx.keys import Signer
 from connectors.simulators.faults import FaultKind
 from mm_daemon.doctor.findings import Report
@@ -12,6 +15,7 @@ from mm_daemon.domain.orders import Side
 from mm_daemon.ports.examination import Verdict
 from tests.doctoring import config_of, examined, failures, found, the
 from tests.dydx import Control, dydx_connector, dydx_venue
+from tests.shared import shared_file
 
 TRADER = Signer(bytes([7] * 32))
 NOWHERE = "http://127.0.0.1:9"
@@ -81,6 +85,20 @@ async def test_a_permissioned_key_is_looked_up_among_the_owners_authenticators(t
         assert the(report, "credentials").advice == f"write authenticator: {mine}, which is for this key"
         report = await look(tmp_path, control, **keys, authenticator=77)
         assert "has no authenticator 77" in the(report, "credentials").text
+
+
+def test_the_key_is_found_in_the_vectors_authenticator() -> None:
+    """As the official client registers it: a set inside of a set, in base64 inside of base64."""
+    path = shared_file("venues/dydx/vectors/authenticators.json")
+    (vector,) = json.loads(path.read_text("utf-8"))["vectors"]
+    key = bytes.fromhex(vector["trader_public_key_hex"])
+    config = base64.b64encode(vector["msg_add_authenticator_data_utf8"].encode()).decode()
+    capitals = vector["msg_add_authenticator_data_utf8"].replace('"type"', '"Type"').replace('"config"', '"Config"')
+    assert _names(vector["authenticator_type"], config, key)
+    assert _names("AllOf", base64.b64encode(capitals.encode()).decode(), key)
+    assert not _names("AllOf", config, TRADER.public_key)
+    assert not _names("MessageFilter", config, key)
+    assert not _names("AllOf", "no base64!", key) and not _names("AllOf", base64.b64encode(b"[7]").decode(), key)
 
 
 async def test_a_subaccount_without_money_fails(tmp_path: Path) -> None:
