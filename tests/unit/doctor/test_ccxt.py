@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from connectors.ccxt.doctor import of_bybit, of_okx
+from connectors.ccxt.doctor import Examination, of_bybit, of_okx
 from connectors.simulators.faults import FaultKind
 from mm_daemon.doctor.findings import Report
 from mm_daemon.ports.examination import Check, Verdict
 from tests.binance_usdm import SECRETS, SYMBOL, Control, binance_venue, ccxt_client, ccxt_connector
 from tests.doctoring import config_of, examined, failures, the
+from tests.unit.connectors.ccxt.offline import Offline
 
 
 async def acted(control: Control) -> dict[str, int]:
@@ -121,3 +122,55 @@ def test_bybit_says_what_a_key_may_do() -> None:
     assert only(of_bybit(answer(0, ContractTrade=["Order"], Wallet=["Withdraw"])))[0] is Verdict.WARNING
     assert only(of_bybit(answer(1, ContractTrade=["Order"])))[0] is Verdict.FAILED
     assert only(of_bybit({"retCode": 10003})) == []
+
+
+# What would be asked of them, through ccxt with the network cut off
+
+
+async def asked(exchange: str, probe: str, *answers: Any) -> tuple[list[Check], list[str]]:
+    """What one of our questions makes of an exchange's answers, and the paths that were read: nothing but GET."""
+    offline = await Offline(exchange).load()
+    examination = Examination(
+        offline.requests,
+        offline.settings,
+        offline.dialect,
+        [offline.contract],
+        offline.limits,
+        with_key=True,
+        stream=None,
+    )
+    for answer in answers:
+        offline.answer(answer)
+    (wanted,) = [each for each in examination.probes() if each.name == probe]
+    checks = list(await wanted.ask())
+    await offline.close()
+    assert {method for method, _, _ in offline.sent} <= {"GET"}
+    return checks, [path.partition("?")[0] for _, path, _ in offline.sent]
+
+
+async def test_kucoins_balance_is_asked_for_the_currency_of_the_contract() -> None:
+    told = {"currency": "USDT", "accountEquity": "120.5", "availableBalance": "100"}
+    checks, paths = await asked("kucoinfutures", "balance", {"code": "200000", "data": told})
+    assert [check.text for check in checks] == ["120.5 USDT, 100 free"]
+    assert paths == ["/api/v1/account-overview"]
+
+
+async def test_kucoins_leverage_is_that_of_its_orders() -> None:
+    checks, paths = await asked("kucoinfutures", "margin")
+    assert [check.text for check in checks] == ["each order carries leverage 3"] and paths == []
+
+
+async def test_what_a_key_may_do_is_asked_of_okx_and_bybit_and_of_nobody_else() -> None:
+    answer = {"code": "0", "data": [{"acctLv": "2", "perm": "read_only,trade", "ip": "10.0.0.1"}], "msg": ""}
+    checks, paths = await asked("okx", "permissions", answer)
+    assert only(checks) == [Verdict.OK] and paths == ["/api/v5/account/config"]
+    row = {"readOnly": 0, "permissions": {"ContractTrade": ["Order", "Position"]}}
+    checks, paths = await asked("bybit", "permissions", {"retCode": 0, "retMsg": "OK", "result": row})
+    assert only(checks) == [Verdict.OK] and paths == ["/v5/user/query-api"]
+    checks, paths = await asked("kucoinfutures", "permissions")
+    assert only(checks) == [Verdict.NOT_APPLICABLE] and paths == []
+
+
+async def test_leverage_that_an_exchange_does_not_tell_is_no_failure() -> None:
+    checks, _ = await asked("okx", "margin", {"code": "51001", "data": [], "msg": "Instrument ID does not exist"})
+    assert only(checks) == [Verdict.OK] and "does not tell" in checks[0].text and "sets leverage 3" in checks[0].text
