@@ -13,6 +13,7 @@ from connectors.paper.connector import PaperConnector
 from connectors.sim.connector import SimConnector, SimSettings
 from connectors.simulators.faults import FaultKind
 from mm_daemon import registry
+from mm_daemon.cli.main import execute
 from mm_daemon.doctor.findings import EXIT_FAILED, ORDER, in_order
 from mm_daemon.domain.errors import VenueUnreachable
 from mm_daemon.domain.instrument import Instrument
@@ -279,3 +280,16 @@ def test_the_exit_code_is_none_of_a_runs() -> None:
 
     used = {each.exit_code for each in vars(errors).values() if hasattr(each, "exit_code")} | {80, 81, 130}
     assert EXIT_FAILED not in used
+
+
+def test_the_verb_ends_with_nought_on_the_first_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `init` writes it; an option that is no time says which one."""
+    monkeypatch.chdir(tmp_path)
+    assert execute(["init"]) == 0
+    assert execute(["doctor", "--watch", "10ms", "--json"]) == 0
+    report = msgspec.json.decode(capsys.readouterr().out.splitlines()[-1])
+    assert (report["ok"], report["mode"], len(report["venues"][0]["markets"])) == (True, "paper", 2)
+    assert execute(["doctor", "--watch", "never"]) == 64
+    assert capsys.readouterr().err.startswith("--watch never: not a duration")
