@@ -19,6 +19,8 @@ class Line(msgspec.Struct, frozen=True):
     level: str
     name: str
     text: str
+    records: tuple[int, int] | None = None
+    """Numbers of the first and the last record of the turn in the journal that it is about; None: of no turn."""
 
 
 class Recent:
@@ -26,12 +28,14 @@ class Recent:
 
     def __init__(self) -> None:
         self._lines: deque[Line] = deque(maxlen=_KEPT)
+        self.turn: tuple[int, int] | None = None
+        """The records of the turn that lines are being written about."""
 
     def __call__(self, _logger: WrappedLogger, _name: str, entry: Entry) -> Entry:
         if entry["level"] not in _NOT_KEPT and entry["event"] not in _SHOWN_ELSEWHERE:
             name = entry.get("symbol") or entry.get("venue") or ""
             text = entry.get("text") or str(entry["event"]).replace("_", " ")
-            self._lines.append(Line(str(entry["ts"]), str(entry["level"]), str(name), str(text)))
+            self._lines.append(Line(str(entry["ts"]), str(entry["level"]), str(name), str(text), self.turn))
         return entry
 
     @property
