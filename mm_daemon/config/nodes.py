@@ -186,7 +186,9 @@ class Reader:
         if any(member is type(None) for member in members) and is_null(node):
             return None
         members = [member for member in members if member is not type(None)]
-        if len(members) == 1 and (not isinstance(node, yaml.ScalarNode) or take_apart(members[0]).bare in {str, Path, Secret}):
+        if len(members) == 1 and (
+            not isinstance(node, yaml.ScalarNode) or take_apart(members[0]).bare in {str, Path, Secret}
+        ):
             return self.value(node, members[0], path)
         for member in members:
             trial = Reader(self.file, self.environ, [])
@@ -261,7 +263,9 @@ class Reader:
         if text is None:
             return FAILED
         if not within(text, constraint.metas):
-            self.report(node, path, f"the secret named here has {len(text)} characters, must have {counts(constraint.metas)}")
+            self.report(
+                node, path, f"the secret named here has {len(text)} characters, must have {counts(constraint.metas)}"
+            )
             return FAILED
         return Secret(text)
 

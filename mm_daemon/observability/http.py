@@ -1,6 +1,7 @@
-"""The loopback server: `/metrics` for Prometheus, `/healthz` while the event loop turns, `/readyz` with reason codes.
+"""The loopback server: `/metrics` for Prometheus, `/healthz` while the event loop turns, `/readyz` with reason codes, and
+the status page.
 
-It only reads. A port that is taken costs the metrics, never the trading: `serve` raises OSError before anything is
+All but the page's controls only reads. A port that is taken costs the metrics, never the trading: `serve` raises OSError before anything is
 served, and the caller says so and goes on.
 """
 
@@ -11,6 +12,7 @@ from aiohttp import web
 
 from mm_daemon.domain.decisions import Reason
 from mm_daemon.observability.metrics import Metrics
+from mm_daemon.observability.page.server import Page
 
 _CLOSE_S = 1.0
 
@@ -22,6 +24,7 @@ async def serve(
     metrics: Metrics,
     unready: Callable[[], Sequence[Reason]],
     serving: Callable[[str], None],
+    page: Page | None = None,
 ) -> None:
     """Serve until cancelled. `serving` is told the address once it listens. Raises OSError when it cannot."""
 
@@ -40,13 +43,15 @@ async def serve(
     app.router.add_get("/metrics", show_metrics)
     app.router.add_get("/healthz", show_health)
     app.router.add_get("/readyz", show_readiness)
+    if page is not None:
+        page.add_to(app)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_S)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)
         await site.start()
         serving(_address(runner))
-        await asyncio.Event().wait()
+        await (asyncio.Event().wait() if page is None else page.run())
     finally:
         await runner.cleanup()
 

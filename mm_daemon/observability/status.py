@@ -227,9 +227,7 @@ def status_of(
     return status_with(markets, core, around, now_ns)
 
 
-def status_with(
-    markets: tuple[MarketStatus, ...], core: TradingCore, around: Surroundings, now_ns: int
-) -> Status:
+def status_with(markets: tuple[MarketStatus, ...], core: TradingCore, around: Surroundings, now_ns: int) -> Status:
     """The status around its markets, which may have been looked at one by one, up to `now_ns`."""
     unready = unready_reasons(core.markets.values(), now_ns)
     account = core.parameters.account

@@ -47,6 +47,8 @@ Verb = Literal[
     "resolve",
     "adopt",
 ]
+
+
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     verb: Verb
     symbol: str | None = None

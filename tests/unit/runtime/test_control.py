@@ -42,9 +42,7 @@ class Served:
         self.reading: ParametersChanged | ConfigError | None = None
         """What reading the configuration again comes to."""
         self.door = ControlDoor(tuple(self.core.markets), emit=self._emit, now_ns=lambda: 5)
-        self.control = ControlSocket(
-            folder, door=self.door, status=self._status, reload=self._reload, now_ns=lambda: 5
-        )
+        self.control = ControlSocket(folder, door=self.door, status=self._status, reload=self._reload, now_ns=lambda: 5)
 
     async def _reload(self, who: str) -> tuple[Event | None, str]:
         if isinstance(self.reading, ConfigError):
