@@ -29,7 +29,7 @@ async def serve(
     """Serve until cancelled. `serving` is told the address once it listens. Raises OSError when it cannot."""
 
     async def show_metrics(request: web.Request) -> web.Response:
-        text, content_type = await asyncio.to_thread(metrics.take().text, request.headers.get("Accept", ""))
+        text, content_type = await metrics.text(request.headers.get("Accept", ""))
         return web.Response(body=text, headers={"Content-Type": content_type})
 
     async def show_health(_: web.Request) -> web.Response:

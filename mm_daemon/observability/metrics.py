@@ -12,9 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Metric, ProcessCollector
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
+from prometheus_client import ProcessCollector
 
 from mm_daemon.core.market import MarketState
 from mm_daemon.core.trading_core import TradingCore
@@ -44,10 +42,12 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
 from mm_daemon.domain.money import ATTO
 from mm_daemon.domain.orders import ClientOrderId, Operation, Phase, RejectKind, Side
+from mm_daemon.observability.exposition import Taken
 from mm_daemon.observability.histogram import FAST_S, SLOW_S, Histogram
 from mm_daemon.observability.metric_page import Page
 from mm_daemon.observability.quoted_time import QuotedTime
 from mm_daemon.observability.readiness import unready_reasons
+from mm_daemon.observability.slices import in_slices
 from mm_daemon.observability.trade_statistics import TradeStatistics
 from mm_daemon.observability.venue_metrics import VenueMetrics
 from mm_daemon.ports.connector import Link
@@ -306,14 +306,23 @@ class Metrics:
 
     # When somebody asks
 
-    def take(self) -> "Taken":
-        """Everything as of now. A few milliseconds on the event loop; making text of it is longer, and may be done in
-        a thread."""
-        return Taken(list(self.collect()), self._process)
-
-    def collect(self) -> Iterator[Metric]:
-        """Everything as of now, in the order of `DEFINITIONS`."""
+    async def text(self, accept: str = "") -> tuple[bytes, str]:
+        """The text of `/metrics` in the form asked for, and its content type: each market as of one instant, nobody
+        kept waiting for all of them.
+        """
         page = Page()
+        await in_slices(self._fill(page))
+        return await Taken([*page.families(), *self._process.collect()]).text(accept)
+
+    def take(self) -> Taken:
+        """Everything as of now, in the order of `DEFINITIONS`; many milliseconds on the event loop."""
+        page = Page()
+        for _ in self._fill(page):
+            pass
+        return Taken([*page.families(), *self._process.collect()])
+
+    def _fill(self, page: Page) -> Iterator[None]:
+        """Put everything on the page, in steps."""
         now_ns = self._now_ns()
         self._daemon(page, now_ns)
         for venue, outbox in self._core.outboxes.items():
@@ -322,14 +331,22 @@ class Metrics:
         for venue, skew_ns in self._core.safeguards.skews_ns().items():
             page.add("mm_clock_skew_seconds", skew_ns / _NS_PER_S, venue)
         self.venues.show(page, now_ns)
+        yield
         for counts in self._markets.values():
+            now_ns = self._now_ns()
             _state(page, counts, now_ns)
+            yield
+            _latencies(page, counts)
+            yield
             _orders(page, counts, self._core, now_ns)
+            yield
             _money(page, counts, self._core)
+            yield
             _markouts(page, counts, self._statistics[counts.market.id], now_ns)
+            yield
             _decisions(page, counts)
             _budgets(page, counts, self._core, now_ns)
-        yield from page.families()
+            yield
 
     def _daemon(self, page: Page, now_ns: int) -> None:
         core, queues = self._core, self._queues
@@ -359,25 +376,6 @@ class Metrics:
         page.add("mm_journal_free_bytes", free_bytes(self._folder))
         for op, errors in self.journal_errors.items():
             page.add("mm_journal_errors_total", errors, op)
-
-
-class Taken(Collector):
-    """What the metrics were at one instant, and the process's own."""
-
-    def __init__(self, families: list[Metric], process: Collector) -> None:
-        self._families = families
-        self._process = process
-
-    def collect(self) -> Iterator[Metric]:
-        yield from self._families
-        yield from self._process.collect()
-
-    def text(self, accept: str = "") -> tuple[bytes, str]:
-        """The text of `/metrics` in the form asked for, and its content type."""
-        registry = CollectorRegistry()
-        registry.register(self)
-        encode, content_type = choose_encoder(accept)
-        return encode(registry), content_type
 
 
 def free_bytes(folder: Path) -> int:
@@ -414,12 +412,16 @@ def _state(page: Page, counts: _MarketCounts, now_ns: int) -> None:
         page.add("mm_spread_quoted_ratio", 2 * (ask.ticks - bid.ticks) / book.half_ticks, *labels)
 
 
-def _orders(page: Page, counts: _MarketCounts, core: TradingCore, now_ns: int) -> None:
-    market, labels = counts.market, counts.labels
+def _latencies(page: Page, counts: _MarketCounts) -> None:
+    labels = counts.labels
     page.add_histogram("mm_tick_to_decision_seconds", counts.tick_to_decision, *labels)
     page.add_histogram("mm_decision_to_send_seconds", counts.decision_to_send, *labels)
     for operation, word in _OPERATIONS.items():
         page.add_histogram("mm_order_ack_seconds", counts.acks[operation], *labels, word)
+
+
+def _orders(page: Page, counts: _MarketCounts, core: TradingCore, now_ns: int) -> None:
+    market, labels = counts.market, counts.labels
     live: Counter[tuple[str, Phase]] = Counter()
     unknown = 0
     for order in core.ledger.alive(market.id):

@@ -181,6 +181,7 @@ class OperatorsView:
         source = Source(
             core=self._core,
             records=self.records,
+            recent=self._recent,
             tallies=self._tallies,
             statistics=self._statistics.markets,
             now_ns=self._clock.now_ns,

@@ -18,6 +18,7 @@ from mm_daemon.observability.page.market import market_fragments
 from mm_daemon.observability.page.marks import Fragments, Marks
 from mm_daemon.observability.page.sentences import Headline, Situation, headline
 from mm_daemon.observability.page.trail import SAMPLE_S, Trail
+from mm_daemon.observability.recent import Recent
 from mm_daemon.observability.records import Records
 from mm_daemon.observability.status import MarketStatus, Status, Surroundings, market_status, status_with
 from mm_daemon.observability.summary import Tally
@@ -37,6 +38,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
     core: TradingCore
     records: Records
+    recent: Recent
     tallies: Mapping[InstrumentId, Tally]
     statistics: Mapping[InstrumentId, TradeStatistics]
     now_ns: Callable[[], int]
@@ -178,12 +180,14 @@ class Board:
             if overview is not None:
                 overview.take(row_fragments(index, status, said), build)
             if name in views:
-                for fragments in market_fragments(at, said, around, self._trails[name], marks):
+                for fragments in market_fragments(at, said, around, source.recent, self._trails[name], marks):
                     views[name].take(fragments, build)
                     await asyncio.sleep(0)
         await asyncio.sleep(0)
         status_now = status_with(tuple(statuses), source.core, around, source.now_ns())
-        whole = daemon_fragments(status_now, headlines, source.links(), source.switches(), marks, source.records.next)
+        whole = daemon_fragments(
+            status_now, headlines, source.links(), source.switches(), source.recent, marks, source.records.next
+        )
         for view, pieces in views.items():
             pieces.take(
                 {name: text for name, text in whole.items() if view is None or name not in ("events", "all")}, build

@@ -5,7 +5,7 @@ from html import escape
 
 import msgspec
 
-from mm_daemon.domain.instrument import Venue
+from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.observability.logs import utc_text
 from mm_daemon.observability.page.figures import duration, money, share_bar, tone_of
 from mm_daemon.observability.page.marks import (
@@ -20,6 +20,7 @@ from mm_daemon.observability.page.marks import (
     tone,
 )
 from mm_daemon.observability.page.sentences import Headline
+from mm_daemon.observability.recent import Recent
 from mm_daemon.observability.status import MarketStatus, SideStatus, Status, VenueStatus
 from mm_daemon.ports.connector import Link
 
@@ -39,9 +40,10 @@ class Switch(msgspec.Struct, frozen=True):
 
 def daemon_fragments(
     status: Status,
-    headlines: Mapping[str, Headline],
+    headlines: Mapping[InstrumentId, Headline],
     links: Mapping[Venue, Mapping[str, Link]],
     switches: Mapping[Venue, Switch],
+    recent: Recent,
     marks: Marks,
     end: int,
 ) -> Fragments:
@@ -63,7 +65,7 @@ def daemon_fragments(
             _venue(venue, links.get(Venue(venue.name), {}), switches.get(Venue(venue.name)), status.now_ns)
             for venue in status.venues
         ),
-        "events": events(status.recent, marks),
+        "events": events(recent.notable, marks),
     }
 
 
@@ -83,27 +85,31 @@ def row_fragments(index: int, status: MarketStatus, said: Headline) -> Fragments
     }
 
 
-def _all_in_a_word(status: Status, headlines: Mapping[str, Headline]) -> str:
-    """How many are quoted, and why the others are not."""
-    off = [said for said in headlines.values() if said.tone != "quoting"]
-    quoted = len(headlines) - len(off)
-    tone = "quoting" if not off else "off" if quoted == 0 else "partly"
-    markets = "market" if len(headlines) == 1 else "markets"
+def _all_in_a_word(status: Status, headlines: Mapping[InstrumentId, Headline]) -> str:
+    """How many are quoted, and why the others are not: those first that are not at all."""
+    tones = [said.tone for said in headlines.values()]
+    quoted, partly = tones.count("quoting"), tones.count("partly")
+    troubled = sorted((said for said in headlines.values() if said.tone != "quoting"), key=lambda said: said.tone)
+    colour = "quoting" if not troubled else "partly" if quoted + partly else "off"
     if status.kill is not None:
         first = f"Killed: {status.kill}. Nothing is quoted until somebody runs mm-daemon clear-kill."
-    elif len(headlines) == 1 and off:
-        first = off[0].text
+    elif len(headlines) == 1 and troubled:
+        first, troubled = troubled[0].text, []
+    elif not troubled:
+        first = "Quoting the market on both sides." if len(headlines) == 1 else f"Quoting all {quoted} markets."
     else:
-        first = f"Quoting {quoted} of {len(headlines)} {markets} on both sides."
-    said = f'<p class="headline {tone}"><span aria-hidden="true">{MARKS[tone]}</span> {escape(first)}</p>'
-    if not off or len(headlines) == 1:
+        one_side = f", {partly} on one side only" if partly else ""
+        none = len(tones) - quoted - partly
+        first = f"Quoting {quoted or 'none'} of {len(tones)} markets{one_side}{f', {none} not at all' if none else ''}."
+    said = f'<p class="headline {colour}"><span aria-hidden="true">{MARKS[colour]}</span> {escape(first)}</p>'
+    if not troubled:
         return said
-    named = "".join(f'<li class="{each.tone}">{escape(each.text)}</li>' for each in off[:_NOTED])
-    more = f"<li>and {len(off) - _NOTED} more, below</li>" if len(off) > _NOTED else ""
+    named = "".join(f'<li class="{each.tone}">{escape(each.text)}</li>' for each in troubled[:_NOTED])
+    more = f"<li>and {len(troubled) - _NOTED} more, below</li>" if len(troubled) > _NOTED else ""
     return f'{said}<ul class="causes">{named}{more}</ul>'
 
 
-def _spoken_of_all(status: Status, headlines: Mapping[str, Headline]) -> str:
+def _spoken_of_all(status: Status, headlines: Mapping[InstrumentId, Headline]) -> str:
     off = [said.spoken for said in headlines.values() if said.tone != "quoting"]
     return f"{status.state}. {' '.join(off[:_NOTED]) or 'All markets are quoted on both sides.'}"
 

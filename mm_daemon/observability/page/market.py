@@ -8,9 +8,20 @@ from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.domain.orders import Side
 from mm_daemon.observability.logs import utc_text
 from mm_daemon.observability.page.figures import duration, money, tone_of, value
-from mm_daemon.observability.page.marks import MARKS, Fragments, Marks, bps, events, pair, position_bar, signed_size
+from mm_daemon.observability.page.marks import (
+    MARKS,
+    Fragments,
+    Marks,
+    bps,
+    events,
+    minus,
+    pair,
+    position_bar,
+    signed_size,
+)
 from mm_daemon.observability.page.sentences import Headline, Situation, numbers_sentences, reason_sentence
 from mm_daemon.observability.page.trail import Trail, drawn
+from mm_daemon.observability.recent import Recent
 from mm_daemon.observability.status import MarketStatus, Surroundings
 
 _NS_PER_S = 1_000_000_000
@@ -27,7 +38,7 @@ _ACTIONS = {"quote": "quote", "hold": "keep", "withdraw": "none"}
 
 
 def market_fragments(
-    at: Situation, said: Headline, around: Surroundings, trail: Trail, marks: Marks
+    at: Situation, said: Headline, around: Surroundings, recent: Recent, trail: Trail, marks: Marks
 ) -> Iterator[Fragments]:
     """Everything about one market, piece by piece: between two of them the core may have its turn."""
     status, own = at.status, at.records.markets[at.market.id]
@@ -44,7 +55,7 @@ def market_fragments(
     }
     yield {"decision": _decision(at, marks), "lockouts": _lockouts(at, marks)}
     yield {"orders": _orders(at, around, marks), "fills": _fills(at, marks)}
-    yield {"events": events(around.recent, marks, status.symbol)}
+    yield {"events": events(recent.about(status.symbol, status.venue, ""), marks)}
 
 
 def _book(at: Situation) -> str:
@@ -93,11 +104,12 @@ def _with_ours(
 
 
 def _position(status: MarketStatus, mark: str) -> str:
-    average = "" if status.average_price is None else f", held at {value(status.average_price)} on average"
     rows = [
-        pair("Limits", f"{escape(status.min_position)} to {escape(status.max_position)} {escape(status.base)}"),
-        pair("If all orders filled", f"{escape(status.worst_short)} to {escape(status.worst_long)}"),
+        pair("Limits", f"{minus(status.min_position)} to {minus(status.max_position)} {escape(status.base)}"),
+        pair("If all orders filled", f"{minus(status.worst_short)} to {minus(status.worst_long)}"),
     ]
+    if status.average_price is not None:
+        rows.append(pair("Average price", value(status.average_price)))
     if status.inventory is not None:
         rows.append(
             pair(
@@ -108,7 +120,7 @@ def _position(status: MarketStatus, mark: str) -> str:
     if status.guard is not None and status.guard.age_s is not None:
         rows.append(pair("Held for", duration(status.guard.age_s)))
     return (
-        f'<p class="big">{signed_size(status.position)} <small>{escape(status.base)}{average}</small> {mark}</p>'
+        f'<p class="big">{signed_size(status.position)} <small>{escape(status.base)}</small> {mark}</p>'
         f"{position_bar(status, wide=True)}<dl>{''.join(rows)}</dl>"
     )
 
@@ -135,7 +147,7 @@ def _quality(status: MarketStatus) -> str:
     trades = status.trades
     rate = "–" if trades.trades_per_hour is None else f"{trades.trades_per_hour:.0f} an hour"
     rows = [
-        pair("Both sides quoted", f"{status.uptime:.1%} of the time"),
+        pair("Both sides", f"quoted {status.uptime:.1%} of the time"),
         pair("Fills", f"{status.fills} ({status.maker_fills} as maker), {rate}"),
         pair("Spread captured", f"{bps(trades.spread_captured_bps)} a fill"),
         pair("Decisions", str(status.decisions)),
@@ -144,7 +156,7 @@ def _quality(status: MarketStatus) -> str:
         said = " · ".join(
             f"{figure.side} {bps(figure.markout_bps)}" for figure in trades.markouts if figure.horizon_s == horizon_s
         )
-        rows.append(pair(f"Markout after {horizon_s} s", said))
+        rows.append(pair(f"Markout, {horizon_s} s", said))
     return f"<dl>{''.join(rows)}</dl>"
 
 

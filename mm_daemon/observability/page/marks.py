@@ -44,16 +44,15 @@ class Marks:
         return f"{self._command} --from NUMBER --to NUMBER+1"
 
 
-def events(lines: Sequence[Line], marks: Marks, name: str | None = None) -> str:
-    """The newest first. `name`: only those about it, and those about nothing in particular."""
-    chosen = [line for line in reversed(lines) if name is None or line.name in (name, "")][:_EVENTS_SHOWN]
-    if not chosen:
+def events(lines: Sequence[Line], marks: Marks) -> str:
+    """The newest first."""
+    if not lines:
         return '<p class="none">Nothing yet.</p>'
     items = "".join(
         f'<li class="{escape(line.level)}"><time>{escape(line.ts[11:19])}</time> '
         f'<span class="about">{escape(line.name)}</span> <span>{_level(line.level)}{escape(line.text)} '
         f"{'' if line.records is None else marks.mark(*line.records)}</span></li>"
-        for line in chosen
+        for line in lines[: -_EVENTS_SHOWN - 1 : -1]
     )
     return f'<ol class="events">{items}</ol>'
 
@@ -66,9 +65,14 @@ def tone(tone: str) -> str:
     return f'<span class="tone {tone}"><span aria-hidden="true">{MARKS[tone]}</span> {_TONE_WORDS[tone]}</span>'
 
 
+def minus(size: str) -> str:
+    """With the sign that is as wide as a digit."""
+    return escape(size.replace("-", "−"))
+
+
 def signed_size(size: str) -> str:
     shown = size if size.startswith("-") or float(size) == 0 else f"+{size}"
-    return f"<b>{escape(shown.replace('-', '−'))}</b>"
+    return f"<b>{minus(shown)}</b>"
 
 
 def position_bar(status: MarketStatus, *, wide: bool = False) -> str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from mm_daemon.core.market import MarketState
 from mm_daemon.core.trading_core import TradingCore
-from mm_daemon.domain.decisions import DecisionInputs, Reason
+from mm_daemon.domain.decisions import Action, DecisionInputs, Reason
 from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.orders import Side
 from mm_daemon.observability.logs import utc_text
@@ -18,6 +18,20 @@ from mm_daemon.observability.status import MarketStatus, SideStatus
 from mm_daemon.observability.words import DOUBTS, WORDS
 
 _NS_PER_S = 1_000_000_000
+_MOMENT_MS = 3000
+_SEEN_BPS = 0.005
+"""What is not zero with two digits."""
+_BETWEEN_QUOTES = frozenset(
+    {
+        Reason.NEW_QUOTE,
+        Reason.WITHIN_TOLERANCE,
+        Reason.PLACE_PENDING,
+        Reason.AMEND_PENDING,
+        Reason.CANCEL_PENDING,
+        Reason.FILL_LOCKOUT,
+        Reason.ORDER_LOCKOUT,
+    }
+)
 _NOT_A_CAUSE = frozenset({Reason.WITHIN_TOLERANCE, Reason.NEW_QUOTE})
 
 
@@ -40,26 +54,31 @@ class Situation(NamedTuple):
 
 
 def headline(at: Situation) -> Headline:
-    """`Not quoting BTC-USDT: the feed is stale: no news of the book for 41 s, the limit is 5 s.`"""
-    status = at.status
-    bid, ask = status.bid, status.ask
-    if bid.price and ask.price:
-        text = f"Quoting {status.symbol} on both sides: {bid.price} and {ask.price}."
-        return Headline("quoting", text, f"Quoting {status.symbol} on both sides.")
-    if bid.price or ask.price:
-        works, out = (bid, ask) if bid.price else (ask, bid)
-        text = f"Quoting {status.symbol} on the {works.side} only, at {works.price}. No {out.side}: {_why(at, out)}."
-        spoken = f"Quoting {status.symbol} on the {works.side} only. No {out.side}: {_short(out)}."
-        return Headline("partly", text, spoken)
-    if bid.reasons == ask.reasons or not bid.reasons or not ask.reasons:
-        out = bid if bid.reasons else ask
-        return Headline(
-            "off",
-            f"Not quoting {status.symbol}: {_why(at, out)}.",
-            f"Not quoting {status.symbol}: {_short(out) or 'nothing has been decided yet'}.",
-        )
-    text = f"Not quoting {status.symbol}: bid: {_why(at, bid)}; ask: {_why(at, ask)}."
-    return Headline("off", text, f"Not quoting {status.symbol}: bid: {_short(bid)}; ask: {_short(ask)}.")
+    """`Not quoting BTC-USDT: the feed is stale: no news of the book for 41 s, the limit is 5 s.`
+
+    A side that is only between two quotes, for a moment, counts as quoted.
+    """
+    name, bid, ask = at.status.symbol, at.status.bid, at.status.ask
+    out = [side for side in (bid, ask) if side.price is None and not _is_back_soon(side)]
+    if not out:
+        shown = ", ".join(f"{side.side} {side.price or f'in a moment ({_why(at, side)})'}" for side in (bid, ask))
+        return Headline("quoting", f"Quoting {name}: {shown}.", f"Quoting {name} on both sides.")
+    if len(out) == 1:
+        works = ask if out[0] is bid else bid
+        place = "" if works.price is None else f", at {works.price}"
+        text = f"Quoting {name} on the {works.side} only{place}. No {out[0].side}: {_why(at, out[0])}."
+        return Headline("partly", text, f"Quoting {name} on the {works.side} only. No {out[0].side}: {_short(out[0])}.")
+    if bid.reasons == ask.reasons:
+        return Headline("off", f"Not quoting {name}: {_why(at, bid)}.", f"Not quoting {name}: {_short(bid)}.")
+    text = f"Not quoting {name}: bid: {_why(at, bid)}; ask: {_why(at, ask)}."
+    return Headline("off", text, f"Not quoting {name}: bid: {_short(bid)}; ask: {_short(ask)}.")
+
+
+def _is_back_soon(side: SideStatus) -> bool:
+    """Whether a side without a quote will have one in a moment: it is on its way, or a short lockout runs out."""
+    if side.action is None or side.action == Action.WITHDRAW or not _BETWEEN_QUOTES.issuperset(side.reasons):
+        return False
+    return all(lockout.left_ms <= _MOMENT_MS for lockout in side.lockouts)
 
 
 def reason_sentence(at: Situation, side: Side, reason: Reason) -> str:
@@ -71,7 +90,7 @@ def reason_sentence(at: Situation, side: Side, reason: Reason) -> str:
 def numbers_sentences(contract: Instrument, inputs: DecisionInputs) -> list[str]:
     """The figures behind a decision, as they were journaled with it."""
     tick = float(contract.tick)
-    held = f"{contract.size(inputs.position_lots):+f}" if inputs.position_lots else "0"
+    held = f"{contract.size(inputs.position_lots):+f}".replace("-", "−") if inputs.position_lots else "0"
     if inputs.mid_ticks is None or inputs.fair_ticks is None:
         mid = "no mid" if inputs.mid_ticks is None else f"mid {value(inputs.mid_ticks * tick)}"
         return [f"Nothing could be priced: {mid}, position {held} {contract.base}."]
@@ -82,7 +101,7 @@ def numbers_sentences(contract: Instrument, inputs: DecisionInputs) -> list[str]
     if inputs.reservation_ticks is not None and inputs.skew_bps is not None:
         shift_bps = (inputs.reservation_ticks / inputs.fair_ticks - 1) * 10_000
         said.append(
-            f"Position {held} {contract.base} is {inputs.q:+.2f} orders off its target: both quotes stand around "
+            f"Position {held} {contract.base} is {signed(inputs.q)} orders off its target: both quotes stand around "
             f"{value(inputs.reservation_ticks * tick)}, {signed(shift_bps)} bps from fair "
             f"(skew {inputs.skew_bps:.2f} bps an order)."
         )
@@ -103,9 +122,9 @@ def numbers_sentences(contract: Instrument, inputs: DecisionInputs) -> list[str]
         doubts = "; ".join(DOUBTS[doubt] for doubt in inputs.doubts)
         of_them = f", ×{inputs.confidence_widening:.2f} of it because: {doubts}" if doubts else ""
         said.append(f"Widened ×{inputs.widening:.2f}{of_them}.")
-    if inputs.shift_bps:
+    if abs(inputs.shift_bps) >= _SEEN_BPS:
         said.append(f"Both quotes moved by {signed(inputs.shift_bps)} bps for other causes than inventory.")
-    if inputs.impact_bps:
+    if inputs.impact_bps >= _SEEN_BPS:
         said.append(f"Expected impact of takers adds {inputs.impact_bps:.2f} bps.")
     if inputs.tolerance_ticks is not None:
         ticks = "tick" if inputs.tolerance_ticks == 1 else "ticks"
@@ -120,7 +139,7 @@ def _why(at: Situation, side: SideStatus) -> str:
 
 
 def _short(side: SideStatus) -> str:
-    return "; ".join(_once(WORDS[reason] for reason in side.reasons))
+    return "; ".join(_once(WORDS[reason] for reason in side.reasons)) or "nothing has been decided yet"
 
 
 def _once(texts: Iterable[str]) -> list[str]:

@@ -86,20 +86,24 @@ def drawn(trail: Trail, market: MarketState, fills: Iterable[Fill], now_ns: int)
             before = sample
         if parts:
             lines.append(f'<path class="{name}" d="{"".join(parts)}"/>')
+    shapes = []
     for fill in marks:
         event = fill.event
-        x, y = x_of(event.ts_local_ns), y_of(event.ticks)
+        x = 100 * (event.ts_local_ns - since_ns) / _SPAN_NS
+        y = 100 * float(y_of(event.ticks)) / _HEIGHT
         bought = event.side is Side.BUY
-        shape = "m0 3l5 9h-10z" if bought else "m0 -3l5 -9h-10z"
+        shape = "M0 2l4.5 8h-9z" if bought else "M0 -2l4.5 -8h-9z"
         contract = market.instrument
         said = f"{'bought' if bought else 'sold'} {contract.size(event.lots):f} at {contract.price(event.ticks):f}"
-        lines.append(
-            f'<path class="fill-{event.side.word}" d="M{x} {y}{shape}"><title>{said}, record {fill.record}</title></path>'
+        shapes.append(
+            f'<svg x="{x:.1f}%" y="{y:.1f}%" overflow="visible"><path class="fill-{event.side.word}" d="{shape}">'
+            f"<title>{said}, record {fill.record}</title></path></svg>"
         )
     label = _in_words(samples, marks, low * tick, high * tick)
     return (
-        f'<svg class="trail" viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="img" '
-        f'aria-label="{escape(label)}">{"".join(lines)}</svg>'
+        f'<svg class="trail" role="img" aria-label="{escape(label)}">'
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" width="100%" height="100%">{"".join(lines)}</svg>'
+        f"{''.join(shapes)}</svg>"
         f'<p class="scale"><span>4 min ago</span><span>{value(low * tick)} to {value(high * tick)}</span>'
         "<span>now</span></p>"
     )
