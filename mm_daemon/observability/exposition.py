@@ -12,7 +12,7 @@ _SAMPLES_A_STEP = 20
 
 
 class Taken:
-    """What the metrics were."""
+    """What the metrics were; good for one text."""
 
     def __init__(self, families: list[Metric]) -> None:
         self._families = families
@@ -38,17 +38,21 @@ class _One(Collector):
 
 
 def _parts(families: Iterable[Metric], encode: Callable[[Collector], bytes]) -> Iterator[bytes]:
-    """The text of some samples after the other; the lines about a family stand before its first."""
+    """The text of some samples after the other; the lines about a family stand before its first.
+
+    What was written is let go of: to free all of it at the end would be one long step.
+    """
     end = _end(encode)
     for family in families:
-        samples = family.samples
-        for first in range(0, len(samples), _SAMPLES_A_STEP):
-            family.samples = samples[first : first + _SAMPLES_A_STEP]
+        left = family.samples[::-1]
+        first = True
+        while left:
+            family.samples = [left.pop() for _ in range(min(_SAMPLES_A_STEP, len(left)))]
             part = encode(_One(family)).removesuffix(end)
-            while first and part.startswith(b"#"):
+            while not first and part.startswith(b"#"):
                 part = part.partition(b"\n")[2]
+            first = False
             yield part
-        family.samples = samples
 
 
 def _end(encode: Callable[[Collector], bytes]) -> bytes:

@@ -1,8 +1,8 @@
-"""The loopback server: `/metrics` for Prometheus, `/healthz` while the event loop turns, `/readyz` with reason codes, and
-the status page.
+"""The loopback server: the status page, `/metrics` for Prometheus, `/healthz` while the event loop turns, and `/readyz`
+with reason codes.
 
-All but the page's controls only reads. A port that is taken costs the metrics, never the trading: `serve` raises OSError before anything is
-served, and the caller says so and goes on.
+All but the page's controls only reads. A port that is taken costs page and metrics, never the trading: `serve` raises
+OSError before anything is served, and the caller says so and goes on.
 """
 
 import asyncio

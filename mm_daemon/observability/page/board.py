@@ -178,7 +178,7 @@ class Board:
             at = Situation(source.core, source.core.markets[name], status, source.records, source.now_ns())
             said = headlines[name] = headline(at)
             if overview is not None:
-                overview.take(row_fragments(index, status, said), build)
+                overview.take(row_fragments(index, status, said, source.records.markets[name], marks), build)
             if name in views:
                 for fragments in market_fragments(at, said, around, source.recent, self._trails[name], marks):
                     views[name].take(fragments, build)

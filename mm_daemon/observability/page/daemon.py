@@ -9,18 +9,20 @@ from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.observability.logs import utc_text
 from mm_daemon.observability.page.figures import duration, money, share_bar, tone_of
 from mm_daemon.observability.page.marks import (
-    MARKS,
     Fragments,
     Marks,
+    amount,
     events,
     low,
     pair,
     position_bar,
+    shape,
     signed_size,
     tone,
 )
 from mm_daemon.observability.page.sentences import Headline
 from mm_daemon.observability.recent import Recent
+from mm_daemon.observability.records import MarketRecords
 from mm_daemon.observability.status import MarketStatus, SideStatus, Status, VenueStatus
 from mm_daemon.ports.connector import Link
 
@@ -56,7 +58,7 @@ def daemon_fragments(
         for currency, total in status.pnl.items()
     )
     return {
-        "state": f'<span class="badge {state}"><span aria-hidden="true">{MARKS[state]}</span> {escape(status.state)}</span>',
+        "state": f'<span class="badge {state}">{shape(state)} {escape(status.state)}</span>',
         "totals": pnl + _drawdown(status),
         "clock": f"up {duration(up_s)} · <time>{utc_text(status.now_ns)[11:19]} UTC</time> · record {marks.as_of(end)}",
         "all": _all_in_a_word(status, headlines),
@@ -69,17 +71,19 @@ def daemon_fragments(
     }
 
 
-def row_fragments(index: int, status: MarketStatus, said: Headline) -> Fragments:
+def row_fragments(index: int, status: MarketStatus, said: Headline, own: MarketRecords, marks: Marks) -> Fragments:
     """The line of one market in the table of all."""
+    decided = marks.mark(None if own.decided is None else own.decided.record)
+    why = "" if said.tone == "quoting" else escape(said.text.partition(": ")[2] or said.text)
     row = f"r{index}-"
     age = status.book.age_ms
     return {
         f"{row}state": tone(said.tone),
-        f"{row}why": "" if said.tone == "quoting" else escape(said.text.partition(": ")[2] or said.text),
+        f"{row}why": f"{why} {decided}",
         f"{row}bid": _own_price(status.bid),
         f"{row}ask": _own_price(status.ask),
-        f"{row}position": f"{signed_size(status.position)}{position_bar(status)}",
-        f"{row}pnl": f'<span class="{tone_of(status.pnl.total)}" title="{escape(status.pnl.total)}">{money(status.pnl.total)}</span>',
+        f"{row}position": f"{marks.mark(own.booked)} {signed_size(status.position)}{position_bar(status)}",
+        f"{row}pnl": amount(status.pnl.total),
         f"{row}age": "never" if age is None else duration(age / 1000),
         f"{row}uptime": f"{status.uptime:.0%}",
     }
@@ -101,7 +105,7 @@ def _all_in_a_word(status: Status, headlines: Mapping[InstrumentId, Headline]) -
         one_side = f", {partly} on one side only" if partly else ""
         none = len(tones) - quoted - partly
         first = f"Quoting {quoted or 'none'} of {len(tones)} markets{one_side}{f', {none} not at all' if none else ''}."
-    said = f'<p class="headline {colour}"><span aria-hidden="true">{MARKS[colour]}</span> {escape(first)}</p>'
+    said = f'<p class="headline {colour}">{shape(colour)} {escape(first)}</p>'
     if not troubled:
         return said
     named = "".join(f'<li class="{each.tone}">{escape(each.text)}</li>' for each in troubled[:_NOTED])
@@ -126,7 +130,7 @@ def _drawdown(status: Status) -> str:
 
 
 def _venue(venue: VenueStatus, links: Mapping[str, Link], switch: Switch | None, now_ns: int) -> str:
-    tone = "quoting" if venue.connected else "off"
+    link_tone = "quoting" if venue.connected else "off"
     age = "no data yet" if venue.data_age_ms is None else f"data {duration(venue.data_age_ms / 1000)} old"
     rows = [
         pair("Orders", f"{venue.open_orders} open, {venue.waiting_commands} waiting to be sent"),
@@ -155,8 +159,8 @@ def _venue(venue: VenueStatus, links: Mapping[str, Link], switch: Switch | None,
         rows.append(pair("Restarts", str(venue.restarts), "warn"))
     simulated = ", simulated" if venue.simulated else ""
     return (
-        f'<section class="venue"><h3>{escape(venue.name)} <span class="tone {tone}"><span aria-hidden="true">{MARKS[tone]}'
-        f"</span> {'connected' if venue.connected else 'not connected'}</span><small>{age}{simulated}</small></h3>"
+        f'<section class="venue"><h3>{escape(venue.name)} <span class="tone {link_tone}">{shape(link_tone)} '
+        f"{'connected' if venue.connected else 'not connected'}</span><small>{age}{simulated}</small></h3>"
         f"<dl>{''.join(rows)}</dl></section>"
     )
 

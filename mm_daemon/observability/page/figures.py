@@ -47,6 +47,7 @@ def share_bar(share: float, label: str, tone: str = "") -> str:
     """A bar filled to `share`, 0..1; `label` says it to whoever cannot see."""
     width = min(max(share, 0.0), 1.0) * 100
     return (
-        f'<svg class="bar {tone}" viewBox="0 0 100 6" preserveAspectRatio="none" role="img" aria-label="{escape(label)}">'
+        f'<svg class="bar {tone}" viewBox="0 0 100 6" preserveAspectRatio="none" role="img" '
+        f'aria-label="{escape(label)}">'
         f'<rect class="rail" width="100" height="6"/><rect class="part" width="{width:.1f}" height="6"/></svg>'
     )

@@ -7,17 +7,19 @@ from math import isfinite
 from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.domain.orders import Side
 from mm_daemon.observability.logs import utc_text
-from mm_daemon.observability.page.figures import duration, money, tone_of, value
+from mm_daemon.observability.page.figures import duration, value
 from mm_daemon.observability.page.marks import (
-    MARKS,
     Fragments,
     Marks,
+    amount,
     bps,
     events,
     minus,
     pair,
     position_bar,
+    shape,
     signed_size,
+    table,
 )
 from mm_daemon.observability.page.sentences import Headline, Situation, numbers_sentences, reason_sentence
 from mm_daemon.observability.page.trail import Trail, drawn
@@ -43,7 +45,7 @@ def market_fragments(
     """Everything about one market, piece by piece: between two of them the core may have its turn."""
     status, own = at.status, at.records.markets[at.market.id]
     yield {
-        "headline": f'<p class="headline {said.tone}"><span aria-hidden="true">{MARKS[said.tone]}</span> {escape(said.text)}</p>',
+        "headline": f'<p class="headline {said.tone}">{shape(said.tone)} {escape(said.text)}</p>',
         "spoken": escape(said.spoken),
     }
     yield {"book": _book(at)}
@@ -75,21 +77,19 @@ def _book(at: Situation) -> str:
         own = ours.get((side, ticks))
         mark = "" if own is None else f'<b class="ours">{contract.size(own):f}</b>'
         return (
-            f'<tr class="{side.word}{"" if own is None else " mine"}"><td>{mark}</td><td class="price">{contract.price(ticks):f}</td>'
-            f"<td>{contract.size(lots):f}</td>"
+            f'<tr class="{side.word}{"" if own is None else " mine"}"><td>{mark}</td>'
+            f'<td class="price">{contract.price(ticks):f}</td><td>{contract.size(lots):f}</td>'
             f'<td class="depth"><svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'
             f'<rect class="part" width="{lots / most * 100:.1f}" height="6"/></svg></td></tr>'
         )
 
     spread = "" if status.spread_bps is None else f"spread {status.spread_bps:.2f} bps"
     age = "" if status.age_ms is None else f" · {duration(status.age_ms / 1000)} old"
-    return (
-        '<table class="ladder"><caption class="unseen">Best levels of the book, asks above bids</caption><thead><tr>'
-        '<th scope="col">ours</th><th scope="col">price</th><th scope="col">size</th><th scope="col"><span class="unseen">depth</span></th>'
-        f"</tr></thead><tbody>{''.join(row(Side.SELL, *level) for level in reversed(shown[Side.SELL]))}"
-        f'<tr class="spread"><td colspan="4">{spread}{age}</td></tr>'
-        f"{''.join(row(Side.BUY, *level) for level in shown[Side.BUY])}</tbody></table>"
-    )
+    asks = "".join(row(Side.SELL, *level) for level in reversed(shown[Side.SELL]))
+    bids = "".join(row(Side.BUY, *level) for level in shown[Side.BUY])
+    heads = ("ours", "price", "size", '<span class="unseen">depth</span>')
+    between = f'<tr class="spread"><td colspan="4">{spread}{age}</td></tr>'
+    return table("ladder", "Best levels of the book, asks above bids", heads, f"{asks}{between}{bids}")
 
 
 def _with_ours(
@@ -128,8 +128,8 @@ def _position(status: MarketStatus, mark: str) -> str:
 def _pnl(status: MarketStatus, mark: str) -> str:
     pnl = status.pnl
     parts = "".join(
-        f'<tr><th scope="row">{name}</th><td class="{tone_of(amount)}" title="{escape(amount)}">{money(amount, 4)}</td></tr>'
-        for name, amount in (
+        f'<tr><th scope="row">{name}</th><td>{amount(part, 4)}</td></tr>'
+        for name, part in (
             ("spread captured", pnl.spread),
             ("inventory", pnl.inventory),
             ("fees", pnl.fees),
@@ -137,9 +137,8 @@ def _pnl(status: MarketStatus, mark: str) -> str:
         )
     )
     return (
-        f'<p class="big"><span class="{tone_of(pnl.total)}" title="{escape(pnl.total)}">{money(pnl.total, 4)}</span> '
-        f"<small>{escape(status.currency)}</small> {mark}</p>"
-        f'<table class="parts"><caption class="unseen">What the P&amp;L is made of</caption><tbody>{parts}</tbody></table>'
+        f'<p class="big">{amount(pnl.total, 4)} <small>{escape(status.currency)}</small> {mark}</p>'
+        f"{table('parts', 'What the P&amp;L is made of', (), parts)}"
     )
 
 
@@ -178,10 +177,10 @@ def _decision(at: Situation, marks: Marks) -> str:
         )
     age = duration(max(0, at.now_ns - decided.changed.now_ns) / _NS_PER_S)
     numbers = "".join(f"<li>{escape(text)}</li>" for text in numbers_sentences(contract, decided.changed.inputs))
+    standing = table("decision", "The standing decision of each quote", (), "".join(rows))
     return (
-        '<table class="decision"><caption class="unseen">The standing decision of each quote</caption><tbody>'
-        f'{"".join(rows)}</tbody></table><p class="since">Stands since {age} ago {marks.mark(decided.record)}, '
-        f'made of:</p><ul class="numbers">{numbers}</ul>'
+        f'{standing}<p class="since">Stands since {age} ago {marks.mark(decided.record)}, made of:</p>'
+        f'<ul class="numbers">{numbers}</ul>'
     )
 
 
@@ -228,19 +227,17 @@ def _orders(at: Situation, around: Surroundings, marks: Marks) -> str:
         queue = "–" if front is None or not isfinite(front) else f"{contract.size(round(front)):f}"
         age = duration(max(0, at.now_ns - order.since_ns) / _NS_PER_S)
         return (
-            f'<tr class="{order.side.word}"><th scope="row">{order.side.word}</th><td>{contract.price(order.ticks):f}</td>'
-            f"<td>{contract.size(order.remaining_lots):f}</td><td>{age}</td><td>{queue}</td><td>{_state(order)}</td>"
-            f"<td>{order.client_id} {marks.mark(known.get(order.client_id))}</td></tr>"
+            f'<tr class="{order.side.word}"><th scope="row">{order.side.word}</th>'
+            f"<td>{contract.price(order.ticks):f}</td><td>{contract.size(order.remaining_lots):f}</td><td>{age}</td>"
+            f"<td>{queue}</td><td>{_state(order)}</td><td>{marks.mark(known.get(order.client_id))}</td>"
+            f"<td>{order.client_id}</td></tr>"
         )
 
     rows = "".join(row(order) for order in alive[:_ORDERS_SHOWN])
     more = f'<p class="none">and {len(alive) - _ORDERS_SHOWN} more</p>' if len(alive) > _ORDERS_SHOWN else ""
-    return (
-        '<div class="scroll" tabindex="0" role="group" aria-label="Orders"><table class="list"><caption class="unseen">Orders of ours'
-        ' that may be alive</caption><thead><tr><th scope="col">side</th><th scope="col">price</th><th scope="col">left</th>'
-        '<th scope="col">age</th><th scope="col">ahead</th><th scope="col">state</th><th scope="col">order</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>{more}"
-    )
+    heads = ("side", "price", "left", "age", "ahead", "state", "record", "order")
+    shown = table("list", "Orders of ours that may be alive", heads, rows)
+    return f'<div class="scroll" tabindex="0" role="group" aria-label="Orders">{shown}</div>{more}'
 
 
 def _state(order: LedgerOrder) -> str:
@@ -267,8 +264,4 @@ def _fills(at: Situation, marks: Marks) -> str:
         f"<td>{marks.mark(fill.record)}</td></tr>"
         for fill in fills
     )
-    return (
-        '<table class="list"><caption class="unseen">Latest fills, the newest first</caption><thead><tr><th scope="col">UTC</th>'
-        '<th scope="col">side</th><th scope="col">size</th><th scope="col">price</th><th scope="col">as</th>'
-        f'<th scope="col">record</th></tr></thead><tbody>{rows}</tbody></table>'
-    )
+    return table("list", "Latest fills, the newest first", ("UTC", "side", "size", "price", "as", "record"), rows)

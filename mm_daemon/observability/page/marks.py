@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from html import escape
 
-from mm_daemon.observability.page.figures import signed
+from mm_daemon.observability.page.figures import money, signed, tone_of
 from mm_daemon.observability.recent import Line
 from mm_daemon.observability.status import MarketStatus
 
@@ -61,8 +61,27 @@ def _level(level: str) -> str:
     return "" if level == "info" else f'<b class="level">{escape(level)}</b> '
 
 
-def tone(tone: str) -> str:
-    return f'<span class="tone {tone}"><span aria-hidden="true">{MARKS[tone]}</span> {_TONE_WORDS[tone]}</span>'
+def shape(tone: str) -> str:
+    """The mark beside a word that says the same."""
+    return f'<span aria-hidden="true">{MARKS[tone]}</span>'
+
+
+def amount(exact: str, digits: int = 2) -> str:
+    """Money with its sign, rounded for reading; the exact amount is its title."""
+    return f'<span class="{tone_of(exact)}" title="{escape(exact)}">{money(exact, digits)}</span>'
+
+
+def table(kind: str, caption: str, heads: Sequence[str], rows: str) -> str:
+    """A table with a caption for those who cannot see what it is; `rows` is HTML."""
+    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
+    return (
+        f'<table class="{kind}"><caption class="unseen">{caption}</caption>'
+        f"{f'<thead><tr>{head}</tr></thead>' if head else ''}<tbody>{rows}</tbody></table>"
+    )
+
+
+def tone(of: str) -> str:
+    return f'<span class="tone {of}">{shape(of)} {_TONE_WORDS[of]}</span>'
 
 
 def minus(size: str) -> str:

@@ -36,7 +36,7 @@ _NOT_A_CAUSE = frozenset({Reason.WITHIN_TOLERANCE, Reason.NEW_QUOTE})
 
 
 class Headline(NamedTuple):
-    """`tone`: quoting, partly or off. `spoken` has no figure that runs, so that it is read aloud only when it is news."""
+    """`tone`: quoting, partly or off. `spoken` has no figure that runs: what is read aloud is news."""
 
     tone: str
     text: str
@@ -95,9 +95,8 @@ def numbers_sentences(contract: Instrument, inputs: DecisionInputs) -> list[str]
         mid = "no mid" if inputs.mid_ticks is None else f"mid {value(inputs.mid_ticks * tick)}"
         return [f"Nothing could be priced: {mid}, position {held} {contract.base}."]
     off_bps = (inputs.fair_ticks / inputs.mid_ticks - 1) * 10_000
-    said = [
-        f"Mid {value(inputs.mid_ticks * tick)}; fair price {value(inputs.fair_ticks * tick)}, {signed(off_bps)} bps off."
-    ]
+    mid, fair = value(inputs.mid_ticks * tick), value(inputs.fair_ticks * tick)
+    said = [f"Mid {mid}; fair price {fair}, {signed(off_bps)} bps off."]
     if inputs.reservation_ticks is not None and inputs.skew_bps is not None:
         shift_bps = (inputs.reservation_ticks / inputs.fair_ticks - 1) * 10_000
         said.append(

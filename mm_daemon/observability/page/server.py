@@ -83,7 +83,7 @@ class Page:
             )
             for name in ("page.html", "page.css", "page.js")
         }
-        self._parts = dict(_PART.findall(self._assets["page.html"][0]))
+        self._parts: dict[str, str] = dict(_PART.findall(self._assets["page.html"][0]))
 
     def add_to(self, app: web.Application) -> None:
         """Serve it with an application."""

@@ -102,7 +102,8 @@ def drawn(trail: Trail, market: MarketState, fills: Iterable[Fill], now_ns: int)
     label = _in_words(samples, marks, low * tick, high * tick)
     return (
         f'<svg class="trail" role="img" aria-label="{escape(label)}">'
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" width="100%" height="100%">{"".join(lines)}</svg>'
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" width="100%" height="100%">'
+        f"{''.join(lines)}</svg>"
         f"{''.join(shapes)}</svg>"
         f'<p class="scale"><span>4 min ago</span><span>{value(low * tick)} to {value(high * tick)}</span>'
         "<span>now</span></p>"
@@ -118,6 +119,6 @@ def _in_words(samples: Sequence[Sample], fills: Sequence[Fill], low: float, high
     quoted = sum(sample.our_bid is not None and sample.our_ask is not None for sample in samples)
     share = quoted / len(samples) if samples else 0.0
     return (
-        f"The last four minutes: prices between {value(low)} and {value(high)}, quoted on both sides {share:.0%} of the "
-        f"time, {len(fills)} fill{'' if len(fills) == 1 else 's'}."
+        f"The last four minutes: prices between {value(low)} and {value(high)}, quoted on both sides {share:.0%} of "
+        f"the time, {len(fills)} fill{'' if len(fills) == 1 else 's'}."
     )
