@@ -120,6 +120,10 @@ class Board:
 
     # Watching
 
+    @property
+    def watched(self) -> bool:
+        return bool(self._wanted)
+
     def watch(self, view: View) -> None:
         self._wanted[view] = self._wanted.get(view, 0) + 1
         self._awake.set()

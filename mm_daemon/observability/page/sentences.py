@@ -59,7 +59,11 @@ def headline(at: Situation) -> Headline:
     A side that is only between two quotes, for a moment, counts as quoted.
     """
     name, bid, ask = at.status.symbol, at.status.bid, at.status.ask
-    out = [side for side in (bid, ask) if side.price is None and not _is_back_soon(side)]
+    out = [
+        side
+        for side in (bid, ask)
+        if side.action == Action.WITHDRAW or (side.price is None and not _is_back_soon(side))
+    ]
     if not out:
         shown = ", ".join(f"{side.side} {side.price or f'in a moment ({_why(at, side)})'}" for side in (bid, ask))
         return Headline("quoting", f"Quoting {name}: {shown}.", f"Quoting {name} on both sides.")
@@ -69,7 +73,8 @@ def headline(at: Situation) -> Headline:
         text = f"Quoting {name} on the {works.side} only{place}. No {out[0].side}: {_why(at, out[0])}."
         return Headline("partly", text, f"Quoting {name} on the {works.side} only. No {out[0].side}: {_short(out[0])}.")
     if bid.reasons == ask.reasons:
-        return Headline("off", f"Not quoting {name}: {_why(at, bid)}.", f"Not quoting {name}: {_short(bid)}.")
+        why = "; ".join(_once((*_causes(at, bid), *_causes(at, ask))))
+        return Headline("off", f"Not quoting {name}: {why}.", f"Not quoting {name}: {_short(bid)}.")
     text = f"Not quoting {name}: bid: {_why(at, bid)}; ask: {_why(at, ask)}."
     return Headline("off", text, f"Not quoting {name}: bid: {_short(bid)}; ask: {_short(ask)}.")
 
@@ -132,9 +137,16 @@ def numbers_sentences(contract: Instrument, inputs: DecisionInputs) -> list[str]
 
 
 def _why(at: Situation, side: SideStatus) -> str:
+    return "; ".join(_causes(at, side))
+
+
+def _causes(at: Situation, side: SideStatus) -> list[str]:
     own = Side.BUY if side.side == "bid" else Side.SELL
     causes = [reason for reason in side.reasons if reason not in _NOT_A_CAUSE] or side.reasons
-    return "; ".join(_once(reason_sentence(at, own, reason) for reason in causes)) or "nothing has been decided yet"
+    said = _once(reason_sentence(at, own, reason) for reason in causes) or ["nothing has been decided yet"]
+    if side.action == Action.WITHDRAW and side.price is not None:
+        said.append(f"the {side.side} at {side.price} is not known to be gone yet")
+    return said
 
 
 def _short(side: SideStatus) -> str:

@@ -75,7 +75,8 @@ class Page:
         self._names = names
         self._doorkeeper = None if token is None else Doorkeeper(token, now_s)
         self._run = run
-        self._watching: set[asyncio.Task[Any]] = set()
+        self.watching: set[asyncio.Task[Any]] = set()
+        """Who is sent updates."""
         self._assets = {
             name: (
                 text := (files(__package__) / name).read_text("utf-8"),
@@ -102,7 +103,7 @@ class Page:
 
     async def _end(self, _: web.Application) -> None:
         """Watchers would stay for ever."""
-        for task in self._watching:
+        for task in self.watching:
             task.cancel()
 
     def _ours(self, handler: Handler) -> Handler:
@@ -179,17 +180,17 @@ class Page:
         view = self._known(name)
         if name and view is None:
             return web.Response(status=404, text="there is no such market here\n", headers=HEADERS)
-        if len(self._watching) >= MOST_WATCHERS:
+        if len(self.watching) >= MOST_WATCHERS:
             text = f"{MOST_WATCHERS} are watching already\n"
             return web.Response(status=503, text=text, headers={**HEADERS, "Retry-After": "10"})
         task = asyncio.current_task()
         assert task is not None
-        self._watching.add(task)
+        self.watching.add(task)
         self._board.watch(view)
         try:
             return await self._stream(request, view)
         finally:
-            self._watching.discard(task)
+            self.watching.discard(task)
             self._board.leave(view)
 
     async def _stream(self, request: web.Request, view: View) -> web.StreamResponse:
