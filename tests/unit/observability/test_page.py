@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from html import unescape
 from typing import Any
@@ -19,6 +19,7 @@ from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.decisions import Turn
 from mm_daemon.domain.errors import UsageError
 from mm_daemon.domain.events import (
+    DeadlineReached,
     Event,
     OperatorAction,
     OperatorRequest,
@@ -142,6 +143,15 @@ async def serving(served: Served) -> AsyncIterator[aiohttp.ClientSession]:
         await runner.cleanup()
 
 
+async def until(true: Callable[[], bool]) -> None:
+    """The other end of a connection takes its time."""
+    for _ in range(5000):
+        if true():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("that does not come true")
+
+
 def piece(page: str, name: str) -> str:
     """What a person reads at one place of the page."""
     found = re.search(rf'data-f="{name}">(.*?)</(?:div|p|span)>\n?(?:<|\n|$)', page, re.DOTALL)
@@ -193,7 +203,7 @@ async def test_the_page_says_why_nothing_is_quoted() -> None:
     served = Served()
     served.open()
     served.now_ms += 41_000
-    served.live()
+    served.live(DeadlineReached((served.now_ms + 1) * b.MS))
     async with serving(served) as session:
         _, page, _ = await fetched(session, "/market/test:BTC-USDT")
         assert piece(page, "headline") == (
@@ -411,10 +421,9 @@ async def test_one_build_serves_all_and_none_is_made_unwatched(monkeypatch: pyte
         assert served.board.build - before <= 12
         for stream in streams:
             stream.close()
-        while served.board.watched:
-            await asyncio.sleep(0.01)
+        await until(lambda: not served.board.watched)
         settled = served.board.build
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(5 * boards.PERIOD_S)
         assert served.board.build <= settled + 1
 
 
@@ -470,8 +479,7 @@ async def test_a_figure_that_cannot_be_shown_costs_the_page_alone(monkeypatch: p
     async with serving(served) as session:
         served.fails = True
         stream = await session.get("/events")
-        while not served.trouble:
-            await asyncio.sleep(0.01)
+        await until(lambda: bool(served.trouble))
         assert served.trouble[0] == "the status page cannot be shown: ValueError: no surroundings"
         served.fails = False
         await read_update(stream.content)
