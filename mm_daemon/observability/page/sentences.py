@@ -161,18 +161,18 @@ def _once(texts: Iterable[str]) -> list[str]:
 
 
 def _killed(at: Situation, _: Side) -> str:
-    return f"killed ({at.core.gate.latched}); quoting stays off until `mm-daemon clear-kill`"
+    return f"killed ({at.core.gate.latched}); quoting stays off until somebody runs mm-daemon clear-kill"
 
 
 def _paused(at: Situation, _: Side) -> str:
     said = _by(at.records.markets[at.market.id].paused_by)
     flattening = ", and its position is being worked off" if at.market.flattening else ""
-    return f"paused{said}{flattening}; until somebody resumes it"
+    return f"paused{said}{flattening}, until somebody resumes it"
 
 
 def _disabled(at: Situation, _: Side) -> str:
     said = _by(at.records.markets[at.market.id].disabled_by) or " by its configuration"
-    return f"disabled{said}; until `mm-daemon enable {at.status.symbol}`"
+    return f"disabled{said}, until somebody runs mm-daemon enable {at.status.symbol}"
 
 
 def _by(asked: Asked | None) -> str:

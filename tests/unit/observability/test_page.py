@@ -220,7 +220,7 @@ async def test_the_page_says_why_nothing_is_quoted() -> None:
         await asyncio.sleep(boards.PERIOD_S)
         _, page, _ = await fetched(session, "/market/test:BTC-USDT")
         said = piece(page, "headline")
-        assert "paused by page at 00:00:41 UTC; until somebody resumes it" in said
+        assert "paused by page at 00:00:41 UTC, until somebody resumes it" in said
         assert "test has been disconnected for 0.0 s (reset by peer)" in said
         _, page, _ = await fetched(session, "/market/test:BTC-USDT")
         assert "operator_paused" in piece(page, "lockouts")
