@@ -1,4 +1,4 @@
-"""The status page as a person has it: a daemon that trades, headless Chromium, small and wide, with and without a token.
+"""The status page as a person has it: a daemon that trades, Chromium, small and wide, with a token and without.
 
 The browser's own environment is made under `build/peers` where it is missing, which needs a package index.
 `MM_PICTURES=deploy/pictures` keeps the pictures.
@@ -60,9 +60,8 @@ def test_a_person_at_the_page(tmp_path: Path) -> None:
         pytest.skip(f"no environment for the browser: {error}")
     pictures = Path(os.environ.get("MM_PICTURES") or tmp_path).resolve()
     ports = free_port(), free_port()
-    readonly, full = (
-        configured(tmp_path / name, port, name == "full") for name, port in zip(("only", "full"), ports, strict=True)
-    )
+    readonly = configured(tmp_path / "readonly", ports[0], token=False)
+    full = configured(tmp_path / "full", ports[1], token=True)
     lives = [Life(readonly), Life(full)]
     urls = [f"http://127.0.0.1:{port}" for port in ports]
     session = None

@@ -78,7 +78,7 @@ class Board:
         """`report` is told when it cannot be built."""
         self._report = report
         self._source = source
-        self._trails = {name: Trail() for name in source.core.markets}
+        self.trails = {name: Trail() for name in source.core.markets}
         self._views: dict[View, Pieces] = {}
         self._wanted: dict[View, int] = {}
         """How many watch each view."""
@@ -88,6 +88,10 @@ class Board:
         self._built_s = -PERIOD_S
         self.build = 0
         """Number of the last build that is complete."""
+
+    @property
+    def core(self) -> TradingCore:
+        return self._source.core
 
     @property
     def markets(self) -> Iterable[InstrumentId]:
@@ -102,7 +106,7 @@ class Board:
     async def _sample(self) -> None:
         core, now_ns = self._source.core, self._source.now_ns
         while True:
-            for name, trail in self._trails.items():
+            for name, trail in self.trails.items():
                 trail.look(core.markets[name], now_ns())
             await asyncio.sleep(SAMPLE_S)
 
@@ -184,7 +188,7 @@ class Board:
             if overview is not None:
                 overview.take(row_fragments(index, status, said, source.records.markets[name], marks), build)
             if name in views:
-                for fragments in market_fragments(at, said, around, source.recent, self._trails[name], marks):
+                for fragments in market_fragments(at, said, around, source.recent, self.trails[name], marks):
                     views[name].take(fragments, build)
                     await asyncio.sleep(0)
         await asyncio.sleep(0)

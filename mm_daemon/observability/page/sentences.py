@@ -65,7 +65,7 @@ def headline(at: Situation) -> Headline:
         if side.action == Action.WITHDRAW or (side.price is None and not _is_back_soon(side))
     ]
     if not out:
-        shown = ", ".join(f"{side.side} {side.price or f'in a moment ({_why(at, side)})'}" for side in (bid, ask))
+        shown = ", ".join(f"{side.side} {side.price or f'back in a moment ({_first(side)})'}" for side in (bid, ask))
         return Headline("quoting", f"Quoting {name}: {shown}.", f"Quoting {name} on both sides.")
     if len(out) == 1:
         works = ask if out[0] is bid else bid
@@ -151,6 +151,10 @@ def _causes(at: Situation, side: SideStatus) -> list[str]:
 
 def _short(side: SideStatus) -> str:
     return "; ".join(_once(WORDS[reason] for reason in side.reasons)) or "nothing has been decided yet"
+
+
+def _first(side: SideStatus) -> str:
+    return WORDS[side.reasons[0]]
 
 
 def _once(texts: Iterable[str]) -> list[str]:
