@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from aiohttp import web
 
 from mm_daemon.domain.decisions import Reason
+from mm_daemon.observability.metric_page import CONTENT_TYPE
 from mm_daemon.observability.metrics import Metrics
 from mm_daemon.observability.page.server import Page
 
@@ -28,9 +29,8 @@ async def serve(
 ) -> None:
     """Serve until cancelled. `serving` is told the address once it listens. Raises OSError when it cannot."""
 
-    async def show_metrics(request: web.Request) -> web.Response:
-        text, content_type = await metrics.text(request.headers.get("Accept", ""))
-        return web.Response(body=text, headers={"Content-Type": content_type})
+    async def show_metrics(_: web.Request) -> web.Response:
+        return web.Response(body=await metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
     async def show_health(_: web.Request) -> web.Response:
         return web.json_response({"ok": True})

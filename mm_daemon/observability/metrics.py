@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from prometheus_client import ProcessCollector
+from prometheus_client import ProcessCollector, generate_latest
 
 from mm_daemon.core.market import MarketState
 from mm_daemon.core.trading_core import TradingCore
@@ -42,7 +42,6 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
 from mm_daemon.domain.money import ATTO
 from mm_daemon.domain.orders import ClientOrderId, Operation, Phase, RejectKind, Side
-from mm_daemon.observability.exposition import Taken
 from mm_daemon.observability.histogram import FAST_S, SLOW_S, Histogram
 from mm_daemon.observability.metric_page import Page
 from mm_daemon.observability.quoted_time import QuotedTime
@@ -306,20 +305,22 @@ class Metrics:
 
     # When somebody asks
 
-    async def text(self, accept: str = "") -> tuple[bytes, str]:
-        """The text of `/metrics` in the form asked for, and its content type: each market as of one instant, nobody
-        kept waiting for all of them.
-        """
+    async def text(self) -> bytes:
+        """The text of `/metrics`: each market as of one instant, and nobody kept waiting for all of them."""
         page = Page()
         await in_slices(self._fill(page))
-        return await Taken([*page.families(), *self._process.collect()]).text(accept)
+        return b"".join(await in_slices(self._texts(page)))
 
-    def take(self) -> Taken:
-        """Everything as of now, in the order of `DEFINITIONS`; many milliseconds on the event loop."""
+    def text_at_once(self) -> bytes:
+        """The same, in one go of many milliseconds."""
         page = Page()
         for _ in self._fill(page):
             pass
-        return Taken([*page.families(), *self._process.collect()])
+        return b"".join(self._texts(page))
+
+    def _texts(self, page: Page) -> Iterator[bytes]:
+        yield from page.text()
+        yield generate_latest(self._process)
 
     def _fill(self, page: Page) -> Iterator[None]:
         """Put everything on the page, in steps."""

@@ -49,7 +49,8 @@ def market_fragments(
         "spoken": escape(said.spoken),
     }
     yield {"book": _book(at)}
-    yield {"trail": drawn(trail, at.market, own.fills, at.now_ns)}
+    for text in drawn(trail, at.market, own.fills, at.now_ns):
+        yield {"trail": text} if text else {}
     yield {
         "position": _position(status, marks.mark(own.booked)),
         "pnl": _pnl(status, marks.mark(own.booked)),

@@ -4,7 +4,7 @@ Sampled all the time, so that whoever comes at three in the morning sees what le
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import NamedTuple
 
@@ -51,15 +51,18 @@ class Trail:
         )
 
 
-def drawn(trail: Trail, market: MarketState, fills: Iterable[Fill], now_ns: int) -> str:
-    """An SVG of it, with our fills; what it shows is said for those who cannot see it."""
+def drawn(trail: Trail, market: MarketState, fills: Iterable[Fill], now_ns: int) -> Iterator[str]:
+    """An SVG of it, with our fills; what it shows is said for those who cannot see it. It comes last: before it, empty
+    texts give way to the core.
+    """
     since_ns = now_ns - _SPAN_NS
     samples = [sample for sample in trail.samples if sample.at_ns >= since_ns]
     marks = [fill for fill in fills if fill.event.ts_local_ns >= since_ns]
     prices = [price for sample in samples for price in sample[1:] if price is not None]
     prices += [fill.event.ticks for fill in marks]
     if not prices:
-        return '<p class="none">No prices in the last four minutes.</p>'
+        yield '<p class="none">No prices in the last four minutes.</p>'
+        return
     low, high = min(prices), max(prices)
     margin = max((high - low) * 0.06, 0.5)
     low_edge, span = low - margin, high - low + 2 * margin
@@ -74,18 +77,25 @@ def drawn(trail: Trail, market: MarketState, fills: Iterable[Fill], now_ns: int)
     lines = []
     for field, name in ((1, "best"), (2, "best"), (3, "our-bid"), (4, "our-ask")):
         parts: list[str] = []
-        before: Sample | None = None
+        shown: int | None = None
+        at_ns = 0
         for sample in samples:
             price = sample[field]
-            if price is not None:
-                follows = before is not None and before[field] is not None and sample.at_ns - before.at_ns < _GAP_NS
-                # A price stands until the next: across first, then up or down.
-                parts.append(
-                    f"H{x_of(sample.at_ns)}V{y_of(price)}" if follows else f"M{x_of(sample.at_ns)} {y_of(price)}h2"
-                )
-            before = sample
+            # A price stands until the next: across first, then up or down.
+            if price is not None and shown is not None and sample.at_ns - at_ns < _GAP_NS:
+                if price != shown:
+                    parts.append(f"H{x_of(sample.at_ns)}V{y_of(price)}")
+            else:
+                if shown is not None:
+                    parts.append(f"H{x_of(at_ns)}")
+                if price is not None:
+                    parts.append(f"M{x_of(sample.at_ns)} {y_of(price)}h2")
+            shown, at_ns = price, sample.at_ns
+        if shown is not None:
+            parts.append(f"H{x_of(at_ns)}")
         if parts:
             lines.append(f'<path class="{name}" d="{"".join(parts)}"/>')
+        yield ""
     shapes = []
     for fill in marks:
         event = fill.event
@@ -99,8 +109,9 @@ def drawn(trail: Trail, market: MarketState, fills: Iterable[Fill], now_ns: int)
             f'<svg x="{x:.1f}%" y="{y:.1f}%" overflow="visible"><path class="fill-{event.side.word}" d="{shape}">'
             f"<title>{said}, record {fill.record}</title></path></svg>"
         )
+    yield ""
     label = _in_words(samples, marks, low * tick, high * tick)
-    return (
+    yield (
         f'<svg class="trail" role="img" aria-label="{escape(label)}">'
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" width="100%" height="100%">'
         f"{''.join(lines)}</svg>"

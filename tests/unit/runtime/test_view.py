@@ -102,7 +102,7 @@ def test_status_metrics_and_journal_say_the_same(tmp_path: Path) -> None:
         daemon = Daemon(config, paper=True, duration_s=60.0, clock=clock, log_to=io.StringIO())
         code = await daemon.run()
         status = msgspec.json.decode(msgspec.json.encode(daemon.view.status()), type=Status)
-        seen.append((status, daemon.view.metrics.take().text_at_once()[0].decode()))
+        seen.append((status, daemon.view.metrics.text_at_once().decode()))
         return code
 
     assert run_virtual(main) == 0
