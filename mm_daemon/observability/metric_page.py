@@ -5,8 +5,7 @@ object each would make every answer of many markets a long one.
 """
 
 from collections.abc import Iterator, Sequence
-
-from prometheus_client.utils import floatToGoString
+from math import isfinite
 
 from mm_daemon.observability.histogram import Histogram
 from mm_daemon.observability.metric_names import DEFINITIONS, Definition
@@ -43,7 +42,7 @@ class Page:
         family = self._families[name]
         assert family.definition.kind != "histogram"
         shown = f"{{{family.labels(labels)}}}" if labels else ""
-        family.lines.append(f"{name}{shown} {floatToGoString(value)}\n")
+        family.lines.append(f"{name}{shown} {_number(value)}\n")
 
     def add_histogram(self, name: str, histogram: Histogram, *labels: str) -> None:
         family = self._families[name]
@@ -53,9 +52,9 @@ class Page:
         own = f"{{{shown}}}" if shown else ""
         count = 0.0
         for bound, count in histogram.cumulative():
-            family.lines.append(f'{name}_bucket{{le="{bound}"{beside}}} {floatToGoString(count)}\n')
-        family.lines.append(f"{name}_count{own} {floatToGoString(count)}\n")
-        family.lines.append(f"{name}_sum{own} {floatToGoString(histogram.total)}\n")
+            family.lines.append(f'{name}_bucket{{le="{bound}"{beside}}} {_number(count)}\n')
+        family.lines.append(f"{name}_count{own} {_number(count)}\n")
+        family.lines.append(f"{name}_sum{own} {_number(histogram.total)}\n")
 
     def text(self) -> Iterator[bytes]:
         """Family by family, in the order of `DEFINITIONS`; those without a sample are left out."""
@@ -64,6 +63,10 @@ class Page:
                 definition = family.definition
                 head = f"# HELP {definition.name} {definition.help}\n# TYPE {definition.name} {definition.kind}\n"
                 yield (head + "".join(family.lines)).encode()
+
+
+def _number(value: float) -> str:
+    return repr(float(value)) if isfinite(value) else "NaN" if value != value else "+Inf" if value > 0 else "-Inf"
 
 
 def _escaped(text: str) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from html import unescape
@@ -454,9 +455,8 @@ async def test_a_reader_that_does_not_read_is_dropped(monkeypatch: pytest.Monkey
         served.recent(None, "", {"level": "warning", "event": "x", "ts": "0" * 20, "symbol": "", "text": "long" * 4000})
     async with serving(served) as session:
         host, _, port = served.url.removeprefix("http://").partition(":")
-        _, writer = await asyncio.open_connection(host, int(port), limit=1 << 10)
-        writer.transport.pause_reading()
-        writer.write(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        deaf = socket.create_connection((host, int(port)))
+        deaf.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         reader = await session.get("/events")
         for step in range(1000):
             served.recent(None, "", {"level": "warning", "event": "x", "ts": f"{step:020}", "symbol": "", "text": "x"})
@@ -467,7 +467,7 @@ async def test_a_reader_that_does_not_read_is_dropped(monkeypatch: pytest.Monkey
         assert len(served.page.watching) == 1
         await read_update(reader.content)
         reader.close()
-        writer.close()
+        deaf.close()
 
 
 async def test_a_figure_that_cannot_be_shown_costs_the_page_alone(monkeypatch: pytest.MonkeyPatch) -> None:
