@@ -23,7 +23,7 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.orders import ClientOrderId
 
-_FILLS_KEPT = 20
+_FILLS_KEPT = 60
 _ORDERS_KEPT = 512
 """Numbers of orders per market before those that have ended are forgotten."""
 _PAUSING = (OperatorAction.PAUSE, OperatorAction.FLATTEN, OperatorAction.CANCEL_ALL)

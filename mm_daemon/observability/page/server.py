@@ -133,6 +133,7 @@ class Page:
 
     async def _view(self, view: View) -> web.Response:
         pieces = (await self._board.fresh((view,)))[view].all
+        await asyncio.sleep(0)
         text = self._document(view)
         text = _PLACE.sub(lambda place: pieces.get(place[1], ""), text)
         return web.Response(text=text, content_type="text/html", charset="utf-8", headers=HEADERS)
