@@ -211,7 +211,7 @@ class OperatorsView:
     def _serving(self, address: str) -> None:
         self._http = address
         page = f"status page at http://{address}/, " if self._config.http.page else ""
-        self._log.info("http", text=f"{page}metrics at http://{address}/metrics, also /healthz and /readyz")
+        self._log.info("http", text=f"metrics at http://{address}/metrics, {page}also /healthz and /readyz")
 
     def _unready(self) -> Sequence[Any]:
         return unready_reasons(self._core.markets.values(), self._clock.now_ns())

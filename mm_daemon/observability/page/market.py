@@ -14,6 +14,7 @@ from mm_daemon.observability.page.marks import (
     amount,
     bps,
     events,
+    low,
     minus,
     pair,
     position_bar,
@@ -54,7 +55,7 @@ def market_fragments(
     yield {
         "position": _position(status, marks.mark(own.booked)),
         "pnl": _pnl(status, marks.mark(own.booked)),
-        "quality": _quality(status),
+        "quality": _quality(at),
     }
     yield {"decision": _decision(at, marks), "lockouts": _lockouts(at, marks)}
     yield {"orders": _orders(at, around, marks), "fills": _fills(at, marks)}
@@ -143,7 +144,8 @@ def _pnl(status: MarketStatus, mark: str) -> str:
     )
 
 
-def _quality(status: MarketStatus) -> str:
+def _quality(at: Situation) -> str:
+    status = at.status
     trades = status.trades
     rate = "–" if trades.trades_per_hour is None else f"{trades.trades_per_hour:.0f} an hour"
     rows = [
@@ -157,6 +159,15 @@ def _quality(status: MarketStatus) -> str:
             f"{figure.side} {bps(figure.markout_bps)}" for figure in trades.markouts if figure.horizon_s == horizon_s
         )
         rows.append(pair(f"Markout, {horizon_s} s", said))
+    limits, budget = at.market.facts.limits, at.core.gate.budget
+    if limits.actions_per_minute is not None:
+        used = budget.actions(at.market.id, at.now_ns)
+        tone = low(1 - used / limits.actions_per_minute)
+        rows.append(pair("Action budget", f"{used} of {limits.actions_per_minute} used in the last minute", tone))
+    if limits.max_order_to_trade is not None:
+        ratio = budget.order_to_trade(at.market.id, at.now_ns)
+        said = f"{ratio:.1f} of {limits.max_order_to_trade:g} allowed in an hour"
+        rows.append(pair("Messages a fill", said, low(1 - ratio / limits.max_order_to_trade)))
     return f"<dl>{''.join(rows)}</dl>"
 
 

@@ -226,6 +226,23 @@ async def test_the_page_says_why_nothing_is_quoted() -> None:
         _, page, _ = await fetched(session, "/market/test:BTC-USDT")
         assert "operator_paused" in piece(page, "lockouts")
 
+        served.live(OperatorRequest((served.now_ms + 1) * b.MS, OperatorAction.KILL, "uid 0"))
+        await asyncio.sleep(boards.PERIOD_S)
+        _, page, _ = await fetched(session, "/")
+        assert "Killed: operator uid 0. Nothing is quoted until somebody runs mm-daemon clear-kill." in page
+
+
+async def test_budgets_are_shown_with_what_is_left() -> None:
+    """A market's own: places and moves in the last minute, messages for each fill."""
+    served = Served()
+    for market in served.core.markets.values():
+        market.facts.limit(msgspec.structs.replace(market.facts.limits, actions_per_minute=10, max_order_to_trade=50.0))
+    served.open()
+    async with serving(served) as session:
+        _, page, _ = await fetched(session, "/market/test:BTC-USDT")
+        assert "2 of 10 used in the last minute" in page
+        assert "2.0 of 50 allowed in an hour" in page
+
 
 async def test_texts_of_others_cannot_become_markup() -> None:
     """A symbol, a venue's words, who asked: all of it is text wherever it is shown, and in the updates."""
