@@ -152,10 +152,10 @@ class Board:
         """The pieces of these views and of those that are watched, at most one period old."""
         async with self._building:
             wanted = {*views, *self._wanted}
-            if monotonic() - self._built_s >= PERIOD_S or not wanted <= self._views.keys():
-                self._built_s = monotonic()
-                await self._build(wanted)
-            return {view: self._views[view] for view in wanted}
+            if monotonic() - self._built_s < PERIOD_S and wanted <= self._views.keys():
+                return {view: self._views[view] for view in wanted}
+            self._built_s = monotonic()
+            return await self._build(wanted)
 
     async def status(self) -> Status:
         """As `status --json` says it, each market as of when it was looked at."""
@@ -172,11 +172,12 @@ class Board:
             source.core, market, source.tallies[name], source.statistics[name], around, source.now_ns()
         )
 
-    async def _build(self, wanted: Iterable[View]) -> None:
+    async def _build(self, wanted: Iterable[View]) -> Mapping[View, Pieces]:
+        """Bring these views up to date; a view that is new is there once it is whole."""
         source, build = self._source, self.build + 1
         around = source.surroundings()
         marks = Marks(around.journal)
-        views = {view: self._views.setdefault(view, Pieces()) for view in wanted}
+        views = {view: self._views.get(view) or Pieces() for view in wanted}
         overview = views.get(None)
         statuses: list[MarketStatus] = []
         headlines: dict[InstrumentId, Headline] = {}
@@ -201,8 +202,8 @@ class Board:
                 {name: text for name, text in whole.items() if view is None or name not in ("events", "all")}, build
             )
             pieces.built()
-        for view in [view for view in self._views if view not in self._wanted and view not in views]:
-            del self._views[view]
+        self._views = views
         self.build = build
         self._built.set()
         self._built.clear()
+        return views

@@ -496,6 +496,24 @@ async def test_a_figure_that_cannot_be_shown_costs_the_page_alone(monkeypatch: p
         stream = await session.get("/events")
         await until(lambda: bool(served.trouble))
         assert served.trouble[0] == "the status page cannot be shown: ValueError: no surroundings"
+        assert (await fetched(session, "/"))[0] == 500
         served.fails = False
+        _, page, _ = await fetched(session, "/")
+        assert "Quoting all 2 markets." in page
         await read_update(stream.content)
         stream.close()
+
+
+async def test_a_watcher_that_leaves_in_the_midst_of_a_build_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its view is gone, and whoever asked for the same page has it all the same."""
+    monkeypatch.setattr(boards, "PERIOD_S", 0.0)
+    served = Served()
+    served.open()
+    board = served.board
+    board.watch(b.SYMBOL)
+    asked = asyncio.create_task(board.fresh((b.SYMBOL,)))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    board.leave(b.SYMBOL)
+    assert "Quoting BTC-USDT" in (await asked)[b.SYMBOL].all["headline"]
+    assert set(await board.fresh(())) == set()
