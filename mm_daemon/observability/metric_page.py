@@ -6,12 +6,21 @@ object each would make every answer of many markets a long one.
 
 from collections.abc import Iterator, Sequence
 from math import isfinite
+from typing import Protocol
 
 from mm_daemon.observability.histogram import Histogram
 from mm_daemon.observability.metric_names import DEFINITIONS, Definition
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+
+
+class Sink(Protocol):
+    """Where samples go. A name that is not in `DEFINITIONS` is a bug; labels are in the order of its definition."""
+
+    def add(self, name: str, value: float, *labels: str) -> None: ...
+
+    def add_histogram(self, name: str, histogram: Histogram, *labels: str) -> None: ...
 
 
 class _Family:

@@ -43,7 +43,7 @@ from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
 from mm_daemon.domain.money import ATTO
 from mm_daemon.domain.orders import ClientOrderId, Operation, Phase, RejectKind, Side
 from mm_daemon.observability.histogram import FAST_S, SLOW_S, Histogram
-from mm_daemon.observability.metric_page import Page
+from mm_daemon.observability.metric_page import Page, Sink
 from mm_daemon.observability.quoted_time import QuotedTime
 from mm_daemon.observability.readiness import unready_reasons
 from mm_daemon.observability.slices import in_slices
@@ -308,13 +308,13 @@ class Metrics:
     async def text(self) -> bytes:
         """The text of `/metrics`: each market as of one instant, and nobody kept waiting for all of them."""
         page = Page()
-        await in_slices(self._fill(page))
+        await in_slices(self.fill(page))
         return b"".join(await in_slices(self._texts(page)))
 
     def text_at_once(self) -> bytes:
         """The same, in one go of many milliseconds."""
         page = Page()
-        for _ in self._fill(page):
+        for _ in self.fill(page):
             pass
         return b"".join(self._texts(page))
 
@@ -322,8 +322,8 @@ class Metrics:
         yield from page.text()
         yield generate_latest(self._process)
 
-    def _fill(self, page: Page) -> Iterator[None]:
-        """Put everything on the page, in steps."""
+    def fill(self, page: Sink) -> Iterator[None]:
+        """Put everything but the process's own figures on a page, in steps: each market as of one instant."""
         now_ns = self._now_ns()
         self._daemon(page, now_ns)
         for venue, outbox in self._core.outboxes.items():
@@ -349,7 +349,7 @@ class Metrics:
             _budgets(page, counts, self._core, now_ns)
             yield
 
-    def _daemon(self, page: Page, now_ns: int) -> None:
+    def _daemon(self, page: Sink, now_ns: int) -> None:
         core, queues = self._core, self._queues
         page.add("mm_build_info", 1, *self._build)
         page.add("mm_ready", not unready_reasons(core.markets.values(), now_ns))
@@ -385,7 +385,7 @@ def free_bytes(folder: Path) -> int:
     return disk.f_bavail * disk.f_frsize
 
 
-def _state(page: Page, counts: _MarketCounts, now_ns: int) -> None:
+def _state(page: Sink, counts: _MarketCounts, now_ns: int) -> None:
     market, labels = counts.market, counts.labels
     contract, book = market.instrument, market.book
     working = {side: market.working(side) if quote_works(market, side) else None for side in _SIDES}
@@ -413,7 +413,7 @@ def _state(page: Page, counts: _MarketCounts, now_ns: int) -> None:
         page.add("mm_spread_quoted_ratio", 2 * (ask.ticks - bid.ticks) / book.half_ticks, *labels)
 
 
-def _latencies(page: Page, counts: _MarketCounts) -> None:
+def _latencies(page: Sink, counts: _MarketCounts) -> None:
     labels = counts.labels
     page.add_histogram("mm_tick_to_decision_seconds", counts.tick_to_decision, *labels)
     page.add_histogram("mm_decision_to_send_seconds", counts.decision_to_send, *labels)
@@ -421,7 +421,7 @@ def _latencies(page: Page, counts: _MarketCounts) -> None:
         page.add_histogram("mm_order_ack_seconds", counts.acks[operation], *labels, word)
 
 
-def _orders(page: Page, counts: _MarketCounts, core: TradingCore, now_ns: int) -> None:
+def _orders(page: Sink, counts: _MarketCounts, core: TradingCore, now_ns: int) -> None:
     market, labels = counts.market, counts.labels
     live: Counter[tuple[str, Phase]] = Counter()
     unknown = 0
@@ -441,7 +441,7 @@ def _orders(page: Page, counts: _MarketCounts, core: TradingCore, now_ns: int) -
         page.add("mm_order_rejects_total", rejects, *labels, kind)
 
 
-def _money(page: Page, counts: _MarketCounts, core: TradingCore) -> None:
+def _money(page: Sink, counts: _MarketCounts, core: TradingCore) -> None:
     market, labels = counts.market, counts.labels
     contract, position, limits = market.instrument, market.position, market.parameters.limits
     for side, traded in ((Side.BUY, position.bought), (Side.SELL, position.sold)):
@@ -465,7 +465,7 @@ def _money(page: Page, counts: _MarketCounts, core: TradingCore) -> None:
         page.add("mm_pnl_quote", atto / ATTO, *labels, part)
 
 
-def _markouts(page: Page, counts: _MarketCounts, statistics: TradeStatistics, now_ns: int) -> None:
+def _markouts(page: Sink, counts: _MarketCounts, statistics: TradeStatistics, now_ns: int) -> None:
     for (side, horizon_ns), outcome in statistics.outcomes.items():
         labels = (*counts.labels, f"{horizon_ns / _NS_PER_S:g}s", side.word)
         page.add("mm_markout_gain_quote_total", outcome.gain, *labels)
@@ -478,7 +478,7 @@ def _markouts(page: Page, counts: _MarketCounts, statistics: TradeStatistics, no
         page.add("mm_position_mean_abs_base", inventory.mean_abs, *counts.labels)
 
 
-def _decisions(page: Page, counts: _MarketCounts) -> None:
+def _decisions(page: Sink, counts: _MarketCounts) -> None:
     for (side, action, reason), times in counts.decisions.items():
         page.add("mm_decisions_total", times, *counts.labels, side, action.lower(), reason)
     for code, times in counts.refusals.items():
@@ -487,7 +487,7 @@ def _decisions(page: Page, counts: _MarketCounts) -> None:
         page.add("mm_commands_dropped_total", times, *counts.labels, code)
 
 
-def _budgets(page: Page, counts: _MarketCounts, core: TradingCore, now_ns: int) -> None:
+def _budgets(page: Sink, counts: _MarketCounts, core: TradingCore, now_ns: int) -> None:
     limits, budget = counts.market.facts.limits, core.gate.budget
     if limits.actions_per_minute is not None:
         used = budget.actions(counts.market.id, now_ns)
