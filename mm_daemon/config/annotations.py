@@ -13,6 +13,8 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, 
 
 import msgspec
 
+from mm_daemon.config.secrets import Secret
+
 INT_LIMIT = 1 << 63
 
 
@@ -144,6 +146,8 @@ def _kind(constraint: Constraint) -> str:
         return "text"
     if bare is Path:
         return "a path"
+    if bare is Secret:
+        return "{env: NAME} or {file: PATH}"
     if get_origin(bare) in {tuple, list, Sequence}:
         return f"a list, each {_kind(take_apart(get_args(bare)[0]))}"
     return "a section of keys"

@@ -294,47 +294,8 @@ class _Loader:
             reader.report(node, path, "must be a section: {name: {env: NAME}} or {name: {file: PATH}}")
             return None
         found = reader.mapping(node, path) or _NONE
-        values = {name: self._secret(value, join(path, name)) for name, (_, value) in found.items()}
+        values = {name: reader.secret(value, join(path, name)) for name, (_, value) in found.items()}
         return None if None in values.values() else Secrets({name: value or "" for name, value in values.items()})
-
-    def _secret(self, node: yaml.Node, path: str) -> str | None:
-        reader = self._reader
-        if not isinstance(node, yaml.MappingNode):
-            reader.report(
-                node, path, "a secret may not stand in this file; write {env: NAME} or {file: PATH} and keep it there"
-            )
-            return None
-        found = reader.mapping(node, path) or _NONE
-        if list(found) not in (["env"], ["file"]):
-            reader.report(node, path, "must have exactly one key, env or file")
-            return None
-        ((kind, (_, value_node)),) = found.items()
-        source = reader.value(value_node, str if kind == "env" else Path, join(path, kind))
-        if source is FAILED:
-            return None
-        return (
-            self._from_environment(value_node, path, source) if kind == "env" else self._from_file(node, path, source)
-        )
-
-    def _from_environment(self, node: yaml.Node, path: str, name: str) -> str | None:
-        value = self._reader.environ.get(name)
-        if not value:
-            # the name is not repeated: somebody may have put the secret itself here
-            self._reader.report(node, path, "the environment variable named here is not set or empty")
-            return None
-        return value
-
-    def _from_file(self, node: yaml.Node, path: str, source: Path) -> str | None:
-        try:
-            value = source.read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            said = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-            self._reader.report(node, path, f"the file named here cannot be read: {said}")
-            return None
-        if not value:
-            self._reader.report(node, path, "the file named here is empty")
-            return None
-        return value
 
     def _markets(self, root: yaml.Node, found: Mapping[str, tuple[yaml.Node, yaml.Node]]) -> list[MarketEntries]:
         reader = self._reader

@@ -31,7 +31,7 @@ from mm_daemon.config.annotations import (
 )
 from mm_daemon.config.overrides import OVERRIDE
 from mm_daemon.config.problems import Place, Problem
-from mm_daemon.config.secrets import REDACTED, looks_secret
+from mm_daemon.config.secrets import REDACTED, Secret, looks_secret
 from mm_daemon.domain.spelling import did_you_mean
 
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9_]*)")
@@ -174,6 +174,8 @@ class Reader:
             return self._sequence(node, constraint, path)
         if origin in {dict, Mapping}:
             return self._table(node, constraint, path)
+        if bare is Secret:
+            return self._one_secret(node, constraint, path)
         if bare in {str, Path}:
             return self._text(node, constraint, annotation, path)
         value = self._leaf(node, constraint, path)
@@ -186,7 +188,9 @@ class Reader:
         if any(member is type(None) for member in members) and is_null(node):
             return None
         members = [member for member in members if member is not type(None)]
-        if len(members) == 1 and (not isinstance(node, yaml.ScalarNode) or take_apart(members[0]).bare in {str, Path}):
+        if len(members) == 1 and (
+            not isinstance(node, yaml.ScalarNode) or take_apart(members[0]).bare in {str, Path, Secret}
+        ):
             return self.value(node, members[0], path)
         sections = [member for member in members if _is_section(member)]
         if isinstance(node, yaml.MappingNode) and len(sections) == 1:
@@ -258,6 +262,56 @@ class Reader:
             self.report(node, path, f"is {shown(node, path)}, must be {wanted(annotation)}")
             return FAILED
         return Path(text) if constraint.bare is Path else text
+
+    def _one_secret(self, node: yaml.Node, constraint: Constraint, path: str) -> Any:
+        text = self.secret(node, path)
+        if text is None:
+            return FAILED
+        if not within(text, constraint.metas):
+            self.report(
+                node, path, f"the secret named here has {len(text)} characters, must have {counts(constraint.metas)}"
+            )
+            return FAILED
+        return Secret(text)
+
+    def secret(self, node: yaml.Node, path: str) -> str | None:
+        """The text that `{env: NAME}` or `{file: PATH}` names, or None."""
+        if not isinstance(node, yaml.MappingNode):
+            self.report(
+                node, path, "a secret may not stand in this file; write {env: NAME} or {file: PATH} and keep it there"
+            )
+            return None
+        found = self.mapping(node, path) or {}
+        if list(found) not in (["env"], ["file"]):
+            self.report(node, path, "must have exactly one key, env or file")
+            return None
+        ((kind, (_, value_node)),) = found.items()
+        source = self.value(value_node, str if kind == "env" else Path, join(path, kind))
+        if source is FAILED:
+            return None
+        return (
+            self._from_environment(value_node, path, source) if kind == "env" else self._from_file(node, path, source)
+        )
+
+    def _from_environment(self, node: yaml.Node, path: str, name: str) -> str | None:
+        value = self.environ.get(name)
+        if not value:
+            # the name is not repeated: somebody may have put the secret itself here
+            self.report(node, path, "the environment variable named here is not set or empty")
+            return None
+        return value
+
+    def _from_file(self, node: yaml.Node, path: str, source: Path) -> str | None:
+        try:
+            value = source.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            said = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            self.report(node, path, f"the file named here cannot be read: {said}")
+            return None
+        if not value:
+            self.report(node, path, "the file named here is empty")
+            return None
+        return value
 
     def expanded(self, node: yaml.ScalarNode, path: str) -> str | None:
         """Text with `${NAME}` and `${NAME:-default}` replaced; `$$` is a dollar. None when a variable is not set."""

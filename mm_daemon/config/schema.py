@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from mm_daemon.config.problems import Place
-from mm_daemon.config.secrets import Secrets
+from mm_daemon.config.secrets import Secret, Secrets
 from mm_daemon.core.parameters import OrderRules, ReconcileRules
 from mm_daemon.domain.instrument import InstrumentId, Venue, instrument_id
 from mm_daemon.engine.parameters import QuoteParameters, WarmStart
@@ -161,9 +161,26 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(min_length=1, description="address to listen at; any but loopback shows the figures to the network"),
     ] = "127.0.0.1"
     port: (
-        Annotated[int, Meta(ge=0, le=65535, description="port; 0 = any that is free, null = no metrics over HTTP")]
+        Annotated[int, Meta(ge=0, le=65535, description="port; 0 = any that is free, null = neither metrics nor page")]
         | None
     ) = 9464
+    page: Annotated[bool, Meta(description="show the status page beside /metrics")] = True
+    token: (
+        Annotated[
+            Secret,
+            Meta(
+                min_length=16,
+                description="lets whoever has it pause, resume and flatten on the page; null = the page only shows",
+            ),
+        ]
+        | None
+    ) = None
+    names: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="host names the page answers to, beside localhost and addresses: that of a proxy before it",
+        ),
+    ] = ()
 
 
 class TopLevel(msgspec.Struct, frozen=True, kw_only=True):

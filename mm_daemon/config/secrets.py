@@ -6,6 +6,7 @@ and no message repeats it.
 
 import re
 from collections.abc import Iterator, Mapping
+from hmac import compare_digest
 
 _LOOKS_SECRET = re.compile(
     r"secret|token|passw|passphrase|private|mnemonic|api_?key|credential|signature", re.IGNORECASE
@@ -38,6 +39,30 @@ class Secrets(Mapping[str, str]):
 
     def __repr__(self) -> str:
         return f"Secrets({', '.join(f'{name}={REDACTED}' for name in self._values)})"
+
+    def __reduce__(self) -> str:
+        raise TypeError("secrets are not written anywhere")
+
+
+class Secret:
+    """One resolved secret. Only `reveal` gives it away; printing, logging and comparing do not."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and compare_digest(self._value.encode(), other._value.encode())
+
+    def __hash__(self) -> int:
+        return hash(Secret)
+
+    def __repr__(self) -> str:
+        return f"Secret({REDACTED})"
 
     def __reduce__(self) -> str:
         raise TypeError("secrets are not written anywhere")

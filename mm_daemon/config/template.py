@@ -71,7 +71,7 @@ def _lines(settings_of: SettingsOf) -> Iterator[str]:
         ("reconcile", ReconcileRules, {}, "differences between a venue's account and what we believe"),
         ("runtime", RuntimeSettings, {}, ""),
         ("journal", JournalSettings, {}, "what a run sees and answers, under state_dir"),
-        ("http", HttpSettings, {}, "/metrics for Prometheus, /healthz, /readyz"),
+        ("http", HttpSettings, {}, "status page, /metrics for Prometheus, /healthz, /readyz"),
     ):
         yield from _section(name, about)
         keys = {key: value for key, value in keys_of(struct).items() if (name, key) != ("paper", "seed")}

@@ -8,6 +8,7 @@ turn costs one call. Used by the journal, by replay and by whoever wants to look
 
 from collections.abc import Callable, Sequence
 from enum import Enum
+from typing import NamedTuple
 
 import msgspec
 
@@ -59,6 +60,24 @@ def answers(turn: Turn) -> tuple[Answer, ...]:
         *turn.released,
         *turn.queries,
     )
+
+
+class Numbers(NamedTuple):
+    """Numbers of the first record of each kind in a turn's answers; where there are none, of what stands there."""
+
+    decisions: int
+    booked: int
+    reconciled: int
+    released: int
+
+
+def numbers_of(turn: Turn, end: int) -> Numbers:
+    """Where a turn's answers stand in a journal whose next record, behind the turn, is number `end`."""
+    released = end - (turn.checkpoint is not None) - len(turn.queries) - len(turn.released)
+    reconciled = released - len(turn.reconciled)
+    booked = reconciled - len(turn.booked)
+    decisions = booked - len(turn.dropped) - len(turn.refusals) - len(turn.decisions)
+    return Numbers(decisions, booked, reconciled, released)
 
 
 def encode(seq: int, records: Sequence[Record]) -> bytes:

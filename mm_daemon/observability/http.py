@@ -1,7 +1,8 @@
-"""The loopback server: `/metrics` for Prometheus, `/healthz` while the event loop turns, `/readyz` with reason codes.
+"""The loopback server: the status page, `/metrics` for Prometheus, `/healthz` while the event loop turns, and `/readyz`
+with reason codes.
 
-It only reads. A port that is taken costs the metrics, never the trading: `serve` raises OSError before anything is
-served, and the caller says so and goes on.
+All but the page's controls only reads. A port that is taken costs page and metrics, never the trading: `serve` raises
+OSError before anything is served, and the caller says so and goes on.
 """
 
 import asyncio
@@ -10,7 +11,9 @@ from collections.abc import Callable, Sequence
 from aiohttp import web
 
 from mm_daemon.domain.decisions import Reason
+from mm_daemon.observability.metric_page import CONTENT_TYPE
 from mm_daemon.observability.metrics import Metrics
+from mm_daemon.observability.page.server import Page
 
 _CLOSE_S = 1.0
 
@@ -22,12 +25,12 @@ async def serve(
     metrics: Metrics,
     unready: Callable[[], Sequence[Reason]],
     serving: Callable[[str], None],
+    page: Page | None = None,
 ) -> None:
     """Serve until cancelled. `serving` is told the address once it listens. Raises OSError when it cannot."""
 
-    async def show_metrics(request: web.Request) -> web.Response:
-        text, content_type = await asyncio.to_thread(metrics.take().text, request.headers.get("Accept", ""))
-        return web.Response(body=text, headers={"Content-Type": content_type})
+    async def show_metrics(_: web.Request) -> web.Response:
+        return web.Response(body=await metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
     async def show_health(_: web.Request) -> web.Response:
         return web.json_response({"ok": True})
@@ -40,13 +43,15 @@ async def serve(
     app.router.add_get("/metrics", show_metrics)
     app.router.add_get("/healthz", show_health)
     app.router.add_get("/readyz", show_readiness)
+    if page is not None:
+        page.add_to(app)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_S)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)
         await site.start()
         serving(_address(runner))
-        await asyncio.Event().wait()
+        await (asyncio.Event().wait() if page is None else page.run())
     finally:
         await runner.cleanup()
 

@@ -12,9 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Metric, ProcessCollector
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
+from prometheus_client import ProcessCollector, generate_latest
 
 from mm_daemon.core.market import MarketState
 from mm_daemon.core.trading_core import TradingCore
@@ -45,9 +43,10 @@ from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
 from mm_daemon.domain.money import ATTO
 from mm_daemon.domain.orders import ClientOrderId, Operation, Phase, RejectKind, Side
 from mm_daemon.observability.histogram import FAST_S, SLOW_S, Histogram
-from mm_daemon.observability.metric_page import Page
+from mm_daemon.observability.metric_page import Page, Sink
 from mm_daemon.observability.quoted_time import QuotedTime
 from mm_daemon.observability.readiness import unready_reasons
+from mm_daemon.observability.slices import in_slices
 from mm_daemon.observability.trade_statistics import TradeStatistics
 from mm_daemon.observability.venue_metrics import VenueMetrics
 from mm_daemon.ports.connector import Link
@@ -306,14 +305,25 @@ class Metrics:
 
     # When somebody asks
 
-    def take(self) -> "Taken":
-        """Everything as of now. A few milliseconds on the event loop; making text of it is longer, and may be done in
-        a thread."""
-        return Taken(list(self.collect()), self._process)
-
-    def collect(self) -> Iterator[Metric]:
-        """Everything as of now, in the order of `DEFINITIONS`."""
+    async def text(self) -> bytes:
+        """The text of `/metrics`: each market as of one instant, and nobody kept waiting for all of them."""
         page = Page()
+        await in_slices(self.fill(page))
+        return b"".join(await in_slices(self._texts(page)))
+
+    def text_at_once(self) -> bytes:
+        """The same, in one go of many milliseconds."""
+        page = Page()
+        for _ in self.fill(page):
+            pass
+        return b"".join(self._texts(page))
+
+    def _texts(self, page: Page) -> Iterator[bytes]:
+        yield from page.text()
+        yield generate_latest(self._process)
+
+    def fill(self, page: Sink) -> Iterator[None]:
+        """Put everything but the process's own figures on a page, in steps: each market as of one instant."""
         now_ns = self._now_ns()
         self._daemon(page, now_ns)
         for venue, outbox in self._core.outboxes.items():
@@ -322,16 +332,24 @@ class Metrics:
         for venue, skew_ns in self._core.safeguards.skews_ns().items():
             page.add("mm_clock_skew_seconds", skew_ns / _NS_PER_S, venue)
         self.venues.show(page, now_ns)
+        yield
         for counts in self._markets.values():
+            now_ns = self._now_ns()
             _state(page, counts, now_ns)
+            yield
+            _latencies(page, counts)
+            yield
             _orders(page, counts, self._core, now_ns)
+            yield
             _money(page, counts, self._core)
+            yield
             _markouts(page, counts, self._statistics[counts.market.id], now_ns)
+            yield
             _decisions(page, counts)
             _budgets(page, counts, self._core, now_ns)
-        yield from page.families()
+            yield
 
-    def _daemon(self, page: Page, now_ns: int) -> None:
+    def _daemon(self, page: Sink, now_ns: int) -> None:
         core, queues = self._core, self._queues
         page.add("mm_build_info", 1, *self._build)
         page.add("mm_ready", not unready_reasons(core.markets.values(), now_ns))
@@ -361,32 +379,13 @@ class Metrics:
             page.add("mm_journal_errors_total", errors, op)
 
 
-class Taken(Collector):
-    """What the metrics were at one instant, and the process's own."""
-
-    def __init__(self, families: list[Metric], process: Collector) -> None:
-        self._families = families
-        self._process = process
-
-    def collect(self) -> Iterator[Metric]:
-        yield from self._families
-        yield from self._process.collect()
-
-    def text(self, accept: str = "") -> tuple[bytes, str]:
-        """The text of `/metrics` in the form asked for, and its content type."""
-        registry = CollectorRegistry()
-        registry.register(self)
-        encode, content_type = choose_encoder(accept)
-        return encode(registry), content_type
-
-
 def free_bytes(folder: Path) -> int:
     """Bytes that we may still write there."""
     disk = os.statvfs(folder)
     return disk.f_bavail * disk.f_frsize
 
 
-def _state(page: Page, counts: _MarketCounts, now_ns: int) -> None:
+def _state(page: Sink, counts: _MarketCounts, now_ns: int) -> None:
     market, labels = counts.market, counts.labels
     contract, book = market.instrument, market.book
     working = {side: market.working(side) if quote_works(market, side) else None for side in _SIDES}
@@ -414,12 +413,16 @@ def _state(page: Page, counts: _MarketCounts, now_ns: int) -> None:
         page.add("mm_spread_quoted_ratio", 2 * (ask.ticks - bid.ticks) / book.half_ticks, *labels)
 
 
-def _orders(page: Page, counts: _MarketCounts, core: TradingCore, now_ns: int) -> None:
-    market, labels = counts.market, counts.labels
+def _latencies(page: Sink, counts: _MarketCounts) -> None:
+    labels = counts.labels
     page.add_histogram("mm_tick_to_decision_seconds", counts.tick_to_decision, *labels)
     page.add_histogram("mm_decision_to_send_seconds", counts.decision_to_send, *labels)
     for operation, word in _OPERATIONS.items():
         page.add_histogram("mm_order_ack_seconds", counts.acks[operation], *labels, word)
+
+
+def _orders(page: Sink, counts: _MarketCounts, core: TradingCore, now_ns: int) -> None:
+    market, labels = counts.market, counts.labels
     live: Counter[tuple[str, Phase]] = Counter()
     unknown = 0
     for order in core.ledger.alive(market.id):
@@ -438,7 +441,7 @@ def _orders(page: Page, counts: _MarketCounts, core: TradingCore, now_ns: int) -
         page.add("mm_order_rejects_total", rejects, *labels, kind)
 
 
-def _money(page: Page, counts: _MarketCounts, core: TradingCore) -> None:
+def _money(page: Sink, counts: _MarketCounts, core: TradingCore) -> None:
     market, labels = counts.market, counts.labels
     contract, position, limits = market.instrument, market.position, market.parameters.limits
     for side, traded in ((Side.BUY, position.bought), (Side.SELL, position.sold)):
@@ -462,7 +465,7 @@ def _money(page: Page, counts: _MarketCounts, core: TradingCore) -> None:
         page.add("mm_pnl_quote", atto / ATTO, *labels, part)
 
 
-def _markouts(page: Page, counts: _MarketCounts, statistics: TradeStatistics, now_ns: int) -> None:
+def _markouts(page: Sink, counts: _MarketCounts, statistics: TradeStatistics, now_ns: int) -> None:
     for (side, horizon_ns), outcome in statistics.outcomes.items():
         labels = (*counts.labels, f"{horizon_ns / _NS_PER_S:g}s", side.word)
         page.add("mm_markout_gain_quote_total", outcome.gain, *labels)
@@ -475,7 +478,7 @@ def _markouts(page: Page, counts: _MarketCounts, statistics: TradeStatistics, no
         page.add("mm_position_mean_abs_base", inventory.mean_abs, *counts.labels)
 
 
-def _decisions(page: Page, counts: _MarketCounts) -> None:
+def _decisions(page: Sink, counts: _MarketCounts) -> None:
     for (side, action, reason), times in counts.decisions.items():
         page.add("mm_decisions_total", times, *counts.labels, side, action.lower(), reason)
     for code, times in counts.refusals.items():
@@ -484,7 +487,7 @@ def _decisions(page: Page, counts: _MarketCounts) -> None:
         page.add("mm_commands_dropped_total", times, *counts.labels, code)
 
 
-def _budgets(page: Page, counts: _MarketCounts, core: TradingCore, now_ns: int) -> None:
+def _budgets(page: Sink, counts: _MarketCounts, core: TradingCore, now_ns: int) -> None:
     limits, budget = counts.market.facts.limits, core.gate.budget
     if limits.actions_per_minute is not None:
         used = budget.actions(counts.market.id, now_ns)

@@ -221,16 +221,14 @@ def status_of(
 ) -> Status:
     """Everything as of `now_ns` on the run's clock."""
     markets = tuple(
-        _market(
-            core,
-            market,
-            tallies[market.id],
-            statistics[market.id],
-            around.fronts.get(market.instrument.venue, {}),
-            now_ns,
-        )
+        market_status(core, market, tallies[market.id], statistics[market.id], around, now_ns)
         for market in core.markets.values()
     )
+    return status_with(markets, core, around, now_ns)
+
+
+def status_with(markets: tuple[MarketStatus, ...], core: TradingCore, around: Surroundings, now_ns: int) -> Status:
+    """The status around its markets, which may have been looked at one by one, up to `now_ns`."""
     unready = unready_reasons(core.markets.values(), now_ns)
     account = core.parameters.account
     totals: dict[str, int] = {}
@@ -310,14 +308,16 @@ def _unknown(core: TradingCore, order: LedgerOrder) -> UnknownOrder:
     )
 
 
-def _market(
+def market_status(
     core: TradingCore,
     market: MarketState,
     tally: Tally,
     statistics: TradeStatistics,
-    fronts: Mapping[ClientOrderId, float],
+    around: Surroundings,
     now_ns: int,
 ) -> MarketStatus:
+    """One market as of `now_ns`."""
+    fronts = around.fronts.get(market.instrument.venue, {})
     contract, position, limits = market.instrument, market.position, market.parameters.limits
     ledger = core.ledger
 

@@ -11,7 +11,7 @@ from mm_daemon.domain.events import Event, RateLimited, VenueSnapshotReceived
 from mm_daemon.domain.instrument import Venue
 from mm_daemon.domain.reconciliation import DiffKind
 from mm_daemon.observability.histogram import SLOW_S, Histogram
-from mm_daemon.observability.metric_page import Page
+from mm_daemon.observability.metric_page import Sink
 from mm_daemon.ports.connector import Link
 
 _NS_PER_S = 1e9
@@ -61,7 +61,7 @@ class VenueMetrics:
                 if diff.kind in found:
                     found[diff.kind] += 1
 
-    def show(self, page: Page, now_ns: int) -> None:
+    def show(self, page: Sink, now_ns: int) -> None:
         to_wall_ns = self._wall_ns() - now_ns
         for venue, histogram in self._compared.items():
             page.add_histogram("mm_reconcile_seconds", histogram, venue, _ACCOUNT)

@@ -292,6 +292,7 @@ class Daemon:
             tallies=self._narrator.tallies,
             state_dir=state.path,
             journal=lambda: self._journal.path,
+            dead_man=self._dead_man,
             stopping=lambda: self._stop.asked,
             reload=self.reloader.read,
             recent=self._recent,
@@ -436,9 +437,12 @@ class Daemon:
     def _after_turn(self, turn: Turn, urgent: Sequence[Event]) -> None:
         if self._core.last_client_id + _SPARE_IDS > self._ids_end:
             self._reserve_ids()
+        # What is written to the log from here on is about this turn's records.
+        self._recent.turn = self.view.records.observe(turn, urgent, self._journal.seq)
         self._narrator.observe(turn, urgent)
         self._reports.reconciled(turn)
         self._reports.safeguards()
+        self._recent.turn = None
         self.view.observe(turn, urgent)
 
     def _beat(self, now_ns: int) -> None:
@@ -562,7 +566,13 @@ def _open_log(config: Config, stream: TextIO, now_ns: Callable[[], int], keep: R
         people=config.log.format == "console" or (config.log.format == "auto" and terminal),
         now_ns=now_ns,
         level=config.log.level,
-        secrets=[text for venue in config.venues.values() for text in venue.secrets.values()],
+        secrets=_secrets_of(config),
         colour=terminal and "NO_COLOR" not in os.environ,
         keep=keep,
     )
+
+
+def _secrets_of(config: Config) -> list[str]:
+    """Every text that must appear nowhere."""
+    page = [] if config.http.token is None else [config.http.token.reveal()]
+    return page + [text for venue in config.venues.values() for text in venue.secrets.values()]

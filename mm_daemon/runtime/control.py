@@ -9,7 +9,7 @@ import asyncio
 import os
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
@@ -17,11 +17,10 @@ from typing import Literal
 import msgspec
 
 from mm_daemon.domain.errors import ConfigError, UsageError
-from mm_daemon.domain.events import Event, OperatorAction, OperatorRequest, OrderResolved, PositionAdopted, Resolution
-from mm_daemon.domain.instrument import InstrumentId, symbol_of
+from mm_daemon.domain.events import Event, OperatorAction, OrderResolved, PositionAdopted, Resolution
 from mm_daemon.domain.orders import ClientOrderId
-from mm_daemon.domain.spelling import did_you_mean
 from mm_daemon.observability.status import Status
+from mm_daemon.runtime.control_door import ControlDoor
 
 SOCKET_NAME = "control"
 _LONGEST_NAME = 100
@@ -31,7 +30,6 @@ _MOST_CLIENTS = 16
 """The next one takes the place of the one that has been silent longest."""
 _BREATH_S = 0.01
 """Between two answers to one client: requests sent in bulk are answered one by one while the core does its work."""
-_TAKEN_S = 2.0
 _END_S = 1.0
 _CREDENTIALS = struct.Struct("3i")
 
@@ -49,21 +47,6 @@ Verb = Literal[
     "resolve",
     "adopt",
 ]
-_DONE = {
-    OperatorAction.PAUSE: "paused",
-    OperatorAction.RESUME: "resumed",
-    OperatorAction.FLATTEN: "quotes are pulled and the position is worked off (while killed: once the kill switch is "
-    "cleared); paused from then on, until resume",
-    OperatorAction.CANCEL_ALL: "every order is cancelled at every venue; paused until resume",
-    OperatorAction.KILL: "killed: everything is cancelled, quoting stays off until clear-kill",
-    OperatorAction.CLEAR_KILL: "the kill switch is cleared",
-    OperatorAction.ENABLE: "enabled",
-    OperatorAction.DISABLE: "disabled: nothing is quoted here until enable, whatever resume says",
-}
-_OF_ALL = (OperatorAction.KILL, OperatorAction.CLEAR_KILL, OperatorAction.CANCEL_ALL)
-"""These know no single market."""
-_OF_ONE = (OperatorAction.ENABLE, OperatorAction.DISABLE)
-"""These must name one."""
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,32 +66,29 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class ControlSocket:
-    """Serves the socket as a child of the supervisor; the core loop shows it every turn's events."""
+    """Serves the socket as a child of the supervisor; what it is told goes through the door."""
 
     def __init__(
         self,
         folder: Path,
         *,
-        instruments: Sequence[InstrumentId],
+        door: ControlDoor,
         status: Callable[[], Status],
         reload: Callable[[str], Awaitable[tuple[Event | None, str]]],
-        emit: Callable[[Event], None],
         now_ns: Callable[[], int],
     ) -> None:
         """`reload` reads the configuration for whoever it is told of; it answers with the event that makes what has
         changed so, and with words. Raises ConfigError.
         """
         self._path = folder / SOCKET_NAME
-        self._instruments = instruments
+        self._door = door
         self._status = status
         self._reload = reload
-        self._emit = emit
         self._now_ns = now_ns
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(Request)
         self._clients: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
         """Who is connected and by whom it is served; whoever asked last is last."""
-        self._waiting: list[tuple[Event, asyncio.Future[None]]] = []
         self.listening = asyncio.Event()
 
     async def run(self) -> None:
@@ -127,17 +107,6 @@ class ControlSocket:
                 await asyncio.wait(served, timeout=_END_S)
             with suppress(FileNotFoundError):
                 self._path.unlink()
-
-    def observe(self, events: Sequence[Event]) -> None:
-        """The events the core has just taken: whoever waits for one of them is told."""
-        if not self._waiting:
-            return
-        for waiting in list(self._waiting):
-            request, taken = waiting
-            if any(event is request for event in events):
-                self._waiting.remove(waiting)
-                if not taken.done():
-                    taken.set_result(None)
 
     def _bound(self) -> socket.socket:
         """Nobody can connect before it listens, and by then it belongs to the owner alone."""
@@ -191,34 +160,23 @@ class ControlSocket:
                 return Reply(True, status=self._status())
             if request.verb == "reload":
                 changed, text = await self._reload(who)
-                return Reply(True, text) if changed is None else await self._tell(changed, text)
+                if changed is not None:
+                    await self._door.tell(changed)
+                return Reply(True, text)
             if request.verb in ("resolve", "adopt"):
-                return await self._settle(request, who)
-            return await self._act(request, who)
+                return Reply(True, await self._settle(request, who))
+            return Reply(True, await self._door.act(OperatorAction(request.verb), request.symbol, who))
         except (msgspec.DecodeError, UsageError, ConfigError) as error:
             return Reply(False, str(error))
 
-    async def _act(self, request: Request, who: str) -> Reply:
-        action = OperatorAction(request.verb)
-        instrument = None
-        if request.symbol is not None:
-            if action in _OF_ALL:
-                raise UsageError(f"{request.verb.replace('_', '-')} is for all markets: name none")
-            instrument = find_instrument(request.symbol, self._instruments)
-        elif action in _OF_ONE:
-            raise UsageError(f"name the market to {action}: {', '.join(self._instruments)}")
-        done = _DONE[action]
-        event = OperatorRequest(self._now_ns(), action, who, instrument)
-        return await self._tell(event, done if instrument is None else f"{instrument} {done}")
-
-    async def _settle(self, request: Request, who: str) -> Reply:
+    async def _settle(self, request: Request, who: str) -> str:
         """A person's word on what the venue holds."""
         if request.verb == "adopt":
             if request.symbol is None:
                 raise UsageError("name the market whose position at the venue is right")
-            instrument = find_instrument(request.symbol, self._instruments)
-            done = f"{instrument}: the venue's position is taken over, if it differs; the log says by how much"
-            return await self._tell(PositionAdopted(self._now_ns(), instrument, who), done)
+            instrument = self._door.market(request.symbol)
+            await self._door.tell(PositionAdopted(self._now_ns(), instrument, who))
+            return f"{instrument}: the venue's position is taken over, if it differs; the log says by how much"
         if request.order is None or request.outcome is None:
             raise UsageError("name an order and how it ended: dead or filled")
         unknown = [order.client_id for venue in self._status().venues for order in venue.unknown]
@@ -226,29 +184,8 @@ class ControlSocket:
             known = ", ".join(map(str, unknown)) or "none"
             raise UsageError(f"order {request.order} is not in doubt; orders in doubt: {known}")
         event = OrderResolved(self._now_ns(), ClientOrderId(request.order), request.outcome, who, request.evidence)
-        return await self._tell(event, f"order {request.order} is taken to be {request.outcome}; accounts are compared")
-
-    async def _tell(self, event: Event, done: str) -> Reply:
-        """Give the core an event and wait until it has taken it."""
-        taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((event, taken))
-        self._emit(event)
-        try:
-            await asyncio.wait_for(taken, _TAKEN_S)
-        except TimeoutError:
-            self._waiting = [waiting for waiting in self._waiting if waiting[0] is not event]
-            return Reply(False, f"asked, but the core has not taken it within {_TAKEN_S:g} s")
-        return Reply(True, done)
-
-
-def find_instrument(symbol: str, instruments: Sequence[InstrumentId]) -> InstrumentId:
-    """The market of that name, with or without its venue. Raises UsageError when there is none, or several."""
-    found = [instrument for instrument in instruments if symbol in (instrument, symbol_of(instrument))]
-    if not found:
-        raise UsageError(f"no market {symbol!r} here{did_you_mean(symbol, instruments)}: {', '.join(instruments)}")
-    if len(found) > 1:
-        raise UsageError(f"{symbol!r} is on several venues: name one of {', '.join(found)}")
-    return found[0]
+        await self._door.tell(event)
+        return f"order {request.order} is taken to be {request.outcome}; accounts are compared"
 
 
 @contextmanager

@@ -9,10 +9,11 @@ import errno
 import hashlib
 import importlib
 import os
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from structlog.typing import FilteringBoundLogger
@@ -30,15 +31,22 @@ from mm_daemon.observability.live_statistics import LiveStatistics
 from mm_daemon.observability.metrics import Metrics, quote_works
 from mm_daemon.observability.readiness import unready_reasons
 from mm_daemon.observability.recent import Recent
+from mm_daemon.observability.records import Records
 from mm_daemon.observability.status import Status, Surroundings, status_of
 from mm_daemon.observability.summary import Tally
 from mm_daemon.ports.connector import Connector, CountsProblems, KeepsLinks, Link, SeesQueue
 from mm_daemon.runtime.clock import Clock
 from mm_daemon.runtime.control import ControlSocket
+from mm_daemon.runtime.control_door import ControlDoor
 from mm_daemon.runtime.core_loop import CoreLoop
+from mm_daemon.runtime.dead_man import DeadManSwitches, in_words
 from mm_daemon.runtime.inbox import Inbox
 from mm_daemon.runtime.screen import RunLog, Screen
 from mm_daemon.runtime.venues import feed_of
+
+if TYPE_CHECKING:  # a quarter of a second of imports: only where it is served
+    from mm_daemon.observability.page.daemon import Switch
+    from mm_daemon.observability.page.server import Page
 
 Start = Callable[[], Coroutine[Any, Any, None]]
 
@@ -57,6 +65,7 @@ class OperatorsView:
         tallies: Mapping[InstrumentId, Tally],
         state_dir: Path,
         journal: Callable[[], Path],
+        dead_man: DeadManSwitches,
         stopping: Callable[[], bool],
         reload: Callable[[str], Awaitable[tuple[Event | None, str]]],
         recent: Recent,
@@ -73,6 +82,7 @@ class OperatorsView:
         self._tallies = tallies
         self._state_dir = state_dir
         self._journal = journal
+        self._dead_man = dead_man
         self._stopping = stopping
         self._recent = recent
         self._log = log
@@ -80,6 +90,8 @@ class OperatorsView:
         self._started_ns = clock.now_ns()
         self._http: str | None = None
         self._statistics = LiveStatistics(core.markets, self._started_ns)
+        self.records = Records(core)
+        self._door = ControlDoor(tuple(core.markets), emit=inbox.put, now_ns=clock.now_ns)
         self.metrics = Metrics(
             core,
             self._statistics.markets,
@@ -94,12 +106,7 @@ class OperatorsView:
         self._control: ControlSocket | None = None
         if config.control:
             self._control = ControlSocket(
-                state_dir,
-                instruments=tuple(core.markets),
-                status=self.status,
-                reload=reload,
-                emit=inbox.put,
-                now_ns=clock.now_ns,
+                state_dir, door=self._door, status=self.status, reload=reload, now_ns=clock.now_ns
             )
 
     def children(self) -> Iterator[tuple[str, Start]]:
@@ -119,15 +126,18 @@ class OperatorsView:
         """A turn was lived and its commands have left."""
         self._statistics.observe(turn, events)
         self.metrics.observe(turn, events, self._loop.times)
-        if self._control is not None:
-            self._control.observe(events)
+        self._door.observe(events)
 
     def restarted(self, task: str) -> None:
         self.metrics.restarts[task] += 1
 
     def status(self) -> Status:
         """The daemon as it is now."""
-        around = Surroundings(
+        around = self._surroundings()
+        return status_of(self._core, self._tallies, self._statistics.markets, around, self._clock.now_ns())
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
             version=mm_daemon.__version__,
             mode=self._mode,
             pid=os.getpid(),
@@ -143,7 +153,6 @@ class OperatorsView:
             restarts={venue: self.metrics.restarts[f"venue {venue}"] for venue in self._connectors},
             recent=self._recent.lines,
         )
-        return status_of(self._core, self._tallies, self._statistics.markets, around, self._clock.now_ns())
 
     def in_a_line(self) -> str:
         """The daemon as it is now, for whoever has room for one line."""
@@ -168,7 +177,8 @@ class OperatorsView:
 
         host = self._config.http.host
         try:
-            await http.serve(host, port, metrics=self.metrics, unready=self._unready, serving=self._serving)
+            page = self._page() if self._config.http.page else None
+            await http.serve(host, port, metrics=self.metrics, unready=self._unready, serving=self._serving, page=page)
         except OSError as error:
             cause = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be had ({error.strerror or error})"
             text = f"no metrics in this run: {host}:{port} {cause}; name another with http.port"
@@ -176,9 +186,45 @@ class OperatorsView:
         finally:
             self._http = None
 
+    def _page(self) -> "Page":
+        """The status page over this run."""
+        from mm_daemon.observability.page.board import Board, Source
+        from mm_daemon.observability.page.server import Page
+
+        source = Source(
+            core=self._core,
+            records=self.records,
+            recent=self._recent,
+            tallies=self._tallies,
+            statistics=self._statistics.markets,
+            now_ns=self._clock.now_ns,
+            surroundings=self._surroundings,
+            links=self._links,
+            switches=self._switches,
+        )
+        settings = self._config.http
+        return Page(
+            Board(source, lambda text: self._log.error("page", text=text)),
+            self._door.act,
+            names=settings.names,
+            token=None if settings.token is None else settings.token.reveal(),
+            run=f"{self._started_ns:x}",
+            now_s=time.monotonic,
+        )
+
+    def _switches(self) -> "Mapping[Venue, Switch]":
+        from mm_daemon.observability.page.daemon import Switch
+
+        deadlines_ns, refresh_s = self._dead_man.deadlines_ns, self._dead_man.refresh_s
+        return {
+            venue: Switch(in_words(connector.capabilities), deadlines_ns.get(venue), refresh_s.get(venue))
+            for venue, connector in self._connectors.items()
+        }
+
     def _serving(self, address: str) -> None:
         self._http = address
-        self._log.info("http", text=f"metrics at http://{address}/metrics, also /healthz and /readyz")
+        page = f"status page at http://{address}/, " if self._config.http.page else ""
+        self._log.info("http", text=f"metrics at http://{address}/metrics, {page}also /healthz and /readyz")
 
     def _unready(self) -> Sequence[Any]:
         return unready_reasons(self._core.markets.values(), self._clock.now_ns())

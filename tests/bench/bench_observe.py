@@ -94,7 +94,7 @@ def test_answers(benchmark, figures: Figures) -> None:
 
     def both() -> None:
         status_of(core, tallies, statistics, around, 500 * b.MS)
-        metrics.take()
+        metrics.text_at_once()
 
     benchmark.pedantic(both, rounds=20, warmup_rounds=2)
     figures.add("observe.status_and_metrics", benchmark.stats["median"] * 1e3, "ms")

@@ -20,6 +20,7 @@ from tests.shared import ROOT
 SYMBOL = "BTC-USDT"
 STOP_WITHIN_S = 28
 SECRET = "a-secret-that-no-log-may-show"
+TOKEN = "a token of the status page"
 BUSY = {
     "publish_interval_ms": 50,
     "symbols": {SYMBOL: {"trades_per_second": 20, "funding_period_s": None}},
@@ -101,7 +102,9 @@ class LiveDesk:
         (folder / "secret").write_text(SECRET, "utf-8")
         self.config = folder / "live.yaml"
         # An order that died on its way is proven dead some seconds after its validity: a stop waits for that.
-        more = f"http: {{port: 0}}\nruntime: {{stop_timeout_s: {STOP_WITHIN_S}}}\n"
+        (folder / "token").write_text(TOKEN, "utf-8")
+        http = f"http: {{port: 0, token: {{file: {folder / 'token'}}}}}"
+        more = f"{http}\nruntime: {{stop_timeout_s: {STOP_WITHIN_S}}}\n"
         self.config.write_text(f"{self.configuration(folder, dead_man_ms)}\n{more}", "utf-8")
         self.quoting_after_s: list[float] = []
 

@@ -124,7 +124,7 @@ def test_a_daemon_that_runs_shows_no_secret(tmp_path: Path) -> None:
     """Log, metrics, status, journal, state directory, arguments of the process: through fills and a broken link."""
     venue = VenueProcess(tmp_path)
     desk = LiveDesk(tmp_path, venue)
-    secrets = [(tmp_path / name).read_text("utf-8").encode() for name in ("key", "secret")]
+    secrets = [(tmp_path / name).read_text("utf-8").encode() for name in ("key", "secret", "token")]
     shown: list[tuple[object, bytes]] = []
     life = desk.begin()
     try:
@@ -135,8 +135,17 @@ def test_a_daemon_that_runs_shows_no_secret(tmp_path: Path) -> None:
         wait_for(life, "fill", fills + 1)
         wait_for(life, "http")
         page = next(line["text"] for _, line in life.log if line["event"] == "http").split()[2].rstrip(",")
-        with urllib.request.urlopen(page, timeout=PATIENCE_S) as reply:
-            shown.append((page, reply.read()))
+        root = page.removesuffix("/metrics")
+        for path in ("/metrics", "/", f"/market/neutral:{SYMBOL}", "/status.json"):
+            with urllib.request.urlopen(f"{root}{path}", timeout=PATIENCE_S) as reply:
+                shown.append((path, reply.read()))
+        resume = urllib.request.Request(f"{root}/control", b'{"verb": "resume", "confirmed": true}', method="POST")
+        resume.add_header("Content-Type", "application/json")
+        resume.add_header("X-MM-Token", (tmp_path / "token").read_text("utf-8"))
+        with urllib.request.urlopen(resume, timeout=PATIENCE_S) as reply:
+            answer = reply.read()
+        assert answer == b'{"text": "resumed"}'
+        shown.append(("control", answer))
         shown.append(("status", told(tmp_path, desk.config.read_text("utf-8"), "status", "--json")[1].encode()))
         arguments = Path(f"/proc/{life._process.pid}/cmdline")
         shown.append((arguments, arguments.read_bytes() if arguments.exists() else b""))

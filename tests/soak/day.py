@@ -100,7 +100,7 @@ async def _operate(daemon: Daemon, loop: VirtualLoop, file: Path, text: str, hou
 
 def _held(daemon: Daemon, folder: Path, hour: float) -> Held:
     gc.collect()
-    page, _ = daemon.view.metrics.take().text()
+    page = daemon.view.metrics.text_at_once()
     status = daemon.view.status()
     pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
     return Held(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mm_daemon.config.secrets import Secrets
+from mm_daemon.config.secrets import Secret, Secrets
 from mm_daemon.domain.instrument import Venue
 from tests.unit.config.sample import GOOD, problems, read
 
@@ -59,3 +59,19 @@ def test_an_empty_secret_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("\n")
     assert "not set or empty" in problems(_with("secrets: {a: {env: MM_A}}"), {"MM_A": ""})[0]
     assert "is empty" in problems(_with(f"secrets: {{a: {{file: '{tmp_path}/empty'}}}}"))[0]
+
+
+def test_the_token_of_the_page_is_a_secret() -> None:
+    """It is read like the others, is nothing that can be printed, and one that can be guessed is a mistake."""
+    text = GOOD + "http: {token: {env: MM_T}}\n"
+    token = read(text, {"MM_T": "a token long enough"}).http.token
+    assert token is not None and token.reveal() == "a token long enough"
+    assert token == Secret("a token long enough") != Secret("another that is long")
+    assert "long" not in repr(read(text, {"MM_T": "a token long enough"}))
+    with pytest.raises(TypeError, match="not written anywhere"):
+        pickle.dumps(token)
+    (problem,) = problems(text, {"MM_T": "short"})
+    assert problem.endswith("http.token: the secret named here has 5 characters, must have at least 16")
+    (problem,) = problems(GOOD + "http: {token: hunter2}\n")
+    assert "a secret may not stand in this file" in problem and "hunter2" not in problem
+    assert read(GOOD + "http: {token: null}\n").http.token is None

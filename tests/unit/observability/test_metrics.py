@@ -85,7 +85,7 @@ class Counted:
         return self
 
     def text(self) -> str:
-        return self.metrics.take().text()[0].decode()
+        return self.metrics.text_at_once().decode()
 
     def value(self, name: str, **labels: str) -> float:
         (found,) = [sample.value for sample in samples(self.text()) if matches(sample, name, labels)]

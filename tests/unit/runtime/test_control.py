@@ -25,7 +25,8 @@ from mm_daemon.domain.orders import ClientOrderId, Operation, Side
 from mm_daemon.observability.live_statistics import LiveStatistics
 from mm_daemon.observability.status import Status, Surroundings, status_of
 from mm_daemon.observability.summary import Tally
-from mm_daemon.runtime.control import SOCKET_NAME, ControlClient, ControlSocket, find_instrument
+from mm_daemon.runtime.control import SOCKET_NAME, ControlClient, ControlSocket
+from mm_daemon.runtime.control_door import ControlDoor, find_instrument
 from mm_daemon.testkit import builders as b
 
 MARKETS = (InstrumentId("a:BTC-USDT"), InstrumentId("b:BTC-USDT"), InstrumentId("a:ETH-USDT"))
@@ -40,14 +41,8 @@ class Served:
         self._deaf = deaf
         self.reading: ParametersChanged | ConfigError | None = None
         """What reading the configuration again comes to."""
-        self.control = ControlSocket(
-            folder,
-            instruments=tuple(self.core.markets),
-            status=self._status,
-            reload=self._reload,
-            emit=self._emit,
-            now_ns=lambda: 5,
-        )
+        self.door = ControlDoor(tuple(self.core.markets), emit=self._emit, now_ns=lambda: 5)
+        self.control = ControlSocket(folder, door=self.door, status=self._status, reload=self._reload, now_ns=lambda: 5)
 
     async def _reload(self, who: str) -> tuple[Event | None, str]:
         if isinstance(self.reading, ConfigError):
@@ -62,7 +57,7 @@ class Served:
     def _emit(self, event: Event) -> None:
         self.taken.append(event)
         if not self._deaf:
-            asyncio.get_running_loop().call_soon(self.control.observe, [event])
+            asyncio.get_running_loop().call_soon(self.door.observe, [event])
 
 
 async def with_client(served: Served, folder: Path, use: Callable[[ControlClient], None]) -> None:

@@ -18,11 +18,13 @@ from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.checkpoint import PositionBooked, PositionState
 from mm_daemon.domain.codec import Decided
-from mm_daemon.domain.decisions import ApprovedCommand, CancelOrder, DecisionsChanged, PlaceOrder, Refusal
+from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, DecisionsChanged, PlaceOrder, Refusal
 from mm_daemon.domain.events import Event, OrderFilled, RunStarted
 from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.domain.money import ATTO, from_pair, to_text
 from mm_daemon.journal.run_reader import open_journal
+from mm_daemon.observability.recent import Line
+from mm_daemon.observability.records import Records
 from mm_daemon.observability.status import Status
 from mm_daemon.runtime.app import Daemon
 from mm_daemon.runtime.clock import Clock
@@ -100,7 +102,7 @@ def test_status_metrics_and_journal_say_the_same(tmp_path: Path) -> None:
         daemon = Daemon(config, paper=True, duration_s=60.0, clock=clock, log_to=io.StringIO())
         code = await daemon.run()
         status = msgspec.json.decode(msgspec.json.encode(daemon.view.status()), type=Status)
-        seen.append((status, daemon.view.metrics.take().text()[0].decode()))
+        seen.append((status, daemon.view.metrics.text_at_once().decode()))
         return code
 
     assert run_virtual(main) == 0
@@ -180,6 +182,51 @@ async def test_http_serves_metrics_health_and_readiness(tmp_path: Path) -> None:
     assert (code, body) == (200, '{"ready": true, "reasons": []}')
     assert (await asyncio.to_thread(fetch, "/other"))[0] == 404
     assert await running == 0
+
+
+def test_figures_name_the_records_that_made_them(tmp_path: Path) -> None:
+    """A virtual minute that trades: decisions, fills, bookings, orders and lines of the log are found in the journal
+    under the numbers that the status page shows.
+    """
+    config = loads(
+        TEXT.format(state_dir=tmp_path), "c.yaml", settings_of=registry.settings_of, environ=os.environ, seed=11
+    )
+    seen: list[tuple[Records, tuple[Line, ...]]] = []
+
+    async def main(loop: VirtualLoop) -> int:
+        clock = Clock(wall_ns=loop.now_ns, monotonic_ns=loop.now_ns)
+        daemon = Daemon(config, paper=True, duration_s=70.0, clock=clock, log_to=io.StringIO())
+        code = await daemon.run()
+        seen.append((daemon.view.records, daemon.view.status().recent))
+        return code
+
+    assert run_virtual(main) == 0
+    ((records, lines),) = seen
+    (folder,) = (tmp_path / "journal").iterdir()
+    with open_journal(folder) as reader:
+        journal = dict(pair for frame in reader for pair in enumerate(frame.records, frame.seq))
+    assert records.next == len(journal) == max(journal) + 1
+    for name, own in records.markets.items():
+        assert own.decided is not None and own.booked is not None
+        assert journal[own.decided.record] == own.decided.changed
+        booked = journal[own.booked]
+        assert isinstance(booked, PositionBooked) and booked.instrument == name
+        later = [journal[number] for number in range(own.booked + 1, records.next)]
+        assert not [record for record in later if isinstance(record, PositionBooked) and record.instrument == name]
+        assert own.fills
+        assert [journal[fill.record] for fill in own.fills] == [fill.event for fill in own.fills]
+        assert own.orders
+        for client_id, number in own.orders.items():
+            approved = journal[number]
+            assert isinstance(approved, ApprovedCommand)
+            assert isinstance(approved.command, PlaceOrder | AmendOrder) and approved.command.client_id == client_id
+    told = [line for line in lines if line.text.startswith(("bought", "sold"))]
+    assert told
+    for line in told:
+        assert line.records is not None
+        turn = [journal[number] for number in range(line.records[0], line.records[1] + 1)]
+        fills = [record.instrument for record in turn if isinstance(record, OrderFilled)]
+        assert [name for name in fills if name.endswith(line.name)]
 
 
 async def test_taken_port_costs_the_metrics_and_not_the_run(tmp_path: Path) -> None:
