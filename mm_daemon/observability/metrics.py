@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from prometheus_client import ProcessCollector, generate_latest
+from prometheus_client.samples import Sample
 
 from mm_daemon.core.market import MarketState
 from mm_daemon.core.trading_core import TradingCore
@@ -321,6 +322,10 @@ class Metrics:
     def _texts(self, page: Page) -> Iterator[bytes]:
         yield from page.text()
         yield generate_latest(self._process)
+
+    def of_process(self) -> list[Sample]:
+        """Memory, open files and CPU time of this process."""
+        return [sample for family in self._process.collect() for sample in family.samples]
 
     def fill(self, page: Sink) -> Iterator[None]:
         """Put everything but the process's own figures on a page, in steps: each market as of one instant."""

@@ -12,33 +12,53 @@ from pathlib import Path
 
 import msgspec
 
-from mm_daemon.observability.metrics import Taken
+from mm_daemon.observability.histogram import Histogram
+from mm_daemon.observability.metric_names import DEFINITIONS
+from mm_daemon.observability.metrics import Metrics
+from mm_daemon.observability.slices import in_slices
 
 FILE = "metrics.json"
+_LABELS = {definition.name: definition.labels for definition in DEFINITIONS}
 
 
-def as_json(taken: Taken, wall_ns: int) -> bytes:
+class Samples:
     """All samples by name, each with its labels and its value; histograms are left out. A value that is no number is
-    null."""
-    metrics: dict[str, list[dict[str, object]]] = {}
-    for family in taken.collect():
-        if family.type == "histogram":
-            continue
-        for sample in family.samples:
-            value = sample.value if sample.value == sample.value else None
-            metrics.setdefault(sample.name, []).append({**sample.labels, "value": value})
+    null.
+    """
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, list[dict[str, object]]] = {}
+
+    def add(self, name: str, value: float, *labels: str) -> None:
+        named = dict(zip(_LABELS[name], labels, strict=True))
+        self.by_name.setdefault(name, []).append({**named, "value": float(value) if value == value else None})
+
+    def add_histogram(self, name: str, histogram: Histogram, *labels: str) -> None:
+        pass
+
+
+async def taken(metrics: Metrics) -> Samples:
+    """What they are now, the process's own figures too, without keeping anybody waiting."""
+    samples = Samples()
+    await in_slices(metrics.fill(samples))
+    for sample in metrics.of_process():
+        samples.by_name.setdefault(sample.name, []).append({**sample.labels, "value": sample.value})
+    return samples
+
+
+def as_json(samples: Samples, wall_ns: int) -> bytes:
     at = datetime.fromtimestamp(wall_ns / 1e9, UTC)
-    return msgspec.json.encode({"time": f"{at:%Y-%m-%dT%H:%M:%S.%f}Z", "metrics": metrics})
+    return msgspec.json.encode({"time": f"{at:%Y-%m-%dT%H:%M:%S.%f}Z", "metrics": samples.by_name})
 
 
 async def keep(
-    folder: Path, every_s: float, take: Callable[[], Taken], wall_ns: Callable[[], int], failed: Callable[[str], None]
+    folder: Path, every_s: float, metrics: Metrics, wall_ns: Callable[[], int], failed: Callable[[str], None]
 ) -> None:
     """Write it until cancelled; a disk that does not take it is told once, and tried again."""
     told = False
     while True:
         try:
-            await asyncio.to_thread(_write, folder / FILE, take(), wall_ns())
+            await asyncio.to_thread(_write, folder / FILE, as_json(await taken(metrics), wall_ns()))
             told = False
         except OSError as error:
             if not told:
@@ -47,8 +67,8 @@ async def keep(
         await asyncio.sleep(every_s)
 
 
-def _write(path: Path, taken: Taken, wall_ns: int) -> None:
+def _write(path: Path, text: bytes) -> None:
     """Whoever reads meanwhile sees the old file or the new one."""
     beside = path.with_suffix(".json.new")
-    beside.write_bytes(as_json(taken, wall_ns))
+    beside.write_bytes(text)
     os.replace(beside, path)

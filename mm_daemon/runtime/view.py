@@ -165,7 +165,7 @@ class OperatorsView:
         await snapshot.keep(
             self._state_dir,
             every_s,
-            self.metrics.take,
+            self.metrics,
             self._clock.wall_ns,
             lambda text: self._log.warning("snapshot", text=text),
         )
