@@ -23,8 +23,9 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         str,
         Meta(
             min_length=1,
-            description="pricing model: glft, glft_exact, avellaneda_stoikov, cartea_jaimungal, ho_stoll, "
-            "fixed_spread, or one of a package of yours",
+            description="pricing model: glft, glft_exact, avellaneda_stoikov (with tau its horizon), "
+            "avellaneda_stoikov_infinite, avellaneda_stoikov_symmetric, cartea_jaimungal (stationary, or with tau "
+            "finite), ho_stoll, fixed_spread, or one of a package of yours",
         ),
     ] = "glft"
     profile: Annotated[
@@ -104,13 +105,22 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     tau: Annotated[
         TauMode | Annotated[float, Meta(gt=0, le=1e7)],
         Meta(
-            description="horizon of avellaneda_stoikov and ho_stoll: auto (as in glft), session (what is left "
-            "of it), or seconds"
+            description="horizon of avellaneda_stoikov, its symmetric one, ho_stoll and cartea_jaimungal: auto (as in "
+            "glft; cartea_jaimungal: none), session (what is left of it), or seconds"
         ),
     ] = "auto"
     session_s: Annotated[float, Meta(gt=0, le=1e7, description="length of a session for tau: session, seconds")] = (
         86400.0
     )
+    terminal_penalty: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1000,
+            description="cartea_jaimungal with a tau: at its end each order costs this much more for every order held, "
+            "bps / order",
+        ),
+    ] = 1.0
     fair_price: Annotated[
         FairPrice,
         Meta(
