@@ -109,9 +109,20 @@ def _sized_by(scene: Scene) -> str | None:
     if cap is not None and cap.lots is not None:
         bid, ask = (f"{contract.size(lots):f}" for lots in cap.lots)
         said.append(f"by the displayed depth a bid has {bid} at most, an ask {ask}")
+    impact_bps, signals = scene.parameters.quoting.size_impact_bps, scene.engine.conditions.signals
+    if impact_bps is not None and signals is not None:
+        said.append(_sized_by_impact(contract, impact_bps, signals.kyle.value, scene.engine.conditions.largest_lots()))
     if largest is not None:
         said.append(f"an order is worth {to_text(largest)} {contract.quote} at most")
     return "; ".join(said) or None
+
+
+def _sized_by_impact(contract: Instrument, impact_bps: float, kyle: float | None, lots: int | None) -> str:
+    if kyle is None:
+        return f"what moves the mid by {impact_bps:g} bps is not known yet (Kyle's lambda)"
+    if lots is None:
+        return f"no order moves the mid by {impact_bps:g} bps (Kyle's lambda is {kyle:.4g} bps per million)"
+    return f"{contract.size(lots):f} moves the mid by {impact_bps:g} bps (Kyle's lambda is {kyle:.4g} bps per million)"
 
 
 def _no_price(scene: Scene) -> int:

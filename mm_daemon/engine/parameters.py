@@ -251,6 +251,18 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     size_depth_bps: Annotated[
         float, Meta(gt=0, le=1000, description="how far from the mid size_depth_share looks, bps")
     ] = 10.0
+    size_impact_bps: (
+        Annotated[
+            float,
+            Meta(
+                gt=0,
+                le=1000,
+                description="largest order: what moves the mid by so much by Kyle's lambda, once that is known, bps; "
+                "null = whatever it moves",
+            ),
+        ]
+        | None
+    ) = None
     inventory_widen_at: Annotated[
         _Share, Meta(description="share of the position limit above which the side that grows it is wider")
     ] = 0.7

@@ -49,6 +49,7 @@ class QuoteEngine:
     """
 
     __slots__ = (
+        "_by_impact",
         "_by_the_clock",
         "_cost_bps",
         "_curve",
@@ -114,6 +115,7 @@ class QuoteEngine:
         self.max_skew_bps = parameters.max_skew_bps / most if most else parameters.max_skew_bps
         """Largest skew per order held: what `max_skew_bps` at the position limit comes to."""
         self._by_the_clock = parameters.tau == "session"
+        self._by_impact = parameters.size_impact_bps is not None
         self.gamma, self.k = solved_intent(
             parameters, max_orders=most, sigma_bps=self._prior_sigma_bps, cost_bps=self._cost_bps
         )
@@ -253,6 +255,7 @@ class QuoteEngine:
             self.volatility.confidence,
             now_ns if self._by_the_clock or self.conditions.changing else None,
             None if self.adjusted is None else self.adjusted.table,
+            self.conditions.largest_lots() if self._by_impact else None,
             guarded,
         )
         if seen != self._seen:
@@ -275,7 +278,7 @@ class QuoteEngine:
         if isinstance(wanted, int):
             return wanted
         try:
-            most = None if self.depth_cap is None else self.depth_cap.lots
+            most = self._most_lots()
             bids, asks = self.placement.quotes(book, position_lots, guarded, fair, wanted, most)
         except DomainError:
             return _BAD_NUMBER
@@ -297,6 +300,14 @@ class QuoteEngine:
             wanted.confidence_widening,
             wanted.doubts,
         )
+
+    def _most_lots(self) -> tuple[int, int] | None:
+        """The largest bid and ask by depth and impact; None where neither has a say."""
+        shown = None if self.depth_cap is None else self.depth_cap.lots
+        most = self.conditions.largest_lots() if self._by_impact else None
+        if most is None:
+            return shown
+        return (most, most) if shown is None else (min(shown[0], most), min(shown[1], most))
 
     def _wanted_depths(self, position_lots: int, sigma: float, now_ns: int, guarded: Guarded) -> WantedDepths | int:
         """How far from the fair price both sides want to be, or the withdraw reasons as a mask."""

@@ -361,6 +361,24 @@ def test_a_size_in_money_is_explained() -> None:
     assert "order size" in to_text(Explanation(config="c", markets=(thin,)))
 
 
+def test_a_size_by_impact_is_explained() -> None:
+    """What Kyle's lambda makes of it, or that it is not known yet."""
+    scene = told(b.market(quoting=QuoteParameters(size_impact_bps=0.5)), AROUND_60000, 0, "a test")
+    assert explain(scene).situation.sized_by == "what moves the mid by 0.5 bps is not known yet (Kyle's lambda)"
+    state = scene.engine.conditions.state()
+    assert state is not None
+    for value, words, size in (
+        (2000.0, "0.004 moves the mid by 0.5 bps (Kyle's lambda is 2000 bps per million)", "0.004"),
+        (0.0, "no order moves the mid by 0.5 bps (Kyle's lambda is 0 bps per million)", "0.010"),
+    ):
+        kyle = msgspec.structs.replace(state.kyle, value=value, half_ticks=2 * 600_000)
+        scene.engine.conditions.restore(msgspec.structs.replace(state, kyle=kyle))
+        explained = explain(scene)
+        assert explained.situation.sized_by == words
+        assert explained.quotes is not None
+        assert explained.quotes.ask.size == size
+
+
 def one_level(bid_lots: int, ask_lots: int) -> OrderBook:
     made = OrderBook()
     made.apply_snapshot(BookSnapshot(b.SYMBOL, 0, 0, ((599995, bid_lots),), ((600005, ask_lots),), 1))
