@@ -79,7 +79,9 @@ def impact_lots(impact_bps: float, bps_a_lot: float | None) -> int | None:
     if not most < _MOST_LOTS:
         return None
     lots = math.floor(most)
-    step = 10 ** max(len(str(lots)) - 2, 0)
+    step = 1
+    while lots >= 100 * step:
+        step *= 10
     return lots - lots % step
 
 

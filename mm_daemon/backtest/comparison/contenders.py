@@ -38,7 +38,7 @@ OTHERS = (
 
 
 def matched(contender: Contender, base: QuoteParameters, *, half_bps: float, lean_bps: float) -> QuoteParameters:
-    """`base` with this model, `half_bps` beyond its costs when flat, leaning, if it does, by `lean_bps` at the limit."""
+    """`base` with this model, `half_bps` beyond its costs when flat, leaning `lean_bps` at the limit, if it leans."""
     return msgspec.structs.replace(
         base,
         model=contender.model,
