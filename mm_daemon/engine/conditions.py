@@ -15,6 +15,7 @@ from mm_daemon.domain.events import FundingUpdate, PublicTrade
 from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.orders import Side
 from mm_daemon.domain.signal_states import OverlaysState, PullState, SignalsState
+from mm_daemon.engine.costs import quotes_begin_bps
 from mm_daemon.engine.models.short_term_alpha import alpha_shift_glft
 from mm_daemon.engine.overlays.adverse_selection import AdverseSelectionPull
 from mm_daemon.engine.overlays.shifts import clamped, funding_shift, momentum_shift
@@ -112,9 +113,10 @@ class Conditions:
             k = warm.k
         self.configured = Intensity(quoting.intensity, quoting.intensity, k)
         """What holds until the market has been measured."""
+        from_bps = quoting.calibration_from_bps
         parameters = SignalParameters(
             intensity_s=quoting.calibration_half_life_s,
-            intensity_d0_bps=quoting.calibration_from_bps,
+            intensity_d0_bps=quotes_begin_bps(instrument, quoting) if from_bps is None else from_bps,
             outlier_z=quoting.toxic_trade_z,
             vpin_bucket=quoting.vpin_bucket,
         )

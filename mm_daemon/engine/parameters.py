@@ -69,14 +69,18 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     calibration_half_life_s: Annotated[
         float, Meta(gt=0, le=86400, description="half-life of what calibration: market measures, seconds")
     ] = 600.0
-    calibration_from_bps: Annotated[
-        float,
-        Meta(
-            ge=0,
-            le=1000,
-            description="calibration: market counts taker orders from this distance on, where our quotes begin, bps",
-        ),
-    ] = 0.0
+    calibration_from_bps: (
+        Annotated[
+            float,
+            Meta(
+                ge=0,
+                le=1000,
+                description="calibration: market counts taker orders from the touch on, or from this distance if it is "
+                "further, bps; null = from where the fee is earned",
+            ),
+        ]
+        | None
+    ) = None
     adverse_bps: Annotated[
         float,
         Meta(ge=0, le=1000, description="expected move of the mid against us after a fill, bps; priced in like a fee"),
