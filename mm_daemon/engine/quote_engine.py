@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.decisions import Reason
-from mm_daemon.domain.errors import DomainError
+from mm_daemon.domain.errors import CostTooHigh, DomainError
 from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.rng import Rng
 from mm_daemon.engine.conditions import Conditions
@@ -40,6 +40,7 @@ _NS = 1e-9
 _INF = math.inf
 _MAX_POSITION = Reason.MAX_POSITION.bit
 _BAD_NUMBER = Reason.BAD_NUMBER.bit
+_COST_TOO_HIGH = Reason.COST_TOO_HIGH.bit
 _VOLATILITY_HALT = Reason.VOLATILITY_HALT.bit
 
 
@@ -326,6 +327,8 @@ class QuoteEngine:
             shift = conditions.shift_bps(sigma, curve.tau_s, now_ns) if conditions.shifts else 0.0
             depths = curve.at(q)
             half, skew, centre = self._half_skew_centre(curve, depths, q, widening)
+        except CostTooHigh:
+            return _COST_TOO_HIGH
         except DomainError:
             return _BAD_NUMBER
         bid_bps, ask_bps = half + centre, half - centre

@@ -188,6 +188,19 @@ def test_the_same_book_is_priced_once_and_another_anew() -> None:
 
 
 @every_model
+def test_a_cost_beyond_all_takers_says_so(model: str) -> None:
+    """A thousand bps to earn where each bp is reached by 1/e as many: no bad number but a cost too high. Models in which
+    takers do not appear add the cost and stand where nobody comes.
+    """
+    answer = engine(model=model, k=1.0, adverse_bps=1000.0, tau=10.0).price(book(), 0, 0)
+    if model in ("fixed_spread", "ho_stoll", "avellaneda_stoikov_symmetric"):
+        assert not isinstance(answer, int)
+        assert min(answer.bid.depth_bps, answer.ask.depth_bps) >= 999.0
+    else:
+        assert answer == Reason.COST_TOO_HIGH.bit
+
+
+@every_model
 def test_a_price_jump_of_half_is_followed(model: str) -> None:
     """Both quotes stand around the new price at once, finite, and wider or as wide for the volatility it makes."""
     quotes = engine(model=model, max_spread_bps=10_000.0, calibration="market", regime_power=0.5, momentum_beta=1.0)
