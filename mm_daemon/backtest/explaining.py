@@ -40,6 +40,7 @@ from mm_daemon.domain.money import to_text
 from mm_daemon.domain.orders import Side
 from mm_daemon.engine.conditions import Intensity
 from mm_daemon.engine.costs import break_even, fill_cost_bps
+from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.engine.position_guard import UNGUARDED, Guarded
 from mm_daemon.engine.pricing import Pricing, SideQuote
 from mm_daemon.engine.pricing_model import Curve, ModelInputs, inventory_offsets, tilt_bps
@@ -48,6 +49,7 @@ from mm_daemon.engine.signals.microprice import microprice
 from mm_daemon.engine.units import BPS, YEAR_S
 from mm_daemon.observability.words import DOUBTS, WORDS
 
+_WITH_AN_END = ("avellaneda_stoikov", "cartea_jaimungal", "ho_stoll")
 _PPM_PER_BPS = 100.0
 _NS_PER_MS = 1_000_000
 _NS_PER_S = 1_000_000_000
@@ -325,7 +327,15 @@ def _skew(scene: Scene, pricing: Pricing, curve: Curve) -> Skew:
         at_max_position_bps=at(limits.max_position_lots),
         at_min_position_bps=at(limits.min_position_lots),
         horizon_s=pricing.tau_s,
+        left_s=_left_s(scene.parameters.quoting, pricing.inputs),
     )
+
+
+def _left_s(quoting: QuoteParameters, inputs: ModelInputs) -> float | None:
+    """Until the end that the model knows of."""
+    if quoting.model not in _WITH_AN_END or quoting.tau == "auto":
+        return None
+    return quoting.tau if isinstance(quoting.tau, float) else inputs.session_left_s
 
 
 def _break_even(scene: Scene, pricing: Pricing) -> BreakEven:
@@ -365,8 +375,8 @@ def _side(scene: Scene, pricing: Pricing, curve: Curve, half: HalfSpread, side: 
         unrounded_ticks=unrounded,
         rounding_ticks=rounded - unrounded,
         post_only_ticks=float(quote.ticks - rounded),
-        from_mid_bps=side * (mid - quote.ticks) / bp,
-        from_mid_ticks=side * (mid - quote.ticks),
+        from_mid_bps=side * (mid - quote.ticks) / bp + 0.0,  # no minus before nothing
+        from_mid_ticks=side * (mid - quote.ticks) + 0.0,
         behind_best_ticks=side * (best - quote.ticks),
         quoted=not reasons,
         reasons=reasons,

@@ -189,6 +189,8 @@ class Skew(msgspec.Struct, frozen=True, kw_only=True):
     at_min_position_bps: float | None
     horizon_s: float | None
     """How long a unit of inventory is held, where the model has such a horizon."""
+    left_s: float | None = None
+    """Of the session or of `tau`, at whose end the model prices; None: its quotes have no end."""
 
 
 class BreakEven(msgspec.Struct, frozen=True, kw_only=True):

@@ -110,7 +110,8 @@ def _made_of(market: MarketExplanation, quotes: Quotes) -> Iterable[str]:
     if skew.model_per_order_bps != skew.per_order_bps:
         capped = f" (the model asks for {skew.model_per_order_bps:.3f}; max_skew_bps)"
     horizon = "" if skew.horizon_s is None else f"; an order is held for {skew.horizon_s:.3g} s"
-    yield _line("skew", f"{skew.per_order_bps:.3f} bps an order{capped}; {at_limits}{horizon}")
+    end = "" if skew.left_s is None else f"; {skew.left_s:.4g} s to the end"
+    yield _line("skew", f"{skew.per_order_bps:.3f} bps an order{capped}; {at_limits}{horizon}{end}")
     adverse = f" + adverse move {costs.adverse_bps:.3f}" if costs.adverse_bps else ""
     adverse += f" + by Kyle's lambda {costs.impact_bps:.3f}" if costs.impact_bps else ""
     money = f"{costs.half_spread:.4g} {market.currency}, {costs.half_spread_ticks:.1f} ticks"

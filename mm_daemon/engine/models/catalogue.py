@@ -268,7 +268,7 @@ def _thinned(inputs: ModelInputs) -> tuple[float, float]:
 def _share_left(inputs: ModelInputs) -> float:
     """Of the takers, `e^(-k cost)`. Raises CostTooHigh where that is nobody."""
     share = glft.fee_adjusted_A(1.0, inputs.k, inputs.cost_bps)
-    if share < _LEAST_SHARE:
+    if inputs.cost_bps > 0.0 and share * min(inputs.A, 1.0) < _LEAST_SHARE:
         raise CostTooHigh(
             f"a fill costs {inputs.cost_bps:.4g} bps, and with k = {inputs.k:.4g} per bps no taker comes that far"
         )

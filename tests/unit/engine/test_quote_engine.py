@@ -189,7 +189,7 @@ def test_the_same_book_is_priced_once_and_another_anew() -> None:
 
 @every_model
 def test_a_cost_beyond_all_takers_says_so(model: str) -> None:
-    """A thousand bps to earn where each bp is reached by 1/e as many: no bad number but a cost too high. Models in which
+    """A thousand bps to earn where each bp is reached by 1/e as many: no bad number but a high cost. Models in which
     takers do not appear add the cost and stand where nobody comes.
     """
     answer = engine(model=model, k=1.0, adverse_bps=1000.0, tau=10.0).price(book(), 0, 0)
