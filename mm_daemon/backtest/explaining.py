@@ -225,6 +225,7 @@ def _volatility(scene: Scene, sigma_bps: float) -> Volatility:
         estimate_bps=None if scene.sigma_given else estimate,
         prior_annual=quoting.volatility,
         half_life_s=quoting.volatility_half_life_s,
+        estimator=quoting.volatility_estimator,
         confidence=scene.engine.volatility.confidence,
     )
 

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from mm_daemon.domain.decisions import Doubt, Reason
-from mm_daemon.engine.parameters import FairPrice
+from mm_daemon.engine.parameters import FairPrice, VolatilityEstimator
 
 Origin = Literal["configured", "solved", "measured", "calibration_file"]
 SigmaOrigin = Literal["given", "prior", "calibration_file", "estimate", "floor"]
@@ -100,6 +100,7 @@ class Volatility(msgspec.Struct, frozen=True, kw_only=True):
     estimate_bps: float | None
     prior_annual: float
     half_life_s: float
+    estimator: VolatilityEstimator
     confidence: float
     """In the estimate, 0 to 1."""
 

@@ -171,7 +171,8 @@ def _volatility(volatility: Volatility) -> str:
         estimate = volatility.estimate_bps
         less = "what was given" if estimate is None else f"the estimate, {estimate:.4g},"
         return f"{size}, half a tick in {volatility.half_life_s:g} s: {less} is less"
-    return f"{size}, estimated with a half-life of {volatility.half_life_s:g} s"
+    kind = "" if volatility.estimator == "ewma" else f" ({volatility.estimator})"
+    return f"{size}, estimated{kind} with a half-life of {volatility.half_life_s:g} s"
 
 
 def _intensity(intensity: FillIntensity) -> Iterable[str]:

@@ -25,6 +25,9 @@ class VolatilityState(_State, frozen=True, array_like=True, gc=False):
     price: float
     last_ns: int
     due_ns: int
+    robust: tuple[float, ...] = ()
+    """Of `engine/signals/robust_volatility.py`, by the estimator of that name."""
+    robust_kind: str = ""
 
 
 class GuardState(_State, frozen=True, array_like=True, gc=False):

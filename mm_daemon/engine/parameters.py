@@ -9,6 +9,7 @@ from msgspec import Meta
 LockoutAction = Literal["hold", "withdraw"]
 ProfileName = Literal["aggressive", "balanced", "conservative"]
 FairPrice = Literal["mid", "microprice", "adjusted_microprice"]
+VolatilityEstimator = Literal["ewma", "two_scale", "bipower"]
 TauMode = Literal["auto", "session"]
 _DAY_NS = 86_400_000_000_000
 _Share = Annotated[float, Meta(ge=0, le=1)]
@@ -106,6 +107,13 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     volatility_step_ms: Annotated[
         int, Meta(ge=0, le=60000, description="clock on which the mid is sampled for volatility, ms; 0 = every change")
     ] = 1000
+    volatility_estimator: Annotated[
+        VolatilityEstimator,
+        Meta(
+            description="ewma: all moves of that clock count; two_scale: without the flicker of the mid; bipower: "
+            "without single jumps"
+        ),
+    ] = "ewma"
     tau: Annotated[
         TauMode | Annotated[float, Meta(gt=0, le=1e7)],
         Meta(

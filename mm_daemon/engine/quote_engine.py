@@ -32,6 +32,7 @@ from mm_daemon.engine.pricing_model import (
 from mm_daemon.engine.quote_placement import QuotePlacement
 from mm_daemon.engine.signals.adjusted_microprice import AdjustedMicroprice
 from mm_daemon.engine.signals.microprice import microprice
+from mm_daemon.engine.signals.robust_volatility import RobustVolatility
 from mm_daemon.engine.signals.volatility import EwmaVolatility
 from mm_daemon.engine.sizing import DepthCap
 from mm_daemon.engine.units import BPS, annual_vol_to_bps
@@ -107,7 +108,11 @@ class QuoteEngine:
         self._use_microprice = parameters.fair_price != "mid"
         self._low_confidence = parameters.low_confidence_widening - 1.0
         self._prior_sigma_bps = annual_vol_to_bps(parameters.volatility)
-        self.volatility = EwmaVolatility(parameters.volatility_half_life_s, parameters.volatility_step_ms)
+        kind, clock = (
+            parameters.volatility_estimator,
+            (parameters.volatility_half_life_s, parameters.volatility_step_ms),
+        )
+        self.volatility = EwmaVolatility(*clock) if kind == "ewma" else RobustVolatility(*clock, kind)
         self._floor_tick_bps = 0.5 / (BPS * math.sqrt(parameters.volatility_half_life_s))
         # Sessions of different symbols must not restart together, or all spreads jump at once (MODELS 1.4).
         self._session_phase_s = Rng(0).split(instrument.id).uniform() * parameters.session_s

@@ -31,11 +31,15 @@ EVERYTHING = QuoteParameters(
     toxic_trade_z=2.0,
     toxic_flow_times=3.0,
     volatility_stop=20.0,
+    volatility_estimator="two_scale",
+    size_impact_bps=5.0,
+    session_s=40.0,
     inventory_skip_at=0.9,
     blackouts=("00:01-00:02",),
     fill_lockout_ms=100,
     order_lockout_ms=50,
 )
+_ENDS = ("cartea_jaimungal", "avellaneda_stoikov_symmetric")
 every_model = pytest.mark.parametrize("model", sorted(MODELS))
 
 
@@ -47,7 +51,7 @@ def parameters(model: str, quoting: QuoteParameters = EVERYTHING) -> tuple[CoreP
         symbol.instrument,
         order_lots=100,
         max_position_lots=500,
-        quoting=msgspec.structs.replace(quoting, model=model),
+        quoting=msgspec.structs.replace(quoting, model=model, tau="session" if model in _ENDS else "auto"),
     )
     return builders.core_parameters(chosen, capabilities=market.capabilities()), market
 

@@ -162,6 +162,10 @@ def test_the_line_that_is_written_is_the_line_that_is_read(saved: Path) -> None:
         ("toxic_vpin: 0.5", "toxic_vpin 0.5 pulls for toxic_cool_down_ms, which is 0"),
         ("toxic_vpin_widen: 0.5\n    toxic_vpin: 0.5\n    toxic_cool_down_ms: 100", "must be below toxic_vpin"),
         ("toxic_vpin_widen: 1", "toxic_vpin_widen: is 1, must be"),
+        (
+            "volatility_estimator: two_scale\n    volatility_step_ms: 0",
+            "volatility_estimator two_scale needs a clock: volatility_step_ms must be above 0",
+        ),
         ("low_confidence_widening: 0.5", "low_confidence_widening: is 0.5, must be"),
     ],
 )
