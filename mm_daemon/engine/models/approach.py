@@ -108,7 +108,7 @@ class Approach:
         self._generator, self._decay = generator, decay
         self._ask_premium, self._bid_premium = ask_premium, bid_premium
         self._final = final = leading(generator)
-        self._start = start = _eased(end, max(1.0, -math.log(generator.coupling * _BLUR_S)))
+        self._start = start = _eased(end, max(1.0, -math.log(min(generator.lower, generator.upper) * _BLUR_S)))
         self.stationary = depth_table(final.log_vector, decay, ask_premium, bid_premium)
         # What is left of the end fades as e^(-gap t), and it was no more than the two shapes can differ by.
         differ = _width(start) + 2.0 * _width(final.log_vector) - math.log(TOLERANCE)
