@@ -246,9 +246,9 @@ def _check_intent(market: Market, most: float, instrument: Instrument, problems:
         gamma, k = solved_intent(quoting, max_orders=most, sigma_bps=sigma_bps, cost_bps=cost_bps)
         key = "model"
         if quoting.model in MODELS:
-            A, left_s = quoting.intensity, quoting.session_s
-            model = MODELS[quoting.model](ModelSettings(quoting, max(1, math.ceil(most))))
-            model.curve(ModelInputs(sigma_bps, A, A, k, gamma, cost_bps, left_s))
+            A, model = quoting.intensity, MODELS[quoting.model](ModelSettings(quoting, max(1, math.ceil(most))))
+            for left_s in (quoting.session_s, 0.0):
+                model.curve(ModelInputs(sigma_bps, A, A, k, gamma, cost_bps, left_s))
     except CostTooHigh as error:
         key = "adverse_bps" if quoting.adverse_bps else "fees_in_model"
         problems.append(_problem(market, key, f"{error}: lower the cost, or k"))
