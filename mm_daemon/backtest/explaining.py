@@ -456,11 +456,12 @@ class _Inventory(NamedTuple):
 
 
 def _inventory(scene: Scene, pricing: Pricing, curve: Curve) -> _Inventory:
-    engine, most = scene.engine, scene.parameters.quoting.max_skew_bps
+    engine = scene.engine
+    most, watches = engine.most_tilt_bps, engine.watcher is not None
     depths, half = curve.at(pricing.q), curve.half_bps
-    tilt = tilt_bps(pricing.inputs, curve, math.inf)
+    tilt = tilt_bps(pricing.inputs, curve, math.inf, watches=watches)
     bid, ask = inventory_offsets(depths, half, tilt, math.inf)
-    held_tilt = tilt_bps(pricing.inputs, curve, most)
+    held_tilt = tilt_bps(pricing.inputs, curve, most, watches=watches)
     held_bid, held_ask = inventory_offsets(depths, half, held_tilt, abs(pricing.q) * engine.max_skew_bps)
     return _Inventory(0.5 * (bid + ask), tilt + 0.5 * (bid - ask), tilt, 0.5 * (held_bid + held_ask))
 

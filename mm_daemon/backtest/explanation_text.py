@@ -33,7 +33,7 @@ _PART_WORDS: dict[PartName, str] = {
     "flow": "order flow",
     "funding": "funding still to be paid",
     "max_shift": "held by max_shift_bps",
-    "unequal_flow": "unequal flow",
+    "unequal_flow": "unequal flow, model's signal",
     "inventory": "against the inventory",
     "intensity": "for a fill (intensity)",
     "risk": "for risk (volatility)",

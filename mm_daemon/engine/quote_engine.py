@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.decisions import Reason
 from mm_daemon.domain.errors import CostTooHigh, DomainError
+from mm_daemon.domain.events import PublicTrade
 from mm_daemon.domain.instrument import Instrument
+from mm_daemon.domain.orders import Side
 from mm_daemon.domain.rng import Rng
 from mm_daemon.engine.conditions import Conditions
 from mm_daemon.engine.costs import fill_cost_bps
@@ -26,6 +28,7 @@ from mm_daemon.engine.pricing_model import (
     ModelFactory,
     ModelInputs,
     ModelSettings,
+    Watcher,
     inventory_offsets,
     tilt_bps,
 )
@@ -51,6 +54,7 @@ class QuoteEngine:
     """
 
     __slots__ = (
+        "_anew",
         "_by_impact",
         "_by_the_clock",
         "_cost_bps",
@@ -79,8 +83,10 @@ class QuoteEngine:
         "max_skew_bps",
         "model",
         "most_orders",
+        "most_tilt_bps",
         "placement",
         "volatility",
+        "watcher",
     )
 
     def __init__(
@@ -127,6 +133,11 @@ class QuoteEngine:
         )
         """Risk aversion and decay as configured, or as solved from what is meant by them."""
         self.model = models[parameters.model](ModelSettings(parameters, max(1, math.ceil(most))))
+        self.watcher = self.model if isinstance(self.model, Watcher) else None
+        """The model, where it has a signal of its own."""
+        self.most_tilt_bps = parameters.max_skew_bps if self.watcher is None else parameters.max_shift_bps
+        """How far from the fair price both quotes may stand with nothing held, by the model."""
+        self._anew = self._by_the_clock or self.watcher is not None
         self.conditions = Conditions(
             instrument,
             parameters,
@@ -162,7 +173,7 @@ class QuoteEngine:
         self._inputs: ModelInputs | None = None
         self._curve: Curve | None = None
         self._tilt_bps = 0.0
-        """Of `_curve`, within `max_skew_bps`."""
+        """Of `_curve`, within `most_tilt_bps`."""
 
     def resize(self, order_lots: int, min_position_lots: int, max_position_lots: int) -> None:
         """Sizes have changed, the limits in proportion to the order, so that the model stays as it is. No lots: there
@@ -186,8 +197,16 @@ class QuoteEngine:
     def observe(self, book: OrderBook, ts_local_ns: int) -> bool:
         """A trusted book changed: let the estimators see it. Returns whether they call for a decision at once."""
         self.volatility.update(ts_local_ns, book.half_ticks * 0.5)
+        if self.watcher is not None:
+            self.watcher.on_book(ts_local_ns, book.bid_ticks, book.bid_lots, book.ask_ticks, book.ask_lots)
         conditions = self.conditions
         return conditions.signals is not None and conditions.on_book(book, ts_local_ns)
+
+    def on_trade(self, trade: PublicTrade) -> None:
+        """A print of the market."""
+        if self.watcher is not None:
+            self.watcher.on_trade(trade.ts_local_ns, trade.aggressor is Side.BUY, trade.ticks, trade.lots)
+        self.conditions.on_trade(trade)
 
     def lose_clock(self, back_ns: int) -> None:
         """Time begins anew, `back_ns` earlier: what was learned stays."""
@@ -240,9 +259,10 @@ class QuoteEngine:
 
     def curve(self, inputs: ModelInputs) -> Curve:
         """The model's answer, remembered while the inputs stay, and its tilt with it. Raises DomainError."""
-        if self._curve is None or (inputs is not self._inputs and inputs != self._inputs):
+        watches = self.watcher is not None
+        if self._curve is None or watches or (inputs is not self._inputs and inputs != self._inputs):
             curve = self.model.curve(inputs)
-            self._tilt_bps = tilt_bps(inputs, curve, self._parameters.max_skew_bps)
+            self._tilt_bps = tilt_bps(inputs, curve, self.most_tilt_bps, watches=watches)
             self._inputs, self._curve = inputs, curve
         return self._curve
 
@@ -259,7 +279,7 @@ class QuoteEngine:
             position_lots,
             self.volatility.sigma_bps,
             self.volatility.confidence,
-            now_ns if self._by_the_clock or self.conditions.changing else None,
+            now_ns if self._anew or self.conditions.changing else None,
             None if self.adjusted is None else self.adjusted.table,
             self.conditions.largest_lots() if self._by_impact else None,
             guarded,
@@ -274,7 +294,7 @@ class QuoteEngine:
         fair = self.fair_ticks(book)
         sigma = self.sigma_bps(mid)
         # A book that moves leaves all this alone, as long as nothing else has changed.
-        moment = now_ns if self._by_the_clock or self.conditions.changing else None
+        moment = now_ns if self._anew or self.conditions.changing else None
         unadjusted = self.adjusted is not None and not self.adjusted.table
         grounds = position_lots, sigma, self.volatility.confidence, moment, unadjusted, guarded
         if grounds != self._grounds:
