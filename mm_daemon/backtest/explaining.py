@@ -40,6 +40,7 @@ from mm_daemon.domain.money import to_text
 from mm_daemon.domain.orders import Side
 from mm_daemon.engine.conditions import Intensity
 from mm_daemon.engine.costs import break_even, fill_cost_bps
+from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.engine.position_guard import UNGUARDED, Guarded
 from mm_daemon.engine.pricing import Pricing, SideQuote
 from mm_daemon.engine.pricing_model import Curve, ModelInputs, inventory_offsets, tilt_bps
@@ -48,6 +49,7 @@ from mm_daemon.engine.signals.microprice import microprice
 from mm_daemon.engine.units import BPS, YEAR_S
 from mm_daemon.observability.words import DOUBTS, WORDS
 
+_WITH_AN_END = ("avellaneda_stoikov", "cartea_jaimungal", "ho_stoll")
 _PPM_PER_BPS = 100.0
 _NS_PER_MS = 1_000_000
 _NS_PER_S = 1_000_000_000
@@ -109,9 +111,20 @@ def _sized_by(scene: Scene) -> str | None:
     if cap is not None and cap.lots is not None:
         bid, ask = (f"{contract.size(lots):f}" for lots in cap.lots)
         said.append(f"by the displayed depth a bid has {bid} at most, an ask {ask}")
+    impact_bps, signals = scene.parameters.quoting.size_impact_bps, scene.engine.conditions.signals
+    if impact_bps is not None and signals is not None:
+        said.append(_sized_by_impact(contract, impact_bps, signals.kyle.value, scene.engine.conditions.largest_lots()))
     if largest is not None:
         said.append(f"an order is worth {to_text(largest)} {contract.quote} at most")
     return "; ".join(said) or None
+
+
+def _sized_by_impact(contract: Instrument, impact_bps: float, kyle: float | None, lots: int | None) -> str:
+    if kyle is None:
+        return f"what moves the mid by {impact_bps:g} bps is not known yet (Kyle's lambda)"
+    if lots is None:
+        return f"no order moves the mid by {impact_bps:g} bps (Kyle's lambda is {kyle:.4g} bps per million)"
+    return f"{contract.size(lots):f} moves the mid by {impact_bps:g} bps (Kyle's lambda is {kyle:.4g} bps per million)"
 
 
 def _no_price(scene: Scene) -> int:
@@ -212,6 +225,7 @@ def _volatility(scene: Scene, sigma_bps: float) -> Volatility:
         estimate_bps=None if scene.sigma_given else estimate,
         prior_annual=quoting.volatility,
         half_life_s=quoting.volatility_half_life_s,
+        estimator=quoting.volatility_estimator,
         confidence=scene.engine.volatility.confidence,
     )
 
@@ -314,7 +328,15 @@ def _skew(scene: Scene, pricing: Pricing, curve: Curve) -> Skew:
         at_max_position_bps=at(limits.max_position_lots),
         at_min_position_bps=at(limits.min_position_lots),
         horizon_s=pricing.tau_s,
+        left_s=_left_s(scene.parameters.quoting, pricing.inputs),
     )
+
+
+def _left_s(quoting: QuoteParameters, inputs: ModelInputs) -> float | None:
+    """Until the end that the model knows of."""
+    if quoting.model not in _WITH_AN_END or quoting.tau == "auto":
+        return None
+    return quoting.tau if isinstance(quoting.tau, float) else inputs.session_left_s
 
 
 def _break_even(scene: Scene, pricing: Pricing) -> BreakEven:
@@ -354,8 +376,8 @@ def _side(scene: Scene, pricing: Pricing, curve: Curve, half: HalfSpread, side: 
         unrounded_ticks=unrounded,
         rounding_ticks=rounded - unrounded,
         post_only_ticks=float(quote.ticks - rounded),
-        from_mid_bps=side * (mid - quote.ticks) / bp,
-        from_mid_ticks=side * (mid - quote.ticks),
+        from_mid_bps=side * (mid - quote.ticks) / bp + 0.0,  # no minus before nothing
+        from_mid_ticks=side * (mid - quote.ticks) + 0.0,
         behind_best_ticks=side * (best - quote.ticks),
         quoted=not reasons,
         reasons=reasons,
@@ -434,11 +456,12 @@ class _Inventory(NamedTuple):
 
 
 def _inventory(scene: Scene, pricing: Pricing, curve: Curve) -> _Inventory:
-    engine, most = scene.engine, scene.parameters.quoting.max_skew_bps
+    engine = scene.engine
+    most, watches = engine.most_tilt_bps, engine.watcher is not None
     depths, half = curve.at(pricing.q), curve.half_bps
-    tilt = tilt_bps(pricing.inputs, curve, math.inf)
+    tilt = tilt_bps(pricing.inputs, curve, math.inf, watches=watches)
     bid, ask = inventory_offsets(depths, half, tilt, math.inf)
-    held_tilt = tilt_bps(pricing.inputs, curve, most)
+    held_tilt = tilt_bps(pricing.inputs, curve, most, watches=watches)
     held_bid, held_ask = inventory_offsets(depths, half, held_tilt, abs(pricing.q) * engine.max_skew_bps)
     return _Inventory(0.5 * (bid + ask), tilt + 0.5 * (bid - ask), tilt, 0.5 * (held_bid + held_ask))
 

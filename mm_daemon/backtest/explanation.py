@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from mm_daemon.domain.decisions import Doubt, Reason
-from mm_daemon.engine.parameters import FairPrice
+from mm_daemon.engine.parameters import FairPrice, VolatilityEstimator
 
 Origin = Literal["configured", "solved", "measured", "calibration_file"]
 SigmaOrigin = Literal["given", "prior", "calibration_file", "estimate", "floor"]
@@ -100,6 +100,7 @@ class Volatility(msgspec.Struct, frozen=True, kw_only=True):
     estimate_bps: float | None
     prior_annual: float
     half_life_s: float
+    estimator: VolatilityEstimator
     confidence: float
     """In the estimate, 0 to 1."""
 
@@ -189,6 +190,8 @@ class Skew(msgspec.Struct, frozen=True, kw_only=True):
     at_min_position_bps: float | None
     horizon_s: float | None
     """How long a unit of inventory is held, where the model has such a horizon."""
+    left_s: float | None = None
+    """Of the session or of `tau`, at whose end the model prices; None: its quotes have no end."""
 
 
 class BreakEven(msgspec.Struct, frozen=True, kw_only=True):

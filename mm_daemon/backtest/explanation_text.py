@@ -33,7 +33,7 @@ _PART_WORDS: dict[PartName, str] = {
     "flow": "order flow",
     "funding": "funding still to be paid",
     "max_shift": "held by max_shift_bps",
-    "unequal_flow": "unequal flow",
+    "unequal_flow": "unequal flow, model's signal",
     "inventory": "against the inventory",
     "intensity": "for a fill (intensity)",
     "risk": "for risk (volatility)",
@@ -110,7 +110,8 @@ def _made_of(market: MarketExplanation, quotes: Quotes) -> Iterable[str]:
     if skew.model_per_order_bps != skew.per_order_bps:
         capped = f" (the model asks for {skew.model_per_order_bps:.3f}; max_skew_bps)"
     horizon = "" if skew.horizon_s is None else f"; an order is held for {skew.horizon_s:.3g} s"
-    yield _line("skew", f"{skew.per_order_bps:.3f} bps an order{capped}; {at_limits}{horizon}")
+    end = "" if skew.left_s is None else f"; {skew.left_s:.4g} s to the end"
+    yield _line("skew", f"{skew.per_order_bps:.3f} bps an order{capped}; {at_limits}{horizon}{end}")
     adverse = f" + adverse move {costs.adverse_bps:.3f}" if costs.adverse_bps else ""
     adverse += f" + by Kyle's lambda {costs.impact_bps:.3f}" if costs.impact_bps else ""
     money = f"{costs.half_spread:.4g} {market.currency}, {costs.half_spread_ticks:.1f} ticks"
@@ -170,7 +171,8 @@ def _volatility(volatility: Volatility) -> str:
         estimate = volatility.estimate_bps
         less = "what was given" if estimate is None else f"the estimate, {estimate:.4g},"
         return f"{size}, half a tick in {volatility.half_life_s:g} s: {less} is less"
-    return f"{size}, estimated with a half-life of {volatility.half_life_s:g} s"
+    kind = "" if volatility.estimator == "ewma" else f" ({volatility.estimator})"
+    return f"{size}, estimated{kind} with a half-life of {volatility.half_life_s:g} s"
 
 
 def _intensity(intensity: FillIntensity) -> Iterable[str]:

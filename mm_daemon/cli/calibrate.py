@@ -10,6 +10,7 @@ _NO_CLOCK_NS = 10**18
 
 if TYPE_CHECKING:
     from mm_daemon.backtest.calibration.report import CalibrationReport
+    from mm_daemon.config.schema import Config
 
 
 def calibrate(
@@ -18,6 +19,7 @@ def calibrate(
     symbol: str | None = None,
     duration: str | None = None,
     seed: int | None = None,
+    feed: Path | None = None,
     json: Json = False,
     plot: Path | None = None,
     save: Path | None = None,
@@ -34,6 +36,8 @@ def calibrate(
         Play this much market time: 60s, 5m. An embedded market never ends by itself.
     seed:
         Use this seed instead of the one in the file.
+    feed:
+        Play this recording instead of the one that the configuration's recorded venue names.
     json:
         Answer as one JSON object.
     plot:
@@ -54,6 +58,8 @@ def calibrate(
 
         check_plot(plot)
     loaded = read_config(config, seed=seed)
+    if feed is not None:
+        loaded = _fed(loaded, feed)
     from mm_daemon.backtest.calibration.calibrate import calibrate as measure
     from mm_daemon.backtest.calibration.page import to_text
 
@@ -66,6 +72,24 @@ def calibrate(
         draw(report, plot)
     print(report.to_json().decode() if json else to_text(report))
     return 0
+
+
+def _fed(config: "Config", path: Path) -> "Config":
+    """With another recording. Raises UsageError unless there is one venue that plays one."""
+    import msgspec
+
+    from mm_daemon.domain.errors import UsageError
+
+    recorded = [venue for venue, settings in config.venues.items() if settings.connector == "recorded"]
+    if len(recorded) != 1:
+        has = f"has {len(recorded)}: {', '.join(recorded)}" if recorded else "has none"
+        raise UsageError(
+            f"--feed {path}: plays in place of a recorded venue's data, and the configuration {has}; "
+            "deploy/examples/recorded-binance-usdm.yaml shows one"
+        )
+    venue = config.venues[recorded[0]]
+    fed = msgspec.structs.replace(venue, settings=msgspec.structs.replace(venue.settings, path=path))
+    return msgspec.structs.replace(config, venues={**config.venues, recorded[0]: fed})
 
 
 def _save(report: "CalibrationReport", path: Path, config: Path) -> None:

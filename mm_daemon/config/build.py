@@ -4,6 +4,7 @@ Called by the composition roots once the instruments are known. What does not fi
 error at the line that says it: nothing is rounded behind a person's back.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -14,7 +15,7 @@ from mm_daemon.config.problems import ConfigProblems, Problem
 from mm_daemon.config.schema import Config, Market, Money
 from mm_daemon.core.parameters import CoreParameters, MarketParameters
 from mm_daemon.domain.capabilities import Bucket, BucketKind, Capabilities, CommandClass
-from mm_daemon.domain.errors import DomainError
+from mm_daemon.domain.errors import CostTooHigh, DomainError
 from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue
 from mm_daemon.domain.money import ATTO, from_text
 from mm_daemon.domain.orders import ClientOrderId
@@ -22,6 +23,8 @@ from mm_daemon.domain.spelling import did_you_mean
 from mm_daemon.engine.costs import fill_cost_bps
 from mm_daemon.engine.intent import solved_intent
 from mm_daemon.engine.ladder import level_lots
+from mm_daemon.engine.models.catalogue import MODELS, most_orders
+from mm_daemon.engine.pricing_model import ModelInputs, ModelSettings
 from mm_daemon.engine.sizing import MoneySizes
 from mm_daemon.engine.units import annual_vol_to_bps
 from mm_daemon.risk.limits import AccountLimits, MarketLimits
@@ -228,18 +231,28 @@ def _check_levels(market: Market, sizes: Mapping[str, int], instrument: Instrume
 
 def _check_intent(market: Market, most: float, instrument: Instrument, problems: list[Problem]) -> None:
     """What is meant in bps must be possible at the configured volatility, intensity and fees, with limits of `most`
-    orders.
+    orders, and so must quotes of the model at all.
     """
+    quoting = market.quoting
+    sigma_bps, cost_bps = annual_vol_to_bps(quoting.volatility), fill_cost_bps(instrument, quoting)
+    limit = most_orders(quoting)
+    if limit is not None and most > limit:
+        end = "" if quoting.tau == "auto" else f" with tau {quoting.tau}"
+        text = f"{quoting.model}{end} is solved for up to {limit} orders held, and the limit holds {most:g}"
+        problems.append(_problem(market, "model", f"{text}: quote larger orders, or with another model"))
+        return
+    key = "profile" if quoting.profile else "half_spread_bps" if quoting.half_spread_bps else "skew_bps_at_max"
     try:
-        solved_intent(
-            market.quoting,
-            max_orders=most,
-            sigma_bps=annual_vol_to_bps(market.quoting.volatility),
-            cost_bps=fill_cost_bps(instrument, market.quoting),
-        )
+        gamma, k = solved_intent(quoting, max_orders=most, sigma_bps=sigma_bps, cost_bps=cost_bps)
+        key = "model"
+        if quoting.model in MODELS:
+            A, model = quoting.intensity, MODELS[quoting.model](ModelSettings(quoting, max(1, math.ceil(most))))
+            for left_s in (quoting.session_s, 0.0):
+                model.curve(ModelInputs(sigma_bps, A, A, k, gamma, cost_bps, left_s))
+    except CostTooHigh as error:
+        key = "adverse_bps" if quoting.adverse_bps else "fees_in_model"
+        problems.append(_problem(market, key, f"{error}: lower the cost, or k"))
     except DomainError as error:
-        quoting = market.quoting
-        key = "profile" if quoting.profile else "half_spread_bps" if quoting.half_spread_bps else "skew_bps_at_max"
         problems.append(_problem(market, key, str(error)))
 
 

@@ -35,7 +35,8 @@ def read_calibration(
     """What the file says of `market`, whose configuration names it at `key`, `place`; `keys` are those of quoting.
 
     None when it cannot be used, and `reader` has been told why. A file that does not say when it was measured is as old
-    as its own time of writing.
+    as its own time of writing, and so is one that claims to be younger than that, as of an embedded market played ahead
+    of time: it would outrank all that is learned later.
     """
     try:
         with path.open("rb") as file:
@@ -122,7 +123,7 @@ def _warm_start(
             example = measured_line(market, 0, 0.5).strip()
             reader.report(Place(file, number, 1), "", f"does not say when it was measured; such a line is {example!r}")
             return None
-        at_ns, confidence = measured
+        at_ns, confidence = min(measured[0], written_ns), measured[1]
     if not complete:
         return None
     return WarmStart(file=file, at_ns=at_ns, confidence=confidence, **values)

@@ -183,6 +183,12 @@ def _condition_rules(market: MarketEntries) -> Iterator[Finding]:
         if widen is not None and (stop is None or widen >= stop):
             said = "null" if stop is None else plain(stop)
             yield Finding((widens, stops), f"{widens} {plain(widen)} must be below {stops}, which is {said}")
+    estimator, step_ms = market.value("volatility_estimator"), market.value("volatility_step_ms")
+    if step_ms == 0 and estimator not in (None, "ewma"):
+        yield Finding(
+            ("volatility_step_ms", "volatility_estimator"),
+            f"volatility_estimator {estimator} needs a clock: volatility_step_ms must be above 0",
+        )
     vpin, cool_down = market.value("toxic_vpin"), market.value("toxic_cool_down_ms")
     if vpin is not None and cool_down == 0:
         yield Finding(

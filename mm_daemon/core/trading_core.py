@@ -314,7 +314,7 @@ class TradingCore:
 
     def _on_trade(self, event: PublicTrade) -> None:
         market = self._markets[event.instrument]
-        market.engine.conditions.on_trade(event)
+        market.engine.on_trade(event)
         market.trade_ns = event.ts_local_ns
         self._agenda.touch(market)
 

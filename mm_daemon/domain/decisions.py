@@ -39,6 +39,7 @@ class Reason(StrEnum):
     NO_REFERENCE = "no_reference"
     MODEL_NOT_READY = "model_not_ready"
     BAD_NUMBER = "bad_number"
+    COST_TOO_HIGH = "cost_too_high"
     TOXIC_FLOW = "toxic_flow"
     FILL_BURST = "fill_burst"
     VOLATILITY_HALT = "volatility_halt"

@@ -60,3 +60,7 @@ class GridError(MmError, ValueError):
 
 class DomainError(MmError, ValueError):
     """A model was asked outside its domain (negative volatility, k <= 0, NaN). No quote, reason `bad_number`."""
+
+
+class CostTooHigh(DomainError):
+    """A fill costs so much that no taker ever pays for it. No quote, reason `cost_too_high`."""

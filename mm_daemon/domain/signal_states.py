@@ -25,6 +25,9 @@ class VolatilityState(_State, frozen=True, array_like=True, gc=False):
     price: float
     last_ns: int
     due_ns: int
+    robust: tuple[float, ...] = ()
+    """Of `engine/signals/robust_volatility.py`, by the estimator of that name."""
+    robust_kind: str = ""
 
 
 class GuardState(_State, frozen=True, array_like=True, gc=False):
@@ -39,7 +42,9 @@ class GuardState(_State, frozen=True, array_like=True, gc=False):
 
 class IntensityState(_State, frozen=True, array_like=True, gc=False):
     """`engine/signals/fill_intensity.py`. Sums grow from `origin_ns` on; `start` and `lost` are weights of time, all of
-    them by `half_life_s` and of orders from `d0_bps` on (None: as whoever reads it).
+    them by `half_life_s` and of orders from `d0_bps` on (None: as whoever reads it). `stood` and `stood_bps`: for how
+    long entries of each size stood up to the weight `counted`, and times their size; empty in states of before. Of
+    half the touch: as it was then, its sum over the weights, and its mean.
     """
 
     origin_ns: int
@@ -63,6 +68,13 @@ class IntensityState(_State, frozen=True, array_like=True, gc=False):
     good_ns: int | None
     half_life_s: float | None = None
     d0_bps: float | None = None
+    counted: float = 1.0
+    counted_bps: float = 0.0
+    stood: tuple[float, ...] = ()
+    stood_bps: tuple[float, ...] = ()
+    touch_ticks: float = 0.0
+    touch_sum: float = 0.0
+    usual_ticks: float = 0.0
 
 
 class AdjustedMicropriceState(_State, frozen=True, array_like=True, gc=False):

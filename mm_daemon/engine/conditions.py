@@ -15,6 +15,7 @@ from mm_daemon.domain.events import FundingUpdate, PublicTrade
 from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.orders import Side
 from mm_daemon.domain.signal_states import OverlaysState, PullState, SignalsState
+from mm_daemon.engine.costs import quotes_begin_bps
 from mm_daemon.engine.models.short_term_alpha import alpha_shift_glft
 from mm_daemon.engine.overlays.adverse_selection import AdverseSelectionPull
 from mm_daemon.engine.overlays.shifts import clamped, funding_shift, momentum_shift
@@ -23,6 +24,7 @@ from mm_daemon.engine.overlays.trading_hours import Interval, TradingHours
 from mm_daemon.engine.parameters import QuoteParameters, WarmStart
 from mm_daemon.engine.signals.fill_intensity import FillIntensity
 from mm_daemon.engine.signals.market_signals import MarketSignals, SignalParameters
+from mm_daemon.engine.sizing import impact_lots
 from mm_daemon.engine.toxic_flow import ToxicFlow
 from mm_daemon.engine.units import annual_vol_to_bps
 
@@ -66,6 +68,8 @@ class Conditions:
         "_freshness",
         "_hours",
         "_kyle_value",
+        "_largest_lots",
+        "_largest_of",
         "_made_of",
         "_max_lots",
         "_min_lots",
@@ -109,9 +113,10 @@ class Conditions:
             k = warm.k
         self.configured = Intensity(quoting.intensity, quoting.intensity, k)
         """What holds until the market has been measured."""
+        from_bps = quoting.calibration_from_bps
         parameters = SignalParameters(
             intensity_s=quoting.calibration_half_life_s,
-            intensity_d0_bps=quoting.calibration_from_bps,
+            intensity_d0_bps=quotes_begin_bps(instrument, quoting) if from_bps is None else from_bps,
             outlier_z=quoting.toxic_trade_z,
             vpin_bucket=quoting.vpin_bucket,
         )
@@ -128,6 +133,9 @@ class Conditions:
         self._unit, self._order_lots = unit, order_lots
         self._kyle_value: float | None = None
         self.impact_bps = 0.0
+        self._largest_of: float | None = None
+        """The lambda that `_largest_lots` was worked out from."""
+        self._largest_lots: int | None = None
         hours = _intervals(quoting.sessions), _intervals(quoting.blackouts)
         self._hours = TradingHours(*hours) if any(hours) else None
         self._volatility = _volatility_limits(quoting)
@@ -292,6 +300,17 @@ class Conditions:
                 self.impact_bps = impact
         return self.impact_bps
 
+    def largest_lots(self) -> int | None:
+        """The largest order by `size_impact_bps`; None: there is no such bound, or lambda is not known."""
+        most_bps = self._quoting.size_impact_bps
+        if self.signals is None or most_bps is None:
+            return None
+        kyle = self.signals.kyle
+        if kyle.value != self._largest_of and kyle.half_ticks:
+            self._largest_of = kyle.value
+            self._largest_lots = impact_lots(most_bps, kyle.impact_bps(0.5 * kyle.half_ticks * self._unit))
+        return self._largest_lots
+
     def confidence(self, in_volatility: float, now_ns: int) -> tuple[float, tuple[Doubt, ...]]:
         """How much of what the quotes rest on is known, 0 to 1, and what is not. `in_volatility`: of the estimate."""
         warm = 0.0 if self._warm is None else self._warm_freshness(self._warm, now_ns)
@@ -408,6 +427,7 @@ def _estimates(quoting: QuoteParameters) -> bool:
         _moves_depths(quoting)
         or quoting.fair_price == "adjusted_microprice"
         or quoting.decide_interval_min_ms is not None
+        or quoting.size_impact_bps is not None
     )
 
 

@@ -17,6 +17,12 @@ def fill_cost_bps(instrument: Instrument, quoting: QuoteParameters) -> float:
     return fee_bps + quoting.adverse_bps
 
 
+def quotes_begin_bps(instrument: Instrument, quoting: QuoteParameters) -> float:
+    """Nearer to the fair price than this nothing is quoted, whatever the book: a fill would not pay the fee."""
+    fee_bps = instrument.maker_fee_ppm / _PPM_PER_BPS if quoting.fees_in_model else 0.0
+    return max(fee_bps, quoting.min_edge_bps, 0.0)
+
+
 class BreakEven(msgspec.Struct, frozen=True, gc=False):
     """The least half-spread in price, and the spread it makes in bps; negative where rebates exceed all costs."""
 

@@ -39,6 +39,10 @@ def solved_intent(
     Raises DomainError when no gamma or k gives what is asked for. The fixed spread takes both as they are.
     """
     half_bps, lean_bps = meant_bps(quoting, sigma_bps)
+    if quoting.model == "avellaneda_stoikov_symmetric":
+        if quoting.skew_bps_at_max is not None:
+            raise DomainError(f"{quoting.model} does not lean whatever it holds: skew_bps_at_max must be null")
+        lean_bps = None
     if not max_orders:
         lean_bps = None
     if quoting.model == "fixed_spread" or (half_bps is None and lean_bps is None):

@@ -9,6 +9,7 @@ from msgspec import Meta
 LockoutAction = Literal["hold", "withdraw"]
 ProfileName = Literal["aggressive", "balanced", "conservative"]
 FairPrice = Literal["mid", "microprice", "adjusted_microprice"]
+VolatilityEstimator = Literal["ewma", "two_scale", "bipower"]
 TauMode = Literal["auto", "session"]
 _DAY_NS = 86_400_000_000_000
 _Share = Annotated[float, Meta(ge=0, le=1)]
@@ -23,8 +24,9 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         str,
         Meta(
             min_length=1,
-            description="pricing model: glft, glft_exact, avellaneda_stoikov, cartea_jaimungal, ho_stoll, "
-            "fixed_spread, or one of a package of yours",
+            description="pricing model: glft, glft_exact, avellaneda_stoikov (with tau its horizon), "
+            "avellaneda_stoikov_infinite, avellaneda_stoikov_symmetric, cartea_jaimungal (stationary, or with tau "
+            "finite), ho_stoll, fixed_spread, or one of a package of yours",
         ),
     ] = "glft"
     profile: Annotated[
@@ -68,14 +70,18 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     calibration_half_life_s: Annotated[
         float, Meta(gt=0, le=86400, description="half-life of what calibration: market measures, seconds")
     ] = 600.0
-    calibration_from_bps: Annotated[
-        float,
-        Meta(
-            ge=0,
-            le=1000,
-            description="calibration: market counts taker orders from this distance on, where our quotes begin, bps",
-        ),
-    ] = 0.0
+    calibration_from_bps: (
+        Annotated[
+            float,
+            Meta(
+                ge=0,
+                le=1000,
+                description="calibration: market counts taker orders from the touch on, or from this distance if it is "
+                "further, bps; null = from where the fee is earned",
+            ),
+        ]
+        | None
+    ) = None
     adverse_bps: Annotated[
         float,
         Meta(ge=0, le=1000, description="expected move of the mid against us after a fill, bps; priced in like a fee"),
@@ -101,16 +107,32 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     volatility_step_ms: Annotated[
         int, Meta(ge=0, le=60000, description="clock on which the mid is sampled for volatility, ms; 0 = every change")
     ] = 1000
+    volatility_estimator: Annotated[
+        VolatilityEstimator,
+        Meta(
+            description="ewma: all moves of that clock count; two_scale: without the flicker of the mid; bipower: "
+            "without single jumps"
+        ),
+    ] = "ewma"
     tau: Annotated[
         TauMode | Annotated[float, Meta(gt=0, le=1e7)],
         Meta(
-            description="horizon of avellaneda_stoikov and ho_stoll: auto (as in glft), session (what is left "
-            "of it), or seconds"
+            description="horizon of avellaneda_stoikov, its symmetric one, ho_stoll and cartea_jaimungal: auto (as in "
+            "glft; cartea_jaimungal: none), session (what is left of it), or seconds"
         ),
     ] = "auto"
     session_s: Annotated[float, Meta(gt=0, le=1e7, description="length of a session for tau: session, seconds")] = (
         86400.0
     )
+    terminal_penalty: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1000,
+            description="cartea_jaimungal with a tau: at its end each order costs this much more for every order held, "
+            "bps / order",
+        ),
+    ] = 1.0
     fair_price: Annotated[
         FairPrice,
         Meta(
@@ -241,6 +263,18 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     size_depth_bps: Annotated[
         float, Meta(gt=0, le=1000, description="how far from the mid size_depth_share looks, bps")
     ] = 10.0
+    size_impact_bps: (
+        Annotated[
+            float,
+            Meta(
+                gt=0,
+                le=1000,
+                description="largest order: what moves the mid by so much by Kyle's lambda, once that is known, bps; "
+                "null = whatever it moves",
+            ),
+        ]
+        | None
+    ) = None
     inventory_widen_at: Annotated[
         _Share, Meta(description="share of the position limit above which the side that grows it is wider")
     ] = 0.7

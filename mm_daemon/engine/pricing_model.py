@@ -8,7 +8,7 @@ sizes and seconds (MODELS 0.2). Ours are in `engine/models/catalogue.py`; others
 
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -77,27 +77,44 @@ class PricingModel(Protocol):
         ...
 
 
+@runtime_checkable
+class Watcher(Protocol):
+    """What a model may be besides: one with a signal of its own. It is told what happens in its market, and asked for a
+    curve at each pricing; how far its curve stands off the fair price when flat is held within `max_shift_bps`. What it
+    has learned is its own: it begins anew with each life and each change of parameters.
+    """
+
+    def on_book(self, ts_ns: int, bid_ticks: int, bid_lots: int, ask_ticks: int, ask_lots: int) -> None:
+        """The best prices of a trusted book after any change of it; lots at a best price may be zero."""
+        ...
+
+    def on_trade(self, ts_ns: int, buy: bool, ticks: int, lots: int) -> None:
+        """A print; `buy` when its aggressor bought."""
+        ...
+
+
 ModelFactory = Callable[[ModelSettings], PricingModel]
 
 
 class LinearCurve(msgspec.Struct, frozen=True, gc=False):
-    """Quotes that move in proportion to inventory, without a bound."""
+    """Quotes that move in proportion to inventory, without a bound. `up_bps`: by how much both of them move up."""
 
     half_bps: float
     skew_bps: float
     risk_bps: float
     tau_s: float | None
+    up_bps: float = 0.0
 
     def at(self, q: float) -> Depths:
-        shift = q * self.skew_bps
+        shift = q * self.skew_bps - self.up_bps
         return Depths(self.half_bps + shift, self.half_bps - shift)
 
 
-def tilt_bps(inputs: ModelInputs, curve: Curve, most_bps: float) -> float:
+def tilt_bps(inputs: ModelInputs, curve: Curve, most_bps: float, *, watches: bool = False) -> float:
     """How far the model's centre stands below the fair price with nothing held, within `most_bps`: only a market in
-    which takers buy and sell at unequal rates tilts it.
+    which takers buy and sell at unequal rates tilts it, or what a model that `watches` makes of its market.
     """
-    if inputs.A_buy == inputs.A_sell:
+    if inputs.A_buy == inputs.A_sell and not watches:
         return 0.0
     flat = curve.at(0.0)
     if flat.delta_bid is None or flat.delta_ask is None:

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 
 from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.decisions import Reason
-from mm_daemon.domain.errors import DomainError
+from mm_daemon.domain.errors import CostTooHigh, DomainError
+from mm_daemon.domain.events import PublicTrade
 from mm_daemon.domain.instrument import Instrument
+from mm_daemon.domain.orders import Side
 from mm_daemon.domain.rng import Rng
 from mm_daemon.engine.conditions import Conditions
 from mm_daemon.engine.costs import fill_cost_bps
@@ -26,12 +28,14 @@ from mm_daemon.engine.pricing_model import (
     ModelFactory,
     ModelInputs,
     ModelSettings,
+    Watcher,
     inventory_offsets,
     tilt_bps,
 )
 from mm_daemon.engine.quote_placement import QuotePlacement
 from mm_daemon.engine.signals.adjusted_microprice import AdjustedMicroprice
 from mm_daemon.engine.signals.microprice import microprice
+from mm_daemon.engine.signals.robust_volatility import RobustVolatility
 from mm_daemon.engine.signals.volatility import EwmaVolatility
 from mm_daemon.engine.sizing import DepthCap
 from mm_daemon.engine.units import BPS, annual_vol_to_bps
@@ -40,6 +44,7 @@ _NS = 1e-9
 _INF = math.inf
 _MAX_POSITION = Reason.MAX_POSITION.bit
 _BAD_NUMBER = Reason.BAD_NUMBER.bit
+_COST_TOO_HIGH = Reason.COST_TOO_HIGH.bit
 _VOLATILITY_HALT = Reason.VOLATILITY_HALT.bit
 
 
@@ -49,6 +54,8 @@ class QuoteEngine:
     """
 
     __slots__ = (
+        "_anew",
+        "_by_impact",
         "_by_the_clock",
         "_cost_bps",
         "_curve",
@@ -76,8 +83,10 @@ class QuoteEngine:
         "max_skew_bps",
         "model",
         "most_orders",
+        "most_tilt_bps",
         "placement",
         "volatility",
+        "watcher",
     )
 
     def __init__(
@@ -105,7 +114,11 @@ class QuoteEngine:
         self._use_microprice = parameters.fair_price != "mid"
         self._low_confidence = parameters.low_confidence_widening - 1.0
         self._prior_sigma_bps = annual_vol_to_bps(parameters.volatility)
-        self.volatility = EwmaVolatility(parameters.volatility_half_life_s, parameters.volatility_step_ms)
+        kind, clock = (
+            parameters.volatility_estimator,
+            (parameters.volatility_half_life_s, parameters.volatility_step_ms),
+        )
+        self.volatility = EwmaVolatility(*clock) if kind == "ewma" else RobustVolatility(*clock, kind)
         self._floor_tick_bps = 0.5 / (BPS * math.sqrt(parameters.volatility_half_life_s))
         # Sessions of different symbols must not restart together, or all spreads jump at once (MODELS 1.4).
         self._session_phase_s = Rng(0).split(instrument.id).uniform() * parameters.session_s
@@ -114,11 +127,17 @@ class QuoteEngine:
         self.max_skew_bps = parameters.max_skew_bps / most if most else parameters.max_skew_bps
         """Largest skew per order held: what `max_skew_bps` at the position limit comes to."""
         self._by_the_clock = parameters.tau == "session"
+        self._by_impact = parameters.size_impact_bps is not None
         self.gamma, self.k = solved_intent(
             parameters, max_orders=most, sigma_bps=self._prior_sigma_bps, cost_bps=self._cost_bps
         )
         """Risk aversion and decay as configured, or as solved from what is meant by them."""
         self.model = models[parameters.model](ModelSettings(parameters, max(1, math.ceil(most))))
+        self.watcher = self.model if isinstance(self.model, Watcher) else None
+        """The model, where it has a signal of its own."""
+        self.most_tilt_bps = parameters.max_skew_bps if self.watcher is None else parameters.max_shift_bps
+        """How far from the fair price both quotes may stand with nothing held, by the model."""
+        self._anew = self._by_the_clock or self.watcher is not None
         self.conditions = Conditions(
             instrument,
             parameters,
@@ -154,7 +173,7 @@ class QuoteEngine:
         self._inputs: ModelInputs | None = None
         self._curve: Curve | None = None
         self._tilt_bps = 0.0
-        """Of `_curve`, within `max_skew_bps`."""
+        """Of `_curve`, within `most_tilt_bps`."""
 
     def resize(self, order_lots: int, min_position_lots: int, max_position_lots: int) -> None:
         """Sizes have changed, the limits in proportion to the order, so that the model stays as it is. No lots: there
@@ -178,8 +197,16 @@ class QuoteEngine:
     def observe(self, book: OrderBook, ts_local_ns: int) -> bool:
         """A trusted book changed: let the estimators see it. Returns whether they call for a decision at once."""
         self.volatility.update(ts_local_ns, book.half_ticks * 0.5)
+        if self.watcher is not None:
+            self.watcher.on_book(ts_local_ns, book.bid_ticks, book.bid_lots, book.ask_ticks, book.ask_lots)
         conditions = self.conditions
         return conditions.signals is not None and conditions.on_book(book, ts_local_ns)
+
+    def on_trade(self, trade: PublicTrade) -> None:
+        """A print of the market."""
+        if self.watcher is not None:
+            self.watcher.on_trade(trade.ts_local_ns, trade.aggressor is Side.BUY, trade.ticks, trade.lots)
+        self.conditions.on_trade(trade)
 
     def lose_clock(self, back_ns: int) -> None:
         """Time begins anew, `back_ns` earlier: what was learned stays."""
@@ -232,9 +259,10 @@ class QuoteEngine:
 
     def curve(self, inputs: ModelInputs) -> Curve:
         """The model's answer, remembered while the inputs stay, and its tilt with it. Raises DomainError."""
-        if self._curve is None or (inputs is not self._inputs and inputs != self._inputs):
+        watches = self.watcher is not None
+        if self._curve is None or watches or (inputs is not self._inputs and inputs != self._inputs):
             curve = self.model.curve(inputs)
-            self._tilt_bps = tilt_bps(inputs, curve, self._parameters.max_skew_bps)
+            self._tilt_bps = tilt_bps(inputs, curve, self.most_tilt_bps, watches=watches)
             self._inputs, self._curve = inputs, curve
         return self._curve
 
@@ -251,8 +279,9 @@ class QuoteEngine:
             position_lots,
             self.volatility.sigma_bps,
             self.volatility.confidence,
-            now_ns if self._by_the_clock or self.conditions.changing else None,
+            now_ns if self._anew or self.conditions.changing else None,
             None if self.adjusted is None else self.adjusted.table,
+            self.conditions.largest_lots() if self._by_impact else None,
             guarded,
         )
         if seen != self._seen:
@@ -265,7 +294,7 @@ class QuoteEngine:
         fair = self.fair_ticks(book)
         sigma = self.sigma_bps(mid)
         # A book that moves leaves all this alone, as long as nothing else has changed.
-        moment = now_ns if self._by_the_clock or self.conditions.changing else None
+        moment = now_ns if self._anew or self.conditions.changing else None
         unadjusted = self.adjusted is not None and not self.adjusted.table
         grounds = position_lots, sigma, self.volatility.confidence, moment, unadjusted, guarded
         if grounds != self._grounds:
@@ -275,7 +304,7 @@ class QuoteEngine:
         if isinstance(wanted, int):
             return wanted
         try:
-            most = None if self.depth_cap is None else self.depth_cap.lots
+            most = self._most_lots()
             bids, asks = self.placement.quotes(book, position_lots, guarded, fair, wanted, most)
         except DomainError:
             return _BAD_NUMBER
@@ -298,6 +327,14 @@ class QuoteEngine:
             wanted.doubts,
         )
 
+    def _most_lots(self) -> tuple[int, int] | None:
+        """The largest bid and ask by depth and impact; None where neither has a say."""
+        shown = None if self.depth_cap is None else self.depth_cap.lots
+        most = self.conditions.largest_lots() if self._by_impact else None
+        if most is None:
+            return shown
+        return (most, most) if shown is None else (min(shown[0], most), min(shown[1], most))
+
     def _wanted_depths(self, position_lots: int, sigma: float, now_ns: int, guarded: Guarded) -> WantedDepths | int:
         """How far from the fair price both sides want to be, or the withdraw reasons as a mask."""
         conditions = self.conditions
@@ -315,6 +352,8 @@ class QuoteEngine:
             shift = conditions.shift_bps(sigma, curve.tau_s, now_ns) if conditions.shifts else 0.0
             depths = curve.at(q)
             half, skew, centre = self._half_skew_centre(curve, depths, q, widening)
+        except CostTooHigh:
+            return _COST_TOO_HIGH
         except DomainError:
             return _BAD_NUMBER
         bid_bps, ask_bps = half + centre, half - centre

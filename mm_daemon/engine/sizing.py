@@ -1,4 +1,5 @@
-"""Sizes that are not a number of lots: money, which becomes lots at a price, and a share of the displayed depth.
+"""Sizes that are not a number of lots: money, which becomes lots at a price, a share of the displayed depth, and what
+moves the mid by no more than is allowed.
 
 Both are looked at seldom and change by steps, so that quotes do not flutter: lots of money are worked out anew once the
 price is a hundredth away from where that was last done; depth is read once a second, counts as far as it has been there
@@ -23,6 +24,7 @@ _DRIFT_PARTS = 100
 _LOOK_NS = 1_000_000_000
 _LOOKS = 10
 _LOT_SLACK = 1e-9
+_MOST_LOTS = 1e15
 _NEVER_NS = -(1 << 62)
 
 
@@ -64,6 +66,23 @@ class MoneySizes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 def has_drifted(half_ticks: int, since_half_ticks: int) -> bool:
     """Whether a price is so far from that at which sizes were worked out that it has to be done again."""
     return abs(half_ticks - since_half_ticks) * _DRIFT_PARTS > since_half_ticks
+
+
+def impact_lots(impact_bps: float, bps_a_lot: float | None) -> int | None:
+    """The largest order that moves the mid by `impact_bps` at most where a lot moves it by `bps_a_lot` (Kyle's lambda,
+    MODELS 6.7), in two figures so that quotes do not flutter with the estimate. None: there is no such bound, as the
+    estimate is not known, or nothing.
+    """
+    if bps_a_lot is None or not bps_a_lot > 0.0:
+        return None
+    most = impact_bps / bps_a_lot * (1.0 + _LOT_SLACK)
+    if not most < _MOST_LOTS:
+        return None
+    lots = math.floor(most)
+    step = 1
+    while lots >= 100 * step:
+        step *= 10
+    return lots - lots % step
 
 
 class DepthCap:

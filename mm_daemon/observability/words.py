@@ -26,6 +26,7 @@ WORDS: dict[Reason, str] = {
     Reason.NO_REFERENCE: "a side of the book is empty",
     Reason.MODEL_NOT_READY: "model has not seen enough",
     Reason.BAD_NUMBER: "model gave no usable number",
+    Reason.COST_TOO_HIGH: "costs too high for any fill",
     Reason.TOXIC_FLOW: "flow is toxic",
     Reason.FILL_BURST: "filled too often",
     Reason.VOLATILITY_HALT: "too volatile",

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from mm_daemon.domain.decisions import DecisionsChanged
+from mm_daemon.domain.orders import Side
+from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.journal.log import JournalReader
 from tests.shared import ROOT
 
@@ -89,6 +91,34 @@ def test_the_example_of_the_page_quotes(site: Path) -> None:
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
+def test_the_signal_of_the_page_moves_the_quotes(site: Path) -> None:
+    """It is told of books and prints: quotes stand off the fair price towards the thinner side, within its half a bp
+    and `max_shift_bps`; the journal verifies with it.
+    """
+    config = site.parent / "my.yaml"
+    for keys, most in (("model: my_signal", 0.5), ("model: my_signal, max_shift_bps: 0.2", 0.2)):
+        config.write_text(files_of_the_page()["my.yaml"].replace("model: my_model", keys + ", fair_price: mid"))
+        journal = f"{most}.journal"
+        played = mm_daemon(site, "backtest", "--config", "my.yaml", "--duration", "5s", "--json", "--journal", journal)
+        assert played.returncode == 0, played.stderr
+        moved = []
+        with JournalReader(site.parent / journal) as reader:
+            records = [record for frame in reader for record in frame.records]
+        for record in records:
+            if not isinstance(record, DecisionsChanged) or record.inputs.half_spread_bps is None:
+                continue
+            half, mid = record.inputs.half_spread_bps, record.inputs.mid_ticks
+            for decision in record.decisions:
+                if decision.target is not None and mid and record.inputs.q == 0.0:
+                    sign = 1 if decision.side is Side.BUY else -1
+                    depth = sign * (mid - decision.target.raw_ticks) / mid * 1e4
+                    moved.append(sign * (half - depth))
+        assert any(abs(bps) > 0.8 * most for bps in moved)
+        assert all(abs(bps) <= most + 1e-6 for bps in moved)
+        verified = mm_daemon(site, "replay", journal, "--verify")
+        assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
 def test_a_wrong_name_is_answered_with_the_known_ones(site: Path) -> None:
     """The nearest where there is one, else all of them, at the line; nothing is started, exit 78."""
     config = site.parent / "my.yaml"
@@ -99,9 +129,8 @@ def test_a_wrong_name_is_answered_with_the_known_ones(site: Path) -> None:
     config.write_text(config.read_text().replace("my_modle", "xyz"))
     far = mm_daemon(site, "check", "--config", "my.yaml")
     assert far.returncode == 78
-    assert "there are avellaneda_stoikov, cartea_jaimungal, fixed_spread, glft, glft_exact, ho_stoll, my_model" in (
-        far.stdout + far.stderr
-    )
+    known = ", ".join(sorted([*MODELS, "my_model", "my_signal"]))
+    assert f"there are {known}" in far.stdout + far.stderr
 
 
 def test_without_the_package_its_name_is_unknown(site: Path) -> None:

@@ -139,6 +139,32 @@ def test_embedded_market_of_known_sigma_A_and_k_is_recovered(seeds: range) -> No
         assert found.volatility.standard_error_bps < 0.1 * SIM_SIGMA
 
 
+@pytest.mark.parametrize(
+    ("history", "seeds"),
+    [
+        pytest.param(lawful, FEW, id="3 seeds"),
+        pytest.param(lawful, ALL, id="20 seeds", marks=pytest.mark.slow),
+        pytest.param(lively, ALL, id="20 lively seeds", marks=pytest.mark.slow),
+    ],
+)
+def test_the_daemons_own_estimate_is_not_biased(history: Callable[[int], MarketCalibration], seeds: range) -> None:
+    """What `calibration: market` comes to by default after half an hour, from nothing: A and k are those of the market,
+    although no order that ends inside the touch is ever seen. Of the fair price's half-touch k would be a third less.
+    Bursts make its own count of independent orders too large, and its errors up to twice as large as that says.
+    """
+    live = [history(seed).live for seed in seeds]
+    for one in live:
+        assert one.k is not None and one.A is not None
+        error = 1.0 / math.sqrt(one.n_eff)
+        assert one.k == pytest.approx(LAW_K, rel=6.0 * error)
+        assert pytest.approx(LAW_A, rel=8.0 * error) == one.A
+    for estimates, truth in (([one.k or 0.0 for one in live], LAW_K), ([one.A or 0.0 for one in live], LAW_A)):
+        spread = max(max(estimates) - min(estimates), 0.02 * truth)
+        assert sum(estimates) / len(live) == pytest.approx(truth, abs=spread)
+        if len(seeds) >= 20:
+            assert sum(estimates) / len(live) == pytest.approx(truth, rel=0.03)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("history", [lawful, lively])
 def test_embedded_law_is_recovered_of_each_side_and_in_a_lively_market(

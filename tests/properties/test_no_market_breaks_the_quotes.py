@@ -51,6 +51,10 @@ EVERYTHING: dict[str, Any] = {
     "volatility_stop": 5.0,
     "fair_price": "adjusted_microprice",
     "low_confidence_widening": 3.0,
+    "volatility_estimator": "bipower",
+    "size_impact_bps": 1.0,
+    "tau": "session",
+    "session_s": 300.0,
 }
 _OFTEN = ("walk", "walk", "trade", "run")
 _SELDOM = ("huge trade", "hour", "still", "gap", "funding")

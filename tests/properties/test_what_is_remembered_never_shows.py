@@ -215,6 +215,9 @@ _QUOTING = st.sampled_from(
             low_confidence_widening=2.0,
             calibration_half_life_s=5.0,
         ),
+        QuoteParameters(
+            model="cartea_jaimungal", tau="session", session_s=20.0, size_impact_bps=0.5, volatility_estimator="bipower"
+        ),
     )
 )
 _CAPABILITIES = st.sampled_from(

@@ -15,6 +15,7 @@ from mm_daemon.core.parameters import MarketParameters
 from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.events import BookDelta, BookInvalidated, BookSnapshot, MarketEvent, PublicTrade, TopOfBook
 from mm_daemon.domain.orders import Side
+from mm_daemon.engine.costs import quotes_begin_bps
 from mm_daemon.engine.signals.fill_intensity import FillIntensity
 from mm_daemon.engine.signals.market_signals import SignalParameters
 from mm_daemon.engine.signals.taker_orders import TakerOrder, TakerOrders
@@ -25,7 +26,6 @@ _PER_BP = 1e4
 _BOOK = frozenset((BookSnapshot, BookDelta, TopOfBook, BookInvalidated))
 STEP_MS = 1000
 """Clock of the volatility where the configuration asks for none."""
-_PPM_PER_BP = 100.0
 _GRID_SLACK = 1e-6
 
 
@@ -33,7 +33,8 @@ class MarketSample:
     """All that is measured of one market. Prices in ticks, sizes in lots, times in nanoseconds."""
 
     def __init__(self, parameters: MarketParameters, signals: SignalParameters | None = None) -> None:
-        signals = signals or SignalParameters()
+        nearest_bps = quotes_begin_bps(parameters.instrument, parameters.quoting)
+        signals = signals or SignalParameters(intensity_d0_bps=nearest_bps)
         self.parameters = parameters
         """With order size and limits at the first mid, where those are money."""
         self._signals = signals
@@ -52,7 +53,7 @@ class MarketSample:
         self.rate = BatchedRatio()
         """Taker orders of any size over seconds."""
         self._orders = TakerOrders()
-        self._nearest_bps = _nearest_bps(parameters)
+        self._nearest_bps = nearest_bps
         self._touch_bps = self._entry_bps = 0.0
         """From the mid of the last trusted book: half its spread; and the nearest price of the grid that our quotes may
         have, which is at that touch, the usual touch so far, and where the fee is earned, whichever is furthest. Both
@@ -151,6 +152,7 @@ class MarketSample:
         self.volatility.update(now_ns, mid)
         self.short_volatility.update(now_ns, mid)
         self.live.on_clock(now_ns)
+        self.live.on_touch(now_ns, book.bid_ticks, book.ask_ticks)
         sigma = self.short_volatility.sigma_bps
         if sigma is not None:
             self.course.add(now_ns, sigma)
@@ -188,10 +190,3 @@ class MarketSample:
         depth_bps = beyond / order.fair_ticks * _PER_BP
         for depths in (self.both, self.buys if order.buy else self.sells):
             depths.add(order.ts_ns, depth_bps, self._touch_bps, self._entry_bps)
-
-
-def _nearest_bps(parameters: MarketParameters) -> float:
-    """Nearer than this the daemon does not quote, whatever the book: what it earns would not pay the fee."""
-    quoting = parameters.quoting
-    fee_bps = parameters.instrument.maker_fee_ppm / _PPM_PER_BP if quoting.fees_in_model else 0.0
-    return max(fee_bps, quoting.min_edge_bps, 0.0)

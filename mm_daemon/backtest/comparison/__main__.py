@@ -5,7 +5,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from time import perf_counter
 
-from mm_daemon.backtest.comparison.contenders import CONTENDERS, Contender
+from mm_daemon.backtest.comparison.contenders import CONTENDERS, OTHERS, Contender
 from mm_daemon.backtest.comparison.cost import cost
 from mm_daemon.backtest.comparison.page import costs, filled, many_runs, single_runs
 from mm_daemon.backtest.comparison.picture import draw
@@ -19,7 +19,7 @@ _PROCESSES = 2
 
 def main() -> None:
     started = perf_counter()
-    measured = [cost(EMBEDDED, contender) for contender in CONTENDERS]  # before others keep the machine busy
+    measured = [cost(EMBEDDED, contender) for contender in CONTENDERS + OTHERS]  # before others keep the machine busy
     jobs = [
         (scene, contender, seed)
         for scene in (*RECORDED, EMBEDDED)

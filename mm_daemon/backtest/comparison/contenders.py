@@ -7,7 +7,7 @@ another volatility.
 
 import msgspec
 
-from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.engine.parameters import QuoteParameters, TauMode
 
 
 class Contender(msgspec.Struct, frozen=True):
@@ -15,8 +15,9 @@ class Contender(msgspec.Struct, frozen=True):
 
     title: str
     model: str
-    tau_s: float | None = None
-    """For models with a horizon; None: their own."""
+    tau: float | TauMode = "auto"
+    """For models with a horizon, seconds."""
+    session_s: float = 86_400.0
 
 
 CONTENDERS = (
@@ -26,14 +27,23 @@ CONTENDERS = (
     Contender("Ho-Stoll", "ho_stoll"),
     Contender("fixed spread", "fixed_spread"),
 )
+OTHERS = (
+    Contender("GLFT exact", "glft_exact"),
+    Contender("A-S, infinite horizon", "avellaneda_stoikov_infinite"),
+    Contender("A-S, symmetric", "avellaneda_stoikov_symmetric"),
+    Contender("Cartea-Jaimungal, tau 10 s", "cartea_jaimungal", 10.0),
+    Contender("Cartea-Jaimungal, last 10 s of a session", "cartea_jaimungal", "session", 10.0),
+)
+"""What else there is: only timed."""
 
 
 def matched(contender: Contender, base: QuoteParameters, *, half_bps: float, lean_bps: float) -> QuoteParameters:
-    """`base` with this model, `half_bps` beyond its costs when flat, leaning by `lean_bps` at the limit."""
+    """`base` with this model, `half_bps` beyond its costs when flat, leaning `lean_bps` at the limit, if it leans."""
     return msgspec.structs.replace(
         base,
         model=contender.model,
-        tau=contender.tau_s or "auto",
+        tau=contender.tau,
+        session_s=contender.session_s,
         half_spread_bps=half_bps,
-        skew_bps_at_max=lean_bps,
+        skew_bps_at_max=None if contender.model == "avellaneda_stoikov_symmetric" else lean_bps,
     )

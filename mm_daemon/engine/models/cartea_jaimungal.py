@@ -13,6 +13,7 @@ import msgspec
 
 from mm_daemon.domain.errors import DomainError
 from mm_daemon.engine.domain_checks import require_finite, require_not_negative, require_positive
+from mm_daemon.engine.models.approach import Approach
 from mm_daemon.engine.models.depth_table import DepthTable, depth_table, interpolate, whole_bound
 from mm_daemon.engine.models.tridiagonal import Generator, evolve, leading
 
@@ -97,6 +98,25 @@ def schedule(
         )
         for step, log_values in enumerate(evolve(generator, log_terminal, T, steps).tolist())
     )
+
+
+def approach(
+    kappa: float,
+    lam_buy: float,
+    lam_sell: float,
+    phi: float,
+    alpha: float,
+    Q: int,
+    horizon_s: float,
+    eps_buy: float = 0.0,
+    eps_sell: float = 0.0,
+) -> Approach:
+    """Depths with any time left up to `horizon_s`: what `schedule` has, to a thousandth of 1/kappa, from plain floats
+    and quickly enough to be solved while trading. Parameters as for `solve`.
+    """
+    generator = _generator(kappa, lam_buy, lam_sell, phi, alpha, Q, eps_buy, eps_sell)
+    end = [-alpha * kappa * (i - Q) * (i - Q) for i in range(len(generator.diagonal))]
+    return Approach(generator, end, kappa, *_premiums(kappa, eps_buy, eps_sell), horizon_s)
 
 
 def quotes(

@@ -6,10 +6,15 @@ passed on, and thinning the intensity, which makes a model lean more.
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
+from mm_daemon.domain.errors import CostTooHigh, DomainError
 from mm_daemon.engine.domain_checks import require_finite, require_positive
 from mm_daemon.engine.models import avellaneda_stoikov, cartea_jaimungal, glft, glft_exact, ho_stoll
-from mm_daemon.engine.models.depth_table import Depths, DepthTable
+from mm_daemon.engine.models.approach import Approach
+from mm_daemon.engine.models.depth_table import INVENTORY_BOUND_LIMIT, Depths
+from mm_daemon.engine.models.exponential_fills import premium
+from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.engine.pricing_model import (
     LinearCurve,
     ModelFactory,
@@ -22,8 +27,19 @@ from mm_daemon.engine.units import annual_vol_to_bps
 
 _ALONE = ho_stoll.Mode.MONOPOLY
 _DAY_S = 86_400.0
+_LEAST_SHARE = 1e-135
+"""Of takers that a cost leaves: fewer are none, and the square of fewer is no number any more."""
 _SAME = 0.02
 """Inputs that differ by less than this share are the same to a model that has to be solved (MODELS 2.1)."""
+
+
+def most_orders(quoting: QuoteParameters) -> int | None:
+    """Up to how many orders held a model can be solved for while trading; None: it need not be solved, or its author
+    knows. With an end in sight a hundred take about 20 ms, without one a thousand take 4.
+    """
+    if quoting.model == "cartea_jaimungal" and quoting.tau != "auto":
+        return 100
+    return INVENTORY_BOUND_LIMIT if quoting.model in ("cartea_jaimungal", "glft_exact") else None
 
 
 class Glft:
@@ -53,6 +69,56 @@ class AvellanedaStoikov:
         return LinearCurve(inputs.cost_bps + found.c1 + 0.5 * skew, skew, 0.5 * skew, tau)
 
 
+class AvellanedaStoikovInfinite:
+    """Discounted utility (MODELS 1.2), with the position limit as its bound and the paper's natural discount rate.
+
+    With that rate volatility cancels out: for comparison. A cost is added; intensity does not appear in this model.
+    """
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self._bound = float(settings.max_orders)
+
+    def curve(self, inputs: ModelInputs) -> "StationaryCurve":
+        return StationaryCurve(inputs, self._bound, _glft(inputs).tau_star)
+
+
+class StationaryCurve:
+    """Beyond the bound, and on it, the side that would grow the position has no quote; the other one stays."""
+
+    __slots__ = ("_bound", "_inputs", "half_bps", "risk_bps", "skew_bps", "tau_s")
+
+    def __init__(self, inputs: ModelInputs, bound: float, tau_s: float | None) -> None:
+        self._inputs, self._bound, self.tau_s = inputs, bound, tau_s
+        flat, held = self.at(0.0), self.at(1.0)
+        self.half_bps = flat.delta_ask or 0.0
+        self.skew_bps = self.half_bps - (held.delta_ask or 0.0)
+        self.risk_bps = self.half_bps - inputs.cost_bps - premium(inputs.gamma, inputs.k)
+
+    def at(self, q: float) -> Depths:
+        inputs, most = self._inputs, self._bound
+        q = most if q > most else -most if q < -most else q
+        found = avellaneda_stoikov.infinite(0.0, q, inputs.gamma, inputs.sigma_bps, inputs.k, most)
+        bid, ask = found.bid, found.ask
+        return Depths(None if bid is None else inputs.cost_bps - bid, None if ask is None else inputs.cost_bps + ask)
+
+
+class AvellanedaStoikovSymmetric:
+    """The paper's benchmark (MODELS 1.3): the average spread of the finite horizon, around the fair price whatever is
+    held. Only position limits hold its inventory. With `tau: session` the average is over a session, with `auto` the
+    horizon is GLFT's.
+    """
+
+    def __init__(self, settings: ModelSettings) -> None:
+        quoting = settings.quoting
+        self._horizon_s = quoting.session_s if quoting.tau == "session" else quoting.tau
+
+    def curve(self, inputs: ModelInputs) -> LinearCurve:
+        horizon_s = self._horizon_s if isinstance(self._horizon_s, float) else _glft(inputs).tau_star or 0.0
+        found = avellaneda_stoikov.symmetric(0.0, inputs.gamma, inputs.sigma_bps, horizon_s, 0.0, inputs.k)
+        half = 0.5 * found.spread
+        return LinearCurve(inputs.cost_bps + half, 0.0, half - premium(inputs.gamma, inputs.k), horizon_s)
+
+
 class HoStoll:
     """A dealer alone before linear demand (MODELS 4): that which touches the exponential one at the mid, so that nobody
     is left at a distance of `1/k`. Half of the reservation price's shift reaches the quotes.
@@ -72,12 +138,16 @@ class HoStoll:
         return LinearCurve(flat.delta_bid, skew, 0.5 * skew, tau)
 
 
+class Solution(Protocol):
+    def at(self, q: float) -> Depths: ...
+
+
 class TableCurve:
     """Depths solved for whole inventories and looked up between them; beyond the bound a side has no quote."""
 
     __slots__ = ("_cost", "_table", "half_bps", "risk_bps", "skew_bps", "tau_s")
 
-    def __init__(self, table: DepthTable, cost_bps: float, riskless_bps: float, tau_s: float | None) -> None:
+    def __init__(self, table: Solution, cost_bps: float, riskless_bps: float, tau_s: float | None) -> None:
         """`riskless_bps`: the half-spread of somebody who does not mind inventory."""
         self._table, self._cost = table, cost_bps
         flat, held = table.at(0.0), table.at(1.0)
@@ -117,22 +187,96 @@ def glft_exact_model(settings: ModelSettings) -> PricingModel:
 
 
 def cartea_jaimungal_model(settings: ModelSettings) -> PricingModel:
-    """Penalties on inventory and unequal flow (MODELS 3.1, stationary), with `phi = gamma sigma^2 / 2`."""
-    return Solved(_solve_cartea_jaimungal, settings.max_orders)
+    """Penalties on inventory and unequal flow (MODELS 3.1), with `phi = gamma sigma^2 / 2`: stationary, or with `tau`
+    seconds or the rest of a session left, at whose end an inventory costs its `terminal_penalty`.
+    """
+    if settings.quoting.tau == "auto":
+        return Solved(_solve_cartea_jaimungal, settings.max_orders)
+    return FiniteCarteaJaimungal(settings)
+
+
+class FiniteCarteaJaimungal:
+    """Solved for all of the time to the end, once that is near enough to be seen, and kept while no input has moved by
+    more than two percent.
+    """
+
+    def __init__(self, settings: ModelSettings) -> None:
+        quoting = settings.quoting
+        self._tau = quoting.tau
+        self._horizon_s = quoting.tau if isinstance(quoting.tau, float) else quoting.session_s
+        self._alpha = quoting.terminal_penalty
+        self._bound = settings.max_orders
+        self._inputs: ModelInputs | None = None
+        self._tau_star: float | None = None
+        self._approach: Approach | None = None
+        self._unsolved: DomainError | None = None
+        """These inputs have no solution, which need not be found out again."""
+        self._left_s = 0.0
+        self._table: Solution | None = None
+        self._curve: TableCurve | None = None
+
+    def curve(self, inputs: ModelInputs) -> TableCurve:
+        left_s = self._tau if isinstance(self._tau, float) else inputs.session_left_s or 0.0
+        known = self._inputs
+        if known is None or not _same(inputs, known):
+            self._inputs = known = inputs
+            self._approach = self._unsolved = self._table = self._curve = None
+        if self._unsolved is not None:
+            raise self._unsolved
+        if self._curve is not None and left_s == self._left_s:
+            return self._curve
+        try:
+            if self._approach is None:
+                self._tau_star = _glft(known).tau_star
+                self._approach = _approach(known, self._alpha, self._bound, self._horizon_s)
+            table = self._approach.at(left_s)
+        except DomainError as error:
+            self._unsolved = error
+            raise
+        self._left_s = left_s
+        tau_s = left_s if self._tau_star is None else min(self._tau_star, left_s)
+        curve = self._curve
+        if curve is None or table is not self._table or tau_s != curve.tau_s:
+            self._table = table
+            self._curve = curve = TableCurve(table, known.cost_bps, 1.0 / known.k, tau_s)
+        return curve
 
 
 def _solve_glft(inputs: ModelInputs, bound: int) -> TableCurve:
-    thinned = glft.fee_adjusted_A(inputs.A, inputs.k, inputs.cost_bps)
+    thinned = inputs.A * _share_left(inputs)
     solved = glft_exact.solve(thinned, inputs.k, inputs.gamma, inputs.sigma_bps, bound)
     closed = _glft(inputs)
     return TableCurve(solved.table, inputs.cost_bps, closed.c1, closed.tau_star)
 
 
 def _solve_cartea_jaimungal(inputs: ModelInputs, bound: int) -> TableCurve:
-    thinning = glft.fee_adjusted_A(1.0, inputs.k, inputs.cost_bps)
-    phi = 0.5 * inputs.gamma * inputs.sigma_bps * inputs.sigma_bps
-    solved = cartea_jaimungal.solve(inputs.k, inputs.A_buy * thinning, inputs.A_sell * thinning, phi, 0.0, bound)
+    solved = cartea_jaimungal.solve(inputs.k, *_thinned(inputs), _running_penalty(inputs), 0.0, bound)
     return TableCurve(solved.table, inputs.cost_bps, 1.0 / inputs.k, _glft(inputs).tau_star)
+
+
+def _approach(inputs: ModelInputs, alpha: float, bound: int, horizon_s: float) -> Approach:
+    flows = _thinned(inputs)
+    return cartea_jaimungal.approach(inputs.k, *flows, _running_penalty(inputs), alpha, bound, horizon_s)
+
+
+def _thinned(inputs: ModelInputs) -> tuple[float, float]:
+    """Takers that lift asks and that hit bids, less those whom a fill's cost keeps away."""
+    left = _share_left(inputs)
+    return inputs.A_buy * left, inputs.A_sell * left
+
+
+def _share_left(inputs: ModelInputs) -> float:
+    """Of the takers, `e^(-k cost)`. Raises CostTooHigh where that is nobody."""
+    share = glft.fee_adjusted_A(1.0, inputs.k, inputs.cost_bps)
+    if inputs.cost_bps > 0.0 and share * min(inputs.A, 1.0) < _LEAST_SHARE:
+        raise CostTooHigh(
+            f"a fill costs {inputs.cost_bps:.4g} bps, and with k = {inputs.k:.4g} per bps no taker comes that far"
+        )
+    return share
+
+
+def _running_penalty(inputs: ModelInputs) -> float:
+    return 0.5 * inputs.gamma * inputs.sigma_bps * inputs.sigma_bps
 
 
 class FixedSpread:
@@ -179,6 +323,8 @@ MODELS: Mapping[str, ModelFactory] = {
     "glft": Glft,
     "glft_exact": glft_exact_model,
     "avellaneda_stoikov": AvellanedaStoikov,
+    "avellaneda_stoikov_infinite": AvellanedaStoikovInfinite,
+    "avellaneda_stoikov_symmetric": AvellanedaStoikovSymmetric,
     "cartea_jaimungal": cartea_jaimungal_model,
     "ho_stoll": HoStoll,
     "fixed_spread": FixedSpread,
@@ -186,8 +332,7 @@ MODELS: Mapping[str, ModelFactory] = {
 
 
 def _glft(inputs: ModelInputs) -> glft.GlftCoefficients:
-    thinned = glft.fee_adjusted_A(inputs.A, inputs.k, inputs.cost_bps)
-    return glft.coefficients(thinned, inputs.k, inputs.gamma, inputs.sigma_bps)
+    return glft.coefficients(inputs.A * _share_left(inputs), inputs.k, inputs.gamma, inputs.sigma_bps)
 
 
 def _same(inputs: ModelInputs, known: ModelInputs) -> bool:

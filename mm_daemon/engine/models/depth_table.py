@@ -9,7 +9,7 @@ import msgspec
 from mm_daemon.domain.errors import DomainError
 from mm_daemon.engine.domain_checks import require_finite
 
-_INVENTORY_BOUND_LIMIT = 1000
+INVENTORY_BOUND_LIMIT = 1000
 """Larger grids are a mistake: solving costs the bound's cube, and depths hardly depend on it beyond a few dozen."""
 
 
@@ -59,8 +59,8 @@ def depth_table(log_values: Sequence[float], decay: float, ask_premium: float, b
 
 def whole_bound(Q: float) -> int:
     """The inventory bound as a whole number; DomainError unless it is one, from 1 to what a grid can have."""
-    if not (1 <= Q <= _INVENTORY_BOUND_LIMIT and int(Q) == Q):
-        raise DomainError(f"Q = {Q} must be a whole number from 1 to {_INVENTORY_BOUND_LIMIT}")
+    if not (1 <= Q <= INVENTORY_BOUND_LIMIT and int(Q) == Q):
+        raise DomainError(f"Q = {Q} must be a whole number from 1 to {INVENTORY_BOUND_LIMIT}")
     return int(Q)
 
 

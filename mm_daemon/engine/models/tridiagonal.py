@@ -24,6 +24,7 @@ _TINY = 1e-300
 """Stands for a pivot of exactly zero."""
 _LEAST_SQUARE = 1e-280
 """Of a coupling: below it products lose their digits, and it could not be told from `_TINY`."""
+_GAP_SHARE = 0.01
 _LEAST_STEPS = 32
 """Steps in logarithms at least. Within one step a component below 1e-308 of its neighbours' is lost; over 32 steps
 what reaches a far component comes by way of its neighbours, and the loss is no longer seen."""
@@ -99,6 +100,29 @@ def leading(generator: Generator) -> Leading:
     tilted = [value + generator.log_tilt * i for i, value in enumerate(log_vector)]
     top = max(tilted)
     return Leading(high, tuple(value - top for value in tilted))
+
+
+def gap(generator: Generator, rate: float) -> float:
+    """How far the second eigenvalue lies below the leading one, `rate`, per second: how fast all else fades. Not more
+    than that, and within a hundredth of it or what floats can tell apart; 0 where they cannot.
+    """
+    squared = generator.coupling * generator.coupling
+    low, high = min(generator.diagonal) - 2.0 * generator.coupling, rate
+    while low < (middle := 0.5 * (low + high)) < high and high - low > _GAP_SHARE * (rate - high):
+        if _count_above(middle, generator.diagonal, squared) > 1:
+            low = middle
+        else:
+            high = middle
+    return rate - high
+
+
+def _count_above(value: float, diagonal: Sequence[float], squared: float) -> int:
+    """How many eigenvalues exceed a value: as many as `value - K` has pivots below zero (Sturm)."""
+    count, pivot = 0, math.inf
+    for element in diagonal:
+        pivot = value - element - squared / (pivot or _TINY)
+        count += pivot < 0.0
+    return count
 
 
 def _exceeds_spectrum(value: float, diagonal: Sequence[float], squared: float) -> bool:

@@ -3,6 +3,12 @@
 Owned by one market. The decayed maximum likelihood gives A and k, the regression over the same orders tells how well
 they are exponential at all. A fit that is refused leaves the last good one standing, whose age the caller can ask.
 Sums grow with `2^(t/half-life)` instead of being decayed at every event, so that an order costs one power.
+
+An order that does not reach the touch does not trade, so nothing is known of those: the sample is truncated at the
+entry c(t), which moves with the book: half the touch spread, the usual half if that is more, as a few small orders that
+stand before the book stop many takers, or where we begin to quote. Beyond it an exponential law is exponential again,
+and N orders of both sides give `k = 1/mean(depth - c)` and `A = N / 2 integral e^(-k c) dt`. Taken from the fair price
+instead, k would come out by a half-touch too flat. (`backtest/calibration` has it of a whole sample, with errors.)
 """
 
 import math
@@ -19,6 +25,13 @@ _REBASE = 32.0
 """Half-lives after which the growing sums are scaled back, long before their squares could overflow."""
 _BEYOND = 1e15
 """No price in ticks and no size in lots is as large as this."""
+_BINS, _PER_OCTAVE, _LEAST_BPS = 64, 4, 0.01
+"""Entries by size, for the time they stood: within a bin their mean stands for them."""
+_MOVED = 0.01
+"""An entry that differs by less is counted with the one before it."""
+_REACHED = 1e-9
+"""Of a distance in bps: float noise around the touch itself."""
+_GRID_SLACK = 1e-6
 _CERTAIN = 1.96
 """Standard errors of k that must fit into k before there is any confidence in it (95 %)."""
 
@@ -36,10 +49,13 @@ class FillIntensity:
         "A_buy",
         "A_sell",
         "_buys",
+        "_counted",
+        "_counted_bps",
         "_d0",
         "_due_ns",
         "_edge_step",
         "_edges",
+        "_entry_bps",
         "_excess",
         "_fair",
         "_half_life_s",
@@ -60,6 +76,11 @@ class FillIntensity:
         "_silence_ns",
         "_squares",
         "_start",
+        "_stood",
+        "_stood_bps",
+        "_touch_sum",
+        "_touch_ticks",
+        "_usual_ticks",
         "confidence",
         "dropped",
         "good_ns",
@@ -79,6 +100,11 @@ class FillIntensity:
     _squares: float
     _excess: float
     _histogram: list[float]
+    _counted: float
+    _touch_sum: float
+    _usual_ticks: float
+    _stood: list[float]
+    _stood_bps: list[float]
 
     def __init__(
         self,
@@ -96,9 +122,10 @@ class FillIntensity:
         min_r2: float = 0.5,
         min_n: float = 20.0,
     ) -> None:
-        """Orders are counted from `d0_bps` on (half the touch spread, or where we begin to quote) and their exponential
-        shape is judged up to `reach_bps` beyond it. `min_lots`: smaller orders could not fill us, so they do not count.
-        Time without any event for `silence_s` was not observed. One fit changes A and k by at most `max_change`.
+        """Orders are counted from the touch on, or from `d0_bps`, where we begin to quote, if that is further; their
+        exponential shape is judged up to `reach_bps` beyond it. `min_lots`: smaller orders could not fill us, so they
+        do not count. Time without any event for `silence_s` was not observed. One fit changes A and k by at most
+        `max_change`.
         """
         require_positive(half_life_s=half_life_s, reach_bps=reach_bps, refit_s=refit_s, silence_s=silence_s)
         require_positive(k_min=k_min, k_max=k_max, max_change=max_change, edges=edges - 1)
@@ -107,9 +134,10 @@ class FillIntensity:
         self._half_life_s = half_life_s
         self._rate = 1.0 / (half_life_s * _NS)
         self._edge_step = reach_bps / edges
-        self._edges = [d0_bps + index * self._edge_step for index in range(edges)]
+        self._edges = [index * self._edge_step for index in range(edges)]
         self._last_edge = edges - 1
-        self._d0 = d0_bps
+        self._d0 = self._entry_bps = self._counted_bps = d0_bps
+        self._touch_ticks = 0.0
         self._min_lots = min_lots
         self._refit_ns, self._silence_ns = int(refit_s * _NS), int(silence_s * _NS)
         self._k_min, self._k_max = k_min, k_max
@@ -125,9 +153,24 @@ class FillIntensity:
         self.refused = 0
         self.dropped = 0
 
+    def on_touch(self, ts_ns: int, bid_ticks: int, ask_ticks: int) -> None:
+        """The best prices are these from here on, as far as `on_clock` has heard of the time."""
+        mid, entry = 0.5 * (bid_ticks + ask_ticks), 0.5 * (ask_ticks - bid_ticks)
+        touch, least = entry, self._d0 * mid / _PER_BP
+        if self._usual_ticks > entry:  # the price of the grid that is nearest to it
+            entry = max(entry, math.floor(mid + self._usual_ticks + 0.5) - mid)
+        if least > entry:
+            entry = math.ceil(mid + least - _GRID_SLACK) - mid
+        self._entry_bps = entry = entry / mid * _PER_BP
+        counted = self._counted_bps
+        if abs(entry - counted) > _MOVED * counted or touch != self._touch_ticks:
+            if ts_ns == self._seen_ns:
+                self._count(math.exp2((ts_ns - self._origin_ns) * self._rate))
+            self._counted_bps, self._touch_ticks = entry, touch
+
     def on_order(self, ts_ns: int, buy: bool, ticks: float, lots: float, fair_ticks: float) -> None:
         """A whole taker order: its aggressor's side, the furthest price it reached, its size, and the fair price just
-        before it.
+        before it, from which the touch of then was as `on_touch` last said.
         """
         if not (ts_ns >= self._seen_ns and 0.0 < fair_ticks < _BEYOND and 0.0 < ticks < _BEYOND and lots > 0.0):
             self.dropped += 1
@@ -137,9 +180,11 @@ class FillIntensity:
         if lots < self._min_lots:
             return
         depth = (ticks - fair_ticks if buy else fair_ticks - ticks) / fair_ticks * _PER_BP
-        beyond = (depth if depth > 0.0 else 0.0) - self._d0
+        beyond = (depth if depth > 0.0 else 0.0) - self._entry_bps
         if beyond < 0.0:
-            return
+            if beyond < -_REACHED:
+                return
+            beyond = 0.0
         weight = math.exp2((ts_ns - self._origin_ns) * self._rate)
         if buy:
             self._buys += weight
@@ -196,6 +241,13 @@ class FillIntensity:
             self.good_ns,
             self._half_life_s,
             self._d0,
+            self._counted,
+            self._counted_bps,
+            tuple(self._stood),
+            tuple(self._stood_bps),
+            self._touch_ticks,
+            self._touch_sum,
+            self._usual_ticks,
         )
 
     def restore(self, state: IntensityState) -> None:
@@ -208,12 +260,17 @@ class FillIntensity:
         measured_by = (state.half_life_s or self._half_life_s, self._d0 if state.d0_bps is None else state.d0_bps)
         if len(state.histogram) != len(self._edges) or measured_by != (self._half_life_s, self._d0):
             return
+        if len(state.stood) != _BINS or len(state.stood_bps) != _BINS:
+            return
         self._origin_ns, self._start = state.origin_ns, state.start
         self._seen_ns, self._due_ns = state.seen_ns, state.due_ns
         self._lost, self._fair = state.lost, state.fair
         self._buys, self._sells = state.buys, state.sells
         self._squares, self._excess = state.squares, state.excess
         self._histogram = list(state.histogram)
+        self._counted, self._counted_bps = state.counted, state.counted_bps
+        self._stood, self._stood_bps = list(state.stood), list(state.stood_bps)
+        self._touch_ticks, self._touch_sum, self._usual_ticks = state.touch_ticks, state.touch_sum, state.usual_ticks
 
     def _begin(self, ts_ns: int) -> None:
         self._origin_ns = self._seen_ns = ts_ns
@@ -222,6 +279,22 @@ class FillIntensity:
         self._lost = 0.0
         self._buys = self._sells = self._squares = self._excess = 0.0
         self._histogram = [0.0] * len(self._edges)
+        self._counted = 1.0
+        self._touch_sum = self._usual_ticks = 0.0
+        self._stood, self._stood_bps = [0.0] * _BINS, [0.0] * _BINS
+
+    def _count(self, weight: float) -> None:
+        """Entry and touch have stood until the time of this weight."""
+        stood, entry = weight - self._counted, self._counted_bps
+        self._counted = weight
+        self._touch_sum += stood * self._touch_ticks
+        seen = weight - self._start - self._lost
+        if seen > 0.0:
+            self._usual_ticks = self._touch_sum / seen
+        index = int(_PER_OCTAVE * math.log2(entry / _LEAST_BPS)) if entry > _LEAST_BPS else 0
+        index = min(index, _BINS - 1)
+        self._stood[index] += stood
+        self._stood_bps[index] += stood * entry
 
     def _pass_time(self, ts_ns: int, silent_ns: int) -> None:
         if self._seen_ns < 0 or silent_ns * self._rate > GAP_HALF_LIVES:
@@ -230,7 +303,9 @@ class FillIntensity:
         rate, origin_ns = self._rate, self._origin_ns
         weight = math.exp2((ts_ns - origin_ns) * rate)
         if silent_ns >= self._silence_ns:
-            self._lost += weight - math.exp2((self._seen_ns - origin_ns) * rate)
+            self._count(heard := math.exp2((self._seen_ns - origin_ns) * rate))
+            self._lost += weight - heard
+            self._counted = weight
         self._seen_ns = ts_ns
         if ts_ns >= self._due_ns:
             self._due_ns = ts_ns + self._refit_ns
@@ -242,6 +317,10 @@ class FillIntensity:
         self._origin_ns = ts_ns
         self._start *= scale
         self._lost *= scale
+        self._counted *= scale
+        self._touch_sum *= scale
+        self._stood = [stood * scale for stood in self._stood]
+        self._stood_bps = [stood * scale for stood in self._stood_bps]
         self._buys *= scale
         self._sells *= scale
         self._squares *= scale * scale
@@ -250,6 +329,7 @@ class FillIntensity:
 
     def _fit(self, ts_ns: int, weight: float) -> None:
         """Take a new A and k if the sample is good enough (the guards of MODELS 6.4)."""
+        self._count(weight)
         orders = self._buys + self._sells
         exposure_s = (weight - self._start - self._lost) / weight * self._half_life_s / _LN2
         # No more than its weight: a sample without new orders must fade, and not only age.
@@ -262,7 +342,7 @@ class FillIntensity:
             self.refused += 1
             return
         k = self._near(min(max(k, self._k_min), self._k_max), self.k)
-        log_rate = math.log(orders / (weight * exposure_s)) + k * self._d0
+        log_rate = math.log(orders * _LN2 / self._half_life_s) - self._log_seen(k)
         if not log_rate < 700.0:
             self.refused += 1
             return
@@ -271,6 +351,12 @@ class FillIntensity:
         self.k, self.A = k, A
         self.A_buy, self.A_sell = 2.0 * A * self._buys / orders, 2.0 * A * self._sells / orders
         self.good_ns = ts_ns
+
+    def _log_seen(self, k: float) -> float:
+        """The logarithm of the integral of `e^(-k c)` over the weights of the time in which c was the entry."""
+        bins = [(bps / stood, stood) for stood, bps in zip(self._stood, self._stood_bps, strict=True) if stood > 0.0]
+        nearest = bins[0][0]
+        return math.log(sum(stood * math.exp(k * (nearest - bps)) for bps, stood in bins)) - k * nearest
 
     def _explained(self, weight: float) -> float:
         """R squared of the regression over the survival counts, 0 where there is none or rates do not fall."""

@@ -124,6 +124,8 @@ class MarketSignals:
             return
         self.order_flow.on_book(ts_ns, bid_ticks, bid_lots, ask_ticks, ask_lots)
         self.microprice.on_book(bid_ticks, bid_lots, ask_ticks, ask_lots)
+        if bid_ticks != self._bid or ask_ticks != self._ask:
+            self.intensity.on_touch(ts_ns, bid_ticks, ask_ticks)
         if half != self._half:
             self.momentum.on_price(ts_ns, half)
         self._bid, self._bid_lots, self._ask, self._ask_lots, self._half = (

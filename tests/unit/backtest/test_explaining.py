@@ -165,7 +165,7 @@ def test_what_is_asked_must_make_sense() -> None:
             scenes(parameters, {}, given, symbol=symbol, at_s=at_s)
 
 
-@pytest.mark.parametrize("model", ["glft_exact", "cartea_jaimungal", "fixed_spread"])
+@pytest.mark.parametrize("model", ["glft_exact", "cartea_jaimungal", "fixed_spread", "avellaneda_stoikov_infinite"])
 def test_depths_by_inventory_stand_beside_those_of_glft(model: str) -> None:
     """Over all positions, falling for the bid; a side beyond the bound is there, but not quoted."""
     curves = depths_by_inventory(told(b.market(quoting=QuoteParameters(model=model)), AROUND_60000, 0, ""))
@@ -359,6 +359,45 @@ def test_a_size_in_money_is_explained() -> None:
     assert thin.quotes is not None and explained.quotes is not None
     assert (explained.quotes.bid.size, thin.quotes.bid.size) == ("0.010", "0.004")
     assert "order size" in to_text(Explanation(config="c", markets=(thin,)))
+
+
+@pytest.mark.parametrize(
+    ("keys", "left_s"),
+    [
+        ({"model": "cartea_jaimungal", "tau": 20.0}, 20.0),
+        ({"model": "avellaneda_stoikov", "tau": "session", "session_s": 60.0}, None),
+        ({"model": "cartea_jaimungal"}, None),
+        ({"model": "glft", "tau": 20.0}, None),
+    ],
+)
+def test_a_model_with_an_end_says_how_far_it_is(keys: dict[str, Any], left_s: float | None) -> None:
+    """Seconds of `tau`, or of the session at that instant; nothing where quotes have no end."""
+    explained = of(QuoteParameters(**keys))
+    assert explained.quotes is not None
+    left = explained.quotes.skew.left_s
+    if keys.get("tau") == "session":
+        assert left is not None and 0.0 < left <= 60.0
+    else:
+        assert left == left_s
+    assert ("s to the end" in to_text(Explanation(config="c", markets=(explained,)))) == (left is not None)
+
+
+def test_a_size_by_impact_is_explained() -> None:
+    """What Kyle's lambda makes of it, or that it is not known yet."""
+    scene = told(b.market(quoting=QuoteParameters(size_impact_bps=0.5)), AROUND_60000, 0, "a test")
+    assert explain(scene).situation.sized_by == "what moves the mid by 0.5 bps is not known yet (Kyle's lambda)"
+    state = scene.engine.conditions.state()
+    assert state is not None
+    for value, words, size in (
+        (2000.0, "0.004 moves the mid by 0.5 bps (Kyle's lambda is 2000 bps per million)", "0.004"),
+        (0.0, "no order moves the mid by 0.5 bps (Kyle's lambda is 0 bps per million)", "0.010"),
+    ):
+        kyle = msgspec.structs.replace(state.kyle, value=value, half_ticks=2 * 600_000)
+        scene.engine.conditions.restore(msgspec.structs.replace(state, kyle=kyle))
+        explained = explain(scene)
+        assert explained.situation.sized_by == words
+        assert explained.quotes is not None
+        assert explained.quotes.ask.size == size
 
 
 def one_level(bid_lots: int, ask_lots: int) -> OrderBook:

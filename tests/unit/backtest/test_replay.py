@@ -281,7 +281,14 @@ def test_what_cannot_be_compared_is_said(journal: Path) -> None:
     assert "market segments were deleted" in report.to_text()
 
 
-@pytest.mark.parametrize("quoting", [QuoteParameters(), QuoteParameters(calibration="market")])
+@pytest.mark.parametrize(
+    "quoting",
+    [
+        QuoteParameters(),
+        QuoteParameters(calibration="market"),
+        QuoteParameters(size_impact_bps=1.0, volatility_estimator="two_scale"),
+    ],
+)
 def test_checkpoints_are_compared(tmp_path: Path, quoting: QuoteParameters) -> None:
     """What a core would remember is what was written down, to the last field; what estimators have learned too."""
     journal = tmp_path / "learned"

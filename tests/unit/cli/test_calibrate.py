@@ -197,3 +197,16 @@ def test_a_recording_is_calibrated(capsys: pytest.CaptureFixture[str], monkeypat
     assert execute(["calibrate", "--config", example, "--duration", "20s"]) == 0
     told = capsys.readouterr().out
     assert "20 s of market data" in told and "WARNING" in told
+
+
+def test_another_recording_is_fed(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In place of the one that the configuration names, which need not be there; only where a venue plays one."""
+    recording = shared_file("data/binance-usdm-btcusdt-20240808.gz")
+    monkeypatch.setenv("MM_SHARED", str(tmp_path))
+    example = str(ROOT / "deploy/examples/recorded-binance-usdm.yaml")
+    assert execute(["calibrate", "--config", example, "--feed", str(recording), "--duration", "20s", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["markets"][0]["trades"]["orders"] > 0
+    assert execute(["calibrate", "--config", config, "--feed", str(recording)]) == 64
+    assert "plays in place of a recorded venue's data, and the configuration has none" in capsys.readouterr().err

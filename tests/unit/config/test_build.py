@@ -142,6 +142,46 @@ def test_capital_in_the_quote_currency_says_nothing_of_an_inverse_contract() -> 
     assert market.money is not None
 
 
+def _accepted(text: str, instrument: Instrument = BTC) -> bool:
+    return bool(core_parameters(read(text), [instrument], CAPABILITIES).markets)
+
+
+@pytest.mark.parametrize("model", ["glft", "avellaneda_stoikov_infinite", "cartea_jaimungal", "glft_exact"])
+def test_a_cost_that_no_taker_pays_is_named(model: str) -> None:
+    """At `adverse_bps`, or at the fee; a fixed spread asks nobody."""
+    keys = f"max_position: 0.05, model: {model}, k: 2"
+    text = GOOD.replace("max_position: 0.05", keys)
+    (problem,) = _problems(text.replace("k: 2", "k: 2, adverse_bps: 500"))
+    assert "markets[0].adverse_bps: a fill costs 500 bps" in problem
+    assert "no taker comes that far: lower the cost, or k" in problem
+    (problem,) = _problems(text, msgspec.structs.replace(BTC, maker_fee_ppm=20_000))
+    assert "markets[0].fees_in_model: a fill costs 200 bps" in problem
+    assert _accepted(text.replace("k: 2", "k: 2, adverse_bps: 50"))
+    assert _accepted(text.replace(model, "fixed_spread").replace("k: 2", "k: 2, adverse_bps: 500"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "limit", "said"),
+    [
+        ("model: glft_exact", 1000, "glft_exact"),
+        ("model: cartea_jaimungal", 1000, "cartea_jaimungal"),
+        ("model: cartea_jaimungal, tau: 60", 100, "cartea_jaimungal with tau 60.0"),
+    ],
+)
+def test_more_orders_than_a_model_is_solved_for_are_named(keys: str, limit: int, said: str) -> None:
+    """At the model; as many as it can is enough, and a closed form takes any."""
+
+    def sized(orders: int, model: str) -> str:
+        return GOOD.replace("max_position: 0.05", f"max_position: {orders / 100:g}, {model}")
+
+    (problem,) = _problems(sized(limit + 1, keys))
+    assert (
+        f"markets[0].model: {said} is solved for up to {limit} orders held, and the limit holds {limit + 1}" in problem
+    )
+    assert _accepted(sized(limit, keys))
+    assert _accepted(sized(limit + 1, "model: glft"))
+
+
 def test_a_symbol_the_venue_does_not_have_is_named() -> None:
     """With the nearest symbol of that venue beside it."""
     (problem,) = _problems(GOOD.replace("BTC-USDT", "BTC-USDC"))

@@ -29,12 +29,15 @@ markets:
     intensity: 3.18
     volatility: 0.324
 """
+MEASURED_S = 1_795_687_200
+"""When BTC-USDT was."""
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     path = tmp_path / "cal.yaml"
     path.write_text(SAVED)
+    os.utime(path, (MEASURED_S + 60, MEASURED_S + 60))
     return path
 
 
@@ -64,7 +67,7 @@ def test_its_volatility_intensity_and_k_are_begun_with(saved: Path) -> None:
     assert market.quoting.gamma == 0.3
     assert market.warm is not None
     assert market.warm.file == str(saved)
-    assert market.warm.at_ns == 1_795_687_200 * 10**9
+    assert market.warm.at_ns == MEASURED_S * 10**9
     assert market.warm.confidence == 0.72
     assert only(config(saved).replace(f"    calibration_file: {saved}\n", "")).warm is None
 
@@ -87,6 +90,15 @@ def test_without_a_line_that_says_when_it_is_as_old_as_the_file(saved: Path) -> 
     warm = only(config(saved)).warm
     assert warm is not None
     assert (warm.at_ns, warm.confidence) == (1000 * 10**9, 0.0)
+
+
+def test_a_file_from_the_future_is_as_old_as_its_writing(saved: Path) -> None:
+    """A slip of the pen, or an embedded market played ahead of time, must not outrank what is learned later."""
+    saved.write_text(SAVED.replace("2026-11-26T", "2126-11-26T"))
+    os.utime(saved, (MEASURED_S, MEASURED_S))
+    warm = only(config(saved)).warm
+    assert warm is not None
+    assert (warm.at_ns, warm.confidence) == (MEASURED_S * 10**9, 0.72)
 
 
 def test_another_markets_calibration_is_refused(saved: Path) -> None:
@@ -150,6 +162,10 @@ def test_the_line_that_is_written_is_the_line_that_is_read(saved: Path) -> None:
         ("toxic_vpin: 0.5", "toxic_vpin 0.5 pulls for toxic_cool_down_ms, which is 0"),
         ("toxic_vpin_widen: 0.5\n    toxic_vpin: 0.5\n    toxic_cool_down_ms: 100", "must be below toxic_vpin"),
         ("toxic_vpin_widen: 1", "toxic_vpin_widen: is 1, must be"),
+        (
+            "volatility_estimator: two_scale\n    volatility_step_ms: 0",
+            "volatility_estimator two_scale needs a clock: volatility_step_ms must be above 0",
+        ),
         ("low_confidence_widening: 0.5", "low_confidence_widening: is 0.5, must be"),
     ],
 )

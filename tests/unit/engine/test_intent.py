@@ -45,7 +45,10 @@ _KINDS: dict[str, dict[str, Any]] = {
     "glft_exact": {"model": "glft_exact"},
     "avellaneda_stoikov": {"model": "avellaneda_stoikov"},
     "a minute": {"model": "avellaneda_stoikov", "tau": 60.0},
+    "avellaneda_stoikov_infinite": {"model": "avellaneda_stoikov_infinite", "gamma": 0.05},
     "cartea_jaimungal": {"model": "cartea_jaimungal"},
+    "cartea_jaimungal over a minute": {"model": "cartea_jaimungal", "tau": 60.0},
+    "cartea_jaimungal in sessions": {"model": "cartea_jaimungal", "tau": "session"},
     "ho_stoll": {"model": "ho_stoll"},
     "ho_stoll over ten seconds": {"model": "ho_stoll", "tau": 10.0},
     "fixed_spread": {"model": "fixed_spread"},
@@ -72,6 +75,14 @@ def test_what_a_model_cannot_do_names_the_nearest_that_it_can() -> None:
     with pytest.raises(DomainError, match=r"cannot be had of cartea_jaimungal; the nearest found is a half-spread of"):
         engine(**wanted)
     assert priced(engine(**{**wanted, "skew_bps_at_max": 8.0})).skew_bps * 5 == pytest.approx(8.0)
+
+
+def test_a_model_that_never_leans_takes_no_lean() -> None:
+    """The symmetric benchmark has a half-spread; what it cannot have is said, not solved for."""
+    quotes = engine(model="avellaneda_stoikov_symmetric", half_spread_bps=2.0)
+    assert priced(quotes).half_bps == pytest.approx(2.0)
+    with pytest.raises(DomainError, match="does not lean whatever it holds: skew_bps_at_max must be null"):
+        engine(model="avellaneda_stoikov_symmetric", skew_bps_at_max=2.0)
 
 
 def test_a_session_starts_as_it_was_meant() -> None:

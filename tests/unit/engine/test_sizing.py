@@ -1,5 +1,6 @@
 """Lots of money and of displayed depth: never more than was said, and in steps, so that quotes do not flutter."""
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,10 +9,13 @@ from mm_daemon.domain.decisions import Reason
 from mm_daemon.domain.events import BookSnapshot
 from mm_daemon.domain.money import ATTO
 from mm_daemon.domain.orders import Side
-from mm_daemon.engine.sizing import DepthCap, MoneySizes, has_drifted
-from mm_daemon.testkit.builders import SYMBOL, delta, snapshot
+from mm_daemon.engine.pricing import Pricing
+from mm_daemon.engine.quote_engine import QuoteEngine
+from mm_daemon.engine.sizing import DepthCap, MoneySizes, has_drifted, impact_lots
+from mm_daemon.testkit.builders import SYMBOL, delta, instrument, snapshot
 from tests.unit.engine.quoting import BID, S, book, engine, priced
 
+CONTRACT = instrument()
 _TOO_SMALL = Reason.SIZE_BELOW_MIN.bit
 
 
@@ -126,3 +130,41 @@ def test_a_resized_engine_prices_alike() -> None:
     large.resize(0, 0, 0)
     nothing = priced(large)
     assert nothing.bid.obstacles == nothing.ask.obstacles == _TOO_SMALL
+
+
+@given(impact=st.floats(1e-3, 1e3), a_lot=st.floats(1e-9, 1e6))
+def test_an_order_never_moves_the_mid_by_more_than_it_may(impact: float, a_lot: float) -> None:
+    """And is the largest such, to a tenth, or a lot where that is more."""
+    lots = impact_lots(impact, a_lot)
+    assert lots is not None
+    assert lots * a_lot <= impact * (1.0 + 1e-6)
+    assert (lots + max(1, lots // 10 + 1)) * a_lot >= impact * (1.0 - 1e-6)
+
+
+def test_an_impact_that_is_not_known_or_nothing_bounds_no_order() -> None:
+    assert [impact_lots(1.0, a_lot) for a_lot in (None, 0.0, -1.0, 1e-30, float("nan"))] == [None] * 5
+    assert [impact_lots(1.0, 1.0 / most) for most in (0.9, 1.0, 2.7, 10.0, 57.9, 579.0)] == [0, 1, 2, 10, 57, 570]
+
+
+def test_quotes_are_no_larger_than_their_impact_allows() -> None:
+    """Each level of both sides; beside the displayed depth the smaller bound holds, and a lot too much is no quote."""
+    quotes = engine(size_impact_bps=1.0, levels=2, level_size_ratio=2.0, max_lots=100)
+    a_lot = BID * float(CONTRACT.tick * CONTRACT.lot * CONTRACT.multiplier) / 1e6  # millions of quote currency
+    wanted = {None: [10, 20], 1.0 / (15 * a_lot): [10, 15], 1.0 / (7 * a_lot): [7, 7], 0.0: [10, 20]}
+    for value, lots in wanted.items():
+        pricing = _with_kyle(quotes, value)
+        assert [quote.lots for quote in pricing.bids] == [quote.lots for quote in pricing.asks] == lots
+    assert _with_kyle(quotes, 1.0 / (0.5 * a_lot)).bid.obstacles & _TOO_SMALL
+    both = engine(size_impact_bps=1.0, size_depth_share=0.1, size_depth_bps=1.0)
+    both.look_at_depth(_deep(200, 5), 0)
+    pricing = _with_kyle(both, 1.0 / (7 * a_lot))
+    assert (pricing.bid.lots, pricing.ask.lots) == (7, 5)
+
+
+def _with_kyle(quotes: QuoteEngine, value: float | None) -> Pricing:
+    """Priced with Kyle's lambda as given, bps per million of quote currency."""
+    state = quotes.conditions.state()
+    assert state is not None
+    kyle = msgspec.structs.replace(state.kyle, value=value, half_ticks=2 * BID)
+    quotes.conditions.restore(msgspec.structs.replace(state, kyle=kyle))
+    return priced(quotes)

@@ -4,6 +4,7 @@ import math
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 
 from mm_daemon.domain.errors import DomainError
@@ -44,6 +45,70 @@ def test_market_with_exponential_orders_is_measured() -> None:
     assert fitted.r2 > 0.95
     assert 0.85 < fitted.confidence < 1.0
     assert fitted.age_s(1800 * _S) is not None
+
+
+def behind_a_touch(estimator: FillIntensity, seconds: int, *, start_s: int = 0, usual: int = 300) -> FillIntensity:
+    """The same orders behind a touch that is `usual` ticks wide, twice that for a third of the time: an order that does
+    not reach it does not trade.
+    """
+    rng = Rng(7)
+    for second in range(start_s, start_s + seconds):
+        width = usual if second % 3 else 2 * usual
+        estimator.on_clock(second * _S)
+        estimator.on_touch(second * _S, 1_000_000 - width // 2, 1_000_000 + width // 2)
+        for index in range(8):
+            depth_ticks = math.ceil(-math.log(1.0 - rng.uniform()) / 0.5 * 100.0)
+            if depth_ticks >= width // 2:
+                ticks = _FAIR + depth_ticks if index % 2 else _FAIR - depth_ticks
+                estimator.on_order(second * _S + index * _S // 8, bool(index % 2), ticks, 1, _FAIR)
+    return estimator
+
+
+def test_what_ends_inside_the_touch_is_missed_by_nobody() -> None:
+    """Half a touch of 1.5 bps, then 3: eight orders a second are four a side at distance zero, and k is 0.5."""
+    fitted = behind_a_touch(estimator(), 2400)
+    assert fitted.k == pytest.approx(0.5, rel=0.08)
+    assert pytest.approx(4.0, rel=0.12) == fitted.A
+    assert fitted.r2 > 0.95
+
+
+def test_a_distance_asked_for_beyond_the_touch_is_where_counting_begins() -> None:
+    """The same law from 4 bps on, of fewer orders."""
+    near, far = behind_a_touch(estimator(), 2400), behind_a_touch(estimator(d0_bps=4.0), 2400)
+    assert far.k == pytest.approx(0.5, rel=0.12)
+    assert pytest.approx(4.0, rel=0.3) == far.A
+    assert far.n_eff < 0.6 * near.n_eff
+
+
+def test_a_narrow_touch_of_the_moment_hides_no_orders() -> None:
+    """A small order stands a tick from the fair price now and then and stops takers who would have gone further: they
+    ended inside the usual touch and say nothing.
+    """
+    fitted = behind_a_touch(estimator(), 600)
+    before = fitted.k
+    assert before is not None
+    for second in range(600, 1200):
+        behind_a_touch(fitted, 1, start_s=second)
+        at_ns = second * _S + 9 * _S // 10
+        fitted.on_clock(at_ns)
+        fitted.on_touch(at_ns, 999_999, 1_000_001)
+        for _ in range(8):
+            fitted.on_order(at_ns, True, _FAIR + 1, 1, _FAIR)
+    assert fitted.k == pytest.approx(before, rel=0.2)
+
+
+def test_a_restored_estimator_goes_on_as_if_nothing_had_been() -> None:
+    """Of the same settings; a state from before touches were counted gives its fit, and the sample starts over."""
+    lived = behind_a_touch(estimator(), 900)
+    again = estimator()
+    again.restore(lived.state())
+    for one in (lived, again):
+        behind_a_touch(one, 300, start_s=900)
+    assert again.state() == lived.state()
+    old = estimator()
+    old.restore(msgspec.structs.replace(lived.state(), stood=(), stood_bps=()))
+    assert (old.A, old.k) == (lived.A, lived.k)
+    assert old.state().buys == 0.0
 
 
 def test_nothing_is_said_before_enough_was_seen() -> None:

@@ -6,7 +6,13 @@ import pytest
 
 from mm_daemon.domain.errors import DomainError
 from mm_daemon.domain.rng import Rng
-from mm_daemon.engine.signals.robust_volatility import BipowerVolatility, TwoScaleVolatility
+from mm_daemon.engine.signals.robust_volatility import (
+    BipowerVolatility,
+    RobustEstimator,
+    RobustVolatility,
+    TwoScaleVolatility,
+)
+from mm_daemon.engine.signals.volatility import EwmaVolatility
 
 
 def test_two_scales_see_through_noise() -> None:
@@ -70,3 +76,85 @@ def test_bipower_waits_for_its_second_return() -> None:
     estimator.sample(100.2)
     assert estimator.estimate is not None
     assert estimator.sigma_bps is None
+
+
+KINDS = pytest.mark.parametrize("kind", ["two_scale", "bipower"])
+_S = 1_000_000_000
+
+
+def walk(estimator: EwmaVolatility, seconds: int, *, start_s: int = 0, noise: float = 0.0, jump_at: int = -1) -> None:
+    """A mid of 1 bp a square root of a second, told four times a second, with `noise` bps of flicker."""
+    rng = Rng(3).split(str(start_s))
+    log_price = math.log(60_000.0)
+    for quarter in range(start_s * 4, (start_s + seconds) * 4):
+        log_price += 1e-4 * 0.5 * rng.normal() + (0.005 if quarter == 4 * jump_at else 0.0)
+        estimator.update(quarter * _S // 4, math.exp(log_price + 1e-4 * noise * rng.normal()))
+
+
+def test_flicker_and_a_jump_are_left_out_where_that_is_asked_for() -> None:
+    """A flicker of a bp makes the plain estimate half as large again, a jump of 50 bps several times."""
+    plain, two_scale = EwmaVolatility(600.0, 1000), RobustVolatility(600.0, 1000, "two_scale")
+    for one in (plain, two_scale):
+        walk(one, 1800, noise=1.0)
+    assert (plain.sigma_bps or 0.0) > 1.5
+    assert two_scale.sigma_bps == pytest.approx(1.0, rel=0.3)
+    plain, bipower = EwmaVolatility(600.0, 1000), RobustVolatility(600.0, 1000, "bipower")
+    for one in (plain, bipower):
+        walk(one, 1800, jump_at=1700)
+    assert (plain.sigma_bps or 0.0) > 1.7
+    assert bipower.sigma_bps == pytest.approx(1.0, rel=0.25)
+    assert plain.confidence == bipower.confidence == 1.0
+
+
+@KINDS
+def test_it_is_its_estimator_on_the_clock(kind: RobustEstimator) -> None:
+    """The mid that stood at each second, one after the other, whether updates come or not."""
+    clocked = RobustVolatility(60.0, 1000, kind)
+    alone = TwoScaleVolatility(1.0, 5, 60.0) if kind == "two_scale" else BipowerVolatility(1.0, 60.0)
+    rng, price = Rng(4), 60_000.0
+    clocked.update(0, price)
+    alone.sample(price)
+    for second in range(400):
+        if second % 50 < 20:  # then it stands still for half a minute
+            price *= math.exp(1e-4 * rng.normal())
+            clocked.update(second * _S + _S // 3, price)
+        alone.sample(price)
+    clocked.update(400 * _S, price)
+    assert clocked.sigma_bps == pytest.approx(alone.sigma_bps, rel=1e-9)
+
+
+@KINDS
+def test_the_plain_estimate_stands_in_until_enough_is_known(kind: RobustEstimator) -> None:
+    """At the start and after a silence; never is nothing said where the plain one says something."""
+    plain, robust = EwmaVolatility(20.0, 1000), RobustVolatility(20.0, 1000, kind)
+    for second in (*range(30), *range(900, 930)):
+        for one in (plain, robust):
+            one.update(second * _S, 60_000.0 + second % 7)
+        assert (plain.sigma_bps is None) == (robust.sigma_bps is None)
+        assert plain.confidence == robust.confidence
+    for one in (plain, robust):
+        one.lose_clock()
+        one.update(5, 60_000.0)
+    assert robust.sigma_bps is not None
+
+
+@KINDS
+def test_what_it_knew_is_gone_on_with(kind: RobustEstimator) -> None:
+    """By the same estimator; another one begins with the plain sums."""
+    lived, again, other = (RobustVolatility(60.0, 1000, name) for name in (kind, kind, _OTHER[kind]))
+    walk(lived, 300)
+    again.restore(lived.state())
+    assert again.state() == lived.state()
+    for one in (lived, again):
+        walk(one, 30, start_s=300)
+    assert again.sigma_bps == lived.sigma_bps
+    other.restore(lived.state())
+    plain = EwmaVolatility(60.0, 1000)
+    plain.restore(lived.state())
+    assert other.sigma_bps == plain.sigma_bps
+    back = RobustVolatility(60.0, 1000, kind)
+    back.restore(plain.state())
+    assert back.sigma_bps == plain.sigma_bps
+
+
+_OTHER: dict[RobustEstimator, RobustEstimator] = {"two_scale": "bipower", "bipower": "two_scale"}
