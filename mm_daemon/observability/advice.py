@@ -57,6 +57,10 @@ REASONS: Mapping[Reason, str] = {
         "or a checkpoint ends the wait."
     ),
     Reason.BAD_NUMBER: "The model's result is not a finite price in range. Look at the parameters with `explain`.",
+    Reason.COST_TOO_HIGH: (
+        "Fee and `adverse_bps` are so large that no taker would come to a quote that earns them. Look at the costs, "
+        "and at k."
+    ),
     Reason.TOXIC_FLOW: "A large trade or one-sided flow: quotes are away for `toxic_cool_down_ms`.",
     Reason.FILL_BURST: "This side was filled too often in a short time; it rests for `fill_burst_pause_ms`.",
     Reason.VOLATILITY_HALT: "Volatility is above `volatility_stop`.",
