@@ -23,6 +23,7 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.ports.connector import Connector, ConnectorContext
+from mm_daemon.simulation.fee_tiers import on_tier
 from mm_daemon.simulation.policy import VenuePolicy, paper_capabilities
 from mm_daemon.simulation.venue import SimulatedVenue
 
@@ -39,6 +40,7 @@ class PaperConnector:
         """Raises JournalError when the account's file cannot be used."""
         self._context = context
         self._inner = inner
+        self._policy = settings
         self.capabilities = paper_capabilities(settings, inner.capabilities)
         self._venue = SimulatedVenue(context.venue, (), settings)
         self._file: AccountFile | None = None
@@ -70,7 +72,11 @@ class PaperConnector:
     async def load_instruments(self) -> Sequence[Instrument]:
         """The inner connector's definitions; raises what it raises, and ConfigError when the account holds a position
         in lots of another size."""
-        instruments = await self._inner.load_instruments()
+        policy = self._policy
+        instruments = [
+            on_tier(instrument, policy.fee_tiers, policy.fee_tier_volume)
+            for instrument in await self._inner.load_instruments()
+        ]
         for instrument in instruments:
             if instrument.venue != self._context.venue:
                 raise ConfigError(f"{instrument.id} does not belong to venue {self._context.venue}")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mm_daemon import registry
+from mm_daemon.backtest.feed_latency import DelayedFeed, feed_latency
 from mm_daemon.backtest.progress import Told
 from mm_daemon.backtest.report import BacktestReport
 from mm_daemon.backtest.runner import FIRST_CLIENT_ID, MarketData, RecordedMarket, Source, run_backtest
@@ -21,7 +22,8 @@ from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import Event
 from mm_daemon.domain.instrument import Instrument, Venue
 from mm_daemon.ports.connector import Connector, ConnectorContext, EmbeddedVenue, RecordedFeed
-from mm_daemon.simulation.policy import paper_capabilities
+from mm_daemon.simulation.fee_tiers import on_tier
+from mm_daemon.simulation.policy import VenuePolicy, paper_capabilities
 from mm_daemon.simulation.venue import SimulatedVenue
 
 FindConnector = Callable[[str], type[Connector]]
@@ -70,13 +72,15 @@ def compose(
             capabilities[venue] = connector.capabilities
             sources[venue] = connector.virtual()
         elif isinstance(connector, RecordedFeed):
-            contracts = connector.instruments()
+            policy = config.paper
+            contracts = [
+                on_tier(contract, policy.fee_tiers, policy.fee_tier_volume) for contract in connector.instruments()
+            ]
             instruments += contracts
             capabilities[venue] = paper_capabilities(config.paper, connector.capabilities)
-            feed: MarketData = connector
-            if since_ns is not None or until_ns is not None:
-                feed = SlicedFeed(connector, since_ns, until_ns)
-            sources[venue] = RecordedMarket(feed, SimulatedVenue(venue, contracts, config.paper))
+            sources[venue] = RecordedMarket(
+                _played(connector, policy, venue, since_ns, until_ns), SimulatedVenue(venue, contracts, policy)
+            )
         else:
             text = f"{settings.connector} is live: a backtest needs a recording or an embedded market"
             problems.append(Problem(settings.place, f"venues.{venue}.connector", text))
@@ -84,6 +88,16 @@ def compose(
         raise ConfigProblems(problems)
     parameters = core_parameters(config, instruments, capabilities, first_client_id=FIRST_CLIENT_ID)
     return parameters, sources
+
+
+def _played(
+    feed: RecordedFeed, policy: VenuePolicy, venue: Venue, since_ns: int | None, until_ns: int | None
+) -> MarketData:
+    """The feed with the latency that is assumed, and of it the part that is asked for."""
+    latency = feed_latency(policy, venue)
+    if latency is not None:
+        feed = DelayedFeed(feed, latency, policy.floor_ns)
+    return feed if since_ns is None and until_ns is None else SlicedFeed(feed, since_ns, until_ns)
 
 
 def _connector(venue: Venue, symbols: tuple[str, ...], settings: VenueConfig, find: FindConnector) -> Connector:

@@ -24,29 +24,36 @@ from mm_daemon.domain.events import (
     BookInvalidated,
     BookSnapshot,
     Event,
+    FundingUpdate,
     InstrumentUpdated,
     MarketEvent,
+    MarkPriceUpdate,
     PublicTrade,
+    RateLimited,
     TopOfBook,
     VenueSnapshot,
 )
 from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue
-from mm_daemon.domain.orders import ClientOrderId, Side
+from mm_daemon.domain.orders import ClientOrderId, RejectKind, Side
 from mm_daemon.domain.rng import Rng
 from mm_daemon.simulation.account import VenueAccount, VenueOrder
 from mm_daemon.simulation.desk import OrderDesk, OrderLink, QueryOrder, Request, Waiting
 from mm_daemon.simulation.faults import Faults, Told
+from mm_daemon.simulation.fee_tiers import FeeTiers
+from mm_daemon.simulation.funding import funding_atto
 from mm_daemon.simulation.models import (
     FRONT_UNKNOWN,
-    NS_PER_MS,
     FeedClock,
     QueuePosition,
     latency_model,
+    tick_atto,
 )
 from mm_daemon.simulation.policy import VenuePolicy
+from mm_daemon.simulation.refusals import Refusals, VenueLimits
 from mm_daemon.simulation.replay_matching import match_book, match_print
 
 _WALK_TICKS = 256
+_NEVER_NS = 1 << 62
 _BUY, _SELL = Side.BUY, Side.SELL  # members of an enumeration are slow to look up
 _LARGE_SHARE = 10
 
@@ -68,9 +75,12 @@ class _Market:
 
     __slots__ = (
         "book",
+        "funded_ns",
+        "funding",
         "gap",
         "inner_ask_ticks",
         "inner_bid_ticks",
+        "mark_half_ticks",
         "own_book",
         "resting",
         "seen_ask_ticks",
@@ -89,6 +99,12 @@ class _Market:
         """The best prices of `resting`: a market that stays away from them does not concern us."""
         self.taken: dict[tuple[Side, int], tuple[int, int]] = {}
         """(side, ticks) to (lots we took, lots displayed when we did): void once the level displays another size."""
+        self.funding: FundingUpdate | None = None
+        """The rate told last, and when it is due; None: paid, or never told."""
+        self.funded_ns = 0
+        """When funding was last due."""
+        self.mark_half_ticks = 0
+        """The venue's mark; 0: it never said."""
         self.seen_bid_ticks = self.seen_ask_ticks = 0
         """Worst prices of the last snapshot: sizes beyond them are unknown, not zero."""
 
@@ -169,14 +185,31 @@ class SimulatedVenue:
         rng = Rng(policy.seed).split(venue)
         self._policy = policy
         self._account = VenueAccount(venue, instruments)
-        self._desk = OrderDesk(self._account, self, decrease_keeps_place=policy.decrease_keeps_place)
-        self._response = latency_model(policy.response_latency_ms, policy.response_samples_ms, rng.split("response"))
-        entry = latency_model(policy.entry_latency_ms, policy.entry_samples_ms, rng.split("entry"))
+        if policy.fee_tiers:
+            self._account.tiers = FeeTiers(policy.fee_tiers, policy.fee_tier_volume)
+        refusals = None if policy.rejects is None else Refusals(policy.rejects, self._account, rng.split("rejects"))
+        self._desk = OrderDesk(self._account, self, decrease_keeps_place=policy.decrease_keeps_place, refusals=refusals)
+        self._limits = VenueLimits([limit.bucket() for limit in policy.rate_limits]) if policy.rate_limits else None
+        rows = policy.latency_rows
+        self._response = latency_model(
+            policy.response_latency_ms,
+            policy.response_samples_ms,
+            rng.split("response"),
+            [(row.time_ns, row.response_ns) for row in rows],
+        )
+        entry = latency_model(
+            policy.entry_latency_ms,
+            policy.entry_samples_ms,
+            rng.split("entry"),
+            [(row.time_ns, row.entry_ns) for row in rows],
+        )
         self._faults = None if policy.faults is None else Faults(policy.faults, rng.split("faults"))
         self._link = OrderLink(entry, self._response, self._faults)
         self._waiting = self._link.waiting
-        self._clock = FeedClock(round(policy.feed_floor_ms * NS_PER_MS))
+        self._clock = FeedClock(policy.floor_ns)
         self._venue_ns = self._happened_ns = 0
+        self._funding_ns = _NEVER_NS
+        """When the next funding is due, on the venue's own clock."""
         self._moving: _Market | None = None
         """The instrument of the present event."""
         self._now_ns = 0
@@ -281,6 +314,8 @@ class SimulatedVenue:
         waiting = self._waiting
         while waiting and waiting[0].arrival_ns < self._venue_ns:
             self._execute(waiting.popleft())
+        if event.ts_venue_ns >= self._funding_ns:
+            self._settle_funding(event.ts_venue_ns)
         self._moving = market = self._markets.get(event.instrument)
         if market is not None:
             market.gap = market.book.invalid_cause is not None
@@ -309,15 +344,41 @@ class SimulatedVenue:
             market.taken.clear()
         elif isinstance(event, InstrumentUpdated):
             self._on_instrument(market, event)
+        elif isinstance(event, MarkPriceUpdate):
+            market.mark_half_ticks = event.mark_half_ticks
+        elif isinstance(event, FundingUpdate) and event.next_ns > market.funded_ns:
+            market.funding = event
+            self._funding_ns = min(self._funding_ns, event.next_ns)
 
     def _on_instrument(self, market: _Market, event: InstrumentUpdated) -> None:
         """A new contract: our orders are cancelled by the venue and the book starts again."""
         orders = [resting.order for resting in market.resting]
-        ts_local_ns = self._emission_ns(self._venue_ns, self._response.draw())
+        ts_local_ns = self._emission_ns(self._venue_ns, self._response.draw(self._venue_ns))
         self._tell(self._desk.cancel_orders(orders, self._clock.venue_ns(self._venue_ns), ts_local_ns))
         self._account.define(event.definition)
         market.book, market.own_book = OrderBook(), True
         market.taken.clear()
+
+    def _settle_funding(self, venue_ns: int) -> None:
+        """Pay what is due by now at the rate told last before, on the position and at the mark of this moment."""
+        self._funding_ns = _NEVER_NS
+        for instrument, market in self._markets.items():
+            funding = market.funding
+            if funding is None:
+                continue
+            if funding.next_ns > venue_ns:
+                self._funding_ns = min(self._funding_ns, funding.next_ns)
+                continue
+            market.funding, market.funded_ns = None, funding.next_ns
+            lots = self._account.history.lots(instrument)
+            mark = market.mark_half_ticks or (market.book.half_ticks if market.book.trusted else 0)
+            if not lots or not mark:
+                continue
+            worth = tick_atto(self._account.instruments[instrument])
+            received = funding_atto(lots, mark, worth, funding.rate_e12)
+            ts_local_ns = self._emission_ns(self._venue_ns, self._response.draw(self._venue_ns))
+            paid = self._account.pay_funding(instrument, received, ts_venue_ns=funding.next_ns, ts_local_ns=ts_local_ns)
+            self._outgoing.append(paid)
 
     def _on_print(self, market: _Market, event: PublicTrade) -> None:
         """One print, offered to our orders by inner price, then time; its volume is used once.
@@ -406,7 +467,7 @@ class SimulatedVenue:
     def _fill(self, market: _Market, resting: _Resting, lots: int) -> None:
         order = resting.order
         at_ns = self._venue_ns
-        ts_local_ns = self._emission_ns(at_ns, self._response.draw())
+        ts_local_ns = self._emission_ns(at_ns, self._response.draw(at_ns))
         filled = self._account.fill(
             order, order.ticks, lots, maker=True, ts_venue_ns=self._clock.venue_ns(at_ns), ts_local_ns=ts_local_ns
         )
@@ -421,6 +482,13 @@ class SimulatedVenue:
         request: Request = due.request
         ts_local_ns = self._emission_ns(due.arrival_ns, due.response_ns)
         ts_venue_ns = self._clock.venue_ns(due.arrival_ns)
+        if self._limits is not None and not isinstance(request, QueryOrder):
+            over = self._limits.refusal(request, due.arrival_ns)
+            if over is not None:
+                bucket, wait_ms = over
+                self._outgoing.append(RateLimited(self._account.venue, ts_venue_ns, ts_local_ns, bucket, wait_ms))
+                self._tell(self._desk.refuse(request, (RejectKind.RATE_LIMITED, bucket), ts_venue_ns, ts_local_ns))
+                return
         self._tell(self._desk.execute(request, due.arrival_ns, ts_venue_ns, ts_local_ns))
 
     def _tell(self, replies: Sequence[Told]) -> None:
