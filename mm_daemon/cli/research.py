@@ -37,6 +37,7 @@ def backtest(
     set_: Set = (),
     each_market: Annotated[bool, Parameter(negative=())] = False,
     queue_sensitivity: Annotated[bool, Parameter(negative=())] = False,
+    as_journal: Path | None = None,
     workers: int | None = None,
     dask: str | None = None,
 ) -> int:
@@ -67,6 +68,9 @@ def backtest(
         Each market is a backtest of its own, as if it were alone: limits over all markets hold for each of them.
     queue_sensitivity:
         Play it under other queue models too, and report their figures beside: a recording cannot tell which is right.
+    as_journal:
+        Journal of a paper run of the same recordings: play them at its turns and compare every decision, then without
+        them and count what differs. Exits with 1 when decisions differ at equal turns.
     workers:
         Processes that share several backtests; one for each core by default. The results do not depend on it.
     dask:
@@ -85,6 +89,16 @@ def backtest(
     loaded = read_config(config, seed=seed, overrides=values)
     from mm_daemon.backtest.progress import Bar
 
+    if as_journal is not None:
+        from mm_daemon.backtest.as_journal import play_as_journal
+        from mm_daemon.domain.errors import CoreError
+
+        if files or days is not None or each_market or queue_sensitivity or duration is not None:
+            raise UsageError("--as-journal plays what the run played: no other choice of it goes with it")
+        with Bar(wanted=not json) as bar:
+            followed = play_as_journal(loaded, as_journal, told=bar.first)
+        print(followed.to_json().decode() if json else followed.to_text())
+        return 0 if followed.ok else CoreError.exit_code
     several = bool(files) or days is not None or each_market
     if not several and not queue_sensitivity:
         from mm_daemon.backtest.venues import backtest as play

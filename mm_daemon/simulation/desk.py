@@ -7,7 +7,7 @@ the queue. An order of ours that would meet our own resting order cancels the re
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -62,12 +62,14 @@ class OrderLink:
     plan loses or holds back.
     """
 
-    __slots__ = ("_entry", "_faults", "_last_arrival_ns", "_response", "waiting")
+    __slots__ = ("_entry", "_faults", "_last_arrival_ns", "_response", "retimed", "waiting")
 
     def __init__(self, entry: LatencyModel, response: LatencyModel, faults: Faults | None = None) -> None:
         self._entry = entry
         self._response = response
         self._faults = faults
+        self.retimed: Callable[[Request, int, int], int] | None = None
+        """When a request arrives after all, by the arrival that the model gives and its response latency."""
         self._last_arrival_ns = 0
         self.waiting: deque[Waiting] = deque()
         """In order of arrival."""
@@ -75,6 +77,9 @@ class OrderLink:
     def send(self, request: Request, now_ns: int) -> None:
         self._last_arrival_ns = arrival_ns = max(self._last_arrival_ns, now_ns + self._entry.draw(now_ns))
         coming = Waiting(request, arrival_ns, self._response.draw(arrival_ns))
+        if self.retimed is not None:
+            self._last_arrival_ns = arrival_ns = self.retimed(request, arrival_ns, coming.response_ns)
+            coming = coming._replace(arrival_ns=arrival_ns)
         if self._faults is not None:
             delay_ns = self._faults.command_delay_ns()
             if delay_ns is None:

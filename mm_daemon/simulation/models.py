@@ -208,6 +208,12 @@ class FeedClock:
             self._least_offset_ns = offset
         return ts_venue_ns + self._least_offset_ns - self._floor_ns
 
+    def local_ns(self, ts_venue_ns: int) -> int:
+        """An instant of the venue's clock on this one."""
+        if self._least_offset_ns == _NO_OFFSET:
+            return ts_venue_ns
+        return ts_venue_ns + self._least_offset_ns - self._floor_ns
+
     def venue_ns(self, clock_ns: int) -> int:
         """The way back: the venue's own timestamp of an instant of this clock."""
         if self._least_offset_ns == _NO_OFFSET:

@@ -15,7 +15,7 @@ moves first.
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from mm_daemon.domain.book import NO_ASK, NO_BID, OrderBook
 from mm_daemon.domain.decisions import ApprovedCommand, CancelAll
@@ -218,6 +218,8 @@ class SimulatedVenue:
         """In order of local time."""
         self._markets: dict[InstrumentId, _Market] = {instrument.id: _Market() for instrument in instruments}
         self._resting: dict[ClientOrderId, _Resting] = {}
+        self.last_lateness_ns: int | None = None
+        """How much later than the latency model says the last command arrived in the run that is followed."""
         self.large_orders = 0
         """Orders larger than a tenth of the touch and of the level they joined: their replayed fills mean little."""
 
@@ -230,6 +232,24 @@ class SimulatedVenue:
     def account(self) -> VenueAccount:
         """What the venue remembers of us: for the connector that keeps it, never for the core."""
         return self._account
+
+    def follow(self, answered: Callable[[Request], tuple[int, int] | None]) -> None:
+        """Let each command arrive when its answer in an earlier run says it did: `answered` gives the answer's times at
+        the venue and here; None: it had none, and the latency model decides.
+        """
+
+        def retimed(request: Request, arrival_ns: int, response_ns: int) -> int:
+            times = answered(request)
+            if times is None:
+                self.last_lateness_ns = None
+                return arrival_ns
+            # Both are at or after the arrival: the first while the feed clock still learns, the second when the answer
+            # had to wait for others.
+            known_ns = min(self._clock.local_ns(times[0]), times[1] - response_ns)
+            self.last_lateness_ns = known_ns - arrival_ns
+            return known_ns
+
+        self._link.retimed = retimed
 
     # Port
 
