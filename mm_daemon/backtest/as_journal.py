@@ -7,7 +7,7 @@ again, and from the journal come only
 
     the turns          which events were taken together, and at what time the core decided
     the driver's words connections, deadlines, snapshots being asked for, the stop
-    arrival times      when a command reached the venue, from the answer's two times
+    times              when a command reached the venue, from the two times of its answer, and when that was heard of
 
 Everything else is compared: market data with the recording's, what the venue said with what ours says, every decision
 and command with what the core answers. What remains when the marks are left out is counted beside it: a backtest of the
@@ -107,6 +107,8 @@ class Departures(msgspec.Struct, kw_only=True):
     late_ms_mean: float = 0.0
     """Their time from the event that was decided on to being handed over: zero in a backtest."""
     late_ms_max: float = 0.0
+    received_late: int = 0
+    """What the venue said and a late loop took in later than the latency model says."""
     overflows: int = 0
     """Books given up because the core could not follow."""
 
@@ -161,6 +163,8 @@ class AsJournal(msgspec.Struct, kw_only=True):
             f"  handed {gone.commands:,} commands over {gone.late_ms_mean:.3f} ms late on average, "
             f"{gone.late_ms_max:.3f} ms at most",
         ]
+        if gone.received_late:
+            lines.append(f"  was late to hear {gone.received_late:,} of what the venue said")
         if gone.overflows:
             lines.append(f"  gave up {gone.overflows} books that it could not follow")
         lines += [f"note      {note}" for note in self.notes]
@@ -396,12 +400,13 @@ class _Follower:
     def _ours(self, event: Event, shown: Mapping[int, Event]) -> Event | None:
         """What the core here is told in place of an event of the run; None: nothing."""
         if isinstance(event, _VENUE_SAID) and (said := self._said.get(_venue_of(event))) is not None:
-            ours = said.popleft() if said else None
-            if ours != event:
+            ours: Event | None = said.popleft() if said else None
+            if ours is None or ours.ts_local_ns > event.ts_local_ns or _received(ours, event.ts_local_ns) != event:
                 self._part("the venue says otherwise", event, ours)
-            else:
-                self.counts["venue"] += 1
-            return ours
+                return ours
+            self.counts["venue"] += 1
+            self.departures.received_late += event.ts_local_ns > ours.ts_local_ns
+            return _received(ours, event.ts_local_ns)
         if id(event) in shown:
             self._part("the account is another one", event, shown[id(event)])
         elif isinstance(event, _MARKET):
@@ -460,6 +465,11 @@ class _Follower:
 
 
 _ORDER_KINDS = frozenset(get_args(OrderEvent))
+
+
+def _received(event: Event, at_ns: int) -> Event:
+    heard: Event = msgspec.structs.replace(event, ts_local_ns=at_ns)
+    return heard
 
 
 def _is_the_runs_own(event: MarketEvent) -> bool:
