@@ -4,8 +4,9 @@ The composition root of backtests. The same connectors, the same assumptions abo
 configuration) and the same pace as in paper mode, but no loop: connectors are only asked for what needs none.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from mm_daemon import registry
 from mm_daemon.backtest.feed_latency import DelayedFeed, feed_latency
@@ -26,6 +27,8 @@ from mm_daemon.simulation.fee_tiers import on_tier
 from mm_daemon.simulation.policy import VenuePolicy, paper_capabilities
 from mm_daemon.simulation.venue import SimulatedVenue
 
+_OF_A_FEED = Capabilities(recorded=True)
+"""What a feed that is no connector says of its venue: nothing."""
 FindConnector = Callable[[str], type[Connector]]
 
 
@@ -37,13 +40,14 @@ def backtest(
     since_ns: int | None = None,
     until_ns: int | None = None,
     told: Told | None = None,
+    feeds: Mapping[Venue, RecordedFeed] | None = None,
 ) -> BacktestReport:
     """Backtest a configuration; of its recordings, what was received from `since_ns` on and before `until_ns`. `told`
-    hears how much of the recordings has been read.
+    hears how much of the recordings has been read; `feeds` are played in place of what the configuration names.
 
     Raises ConfigError, UsageError, JournalError, CoreError.
     """
-    parameters, sources = compose(config, since_ns=since_ns, until_ns=until_ns)
+    parameters, sources = compose(config, since_ns=since_ns, until_ns=until_ns, feeds=feeds or {})
     return run_backtest(parameters, sources, journal=journal, duration_s=duration_s, told=told)
 
 
@@ -53,6 +57,7 @@ def compose(
     *,
     since_ns: int | None = None,
     until_ns: int | None = None,
+    feeds: Mapping[Venue, RecordedFeed] = MappingProxyType({}),
 ) -> tuple[CoreParameters, dict[Venue, Source]]:
     """The core's parameters and one source for each venue that has a market.
 
@@ -66,10 +71,11 @@ def compose(
         symbols = config.symbols_of(venue)
         if not symbols:
             continue
-        connector = _connector(venue, symbols, settings, find)
+        connector = feeds[venue] if venue in feeds else _connector(venue, symbols, settings, find)
+        real: Capabilities = getattr(connector, "capabilities", _OF_A_FEED)
         if isinstance(connector, EmbeddedVenue):
             instruments += connector.instruments()
-            capabilities[venue] = connector.capabilities
+            capabilities[venue] = real
             sources[venue] = connector.virtual()
         elif isinstance(connector, RecordedFeed):
             policy = config.paper
@@ -77,7 +83,7 @@ def compose(
                 on_tier(contract, policy.fee_tiers, policy.fee_tier_volume) for contract in connector.instruments()
             ]
             instruments += contracts
-            capabilities[venue] = paper_capabilities(config.paper, connector.capabilities)
+            capabilities[venue] = paper_capabilities(policy, real)
             sources[venue] = RecordedMarket(
                 _played(connector, policy, venue, since_ns, until_ns), SimulatedVenue(venue, contracts, policy)
             )
