@@ -22,7 +22,7 @@ from mm_daemon.domain.events import (
 )
 from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.orders import ClientOrderId
-from mm_daemon.ports.connector import Connector, ConnectorContext
+from mm_daemon.ports.connector import CatchesUp, Connector, ConnectorContext
 from mm_daemon.simulation.fee_tiers import on_tier
 from mm_daemon.simulation.policy import VenuePolicy, paper_capabilities
 from mm_daemon.simulation.venue import SimulatedVenue
@@ -48,7 +48,7 @@ class PaperConnector:
             self._file = AccountFile(account_path(context.state_dir, context.venue), context.venue)
             self._venue.account.note = self._file.add
             self._venue.account.restore(self._file.history)
-        self._pump = VenuePump(self._venue, context, self._save)
+        self._pump = VenuePump(self._venue, context, self._save, self._catch_up)
         self.withheld = 0
         """Events of the inner connector about a real account that were not passed on."""
 
@@ -115,6 +115,12 @@ class PaperConnector:
         if self._file is not None:
             self._file.close()
         await self._inner.close()
+
+    def _catch_up(self, until_ns: int) -> None:
+        """A recording that plays late is not overtaken by what our venue does later; nobody can ask that of a live
+        feed."""
+        if isinstance(self._inner, CatchesUp):
+            self._inner.catch_up(until_ns)
 
     def _save(self, now_ns: int) -> None:
         if self._file is not None:

@@ -257,6 +257,9 @@ class _Follower:
         self.parted: Parted | None = None
         self._feeds = [source.feed for source in sources.values() if isinstance(source, RecordedMarket)]
         self._feed: Iterator[MarketEvent] = merged(self._feeds)
+        self._coming = next(self._feed, None)
+        self._ahead: deque[MarketEvent] = deque()
+        """Events of the recording that our venues have seen and the core has not."""
         self._venues: dict[Venue, SimulatedVenue] = {}
         self._said: dict[Venue, deque[Event]] = {}
         """What our venues have said and the journal has yet to show."""
@@ -368,22 +371,35 @@ class _Follower:
                 continue
             while asked and asked[0].snapshot.requested_ns < event.ts_local_ns:
                 self._show(asked.pop(0), shown)
-            recorded = next(self._feed, None)
+            if not self._ahead:
+                self._play_next()
+            recorded = self._ahead.popleft() if self._ahead else None
             if recorded != event:
                 self._part("the recording says otherwise", event, recorded)
                 return shown
-            venue = self._venues[venue_of(event.instrument)]
-            said = self._said[venue_of(event.instrument)]
-            said.extend(venue.advance(event.ts_local_ns - 1))
-            venue.on_market(event)
-            said.extend(venue.advance(event.ts_local_ns))
         for one in asked:
             self._show(one, shown)
         for name, venue in self._venues.items():
             times = [e.ts_local_ns for e in batch if isinstance(e, _VENUE_SAID) and _venue_of(e) == name]
             if times:
-                self._said[name].extend(venue.advance(max(times)))
+                until_ns = max(times)
+                while self._coming is not None and self._coming.ts_local_ns <= until_ns:
+                    self._play_next()
+                self._said[name].extend(venue.advance(until_ns))
         return shown
+
+    def _play_next(self) -> None:
+        """Show our venue the recording's next event; the core is told when the run was."""
+        event = self._coming
+        if event is None:
+            return
+        self._coming = next(self._feed, None)
+        name = venue_of(event.instrument)
+        venue, said = self._venues[name], self._said[name]
+        said.extend(venue.advance(event.ts_local_ns - 1))
+        venue.on_market(event)
+        said.extend(venue.advance(event.ts_local_ns))
+        self._ahead.append(event)
 
     def _show(self, asked: VenueSnapshotReceived, shown: dict[int, Event]) -> None:
         """Ours, in the words of the run where both agree on orders and positions."""
