@@ -15,9 +15,9 @@ moves first.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from mm_daemon.domain.book import NO_ASK, NO_BID, OrderBook
+from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.decisions import ApprovedCommand, CancelAll
 from mm_daemon.domain.events import (
     BookDelta,
@@ -48,132 +48,14 @@ from mm_daemon.simulation.models import (
     latency_model,
     tick_atto,
 )
+from mm_daemon.simulation.played_market import PlayedMarket, Resting
 from mm_daemon.simulation.policy import VenuePolicy
 from mm_daemon.simulation.refusals import Refusals, VenueLimits
 from mm_daemon.simulation.replay_matching import match_book, match_print
 
-_WALK_TICKS = 256
 _NEVER_NS = 1 << 62
 _BUY, _SELL = Side.BUY, Side.SELL  # members of an enumeration are slow to look up
 _LARGE_SHARE = 10
-
-
-class _Resting:
-    """An order of ours in the recorded book: since when, behind how many, and how fresh its level's report is."""
-
-    __slots__ = ("order", "queue", "reported_id", "since_ns")
-
-    def __init__(self, order: VenueOrder, queue: QueuePosition, since_ns: int, reported_id: int) -> None:
-        self.order = order
-        self.queue = queue
-        self.since_ns = since_ns
-        self.reported_id = reported_id
-
-
-class _Market:
-    """One instrument: the venue's book, our resting orders by priority, and what we took from displayed levels."""
-
-    __slots__ = (
-        "book",
-        "funded_ns",
-        "funding",
-        "gap",
-        "inner_ask_ticks",
-        "inner_bid_ticks",
-        "mark_half_ticks",
-        "own_book",
-        "resting",
-        "seen_ask_ticks",
-        "seen_bid_ticks",
-        "taken",
-    )
-
-    def __init__(self) -> None:
-        self.book = OrderBook()
-        self.own_book = True
-        """Whether the book is moved here and not by the core."""
-        self.gap = True
-        """Whether there was no book before the present event."""
-        self.resting: list[_Resting] = []
-        self.inner_bid_ticks, self.inner_ask_ticks = NO_BID, NO_ASK
-        """The best prices of `resting`: a market that stays away from them does not concern us."""
-        self.taken: dict[tuple[Side, int], tuple[int, int]] = {}
-        """(side, ticks) to (lots we took, lots displayed when we did): void once the level displays another size."""
-        self.funding: FundingUpdate | None = None
-        """The rate told last, and when it is due; None: paid, or never told."""
-        self.funded_ns = 0
-        """When funding was last due."""
-        self.mark_half_ticks = 0
-        """The venue's mark; 0: it never said."""
-        self.seen_bid_ticks = self.seen_ask_ticks = 0
-        """Worst prices of the last snapshot: sizes beyond them are unknown, not zero."""
-
-    def rest(self, resting: _Resting) -> None:
-        self.resting.append(resting)
-        self.resting.sort(key=_priority)  # stable: time decides among equals
-        self._find_inner()
-
-    def lift(self, resting: _Resting) -> None:
-        self.resting.remove(resting)
-        self._find_inner()
-
-    def clear(self) -> None:
-        self.resting.clear()
-        self._find_inner()
-
-    def _find_inner(self) -> None:
-        orders = [resting.order for resting in self.resting]
-        self.inner_bid_ticks = max((order.ticks for order in orders if order.side is _BUY), default=NO_BID)
-        self.inner_ask_ticks = min((order.ticks for order in orders if order.side is _SELL), default=NO_ASK)
-
-    def lots_free(self, side: Side, ticks: int) -> int:
-        """Displayed lots less our own impact."""
-        displayed = self.book.lots_at(side, ticks)
-        taken = self.taken.get((side, ticks))
-        if taken is None or taken[1] != displayed:
-            return displayed
-        return displayed - taken[0]
-
-    def take(self, side: Side, ticks: int, lots: int) -> None:
-        """Remember what we took of a displayed level until it is reported changed."""
-        displayed = self.book.lots_at(side, ticks)
-        taken = self.taken.get((side, ticks))
-        before = taken[0] if taken is not None and taken[1] == displayed else 0
-        self.taken[side, ticks] = (before + lots, displayed)
-
-    def free_levels(self, side: Side, limit_ticks: int) -> Iterator[tuple[int, int]]:
-        """Levels of `side` from the best to `limit_ticks`, with their free lots, best first."""
-        best = self.book.bid_ticks if side is Side.BUY else self.book.ask_ticks
-        gap = side * (best - limit_ticks)
-        if gap < 0:
-            return
-        if gap <= _WALK_TICKS:
-            for ticks in range(best, limit_ticks - side, -side):
-                free = self.lots_free(side, ticks)
-                if free > 0:
-                    yield ticks, free
-            return
-        for ticks, _ in self.book.levels(side, 1 << 30):
-            if side * (ticks - limit_ticks) < 0:
-                return
-            free = self.lots_free(side, ticks)
-            if free > 0:
-                yield ticks, free
-
-    def front_at(self, side: Side, ticks: int) -> float:
-        """Lots before a newcomer at this price; unknown beyond what the venue's snapshot showed."""
-        book = self.book
-        lots = book.lots_at(side, ticks)
-        if side is Side.BUY:
-            unseen = ticks < self.seen_bid_ticks and ticks < book.bid_ticks
-        else:
-            unseen = 0 < self.seen_ask_ticks < ticks and ticks > book.ask_ticks
-        return FRONT_UNKNOWN if unseen and not lots else float(lots)
-
-    def forget_taken(self) -> None:
-        """Drop what the book has since reported changed, so that the memory stays as small as the touch."""
-        lots_at = self.book.lots_at
-        self.taken = {key: value for key, value in self.taken.items() if lots_at(*key) == value[1]}
 
 
 class SimulatedVenue:
@@ -210,14 +92,14 @@ class SimulatedVenue:
         self._venue_ns = self._happened_ns = 0
         self._funding_ns = _NEVER_NS
         """When the next funding is due, on the venue's own clock."""
-        self._moving: _Market | None = None
+        self._moving: PlayedMarket | None = None
         """The instrument of the present event."""
         self._now_ns = 0
         self._emitted_ns = 0
         self._outgoing: deque[Event] = deque()
         """In order of local time."""
-        self._markets: dict[InstrumentId, _Market] = {instrument.id: _Market() for instrument in instruments}
-        self._resting: dict[ClientOrderId, _Resting] = {}
+        self._markets: dict[InstrumentId, PlayedMarket] = {instrument.id: PlayedMarket() for instrument in instruments}
+        self._resting: dict[ClientOrderId, Resting] = {}
         self.last_lateness_ns: int | None = None
         """How much later than the latency model says the last command arrived in the run that is followed."""
         self.large_orders = 0
@@ -226,7 +108,7 @@ class SimulatedVenue:
     def add(self, instrument: Instrument) -> None:
         """One more instrument, or a new definition of a known one. Raises DomainError as the constructor does."""
         self._account.define(instrument)
-        self._markets.setdefault(instrument.id, _Market())
+        self._markets.setdefault(instrument.id, PlayedMarket())
 
     @property
     def account(self) -> VenueAccount:
@@ -370,7 +252,7 @@ class SimulatedVenue:
             market.funding = event
             self._funding_ns = min(self._funding_ns, event.next_ns)
 
-    def _on_instrument(self, market: _Market, event: InstrumentUpdated) -> None:
+    def _on_instrument(self, market: PlayedMarket, event: InstrumentUpdated) -> None:
         """A new contract: our orders are cancelled by the venue and the book starts again."""
         orders = [resting.order for resting in market.resting]
         ts_local_ns = self._emission_ns(self._venue_ns, self._response.draw(self._venue_ns))
@@ -400,7 +282,7 @@ class SimulatedVenue:
             paid = self._account.pay_funding(instrument, received, ts_venue_ns=funding.next_ns, ts_local_ns=ts_local_ns)
             self._outgoing.append(paid)
 
-    def _on_print(self, market: _Market, event: PublicTrade) -> None:
+    def _on_print(self, market: PlayedMarket, event: PublicTrade) -> None:
         """One print, offered to our orders by inner price, then time; its volume is used once.
 
         Prints of one aggressor come as separate events of one time and side. An order that is filled through its price
@@ -428,7 +310,7 @@ class SimulatedVenue:
                 free_lots -= lots
                 self._fill(market, resting, lots)
 
-    def _on_book(self, market: _Market, event: BookDelta | TopOfBook | BookSnapshot) -> None:
+    def _on_book(self, market: PlayedMarket, event: BookDelta | TopOfBook | BookSnapshot) -> None:
         book, gap = market.book, market.gap
         if book.invalid_cause is not None:
             return
@@ -450,7 +332,7 @@ class SimulatedVenue:
             self._on_crossed(market)
 
     def _report(
-        self, market: _Market, resting: _Resting, event: BookDelta | TopOfBook | BookSnapshot, *, gap: bool
+        self, market: PlayedMarket, resting: Resting, event: BookDelta | TopOfBook | BookSnapshot, *, gap: bool
     ) -> None:
         """Tell an order's queue what its level displays now, unless this event knows nothing newer about that level."""
         order = resting.order
@@ -470,7 +352,7 @@ class SimulatedVenue:
             resting.reported_id = event.update_id
             resting.queue.depth(lots)
 
-    def _on_crossed(self, market: _Market) -> None:
+    def _on_crossed(self, market: PlayedMarket) -> None:
         """The market is displayed at or through orders of ours: they are taken, as far as displayed lots go."""
         market.forget_taken()
         for resting in tuple(market.resting):
@@ -484,7 +366,7 @@ class SimulatedVenue:
             if lots:
                 self._fill(market, resting, lots)
 
-    def _fill(self, market: _Market, resting: _Resting, lots: int) -> None:
+    def _fill(self, market: PlayedMarket, resting: Resting, lots: int) -> None:
         order = resting.order
         at_ns = self._venue_ns
         ts_local_ns = self._emission_ns(at_ns, self._response.draw(at_ns))
@@ -557,7 +439,7 @@ class SimulatedVenue:
         level_lots = book.lots_at(order.side, order.ticks)
         front = market.front_at(order.side, order.ticks)
         queue = QueuePosition(self._policy.queue_model, self._policy.queue_exponent, level_lots, front)
-        resting = _Resting(order, queue, at_ns, book.update_id)
+        resting = Resting(order, queue, at_ns, book.update_id)
         best_lots = book.bid_lots if order.side is Side.BUY else book.ask_lots
         if order.remaining_lots * _LARGE_SHARE > max(level_lots, best_lots):
             self.large_orders += 1
@@ -571,8 +453,3 @@ class SimulatedVenue:
         resting = self._resting.pop(order.client_id, None)
         if resting is not None:
             self._markets[order.instrument].lift(resting)
-
-
-def _priority(resting: _Resting) -> int:
-    """Inner prices first on either side; sides never compete for one print."""
-    return -resting.order.side * resting.order.ticks
