@@ -4,7 +4,9 @@ import gzip
 import json
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -16,6 +18,8 @@ from mm_daemon.backtest.report import BacktestReport
 from mm_daemon.backtest.tasks import BacktestTask, run_task
 from mm_daemon.cli.main import execute
 from mm_daemon.domain.errors import ConfigError, UsageError
+from mm_daemon.domain.events import MarketEvent
+from mm_daemon.journal.log import JournalReader
 from tests.shared import shared_file
 
 _DAY_NS = 86_400_000_000_000
@@ -158,6 +162,13 @@ def test_spot_and_perpetual_are_merged_by_local_time(folder: Path, tmp_path: Pat
     assert all(market.orders_placed for market in report.markets)
     assert both.journal is not None
     assert verify(both.journal).ok
+    with JournalReader(both.journal) as reader:
+        told = [record for frame in reader for record in frame.records if isinstance(record, get_args(MarketEvent))]
+    order = [(record.ts_local_ns, record.instrument != "usdm:BTCUSDT") for record in told]
+    assert order == sorted(order)
+    assert len({at_ns for at_ns, _ in order}) < len(order), "some come at once"
+    switches = sum(one != other for (_, one), (_, other) in pairwise(order))
+    assert switches > 500, "they are mixed, not one after the other"
     apart = [run_task(one) for one in market_tasks([msgspec.structs.replace(both, journal=None)])]
     assert report.messages == sum(one.messages for one in apart)
     assert report.rows == sum(one.rows for one in apart)
