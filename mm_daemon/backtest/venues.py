@@ -24,6 +24,7 @@ from mm_daemon.domain.events import Event
 from mm_daemon.domain.instrument import Instrument, Venue
 from mm_daemon.ports.connector import Connector, ConnectorContext, EmbeddedVenue, RecordedFeed
 from mm_daemon.simulation.fee_tiers import on_tier
+from mm_daemon.simulation.models import NS_PER_MS
 from mm_daemon.simulation.policy import VenuePolicy, paper_capabilities
 from mm_daemon.simulation.venue import SimulatedVenue
 
@@ -102,7 +103,7 @@ def _played(
     """The feed with the latency that is assumed, and of it the part that is asked for."""
     latency = feed_latency(policy, venue)
     if latency is not None:
-        feed = DelayedFeed(feed, latency, policy.floor_ns)
+        feed = DelayedFeed(feed, latency, round(policy.feed_floor_ms * NS_PER_MS))
     return feed if since_ns is None and until_ns is None else SlicedFeed(feed, since_ns, until_ns)
 
 

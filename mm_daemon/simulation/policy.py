@@ -47,7 +47,7 @@ class VenuePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         | None
     ) = None
     feed_floor_ms: Annotated[
-        float, Meta(ge=0, le=60000, description="feed latency of the fastest market event, ms")
+        float, Meta(ge=0, le=60000, description="feed latency of the fastest market event that was received, ms")
     ] = 2.0
     feed_latency_ms: (
         Annotated[
