@@ -142,6 +142,10 @@ class RecordedConnector:
         self._starts_at_ns: int | None = None
         self._company: tuple[RecordedConnector, ...] = ()
         self._ended: asyncio.Event | None = None
+        self._played_by: RecordedConnector | None = None
+        self._playing: Iterator[_Addressed] = iter(())
+        self._coming: _Addressed | None = None
+        """The next event of all that is played, while `run` plays."""
         self.frames = 0
         """Frames read so far, used or not."""
 
@@ -231,6 +235,7 @@ class RecordedConnector:
         self._company = tuple(others)
         for other in others:
             other._ended = asyncio.Event()
+            other._played_by = self
 
     async def run(self) -> None:
         """Emit each event when the context's clock reaches its time; returns at the end of the file, or files."""
@@ -245,11 +250,14 @@ class RecordedConnector:
             started_ns = self._context.now_ns()
             feed._context.emit(VenueConnected(feed._context.venue, started_ns, started_ns))
         at_once = 0
-        for event, emit in merge(*(feed._addressed() for feed in played), key=_local_ns):
-            while (early_s := delay_s(event.ts_local_ns)) > 0:
+        self._playing = merge(*(feed._addressed() for feed in played), key=_local_ns)
+        self._coming = next(self._playing, None)
+        while (coming := self._coming) is not None:
+            if (early_s := delay_s(coming[0].ts_local_ns)) > 0:
                 at_once = 0
                 await asyncio.sleep(max(early_s, _SLEEP_MIN_S))
-            emit(event)
+                continue
+            self._emit_coming(coming)
             at_once += 1
             if at_once == _BATCH:
                 at_once = 0
@@ -257,6 +265,17 @@ class RecordedConnector:
         for feed in self._company:
             if feed._ended is not None:
                 feed._ended.set()
+
+    def catch_up(self, until_ns: int) -> None:
+        """Emit what is due by `until_ns`, an instant that has come, before anybody is told of something later."""
+        playing = self._played_by or self
+        while (coming := playing._coming) is not None and coming[0].ts_local_ns <= until_ns:
+            playing._emit_coming(coming)
+
+    def _emit_coming(self, coming: _Addressed) -> None:
+        self._coming = next(self._playing, None)
+        event, emit = coming
+        emit(event)
 
     def _addressed(self) -> Iterator[_Addressed]:
         """The events, each with where it goes."""

@@ -193,6 +193,15 @@ class KnowsItsLength(Protocol):
 
 
 @runtime_checkable
+class CatchesUp(Protocol):
+    """A feed that can be told to say now what is due, when the event loop is late."""
+
+    def catch_up(self, until_ns: int) -> None:
+        """Emit everything up to and with an instant that has come and is not told yet."""
+        ...
+
+
+@runtime_checkable
 class RecordedTime(Protocol):
     """A feed that plays on a clock of its own."""
 
