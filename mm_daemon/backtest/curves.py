@@ -100,6 +100,22 @@ class DistanceCurves(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     fills: Floats
 
 
+class Left(msgspec.Struct, frozen=True, kw_only=True):
+    """Books in atto, as the core took them up."""
+
+    spread_atto: int
+    inventory_atto: int
+    fees_atto: int
+    funding_atto: int
+    cash_atto: int
+    worth_atto: int
+    """Of the position, at its mark."""
+
+    @property
+    def parts(self) -> tuple[int, int, int, int]:
+        return self.spread_atto, self.inventory_atto, self.fees_atto, self.funding_atto
+
+
 class MarketCurves(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One market. All arrays of curves are of one length, an entry for each bucket of time."""
 
@@ -109,6 +125,8 @@ class MarketCurves(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     max_position: float
     min_position: float
     """The limits, as the run began."""
+    start_ns: int
+    """Where the first bucket begins: the run's start."""
     times_ns: NDArray[np.int64]
     """Where the bucket ends; values without `low` or `high` are as they stood then."""
     mid: Floats
@@ -148,8 +166,8 @@ class MarketCurves(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     orders: OrderSamples
     intensity: IntensityFit
     """Taker orders of the market by the distance they reached, and the exponential through them."""
-    start_parts: tuple[int, int, int, int]
-    """Spread, inventory, fees, funding in atto that the run before left; the run's own P&L is counted from here."""
+    left: "Left | None"
+    """The books that the run before left, from which this one's P&L is counted; None: it began with empty ones."""
 
 
 class RunCurves(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -326,8 +344,9 @@ class _Market:
         self._tick, self._lot = float(contract.tick), float(contract.lot)
         limits = state.parameters.limits
         self._limits = limits.max_position_lots, limits.min_position_lots
-        self.start_parts = (0, 0, 0, 0) if resumed is None else _parts_of(resumed)
-        self._start_atto = sum(self.start_parts)
+        self.left = None if resumed is None else _left(state)
+        self._start_parts = (0, 0, 0, 0) if self.left is None else self.left.parts
+        self._start_atto = sum(self._start_parts)
         self.sample = MarketSample(state.parameters)
         self.standing = QuotingTime(start_ns, buckets)
         self.lives = OrderLives(state.id, samples, self._lot)
@@ -443,7 +462,7 @@ class _Market:
         self.standing.close(end_ns)
         position, tick, lot = self.state.position, self._tick, self._lot
         mid = 0.5 * self._half if self._half else NAN
-        started = self.start_parts
+        started = self._start_parts
         parts = position.spread_atto, position.inventory_atto, position.fees_atto, position.funding_atto
         spread, inventory, fees, funding = ((part - left) / ATTO for part, left in zip(parts, started, strict=True))
         # Funding and what was adopted move the equity without a mid or a fill.
@@ -508,6 +527,7 @@ class _Market:
             currency=contract.base if contract.inverse else contract.quote,
             max_position=self._limits[0] * self._lot,
             min_position=self._limits[1] * self._lot,
+            start_ns=self._start_ns,
             times_ns=times_ns,
             **columns,
             fills=self._fill_curves(),
@@ -520,7 +540,7 @@ class _Market:
             standing=self.standing.standing(times_ns),
             orders=self.lives.samples(),
             intensity=self._intensity(),
-            start_parts=self.start_parts,
+            left=self.left,
         )
 
     def _fill_curves(self) -> FillCurves:
@@ -584,5 +604,14 @@ def _wider(low: float, high: float, value: float) -> tuple[float, float]:
     return (value if not low <= value else low), (value if not high >= value else high)
 
 
-def _parts_of(state: PositionState) -> tuple[int, int, int, int]:
-    return from_pair(state.spread), from_pair(state.inventory), from_pair(state.fees), from_pair(state.funding)
+def _left(state: MarketState) -> Left:
+    position = state.position
+    half_ticks = position.half_ticks
+    return Left(
+        spread_atto=position.spread_atto,
+        inventory_atto=position.inventory_atto,
+        fees_atto=position.fees_atto,
+        funding_atto=position.funding_atto,
+        cash_atto=position.cash_atto,
+        worth_atto=0 if half_ticks is None else position.lots * position.value(half_ticks),
+    )

@@ -134,13 +134,13 @@ class BacktestReport(msgspec.Struct, frozen=True, kw_only=True):
             f"{self.messages:,} messages, {self.rows:,} rows: {self.data_seconds:.1f} s of market data in "
             f"{self.wall_seconds:.2f} s{speed}",
             "",
-            *_table([("", *(market.market for market in self.markets)), *_rows(self.markets)]),
+            *table([("", *(market.market for market in self.markets)), *_rows(self.markets)]),
             "",
-            f"decided   {_counts(self.reasons)}",
+            f"decided   {counts(self.reasons)}",
         ]
-        for name, counts in (("refused", self.refusals), ("dropped", self.dropped), ("bad input", self.problems)):
-            if counts:
-                lines.append(f"{name:<10}{_counts(counts)}")
+        for name, told in (("refused", self.refusals), ("dropped", self.dropped), ("bad input", self.problems)):
+            if told:
+                lines.append(f"{name:<10}{counts(told)}")
         lines += [f"note      {note}" for note in self.notes]
         if self.journal is not None:
             lines.append(f"journal   {self.journal}")
@@ -302,7 +302,7 @@ def _rows(markets: tuple[MarketReport, ...]) -> list[tuple[str, ...]]:
     return [(name, *cells) for name, cells in lines]
 
 
-def _table(lines: list[tuple[str, ...]]) -> list[str]:
+def table(lines: list[tuple[str, ...]]) -> list[str]:
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
     return [
         "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]).rstrip()
@@ -310,6 +310,6 @@ def _table(lines: list[tuple[str, ...]]) -> list[str]:
     ]
 
 
-def _counts(counts: Mapping[str, int]) -> str:
+def counts(counts: Mapping[str, int]) -> str:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{name} {count:,}" for name, count in ordered) or "nothing"

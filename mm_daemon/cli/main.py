@@ -15,7 +15,19 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from mm_daemon import __version__
-from mm_daemon.cli import calibrate, control, dst, explain, history, journal, operate, replicate, research, simulate
+from mm_daemon.cli import (
+    calibrate,
+    control,
+    dst,
+    explain,
+    history,
+    journal,
+    operate,
+    replicate,
+    report,
+    research,
+    simulate,
+)
 from mm_daemon.domain.errors import MmError, UsageError
 
 EXIT_INTERRUPTED = 130
@@ -45,6 +57,7 @@ app.command(control.adopt)
 app.command(research.backtest)
 app.command(calibrate.calibrate)
 app.command(research.replay)
+app.command(report.report)
 app.command(explain.explain)
 app.command(history.history)
 app.command(history.export)

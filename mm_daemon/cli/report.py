@@ -1,0 +1,62 @@
+"""The verbs that look at recorded runs: `report`, `compare` and `calibrate-queue`."""
+
+from pathlib import Path
+
+from mm_daemon.cli.options import Json
+
+
+def report(*journals: Path, html: Path | None = None, json: Json = False) -> int:
+    """Report runs from their journals: figures, and with --html their pictures, several runs side by side.
+
+    Parameters
+    ----------
+    journals:
+        The journal of a backtest, the folder of a live or paper run, or a state_dir, which means all its runs.
+    html:
+        FILE.html: write one page with pictures and definitions, which needs nothing else. Needs matplotlib: pip install
+        'mm-daemon[research]'.
+    json:
+        Answer as one JSON object, with the definition of every figure.
+    """
+    from mm_daemon.domain.errors import UsageError
+
+    if not journals:
+        raise UsageError("name at least one journal: mm-daemon report JOURNAL [JOURNAL ...]")
+    if html is not None:
+        _check_html(html)
+    from mm_daemon.backtest.relived import runs_of
+    from mm_daemon.backtest.run_report import report_runs, to_json
+    from mm_daemon.backtest.run_text import to_text
+
+    reports = report_runs(list(runs_of(list(journals))))
+    if html is not None:
+        from mm_daemon.cli.report_page import write
+
+        write(reports, html)
+    told = [one.report for one in reports]
+    print(to_json(told).decode() if json else to_text(told))
+    if html is not None and not json:
+        print(f"\npage      {html}")
+    return 0
+
+
+def write_html(journal: Path, html: Path) -> None:
+    """What `backtest --html FILE` does once its journal is closed. Raises UsageError, JournalError."""
+    _check_html(html)
+    from mm_daemon.backtest.run_report import report_run
+    from mm_daemon.cli.report_page import write
+
+    write([report_run(journal)], html)
+
+
+def _check_html(path: Path) -> None:
+    """Before the work: can this page be made at all? Raises UsageError."""
+    from mm_daemon.domain.errors import UsageError
+
+    if path.suffix not in (".html", ".htm"):
+        raise UsageError(f"--html {path}: must end in .html")
+    try:
+        import matplotlib
+    except ImportError:
+        raise UsageError("--html needs matplotlib, which is not installed: pip install 'mm-daemon[research]'") from None
+    matplotlib.use("Agg")
