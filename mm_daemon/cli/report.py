@@ -60,3 +60,23 @@ def _check_html(path: Path) -> None:
     except ImportError:
         raise UsageError("--html needs matplotlib, which is not installed: pip install 'mm-daemon[research]'") from None
     matplotlib.use("Agg")
+
+
+def compare(journal_a: Path, journal_b: Path, /, *, json: Json = False) -> int:
+    """Hold two runs side by side: parameters, decisions, fills, and the first difference with what was behind it.
+
+    Parameters
+    ----------
+    journal_a:
+        The journal of a backtest, or the folder of a run.
+    journal_b:
+        The other one.
+    json:
+        Answer as one JSON object.
+    """
+    from mm_daemon.backtest.journal_compare import compare as hold
+    from mm_daemon.backtest.journal_compare import to_text
+
+    found = hold(journal_a, journal_b)
+    print(found.to_json().decode() if json else to_text(found))
+    return 0

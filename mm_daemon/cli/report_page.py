@@ -32,8 +32,10 @@ _PICTURES = (
     (
         report_plots.story,
         "story",
-        "Above: the mid of the trusted book (line, and a band from its low to its high in each bucket of time), the best "
-        "bid and ask of ours that rested at the venue, and our fills at their prices. Middle: the position, between the "
+        "Above: the mid of the trusted book (line, and a band from its low to its high in each bucket of time), the "
+        "best "
+        "bid and ask of ours that rested at the venue, and our fills at their prices. Middle: the position, between "
+        "the "
         "limits (dashed). Below: the P&L of the run and its parts; they add up to the equity at every instant.",
         "book_snapshot, book_delta, top_of_book for the mid; approved, accepted, amended, canceled, filled for quotes; "
         "filled, funding_paid, reconciled for position and money",
@@ -48,7 +50,8 @@ _PICTURES = (
     (
         report_plots.markouts,
         "markouts",
-        "Mean of side × (mid a time h after the fill − price) / price, in bps, with bars of 1.96 standard errors. A line "
+        "Mean of side × (mid a time h after the fill − price) / price, in bps, with bars of 1.96 standard errors. A "
+        "line "
         "that falls with h shows adverse selection; one below zero, fills that cost more than they brought.",
         "book_*, filled",
     ),
@@ -56,14 +59,16 @@ _PICTURES = (
         report_plots.intensity,
         "intensity",
         "How often taker orders as large as ours reached a distance δ from the mid just before them, per second and "
-        "side, and the law A·exp(−kδ) fitted by maximum likelihood. Squares: fills of our own quotes over the time they "
+        "side, and the law A·exp(−kδ) fitted by maximum likelihood. Squares: fills of our own quotes over the time "
+        "they "
         "stood at that distance, with 95 % bars; queue and latency are in them, so they lie lower.",
         "book_*, trade; squares: approved, accepted, amended, filled",
     ),
     (
         report_plots.quoting,
         "quoting",
-        "Share of each span of time in which a quote of ours rested at the venue, and in which a lockout held a side or "
+        "Share of each span of time in which a quote of ours rested at the venue, and in which a lockout held a side "
+        "or "
         "it was withdrawn, by the decisive reason; mean of both sides. During a lockout a quote may well rest.",
         "accepted, amended, canceled, filled for the upper; decisions for the lower panel",
     ),
@@ -76,7 +81,8 @@ _PICTURES = (
     (
         report_plots.order_life,
         "orders",
-        "Shares of orders at or below a value: from the release of a command to its answer; from the place to the end of "
+        "Shares of orders at or below a value: from the release of a command to its answer; from the place to the end "
+        "of "
         "the order, and from arrival to its first fill; size displayed at our price when we arrived, which stands "
         "before us. Instants are those of our own clock.",
         "approved and decided for the release; accepted, amended, canceled, expired, filled; book_* for the queue",
@@ -281,15 +287,18 @@ def _question(figure: Figure) -> str:
     """A `?` that tells what a figure is: pointed at, tapped, or reached with the keyboard."""
     return (
         f'<span class=q tabindex=0 aria-label="what is {escape(figure.label, quote=True)}">?'
-        f"<span class=tip role=tooltip>{escape(figure.definition)}<br><code>{escape(figure.formula)}</code></span></span>"
+        f"<span class=tip "
+        f"role=tooltip>{escape(figure.definition)}<br><code>{escape(figure.formula)}</code></span></span>"
     )
 
 
 def _definitions() -> str:
     parts = [
         "<section class=defs><h2>Definitions</h2><p>Every figure is computed from the journal by the engine's own "
-        "books. It can be computed again from <code>mm-daemon journal export</code> by the formula and the records named "
-        "here. Sides: +1 for what we bought, −1 for what we sold. Prices are the contract's, money is in the settlement "
+        "books. It can be computed again from <code>mm-daemon journal export</code> by the formula and the records "
+        "named "
+        "here. Sides: +1 for what we bought, −1 for what we sold. Prices are the contract's, money is in the "
+        "settlement "
         "currency, times are those of our own clock.</p>"
     ]
     group = ""
@@ -360,7 +369,8 @@ figcaption { color: var(--muted); font-size: .84rem; line-height: 1.45; padding:
 .narrow { display: none; }
 .grid { display: grid; gap: 14px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 430px), 1fr));
  }
-.scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 10px; background: var(--card); }
+.scroll { overflow-x: auto; width: fit-content; max-width: 100%; margin-top: 14px;
+  border: 1px solid var(--line); border-radius: 10px; background: var(--card); }
 table { border-collapse: collapse; min-width: min(100%, 560px); font-variant-numeric: tabular-nums; font-size: .92rem; }
 th, td { padding: 5px 14px; text-align: right; white-space: nowrap; border-top: 1px solid var(--grid); }
 thead th { border-top: 0; color: var(--muted); font-weight: 600; }
@@ -391,8 +401,9 @@ tbody tr:not(.group):hover > * { background: color-mix(in srgb, var(--blue) 7%, 
   body { font-size: 14px; }
   figure { padding: 6px 4px 10px; }
   figcaption { padding: 8px 8px 0; }
-  th, td { padding: 5px 10px; }
-  tbody th { white-space: normal; min-width: 118px; }
+  table { font-size: .86rem; }
+  th, td { padding: 5px 8px; }
+  tbody th { white-space: normal; min-width: 112px; }
   .defs dl { grid-template-columns: 1fr; }
   .defs dd { padding-top: 0; }
 }

@@ -64,7 +64,7 @@ _STYLE: dict[Any, Any] = {
     "legend.fontsize": 8.5,
     "legend.labelcolor": INK,
     "lines.linewidth": 1.2,
-    "path.simplify_threshold": 0.4,
+    "path.simplify_threshold": 0.15,
     "svg.fonttype": "none",
     "svg.hashsalt": "mm-daemon",
     "text.color": INK,
@@ -120,7 +120,9 @@ def overlay(name: str, reports: Sequence[Reported], market: str) -> Picture:
             axes.set_ylabel(curves.currency)
         axes.axhline(0.0, color=MUTED, linewidth=0.8)
         axes.set_title("Equity of each run since its start")
-        _seconds_axis(axes, max(float(one.report.data_seconds) for one in reports))
+        longest_s = max(float(one.report.data_seconds) for one in reports)
+        axes.set_xlim(0.0, max(longest_s, 1e-3))
+        _seconds_axis(axes, longest_s)
         axes.legend(loc="best")
 
     return Picture(
