@@ -80,3 +80,21 @@ def compare(journal_a: Path, journal_b: Path, /, *, json: Json = False) -> int:
     found = hold(journal_a, journal_b)
     print(found.to_json().decode() if json else to_text(found))
     return 0
+
+
+def calibrate_queue(journal: Path, /, *, json: Json = False) -> int:
+    """Hold the queue models of the simulation against what became of our orders, and suggest the one that fits.
+
+    Parameters
+    ----------
+    journal:
+        The folder of a live run, or of a paper run, or a backtest's journal; of the last two, their own model is found.
+    json:
+        Answer as one JSON object.
+    """
+    from mm_daemon.backtest.queue_calibration import calibrate_queue as hold
+    from mm_daemon.backtest.queue_calibration import to_text
+
+    found = hold(journal)
+    print(found.to_json().decode() if json else to_text(found))
+    return 0

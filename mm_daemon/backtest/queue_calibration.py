@@ -1,0 +1,691 @@
+"""Calibration of the simulation: what the queue models say of our own orders, against what became of them.
+
+Every stay of an order at one price, from its arrival to the next amend, cancel or end, is put in line again for each
+queue model (`simulation/models.py`, the very rules of backtests and paper mode): behind the size then displayed at its
+price, moved by the prints and book changes of the journal. A model that fills more than the venue did is too
+optimistic, one that fills less too careful. The exponent n of the `power` model is the one whose fills come to those
+of the venue; they rise with n, so it is found between two of a grid, with an interval by resampling stays.
+
+    fill ratio   = size filled / size offered, over stays
+    fill factor  = size the venue filled / size the model fills
+
+A command is taken to arrive half the last round trip after its release, the size of our own orders is taken out of the
+book where the venue shows it, and stays during which the book could not be trusted are left out. Orders of ours at
+several prices are each offered the whole of a print, so with several levels the models look a little better than they
+are.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from mm_daemon.backtest.relived import Relived, relive_run
+from mm_daemon.core.market import MarketState
+from mm_daemon.core.trading_core import TradingCore
+from mm_daemon.domain.capabilities import AmendQuantity
+from mm_daemon.domain.codec import Answer
+from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelAll, CancelOrder, PlaceOrder
+from mm_daemon.domain.events import (
+    BookDelta,
+    BookInvalidated,
+    BookSnapshot,
+    Event,
+    OrderAccepted,
+    OrderAmended,
+    OrderAmendRejected,
+    OrderCanceled,
+    OrderCancelRejected,
+    OrderFilled,
+    OrderRejected,
+    PublicTrade,
+    RunStarted,
+    StreamStale,
+    TopOfBook,
+    VenueDisconnected,
+)
+from mm_daemon.domain.instrument import InstrumentId, venue_of
+from mm_daemon.domain.orders import ClientOrderId, Side
+from mm_daemon.simulation.models import QueueModel, QueuePosition
+from mm_daemon.simulation.replay_matching import match_book, match_print
+
+EXPONENTS = (0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0)
+"""Of the power model, up to the largest that the configuration takes."""
+_MODELS = ((QueueModel.RISK_AVERSE, 1.0), *((QueueModel.POWER, n) for n in EXPONENTS))
+_PER_BP = 1e4
+_RESAMPLES = 1000
+_SEED = 20240808
+_LOW, _HIGH = 2.5, 97.5
+_ENOUGH_FILLS = 20
+_TELLING = 0.05
+"""Share of the fills by which the most and the least careful model must differ before anything can be told."""
+DISTANCES_BPS = (0.5, 1.0, 2.0, 4.0, 8.0)
+QUEUES = (1.0, 10.0, 100.0)
+"""Bounds of queue ahead, in sizes of the order."""
+
+
+class Ratio(msgspec.Struct, frozen=True, kw_only=True):
+    """Fill ratio with a 95 % interval."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class Bin(msgspec.Struct, frozen=True, kw_only=True):
+    """Stays of one kind: how much of their size was filled, and would be by each model."""
+
+    what: str
+    stays: int
+    venue: Ratio
+    risk_averse: float | None
+    suggested: float | None
+
+
+class ModelFill(msgspec.Struct, frozen=True, kw_only=True):
+    """One model on all stays."""
+
+    model: str
+    exponent: float
+    filled: float
+    """Base units."""
+    ratio: float | None
+    factor: float | None
+    """Fill factor: below 1, the model fills more than the venue did."""
+    factor_low: float | None
+    factor_high: float | None
+
+
+class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
+    """What to write under `paper`."""
+
+    queue_model: str
+    queue_exponent: float
+    low: float | None
+    """95 % interval of the exponent; None: the bound is beyond the grid."""
+    high: float | None
+    certain: bool
+    """Enough fills, and an interval within the grid."""
+    why: str
+
+    @property
+    def yaml(self) -> str:
+        lines = ["paper:", f"  queue_model: {self.queue_model}"]
+        if self.queue_model != QueueModel.RISK_AVERSE:
+            lines.append(f"  queue_exponent: {self.queue_exponent:g}")
+        return "\n".join(lines)
+
+
+class MarketQueue(msgspec.Struct, frozen=True, kw_only=True):
+    market: str
+    stays: int
+    left_out: int
+    """Stays during which the book was lost, or whose beginning is not known."""
+    offered: float
+    """Base units, each stay's size counted."""
+    filled: float
+    venue: Ratio
+    models: tuple[ModelFill, ...]
+    by_distance: tuple[Bin, ...]
+    by_queue: tuple[Bin, ...]
+    suggestion: Suggestion
+
+
+class QueueReport(msgspec.Struct, frozen=True, kw_only=True):
+    journal: str
+    simulated: bool
+    """The fills are a simulated venue's: what is found is its own model, not the market's."""
+    markets: tuple[MarketQueue, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> bytes:
+        return msgspec.json.encode(self)
+
+
+def calibrate_queue(path: Path) -> QueueReport:
+    """Raises JournalError when the journal cannot be read."""
+    watcher = QueueWatcher()
+    run: Relived = relive_run(path, watcher)
+    return watcher.report(run)
+
+
+class Stay:
+    """An order at one price. `filled` is what the venue filled, `predicted` what each model does."""
+
+    __slots__ = (
+        "ahead",
+        "distance_bps",
+        "filled",
+        "fresh",
+        "left",
+        "lots",
+        "predicted",
+        "queues",
+        "side",
+        "spoilt",
+        "ticks",
+    )
+
+    def __init__(self, side: Side, ticks: int, lots: int, ahead: int, distance_bps: float, *, spoilt: bool) -> None:
+        self.side, self.ticks, self.lots, self.ahead = side, ticks, lots, ahead
+        self.distance_bps = distance_bps
+        self.filled = 0
+        self.predicted = [0] * len(_MODELS)
+        self.queues = [QueuePosition(model, n, ahead, float(ahead)) for model, n in _MODELS]
+        self.left = False
+        """The market no longer moves it: it has been amended, cancelled or filled."""
+        self.spoilt = spoilt
+
+    def printed(self, event: PublicTrade) -> None:
+        for number, queue in enumerate(self.queues):
+            remaining = self.lots - self.predicted[number]
+            if remaining > 0:
+                self.predicted[number] += match_print(
+                    self.side,
+                    self.ticks,
+                    remaining,
+                    queue,
+                    aggressor=event.aggressor,
+                    print_ticks=event.ticks,
+                    free_lots=event.lots,
+                    printed_lots=event.lots,
+                )
+
+    def shown(self, level_lots: int, opposite: Sequence[tuple[int, int]]) -> None:
+        """The level displays so much of others; `opposite`: what is displayed at or through our price."""
+        for number, queue in enumerate(self.queues):
+            if level_lots != queue.level_lots:
+                queue.depth(level_lots)
+            remaining = self.lots - self.predicted[number]
+            if opposite and remaining > 0:
+                taken = match_book(self.side, self.ticks, remaining, queue, opposite)
+                self.predicted[number] += sum(lots for _, lots in taken)
+
+
+class _Order:
+    """What the venue has of one order: the stay at hand, and the one before it while its amend is not confirmed."""
+
+    __slots__ = ("before", "filled", "stay")
+
+    def __init__(self) -> None:
+        self.stay: Stay | None = None
+        self.before: Stay | None = None
+        self.filled = 0
+
+
+class _Market:
+    def __init__(self, state: MarketState, *, own_in_book: bool) -> None:
+        self.state = state
+        self._own_in_book = own_in_book
+        self.orders: dict[ClientOrderId, _Order] = {}
+        self.done: list[Stay] = []
+        self.left_out = 0
+
+    def begin(self, order: _Order, side: Side, ticks: int, lots: int) -> None:
+        book = self.state.book
+        mid = 0.5 * book.half_ticks
+        distance = side * (mid - ticks) / mid * _PER_BP if book.trusted else 0.0
+        order.stay = Stay(side, ticks, lots, self._others(side, ticks), distance, spoilt=not book.trusted)
+
+    def end(self, stay: Stay | None) -> None:
+        if stay is None:
+            return
+        if stay.spoilt or stay.lots <= 0:
+            self.left_out += 1
+        else:
+            self.done.append(stay)
+
+    def printed(self, event: PublicTrade) -> None:
+        for order in self.orders.values():
+            if order.stay is not None and not order.stay.left:
+                order.stay.printed(event)
+
+    def shown(self) -> None:
+        book = self.state.book
+        for order in self.orders.values():
+            stay = order.stay
+            if stay is None or stay.left:
+                continue
+            if not book.trusted:
+                stay.spoilt = True
+                continue
+            side, ticks = stay.side, stay.ticks
+            best = book.ask_ticks if side is Side.BUY else book.bid_ticks
+            crossed = side * (ticks - best) >= 0
+            opposite = book.levels(Side(-side), 20) if crossed else ()
+            stay.shown(self._others(side, ticks), opposite)
+
+    def lose(self) -> None:
+        for order in self.orders.values():
+            if order.stay is not None:
+                order.stay.spoilt = True
+
+    def _others(self, side: Side, ticks: int) -> int:
+        lots = self.state.book.lots_at(side, ticks)
+        if self._own_in_book:
+            lots -= sum(own.remaining_lots for own in self.state.quotes[side] if own.resting and own.ticks == ticks)
+        return max(lots, 0)
+
+
+class QueueWatcher:
+    """Puts every order of ours in line again."""
+
+    def start(self, core: TradingCore, started: RunStarted) -> None:
+        self._core = core
+        venues = core.parameters.venues
+        self.simulated = all(capabilities.simulated for capabilities in venues.values())
+        self._total = {
+            name: capabilities.amend_quantity is AmendQuantity.TOTAL for name, capabilities in venues.items()
+        }
+        self._markets = {
+            name: _Market(market, own_in_book=not venues[market.instrument.venue].simulated)
+            for name, market in core.markets.items()
+        }
+        self._waiting: deque[tuple[int, PlaceOrder | AmendOrder | CancelOrder]] = deque()
+        """Commands on their way, and when they arrive."""
+        self._way_ns = 0
+        """Half the last round trip."""
+        self._sent_ns: dict[ClientOrderId, int] = {}
+        self._now_ns = started.ts_local_ns
+
+    def reach(self, now_ns: int) -> None:
+        self._now_ns = now_ns
+        while self._waiting and self._waiting[0][0] < now_ns:
+            self._arrive(self._waiting.popleft()[1])
+
+    def before(self, event: Event) -> None:
+        if isinstance(event, PublicTrade) and event.instrument in self._markets:
+            self._markets[event.instrument].printed(event)
+
+    def after(self, event: Event) -> None:
+        kind = type(event)
+        if kind is BookDelta or kind is TopOfBook or kind is BookSnapshot:
+            market = self._markets.get(event.instrument)  # type: ignore[union-attr, arg-type]
+            if market is not None and market.orders:
+                market.shown()
+        elif isinstance(event, BookInvalidated | StreamStale) and event.instrument in self._markets:
+            self._markets[event.instrument].lose()
+        elif isinstance(event, VenueDisconnected):
+            for name, market in self._markets.items():
+                if venue_of(name) == event.venue:
+                    market.lose()
+        else:
+            handle = _HANDLERS.get(kind)
+            if handle is not None:
+                handle(self, event)
+
+    def decide(self, now_ns: int) -> None:
+        self._now_ns = now_ns
+
+    def answered(self, answer: Answer, now_ns: int) -> None:
+        if not isinstance(answer, ApprovedCommand):
+            return
+        command = answer.command
+        if isinstance(command, CancelAll):
+            for name, market in self._markets.items():
+                if venue_of(name) == command.venue:
+                    for order in market.orders.values():
+                        _leave(order)
+            return
+        if command.instrument in self._markets:
+            if isinstance(command, PlaceOrder) and command.post_only:
+                self._markets[command.instrument].orders[command.client_id] = _Order()
+            self._sent_ns[command.client_id] = now_ns
+            self._waiting.append((now_ns + self._way_ns, command))
+
+    def stop(self, now_ns: int) -> None:
+        for market in self._markets.values():
+            for order in market.orders.values():
+                _leave(order)
+
+    # What the venue says.
+
+    def on_accepted(self, event: OrderAccepted) -> None:
+        self._heard(event.client_id, event.ts_local_ns)
+
+    def on_amended(self, event: OrderAmended) -> None:
+        self._heard(event.client_id, event.ts_local_ns)
+        market, order = self._of(event.instrument, event.client_id)
+        if market is not None and order is not None:
+            market.end(order.before)
+            order.before = None
+
+    def on_amend_rejected(self, event: OrderAmendRejected) -> None:
+        """The order is where it was, and its place in the queue was kept: what was made of the amend is void."""
+        self._sent_ns.pop(event.client_id, None)
+        self._forget(event.instrument, event.client_id)
+
+    def on_cancel_rejected(self, event: OrderCancelRejected) -> None:
+        self._forget(event.instrument, event.client_id)
+
+    def on_filled(self, event: OrderFilled) -> None:
+        market, order = self._of(event.instrument, event.client_id)
+        if market is None or order is None:
+            return
+        order.filled += event.lots
+        stays = [stay for stay in (order.before, order.stay) if stay is not None and stay.ticks == event.ticks]
+        if stays:
+            stays[0].filled += event.lots
+        ledger = self._core.ledger.get(event.client_id)
+        if ledger is None or ledger.final:
+            self._end(event.instrument, event.client_id)
+
+    def on_ended(self, event: OrderCanceled | OrderRejected) -> None:
+        ledger = self._core.ledger.get(event.client_id)
+        if ledger is None or ledger.final:
+            self._end(event.instrument, event.client_id)
+
+    def _of(self, instrument: InstrumentId, client_id: ClientOrderId) -> tuple[_Market | None, _Order | None]:
+        market = self._markets.get(instrument)
+        return market, None if market is None else market.orders.get(client_id)
+
+    def _end(self, instrument: InstrumentId, client_id: ClientOrderId) -> None:
+        market, order = self._of(instrument, client_id)
+        self._sent_ns.pop(client_id, None)
+        if market is not None and order is not None:
+            market.end(order.before)
+            market.end(order.stay)
+            del market.orders[client_id]
+
+    def _forget(self, instrument: InstrumentId, client_id: ClientOrderId) -> None:
+        _, order = self._of(instrument, client_id)
+        if order is not None:
+            for stay in (order.before, order.stay):
+                if stay is not None:
+                    stay.spoilt = True
+
+    def _heard(self, client_id: ClientOrderId, now_ns: int) -> None:
+        sent_ns = self._sent_ns.pop(client_id, None)
+        if sent_ns is not None:
+            self._way_ns = (now_ns - sent_ns) // 2
+            while self._waiting and self._waiting[0][1].client_id == client_id:
+                self._arrive(self._waiting.popleft()[1])  # its answer is here: it has arrived
+
+    def _arrive(self, command: PlaceOrder | AmendOrder | CancelOrder) -> None:
+        market, order = self._of(command.instrument, command.client_id)
+        if market is None or order is None:
+            return
+        if isinstance(command, PlaceOrder):
+            market.begin(order, command.side, command.ticks, command.lots)
+        elif isinstance(command, CancelOrder):
+            _leave(order)
+        elif order.stay is not None:
+            market.end(order.before)
+            order.before, side = order.stay, order.stay.side
+            order.before.left = True
+            filled = order.filled if self._total[venue_of(command.instrument)] else 0
+            market.begin(order, side, command.ticks, command.lots - filled)
+
+    def report(self, run: Relived) -> QueueReport:
+        return QueueReport(
+            journal=str(run.path),
+            simulated=self.simulated,
+            markets=tuple(_assess(name, market) for name, market in self._markets.items()),
+            notes=run.notes,
+        )
+
+
+def _leave(order: _Order) -> None:
+    if order.stay is not None:
+        order.stay.left = True
+
+
+_HANDLERS: dict[type, Callable[..., None]] = {
+    OrderAccepted: QueueWatcher.on_accepted,
+    OrderAmended: QueueWatcher.on_amended,
+    OrderAmendRejected: QueueWatcher.on_amend_rejected,
+    OrderCancelRejected: QueueWatcher.on_cancel_rejected,
+    OrderFilled: QueueWatcher.on_filled,
+    OrderCanceled: QueueWatcher.on_ended,
+    OrderRejected: QueueWatcher.on_ended,
+}
+
+
+# What it comes to
+
+
+class _Table:
+    """The stays of a market as arrays, sizes in lots; `models` has a column for each of `_MODELS`."""
+
+    def __init__(self, stays: Sequence[Stay]) -> None:
+        self.lots = np.array([stay.lots for stay in stays], dtype=np.float64)
+        self.filled = np.array([min(stay.filled, stay.lots) for stay in stays], dtype=np.float64)
+        self.models = np.array([stay.predicted for stay in stays], dtype=np.float64).reshape(len(stays), len(_MODELS))
+        self.distance = np.array([stay.distance_bps for stay in stays], dtype=np.float64)
+        self.queue = np.array([stay.ahead / stay.lots for stay in stays], dtype=np.float64)
+
+
+def _assess(name: InstrumentId, market: _Market) -> MarketQueue:
+    lot = float(market.state.instrument.lot)
+    table = _Table(market.done)
+    draws = _resamples(table)
+    suggestion, column = _suggest(table, draws)
+    filled, predicted = float(table.filled.sum()), table.models.sum(axis=0)
+    offered = float(table.lots.sum())
+    models = []
+    for number, (model, exponent) in enumerate(_MODELS):
+        total = float(predicted[number])
+        low, high = _factor_interval(draws, number)
+        models.append(
+            ModelFill(
+                model=str(model),
+                exponent=exponent,
+                filled=total * lot,
+                ratio=total / offered if offered else None,
+                factor=filled / total if total else None,
+                factor_low=low,
+                factor_high=high,
+            )
+        )
+    return MarketQueue(
+        market=name,
+        stays=len(market.done),
+        left_out=market.left_out,
+        offered=offered * lot,
+        filled=filled * lot,
+        venue=_ratio(table.filled, table.lots),
+        models=tuple(models),
+        by_distance=tuple(_by_distance(table, column)),
+        by_queue=tuple(_by_queue(table, column)),
+        suggestion=suggestion,
+    )
+
+
+class _Draws:
+    """Totals over resampled stays: filled by the venue, and by each model."""
+
+    def __init__(self, filled: NDArray[np.float64], models: NDArray[np.float64]) -> None:
+        self.filled, self.models = filled, models
+
+
+def _resamples(table: _Table) -> _Draws:
+    """The same stays give the same draws. Weights are Poisson's, which is resampling of many stays."""
+    chance = np.random.default_rng(_SEED)
+    filled = np.zeros(_RESAMPLES)
+    models = np.zeros((_RESAMPLES, len(_MODELS)))
+    for number in range(_RESAMPLES if len(table.lots) else 0):
+        weights = chance.poisson(1.0, len(table.lots))
+        filled[number] = weights @ table.filled
+        models[number] = weights @ table.models
+    return _Draws(filled, models)
+
+
+def _factor_interval(draws: _Draws, number: int) -> tuple[float | None, float | None]:
+    known = draws.models[:, number] > 0.0
+    if known.sum() < _RESAMPLES // 2:
+        return None, None
+    factors = draws.filled[known] / draws.models[known, number]
+    low, high = np.percentile(factors, (_LOW, _HIGH))
+    return float(low), float(high)
+
+
+def _suggest(table: _Table, draws: _Draws) -> tuple[Suggestion, int]:
+    """What to configure, and the nearest column of the grid."""
+    fills = int((table.filled > 0).sum())
+    predicted = table.models.sum(axis=0)
+    filled = float(table.filled.sum())
+    careful = float(predicted[0])
+    if not fills:
+        why = "no order of ours was filled: nothing can be told, and the careful model stays"
+        return _careful(why, certain=False), 0
+    if predicted[-1] - careful < _TELLING * filled:
+        why = "the models fill nearly the same here, so these orders cannot tell them apart, and the careful one stays"
+        return _careful(why, certain=False), 0
+    if filled <= careful:
+        clear = fills >= _ENOUGH_FILLS
+        why = (
+            "even the careful model fills as much as the venue did, or more: no model of the queue is more careful"
+            if filled < careful
+            else "the careful model fills what the venue did"
+        )
+        return _careful(why, certain=clear), 0
+    exponent = _exponent(predicted[1:], filled)
+    solved = [_exponent(models[1:], total) for models, total in zip(draws.models, draws.filled, strict=True)]
+    low, high = (float(np.percentile(solved, share)) for share in (_LOW, _HIGH))
+    inside = EXPONENTS[0] < low and high < EXPONENTS[-1]
+    if exponent >= EXPONENTS[-1]:
+        why = "the venue filled more than any power model: others cancel before us, or hidden size trades with us"
+    elif exponent <= EXPONENTS[0]:
+        why = "the venue filled less than the least of the power models, and more than the careful one"
+    else:
+        why = f"fills of the power model with n = {exponent:.3g} come to those of the venue"
+    column = 1 + min(range(len(EXPONENTS)), key=lambda number: abs(np.log(EXPONENTS[number] / exponent)))
+    return (
+        Suggestion(
+            queue_model=str(QueueModel.POWER),
+            queue_exponent=float(f"{exponent:.3g}"),
+            low=low if low > EXPONENTS[0] else None,
+            high=high if high < EXPONENTS[-1] else None,
+            certain=inside and fills >= _ENOUGH_FILLS,
+            why=why + ("" if fills >= _ENOUGH_FILLS else f"; only {fills} stays were filled, {_ENOUGH_FILLS} say more"),
+        ),
+        column,
+    )
+
+
+def _careful(why: str, *, certain: bool) -> Suggestion:
+    return Suggestion(
+        queue_model=str(QueueModel.RISK_AVERSE), queue_exponent=1.0, low=None, high=None, certain=certain, why=why
+    )
+
+
+def _exponent(models: NDArray[np.float64], filled: float) -> float:
+    """Where the fills of the power model come to `filled`, on the logarithm of n; the grid's end beyond it."""
+    rising = np.maximum.accumulate(models)
+    if filled <= rising[0]:
+        return EXPONENTS[0]
+    if filled >= rising[-1]:
+        return EXPONENTS[-1]
+    above = int(np.searchsorted(rising, filled, side="left"))
+    below = above - 1
+    share = (filled - rising[below]) / (rising[above] - rising[below])
+    left, right = np.log(EXPONENTS[below]), np.log(EXPONENTS[above])
+    return float(np.exp(left + share * (right - left)))
+
+
+def _by_distance(table: _Table, column: int) -> Iterator[Bin]:
+    bounds = (-np.inf, *DISTANCES_BPS, np.inf)
+    for low, high in pairwise(bounds):
+        word = (
+            f"up to {high:g}" if low == -np.inf else f"{low:g} and more" if high == np.inf else f"{low:g} to {high:g}"
+        )
+        yield from _bin(table, (table.distance >= low) & (table.distance < high), f"{word} bps from the mid", column)
+
+
+def _by_queue(table: _Table, column: int) -> Iterator[Bin]:
+    yield from _bin(table, table.queue <= 0.0, "nobody ahead", column)
+    for low, high in pairwise((0.0, *QUEUES, np.inf)):
+        word = f"more than {low:g}" if high == np.inf else f"up to {high:g}"
+        yield from _bin(table, (table.queue > low) & (table.queue <= high), f"{word} sizes ahead", column)
+
+
+def _bin(table: _Table, chosen: NDArray[np.bool_], what: str, column: int) -> Iterator[Bin]:
+    """Nothing where there is no such stay."""
+    if chosen.any():
+        lots = table.lots[chosen]
+        offered = float(lots.sum())
+        yield Bin(
+            what=what,
+            stays=int(chosen.sum()),
+            venue=_ratio(table.filled[chosen], lots),
+            risk_averse=float(table.models[chosen, 0].sum()) / offered,
+            suggested=float(table.models[chosen, column].sum()) / offered,
+        )
+
+
+def _ratio(filled: NDArray[np.float64], lots: NDArray[np.float64]) -> Ratio:
+    """Wilson's interval, for as many stays as were offered: a stay is nearly always filled wholly or not at all."""
+    count, offered = len(lots), float(lots.sum())
+    if not offered:
+        return Ratio(value=None, low=None, high=None)
+    share = float(filled.sum()) / offered
+    z = 1.96
+    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * float(np.sqrt(share * (1 - share) / count + z * z / (4 * count * count)))
+    return Ratio(value=share, low=max(centre - half, 0.0), high=min(centre + half, 1.0))
+
+
+# For people
+
+
+def to_text(report: QueueReport) -> str:
+    lines = [report.journal]
+    lines += [f"note: {note}" for note in report.notes]
+    if report.simulated:
+        lines.append(
+            "note: these fills are a simulated venue's: what is found is its own queue model, not the market's"
+        )
+    for market in report.markets:
+        lines += ["", *_market_lines(market)]
+    return "\n".join(lines)
+
+
+def _market_lines(market: MarketQueue) -> list[str]:
+    from mm_daemon.backtest.report import table
+
+    left_out = f", {market.left_out:,} left out" if market.left_out else ""
+    lines = [
+        f"{market.market}: {market.stays:,} stays of {market.offered:g} offered{left_out}; the venue filled "
+        f"{market.filled:g}, {_percent(market.venue)}"
+    ]
+    if not market.stays:
+        return lines
+    rows: list[tuple[str, ...]] = [("model", "fills", "fill ratio", "fill factor", "95 %")]
+    for one in market.models:
+        name = one.model if one.model == QueueModel.RISK_AVERSE else f"{one.model} {one.exponent:g}"
+        interval = "-" if one.factor_low is None else f"{one.factor_low:.2f} to {one.factor_high:.2f}"
+        factor = "-" if one.factor is None else f"{one.factor:.2f}"
+        ratio = "-" if one.ratio is None else f"{one.ratio:.2%}"
+        rows.append((name, f"{one.filled:g}", ratio, factor, interval))
+    lines += [f"  {line}" for line in table(rows)]
+    head = ("stays", "venue, 95 %", "risk_averse", "suggested")
+    for title, bins in (("by distance", market.by_distance), ("by queue", market.by_queue)):
+        rows = [(title, *head)]
+        rows += [
+            (one.what, f"{one.stays:,}", _percent(one.venue), f"{one.risk_averse:.2%}", f"{one.suggested:.2%}")
+            for one in bins
+        ]
+        lines += ["", *(f"  {line}" for line in table(rows))]
+    suggestion = market.suggestion
+    told = ""
+    if suggestion.queue_model != QueueModel.RISK_AVERSE:
+        low = "below the grid" if suggestion.low is None else f"{suggestion.low:.2g}"
+        high = "beyond it" if suggestion.high is None else f"{suggestion.high:.2g}"
+        told = f" (95 %: {low} to {high})"
+    sure = "" if suggestion.certain else ", not certain"
+    lines += [
+        "",
+        f"  suggested{told}{sure}: {suggestion.why}",
+        *(f"    {line}" for line in suggestion.yaml.split("\n")),
+    ]
+    return lines
+
+
+def _percent(ratio: Ratio) -> str:
+    if ratio.value is None:
+        return "-"
+    return f"{ratio.value:.2%} ({ratio.low:.2%} to {ratio.high:.2%})"
