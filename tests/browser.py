@@ -7,7 +7,6 @@ import asyncio
 import base64
 import json
 import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,9 +16,17 @@ import aiohttp
 import pytest
 
 _FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --hide-scrollbars --remote-debugging-port=0"
-).split()
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--remote-debugging-port=0",
+)
 _START_S = 30.0
 
 
@@ -45,11 +52,12 @@ class Tab:
         number = self._count
         await self._socket.send_json({"id": number, "method": method, "params": params})
         while True:
-            told = json.loads((await self._socket.receive(timeout=30)).data)
+            told: dict[str, Any] = json.loads((await self._socket.receive(timeout=30)).data)
             if told.get("id") == number:
                 if "error" in told:
                     raise RuntimeError(f"{method}: {told['error']}")
-                return told.get("result", {})
+                result: dict[str, Any] = told.get("result", {})
+                return result
             self._note(told)
 
     def _note(self, told: dict[str, Any]) -> None:
@@ -59,16 +67,17 @@ class Tab:
             self.errors.append(json.dumps(told["params"])[:300])
 
     async def show(self, page: Path, width: int, *, dark: bool = False, height: int = 900) -> None:
-        """Open a file at a width, and wait until it has been laid out."""
+        """Open a file, named by its whole path, at a width, and wait until it has been laid out."""
         for domain in ("Page", "Runtime", "Network", "Log"):
             await self.ask(f"{domain}.enable")
+        await self.ask("Emulation.setFocusEmulationEnabled", enabled=True)
         mobile = width < 800
         await self.ask(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await self.ask("Emulation.setEmulatedMedia", features=[scheme])
-        await self.ask("Page.navigate", url=page.resolve().as_uri())
+        await self.ask("Page.navigate", url=page.as_uri())
         wait = "new Promise(r => { if (document.readyState === 'complete') r(1); else addEventListener('load', r) })"
         await self.run(wait)
 
@@ -87,17 +96,17 @@ class Tab:
             size = (await self.ask("Page.getLayoutMetrics"))["cssContentSize"]
             options["clip"] = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
         answer = await self.ask("Page.captureScreenshot", **options)
-        path.write_bytes(base64.b64decode(answer["data"]))
+        await asyncio.to_thread(path.write_bytes, base64.b64decode(answer["data"]))
 
 
 @asynccontextmanager
 async def browser(folder: Path) -> AsyncIterator[Tab]:
     """A tab of a browser of its own, whose profile is in `folder`."""
     profile = folder / "profile"
-    process = subprocess.Popen(
-        [chromium(), *_FLAGS, f"--user-data-dir={profile}", "about:blank"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+    process = await asyncio.create_subprocess_exec(
+        *(chromium(), *_FLAGS, f"--user-data-dir={profile}", "about:blank"),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
     )
     try:
         port = await asyncio.wait_for(_port(profile / "DevToolsActivePort", process), _START_S)
@@ -109,15 +118,21 @@ async def browser(folder: Path) -> AsyncIterator[Tab]:
     finally:
         process.terminate()
         try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
+            await asyncio.wait_for(process.wait(), 10)
+        except TimeoutError:
             process.kill()
-            process.wait()
+            await process.wait()
 
 
-async def _port(file: Path, process: "subprocess.Popen[bytes]") -> int:
-    while not file.exists() or "\n" not in file.read_text():
-        if process.poll() is not None:
+async def _port(file: Path, process: asyncio.subprocess.Process) -> int:
+    while not (told := await asyncio.to_thread(_lines, file)):
+        if process.returncode is not None:
             raise RuntimeError(f"Chromium ended with {process.returncode}")
         await asyncio.sleep(0.05)
-    return int(file.read_text().splitlines()[0])
+    return int(told[0])
+
+
+def _lines(file: Path) -> list[str]:
+    """Of a file that may not be there yet; none before the first is whole."""
+    text = file.read_text() if file.exists() else ""
+    return text.splitlines() if "\n" in text else []

@@ -21,7 +21,15 @@ import msgspec
 
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.domain.codec import Decided, Record, plain
-from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelAll, Decision, DecisionsChanged, PlaceOrder
+from mm_daemon.domain.decisions import (
+    Action,
+    AmendOrder,
+    ApprovedCommand,
+    CancelAll,
+    Decision,
+    DecisionsChanged,
+    PlaceOrder,
+)
 from mm_daemon.domain.errors import JournalError
 from mm_daemon.domain.events import (
     LoopLagged,
@@ -49,6 +57,8 @@ _FILL_WINDOW_NS = 5_000_000_000
 _MOVED_WINDOW_NS = 1_000_000_000
 """And of one side at another price, when nearer than this."""
 _PAIRS = 100
+_NO_CAUSE = ("first_client_id",)
+"""Parameters by which no decision goes."""
 _LATENCY_SLACK_MS = 0.5
 _EVENTS_SHOWN = 6
 _encode = msgspec.msgpack.Encoder().encode
@@ -102,7 +112,7 @@ class FillComparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FirstDifference(msgspec.Struct, frozen=True, kw_only=True):
-    """Where decisions part first, and what was behind both."""
+    """Where what is done parts first (where that never does: its reasons), and what was behind both."""
 
     market: str
     place: str
@@ -152,7 +162,8 @@ def compare(a: Path, b: Path) -> Comparison:
     shared = [name for name in one.markets if name in other.markets]
     found = [_compare_market(name, one, other) for name in shared]
     markets = tuple(market for market, _ in found)
-    parted = min((first for _, first in found if first is not None), key=lambda first: first.at_ns, default=None)
+    firsts = [first for _, first in found if first is not None]
+    parted = min(firsts, key=lambda first: (not first.acts, first.at_ns), default=None)
     only = tuple(
         f"{name} (only {word})"
         for mine, theirs, word in ((one, other, "A"), (other, one, "B"))
@@ -160,7 +171,7 @@ def compare(a: Path, b: Path) -> Comparison:
         if name not in theirs.markets
     )
     first = None if parted is None else _explain(parted, one, other, parameters)
-    alike = not parameters and not only and first is None
+    alike = all(one.name in _NO_CAUSE for one in parameters) and not only and first is None
     return Comparison(
         a=str(a),
         b=str(b),
@@ -360,6 +371,8 @@ class _Parted(msgspec.Struct, frozen=True, kw_only=True):
     key: int
     by_place: bool
     shift_ns: int
+    acts: bool
+    """It is about what is done, not only about why."""
 
 
 class _Stand(msgspec.Struct, frozen=True):
@@ -440,7 +453,8 @@ def _decisions(
             onset = None
         elif not alike and onset is None:
             onset = [*standing], (moved[0], moved[1])
-            if parted is None:
+            acts = not _alike_but_for_reasons(standing[0], standing[1])
+            if parted is None or (acts and not parted.acts):
                 parted = _Parted(
                     market=name,
                     at_ns=at_ns,
@@ -451,6 +465,7 @@ def _decisions(
                     key=key,
                     by_place=by_place,
                     shift_ns=shift_ns,
+                    acts=acts,
                 )
         if alike:
             agreed_at = key
@@ -479,6 +494,13 @@ def _alike(a: DecisionsChanged | None, b: DecisionsChanged | None) -> bool:
     if a is None or b is None:
         return a is b
     return [_seen(one) for one in a.decisions] == [_seen(one) for one in b.decisions]
+
+
+def _alike_but_for_reasons(a: DecisionsChanged | None, b: DecisionsChanged | None) -> bool:
+    """The same is done, or nobody quotes: what a side that is out of the market waits for says little."""
+    if a is None or b is None:
+        return all(one is None or all(d.action == Action.WITHDRAW for d in one.decisions) for one in (a, b))
+    return [_seen(one)[:-1] for one in a.decisions] == [_seen(one)[:-1] for one in b.decisions]
 
 
 def _seen(decision: Decision) -> tuple[object, ...]:
@@ -639,7 +661,8 @@ def _causes(
     told = [
         one
         for one in parameters
-        if not one.name.startswith("markets.") or one.name.startswith(f"markets.{parted.market}.")
+        if one.name not in _NO_CAUSE
+        and (not one.name.startswith("markets.") or one.name.startswith(f"markets.{parted.market}."))
     ]
     if told:
         names = ", ".join(
@@ -649,16 +672,18 @@ def _causes(
     same = _common(a.data, b.data)
     if same < min(len(a.data), len(b.data)) and a.local_ns[same] <= parted.at_ns:
         yield f"other market data: from event {same + 1:,} on"
-    texts = [Counter(_kind_of(event) for event in events) for events in heard]
-    for number, word in ((0, "A"), (1, "B")):
-        missing = texts[number] - texts[1 - number]
+    told_of = [Counter(_kind_of(event) for event in events) for events in heard]
+    for number, word, unheard in ((0, "A", "B"), (1, "B", "A")):
+        missing = told_of[number] - told_of[1 - number]
         if missing:
             what = ", ".join(f"{kind} ({count})" for kind, count in sorted(missing.items()))
-            yield f"by then only {word} had heard: {what}"
+            kind = min(missing)
+            later = _later((b, a)[number], kind, parted, 1 - number)
+            yield f"by then only {word} had heard: {what}; {unheard} {later}"
     for word in ("place", "amend"):
         left, right = _median(a.latencies[word]), _median(b.latencies[word])
         if left is not None and right is not None and abs(left - right) > _LATENCY_SLACK_MS:
-            yield f"other latency: a {word} is answered after {left:.1f} ms in A, {right:.1f} ms in B (median)"
+            yield f"other latency: {word}s are answered after {left:.1f} ms in A, {right:.1f} ms in B (median)"
     if parted.by_place:
         boundaries = [
             {place for place in market.turn_places if parted.since <= place <= parted.key} for market in (a, b)
@@ -673,6 +698,18 @@ def _causes(
     position = [one for one in inputs if one.name == "position_lots"]
     if position:
         yield f"other position: {position[0].a} lots in A, {position[0].b} in B"
+
+
+def _later(market: _Market, kind: str, parted: _Parted, number: int) -> str:
+    """When somebody heard of that kind of event next."""
+    event = next(
+        (one for one in market.heard if _kind_of(one) == kind and _key(one, parted, number) > parted.key), None
+    )
+    if event is None:
+        return "never did"
+    if parted.by_place:
+        return f"heard {kind} {event.place - parted.key:,} market events later"
+    return f"heard {kind} {(_key(event, parted, number) - parted.key) / _NS_PER_MS:.1f} ms later"
 
 
 def _kind_of(event: _Heard) -> str:

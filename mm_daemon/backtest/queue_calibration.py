@@ -2,12 +2,17 @@
 
 Every stay of an order at one price, from its arrival to the next amend, cancel or end, is put in line again for each
 queue model (`simulation/models.py`, the very rules of backtests and paper mode): behind the size then displayed at its
-price, moved by the prints and book changes of the journal. A model that fills more than the venue did is too
-optimistic, one that fills less too careful. The exponent n of the `power` model is the one whose fills come to those
-of the venue; they rise with n, so it is found between two of a grid, with an interval by resampling stays.
+price, moved by the prints and book changes of the journal.
 
-    fill ratio   = size filled / size offered, over stays
-    fill factor  = size the venue filled / size the model fills
+    fill ratio  = size filled / size offered, over stays
+    fill factor = size the venue filled / size the model fills
+    mismatch    = mean over stays, weighted by size, of how far the model is from what happened, 0 to 1:
+                  the venue filled, the model had not yet:  the share of its queue that the model still has before it
+                  the model had filled, the venue not yet:  the share of the stay since the model's fill
+
+The suggested model is the one with the least mismatch, with an interval by resampling stays. The fill factor alone does
+not decide: a stay ends when the venue fills it, so a model that is too slow and one that is too quick can come to the
+same sum.
 
 A command is taken to arrive half the last round trip after its release, the size of our own orders is taken out of the
 book where the venue shows it, and stays during which the book could not be trusted are left out. Orders of ours at
@@ -53,16 +58,19 @@ from mm_daemon.domain.orders import ClientOrderId, Side
 from mm_daemon.simulation.models import QueueModel, QueuePosition
 from mm_daemon.simulation.replay_matching import match_book, match_print
 
-EXPONENTS = (0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0)
+EXPONENTS = (0.5, 0.7, 0.85, 1.0, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 10.0, 14.0, 20.0)
 """Of the power model, up to the largest that the configuration takes."""
 _MODELS = ((QueueModel.RISK_AVERSE, 1.0), *((QueueModel.POWER, n) for n in EXPONENTS))
 _PER_BP = 1e4
 _RESAMPLES = 1000
 _SEED = 20240808
 _LOW, _HIGH = 2.5, 97.5
+_SURE = 0.975
+_SHOWN = (0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0)
+"""Of the table for people, the best one beside them; `--json` has all."""
 _ENOUGH_FILLS = 20
-_TELLING = 0.05
-"""Share of the fills by which the most and the least careful model must differ before anything can be told."""
+_TELLING = 0.005
+"""By how much the mismatches of the best and the worst model must differ before anything can be told."""
 DISTANCES_BPS = (0.5, 1.0, 2.0, 4.0, 8.0)
 QUEUES = (1.0, 10.0, 100.0)
 """Bounds of queue ahead, in sizes of the order."""
@@ -95,7 +103,8 @@ class ModelFill(msgspec.Struct, frozen=True, kw_only=True):
     """Base units."""
     ratio: float | None
     factor: float | None
-    """Fill factor: below 1, the model fills more than the venue did."""
+    """Below 1, the model fills more than the venue did."""
+    mismatch: float | None
     factor_low: float | None
     factor_high: float | None
 
@@ -159,26 +168,45 @@ class Stay:
     __slots__ = (
         "ahead",
         "distance_bps",
+        "done_ns",
         "filled",
-        "fresh",
-        "left",
+        "left_ns",
         "lots",
+        "mismatch",
         "predicted",
         "queues",
         "side",
+        "since_ns",
         "spoilt",
         "ticks",
     )
 
-    def __init__(self, side: Side, ticks: int, lots: int, ahead: int, distance_bps: float, *, spoilt: bool) -> None:
+    def __init__(
+        self, side: Side, ticks: int, lots: int, ahead: int, distance_bps: float, now_ns: int, *, spoilt: bool
+    ) -> None:
         self.side, self.ticks, self.lots, self.ahead = side, ticks, lots, ahead
         self.distance_bps = distance_bps
+        self.since_ns = now_ns
         self.filled = 0
         self.predicted = [0] * len(_MODELS)
+        self.done_ns: list[int | None] = [None] * len(_MODELS)
+        """When each model has filled all of it."""
         self.queues = [QueuePosition(model, n, ahead, float(ahead)) for model, n in _MODELS]
-        self.left = False
-        """The market no longer moves it: it has been amended, cancelled or filled."""
+        self.left_ns: int | None = None
+        """Since when the market no longer moves it: it has been amended, cancelled or filled."""
         self.spoilt = spoilt
+        self.mismatch: list[float] = []
+
+    def close(self, now_ns: int) -> None:
+        """It is over, and `filled` is known: how far each model was from that."""
+        span_ns = max((self.left_ns or now_ns) - self.since_ns, 1)
+        for queue, done_ns in zip(self.queues, self.done_ns, strict=True):
+            if done_ns is not None:
+                self.mismatch.append(min(max(self.since_ns + span_ns - done_ns, 0) / span_ns, 1.0))
+            elif self.filled:
+                self.mismatch.append(min(queue.front_lots / max(self.ahead, 1), 1.0))
+            else:
+                self.mismatch.append(0.0)
 
     def printed(self, event: PublicTrade) -> None:
         for number, queue in enumerate(self.queues):
@@ -194,8 +222,9 @@ class Stay:
                     free_lots=event.lots,
                     printed_lots=event.lots,
                 )
+                self._note(number, event.ts_local_ns)
 
-    def shown(self, level_lots: int, opposite: Sequence[tuple[int, int]]) -> None:
+    def shown(self, level_lots: int, opposite: Sequence[tuple[int, int]], now_ns: int) -> None:
         """The level displays so much of others; `opposite`: what is displayed at or through our price."""
         for number, queue in enumerate(self.queues):
             if level_lots != queue.level_lots:
@@ -204,6 +233,11 @@ class Stay:
             if opposite and remaining > 0:
                 taken = match_book(self.side, self.ticks, remaining, queue, opposite)
                 self.predicted[number] += sum(lots for _, lots in taken)
+                self._note(number, now_ns)
+
+    def _note(self, number: int, now_ns: int) -> None:
+        if self.predicted[number] >= self.lots and self.done_ns[number] is None:
+            self.done_ns[number] = now_ns
 
 
 class _Order:
@@ -225,15 +259,16 @@ class _Market:
         self.done: list[Stay] = []
         self.left_out = 0
 
-    def begin(self, order: _Order, side: Side, ticks: int, lots: int) -> None:
+    def begin(self, order: _Order, side: Side, ticks: int, lots: int, now_ns: int) -> None:
         book = self.state.book
         mid = 0.5 * book.half_ticks
         distance = side * (mid - ticks) / mid * _PER_BP if book.trusted else 0.0
-        order.stay = Stay(side, ticks, lots, self._others(side, ticks), distance, spoilt=not book.trusted)
+        order.stay = Stay(side, ticks, lots, self._others(side, ticks), distance, now_ns, spoilt=not book.trusted)
 
-    def end(self, stay: Stay | None) -> None:
+    def end(self, stay: Stay | None, now_ns: int) -> None:
         if stay is None:
             return
+        stay.close(now_ns)
         if stay.spoilt or stay.lots <= 0:
             self.left_out += 1
         else:
@@ -241,14 +276,14 @@ class _Market:
 
     def printed(self, event: PublicTrade) -> None:
         for order in self.orders.values():
-            if order.stay is not None and not order.stay.left:
+            if order.stay is not None and order.stay.left_ns is None:
                 order.stay.printed(event)
 
     def shown(self) -> None:
         book = self.state.book
         for order in self.orders.values():
             stay = order.stay
-            if stay is None or stay.left:
+            if stay is None or stay.left_ns is not None:
                 continue
             if not book.trusted:
                 stay.spoilt = True
@@ -257,7 +292,7 @@ class _Market:
             best = book.ask_ticks if side is Side.BUY else book.bid_ticks
             crossed = side * (ticks - best) >= 0
             opposite = book.levels(Side(-side), 20) if crossed else ()
-            stay.shown(self._others(side, ticks), opposite)
+            stay.shown(self._others(side, ticks), opposite, book.ts_local_ns)
 
     def lose(self) -> None:
         for order in self.orders.values():
@@ -295,7 +330,7 @@ class QueueWatcher:
     def reach(self, now_ns: int) -> None:
         self._now_ns = now_ns
         while self._waiting and self._waiting[0][0] < now_ns:
-            self._arrive(self._waiting.popleft()[1])
+            self._arrive(*self._waiting.popleft())
 
     def before(self, event: Event) -> None:
         if isinstance(event, PublicTrade) and event.instrument in self._markets:
@@ -329,7 +364,7 @@ class QueueWatcher:
             for name, market in self._markets.items():
                 if venue_of(name) == command.venue:
                     for order in market.orders.values():
-                        _leave(order)
+                        _leave(order, now_ns)
             return
         if command.instrument in self._markets:
             if isinstance(command, PlaceOrder) and command.post_only:
@@ -340,7 +375,7 @@ class QueueWatcher:
     def stop(self, now_ns: int) -> None:
         for market in self._markets.values():
             for order in market.orders.values():
-                _leave(order)
+                _leave(order, now_ns)
 
     # What the venue says.
 
@@ -351,7 +386,7 @@ class QueueWatcher:
         self._heard(event.client_id, event.ts_local_ns)
         market, order = self._of(event.instrument, event.client_id)
         if market is not None and order is not None:
-            market.end(order.before)
+            market.end(order.before, event.ts_local_ns)
             order.before = None
 
     def on_amend_rejected(self, event: OrderAmendRejected) -> None:
@@ -387,8 +422,8 @@ class QueueWatcher:
         market, order = self._of(instrument, client_id)
         self._sent_ns.pop(client_id, None)
         if market is not None and order is not None:
-            market.end(order.before)
-            market.end(order.stay)
+            market.end(order.before, self._now_ns)
+            market.end(order.stay, self._now_ns)
             del market.orders[client_id]
 
     def _forget(self, instrument: InstrumentId, client_id: ClientOrderId) -> None:
@@ -403,22 +438,23 @@ class QueueWatcher:
         if sent_ns is not None:
             self._way_ns = (now_ns - sent_ns) // 2
             while self._waiting and self._waiting[0][1].client_id == client_id:
-                self._arrive(self._waiting.popleft()[1])  # its answer is here: it has arrived
+                self._arrive(*self._waiting.popleft())  # its answer is here: it has arrived
 
-    def _arrive(self, command: PlaceOrder | AmendOrder | CancelOrder) -> None:
+    def _arrive(self, at_ns: int, command: PlaceOrder | AmendOrder | CancelOrder) -> None:
+        at_ns = min(at_ns, self._now_ns)
         market, order = self._of(command.instrument, command.client_id)
         if market is None or order is None:
             return
         if isinstance(command, PlaceOrder):
-            market.begin(order, command.side, command.ticks, command.lots)
+            market.begin(order, command.side, command.ticks, command.lots, at_ns)
         elif isinstance(command, CancelOrder):
-            _leave(order)
+            _leave(order, at_ns)
         elif order.stay is not None:
-            market.end(order.before)
+            market.end(order.before, at_ns)
             order.before, side = order.stay, order.stay.side
-            order.before.left = True
+            _leave(order, at_ns)
             filled = order.filled if self._total[venue_of(command.instrument)] else 0
-            market.begin(order, side, command.ticks, command.lots - filled)
+            market.begin(order, side, command.ticks, command.lots - filled, at_ns)
 
     def report(self, run: Relived) -> QueueReport:
         return QueueReport(
@@ -429,9 +465,9 @@ class QueueWatcher:
         )
 
 
-def _leave(order: _Order) -> None:
-    if order.stay is not None:
-        order.stay.left = True
+def _leave(order: _Order, now_ns: int) -> None:
+    if order.stay is not None and order.stay.left_ns is None:
+        order.stay.left_ns = now_ns
 
 
 _HANDLERS: dict[type, Callable[..., None]] = {
@@ -455,6 +491,7 @@ class _Table:
         self.lots = np.array([stay.lots for stay in stays], dtype=np.float64)
         self.filled = np.array([min(stay.filled, stay.lots) for stay in stays], dtype=np.float64)
         self.models = np.array([stay.predicted for stay in stays], dtype=np.float64).reshape(len(stays), len(_MODELS))
+        self.mismatch = np.array([stay.mismatch for stay in stays], dtype=np.float64).reshape(len(stays), len(_MODELS))
         self.distance = np.array([stay.distance_bps for stay in stays], dtype=np.float64)
         self.queue = np.array([stay.ahead / stay.lots for stay in stays], dtype=np.float64)
 
@@ -477,6 +514,7 @@ def _assess(name: InstrumentId, market: _Market) -> MarketQueue:
                 filled=total * lot,
                 ratio=total / offered if offered else None,
                 factor=filled / total if total else None,
+                mismatch=float(table.lots @ table.mismatch[:, number]) / offered if offered else None,
                 factor_low=low,
                 factor_high=high,
             )
@@ -496,22 +534,24 @@ def _assess(name: InstrumentId, market: _Market) -> MarketQueue:
 
 
 class _Draws:
-    """Totals over resampled stays: filled by the venue, and by each model."""
+    """Totals over resampled stays: filled by the venue, and of each model what it filled and how far off it was."""
 
-    def __init__(self, filled: NDArray[np.float64], models: NDArray[np.float64]) -> None:
-        self.filled, self.models = filled, models
+    def __init__(self) -> None:
+        self.filled = np.zeros(_RESAMPLES)
+        self.models = np.zeros((_RESAMPLES, len(_MODELS)))
+        self.mismatch = np.zeros((_RESAMPLES, len(_MODELS)))
 
 
 def _resamples(table: _Table) -> _Draws:
     """The same stays give the same draws. Weights are Poisson's, which is resampling of many stays."""
     chance = np.random.default_rng(_SEED)
-    filled = np.zeros(_RESAMPLES)
-    models = np.zeros((_RESAMPLES, len(_MODELS)))
+    draws = _Draws()
     for number in range(_RESAMPLES if len(table.lots) else 0):
-        weights = chance.poisson(1.0, len(table.lots))
-        filled[number] = weights @ table.filled
-        models[number] = weights @ table.models
-    return _Draws(filled, models)
+        weights = chance.poisson(1.0, len(table.lots)).astype(np.float64)
+        draws.filled[number] = weights @ table.filled
+        draws.models[number] = weights @ table.models
+        draws.mismatch[number] = (weights * table.lots) @ table.mismatch
+    return draws
 
 
 def _factor_interval(draws: _Draws, number: int) -> tuple[float | None, float | None]:
@@ -524,46 +564,36 @@ def _factor_interval(draws: _Draws, number: int) -> tuple[float | None, float | 
 
 
 def _suggest(table: _Table, draws: _Draws) -> tuple[Suggestion, int]:
-    """What to configure, and the nearest column of the grid."""
+    """What to configure, and its column."""
     fills = int((table.filled > 0).sum())
-    predicted = table.models.sum(axis=0)
-    filled = float(table.filled.sum())
-    careful = float(predicted[0])
     if not fills:
-        why = "no order of ours was filled: nothing can be told, and the careful model stays"
+        return _careful(
+            "no order of ours was filled: nothing can be told, and the careful model stays", certain=False
+        ), 0
+    mismatch = (table.lots @ table.mismatch) / table.lots.sum()
+    if mismatch.max() - mismatch.min() < _TELLING:
+        why = "the models say nearly the same of these orders, which cannot tell them apart: the careful one stays"
         return _careful(why, certain=False), 0
-    if predicted[-1] - careful < _TELLING * filled:
-        why = "the models fill nearly the same here, so these orders cannot tell them apart, and the careful one stays"
-        return _careful(why, certain=False), 0
-    if filled <= careful:
-        clear = fills >= _ENOUGH_FILLS
-        why = (
-            "even the careful model fills as much as the venue did, or more: no model of the queue is more careful"
-            if filled < careful
-            else "the careful model fills what the venue did"
-        )
-        return _careful(why, certain=clear), 0
-    exponent = _exponent(predicted[1:], filled)
-    solved = [_exponent(models[1:], total) for models, total in zip(draws.models, draws.filled, strict=True)]
-    low, high = (float(np.percentile(solved, share)) for share in (_LOW, _HIGH))
+    best = int(np.argmin(mismatch))
+    careful = float((np.argmin(draws.mismatch, axis=1) == 0).mean())
+    few = "" if fills >= _ENOUGH_FILLS else f"; only {fills} stays were filled, {_ENOUGH_FILLS} say more"
+    if best == 0:
+        sure = careful > _SURE and fills >= _ENOUGH_FILLS
+        return _careful(f"the careful model is nearest to what the venue did{few}", certain=sure), 0
+    exponents = np.array(EXPONENTS)[np.argmin(draws.mismatch[:, 1:], axis=1)]
+    low, high = (float(np.percentile(exponents, share, method="nearest")) for share in (_LOW, _HIGH))
+    exponent = EXPONENTS[best - 1]
     inside = EXPONENTS[0] < low and high < EXPONENTS[-1]
-    if exponent >= EXPONENTS[-1]:
-        why = "the venue filled more than any power model: others cancel before us, or hidden size trades with us"
-    elif exponent <= EXPONENTS[0]:
-        why = "the venue filled less than the least of the power models, and more than the careful one"
-    else:
-        why = f"fills of the power model with n = {exponent:.3g} come to those of the venue"
-    column = 1 + min(range(len(EXPONENTS)), key=lambda number: abs(np.log(EXPONENTS[number] / exponent)))
     return (
         Suggestion(
             queue_model=str(QueueModel.POWER),
-            queue_exponent=float(f"{exponent:.3g}"),
+            queue_exponent=exponent,
             low=low if low > EXPONENTS[0] else None,
             high=high if high < EXPONENTS[-1] else None,
-            certain=inside and fills >= _ENOUGH_FILLS,
-            why=why + ("" if fills >= _ENOUGH_FILLS else f"; only {fills} stays were filled, {_ENOUGH_FILLS} say more"),
+            certain=inside and careful < 1.0 - _SURE and fills >= _ENOUGH_FILLS,
+            why=f"the power model with n = {exponent:g} is nearest to what the venue did{few}",
         ),
-        column,
+        best,
     )
 
 
@@ -571,20 +601,6 @@ def _careful(why: str, *, certain: bool) -> Suggestion:
     return Suggestion(
         queue_model=str(QueueModel.RISK_AVERSE), queue_exponent=1.0, low=None, high=None, certain=certain, why=why
     )
-
-
-def _exponent(models: NDArray[np.float64], filled: float) -> float:
-    """Where the fills of the power model come to `filled`, on the logarithm of n; the grid's end beyond it."""
-    rising = np.maximum.accumulate(models)
-    if filled <= rising[0]:
-        return EXPONENTS[0]
-    if filled >= rising[-1]:
-        return EXPONENTS[-1]
-    above = int(np.searchsorted(rising, filled, side="left"))
-    below = above - 1
-    share = (filled - rising[below]) / (rising[above] - rising[below])
-    left, right = np.log(EXPONENTS[below]), np.log(EXPONENTS[above])
-    return float(np.exp(left + share * (right - left)))
 
 
 def _by_distance(table: _Table, column: int) -> Iterator[Bin]:
@@ -636,9 +652,7 @@ def to_text(report: QueueReport) -> str:
     lines = [report.journal]
     lines += [f"note: {note}" for note in report.notes]
     if report.simulated:
-        lines.append(
-            "note: these fills are a simulated venue's: what is found is its own queue model, not the market's"
-        )
+        lines.append("note: these fills are a simulated venue's: its own queue model is found, not the market's")
     for market in report.markets:
         lines += ["", *_market_lines(market)]
     return "\n".join(lines)
@@ -654,13 +668,17 @@ def _market_lines(market: MarketQueue) -> list[str]:
     ]
     if not market.stays:
         return lines
-    rows: list[tuple[str, ...]] = [("model", "fills", "fill ratio", "fill factor", "95 %")]
+    rows: list[tuple[str, ...]] = [("model", "fills", "fill ratio", "mismatch", "fill factor", "95 %")]
+    best = min((one.mismatch for one in market.models if one.mismatch is not None), default=None)
     for one in market.models:
+        if one.exponent not in _SHOWN and one.mismatch != best:
+            continue
         name = one.model if one.model == QueueModel.RISK_AVERSE else f"{one.model} {one.exponent:g}"
         interval = "-" if one.factor_low is None else f"{one.factor_low:.2f} to {one.factor_high:.2f}"
         factor = "-" if one.factor is None else f"{one.factor:.2f}"
         ratio = "-" if one.ratio is None else f"{one.ratio:.2%}"
-        rows.append((name, f"{one.filled:g}", ratio, factor, interval))
+        mismatch = "-" if one.mismatch is None else f"{one.mismatch:.4f}"
+        rows.append((name, f"{one.filled:g}", ratio, mismatch, factor, interval))
     lines += [f"  {line}" for line in table(rows)]
     head = ("stays", "venue, 95 %", "risk_averse", "suggested")
     for title, bins in (("by distance", market.by_distance), ("by queue", market.by_queue)):

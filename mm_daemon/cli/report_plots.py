@@ -35,7 +35,7 @@ VARIABLES = {
     TEAL: "teal",
 }
 SERIES = (BLUE, ORANGE, GREEN, PURPLE, RED, TEAL)
-WIDE_IN, NARROW_IN = 11.0, 4.6
+WIDE_IN, NARROW_IN = 11.0, 4.2
 _WIDE_POINTS, _NARROW_POINTS = 700, 300
 """Most buckets of time that a long curve is drawn with: about what the eye and the paper can hold."""
 _LEAST_FILLS, _LEAST_SHARE = 3, 0.01

@@ -45,6 +45,7 @@ def test_figures_of_a_walk(tmp_path_factory: pytest.TempPathFactory, steps: Step
     agrees(market, exported(path))
 
 
+@pytest.mark.slow
 def test_figures_of_a_real_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report, path = recorded(tmp_path, monkeypatch)
     (market,) = report_run(path).report.markets
