@@ -23,7 +23,7 @@ def report(*journals: Path, html: Path | None = None, json: Json = False) -> int
     if not journals:
         raise UsageError("name at least one journal: mm-daemon report JOURNAL [JOURNAL ...]")
     if html is not None:
-        _check_html(html)
+        check_html(html)
     from mm_daemon.backtest.relived import runs_of
     from mm_daemon.backtest.run_report import report_runs, to_json
     from mm_daemon.backtest.run_text import to_text
@@ -41,15 +41,14 @@ def report(*journals: Path, html: Path | None = None, json: Json = False) -> int
 
 
 def write_html(journal: Path, html: Path) -> None:
-    """What `backtest --html FILE` does once its journal is closed. Raises UsageError, JournalError."""
-    _check_html(html)
+    """What `backtest --html FILE` does once its journal is closed, after `check_html`. Raises UsageError, JournalError."""
     from mm_daemon.backtest.run_report import report_run
     from mm_daemon.cli.report_page import write
 
     write([report_run(journal)], html)
 
 
-def _check_html(path: Path) -> None:
+def check_html(path: Path) -> None:
     """Before the work: can this page be made at all? Raises UsageError."""
     from mm_daemon.domain.errors import UsageError
 

@@ -357,7 +357,7 @@ code { font: 12px/1.45 ui-monospace, 'SFMono-Regular', Menlo, Consolas, monospac
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 12px 16px; }
 .card h2 { margin: 0 0 4px; font-size: 1.05rem; }
 .notes { margin: 8px 0 0; padding-left: 18px; color: var(--orange); }
-.tiles { display: grid; gap: 10px; grid-template-columns: repeat(auto-fit, minmax(min(46%, 150px), 1fr)); }
+.tiles { display: grid; gap: 10px; grid-template-columns: repeat(5, minmax(0, 1fr)); }
 .tile { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 9px 12px; min-width: 0; }
 .tile span { color: var(--muted); font-size: .84rem; }
 .tile b { display: block; font-size: 1.08rem; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
@@ -395,9 +395,12 @@ tbody tr:not(.group):hover > * { background: color-mix(in srgb, var(--blue) 7%, 
 .defs dt { font-weight: 600; padding-top: 6px; }
 .defs dd { margin: 0; padding: 6px 0; border-bottom: 1px solid var(--grid); max-width: 100ch; }
 .note { color: var(--muted); }
-@media (max-width: 760px) {
+@media (max-width: 960px) {
   .wide { display: none; }
-  .narrow { display: block; }
+  .narrow { display: block; max-width: 640px; margin: 0 auto; }
+}
+@media (max-width: 760px) {
+  .tiles { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   body { font-size: 14px; }
   figure { padding: 6px 4px 10px; }
   figcaption { padding: 8px 8px 0; }

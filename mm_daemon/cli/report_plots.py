@@ -262,7 +262,7 @@ def standing(name: str, market: MarketCurves) -> Picture:
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
-        axes.set_title("Time by decision and decisive reason")
+        axes.set_title("Time by decision")
         kinds: dict[tuple[str, str], list[float]] = {}
         for (side, action, reason), seconds in market.standing.seconds.items():
             kinds.setdefault((action, reason), [0.0, 0.0])[side == "ask"] += seconds
@@ -339,7 +339,7 @@ def intensity(name: str, market: MarketCurves) -> Picture:
             _nothing(axes, fit.refused or "no taker order reached our distance")
             return
         axes.set_yscale("log")
-        axes.set_xlim(left=0.0)
+        axes.set_xlim(left=-0.03 * max(reach, 1.0))
         axes.legend(loc="best")
 
     return Picture(_svg(f"{name}-intensity", NARROW_IN, 3.4, title, draw), title)

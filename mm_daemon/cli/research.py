@@ -31,6 +31,7 @@ def backtest(
     no_journal: Annotated[bool, Parameter(negative=())] = False,
     seed: int | None = None,
     duration: str | None = None,
+    html: Path | None = None,
 ) -> int:
     """Play a recording or the embedded market through the engine, as fast as possible, and report.
 
@@ -48,6 +49,8 @@ def backtest(
         Use this seed instead of the one in the file.
     duration:
         Play this much market time: 60s, 2m. An embedded market never ends by itself.
+    html:
+        FILE.html: write the report's page with its pictures, as `report JOURNAL --html FILE` does.
     """
     duration_s = seconds(duration)
     from mm_daemon.domain.errors import UsageError
@@ -56,12 +59,22 @@ def backtest(
         raise UsageError(f"--seed {seed}: must be a whole number at least 0 and below 2^63")
     if journal is not None and no_journal:
         raise UsageError("--journal and --no-journal contradict each other")
+    if html is not None:
+        from mm_daemon.cli.report import check_html
+
+        check_html(html)
+        if no_journal:
+            raise UsageError("--html is drawn from the journal: leave --no-journal out")
     loaded = read_config(config, seed=seed)
     from mm_daemon.backtest.venues import backtest as play
 
     path = None if no_journal else journal or new_journal_path(loaded.state_dir, config)
     report = play(loaded, journal=path, duration_s=duration_s)
     print(report.to_json().decode() if json else report.to_text())
+    if html is not None and path is not None:
+        from mm_daemon.cli.report import write_html
+
+        write_html(path, html)
     return 0
 
 

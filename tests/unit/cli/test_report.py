@@ -17,6 +17,7 @@ from mm_daemon.journal.run_reader import RunReader
 from mm_daemon.journal.segments import runs_in
 from tests.unit.backtest.test_curves import walked
 from tests.unit.cli.test_history import traded
+from tests.unit.runtime.test_app import TEXT
 
 assert traded  # a fixture: the state_dir of two lives, the second of which continues the first
 BUDGET_BYTES = 700_000
@@ -157,6 +158,16 @@ def test_errors_are_words(tmp_path: Path, journal: Path, capsys: pytest.CaptureF
     ):
         assert execute(arguments) == code, arguments
         assert words in capsys.readouterr().err
+
+
+def test_a_backtest_can_draw_its_page_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config, page = tmp_path / "config.yaml", tmp_path / "page.html"
+    config.write_text(TEXT.format(state_dir=tmp_path / "state"))
+    arguments = ["backtest", "-c", str(config), "--duration", "20s"]
+    assert execute([*arguments, "--journal", str(tmp_path / "journal"), "--html", str(page)]) == 0
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    assert execute([*arguments, "--no-journal", "--html", str(page)]) == UsageError.exit_code
+    assert "drawn from the journal" in capsys.readouterr().err
 
 
 def test_compare_in_words_and_json(journal: Path, filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
