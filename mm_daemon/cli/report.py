@@ -41,7 +41,7 @@ def report(*journals: Path, html: Path | None = None, json: Json = False) -> int
 
 
 def write_html(journal: Path, html: Path) -> None:
-    """What `backtest --html FILE` does once its journal is closed, after `check_html`. Raises UsageError, JournalError."""
+    """What `backtest --html FILE` does with its journal, after `check_html`. Raises UsageError, JournalError."""
     from mm_daemon.backtest.run_report import report_run
     from mm_daemon.cli.report_page import write
 
