@@ -367,7 +367,8 @@ figure { margin: 14px 0 0; background: var(--card); border: 1px solid var(--line
 figure svg { display: block; width: 100%; height: auto; }
 figcaption { color: var(--muted); font-size: .84rem; line-height: 1.45; padding: 8px 4px 0; max-width: 110ch; }
 .narrow { display: none; }
-.grid { display: grid; gap: 14px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 430px), 1fr));
+.grid svg { max-width: 600px; margin: 0 auto; }
+.grid { display: grid; gap: 14px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 370px), 1fr));
  }
 .scroll { overflow-x: auto; width: fit-content; max-width: 100%; margin-top: 14px;
   border: 1px solid var(--line); border-radius: 10px; background: var(--card); }

@@ -382,7 +382,7 @@ def order_life(name: str, market: MarketCurves) -> Picture:
 
 
 def _price(axes: "Axes", hours: Floats, market: MarketCurves) -> None:
-    axes.set_title(f"{market.instrument.id}: mid, our quotes and fills")
+    axes.set_title("Mid, our quotes and fills")
     axes.set_ylabel(market.instrument.quote)
     axes.fill_between(hours, market.mid_low, market.mid_high, color=MUTED, alpha=0.35, linewidth=0)
     axes.plot(hours, market.mid, color=INK, linewidth=0.8, label="mid")
