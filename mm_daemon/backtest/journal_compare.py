@@ -708,7 +708,8 @@ def _later(market: _Market, kind: str, parted: _Parted, number: int) -> str:
     if event is None:
         return "never did"
     if parted.by_place:
-        return f"heard {kind} {event.place - parted.key:,} market events later"
+        later = event.place - parted.key
+        return f"heard {kind} {later:,} market event{'' if later == 1 else 's'} later"
     return f"heard {kind} {(_key(event, parted, number) - parted.key) / _NS_PER_MS:.1f} ms later"
 
 

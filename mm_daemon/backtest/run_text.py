@@ -6,6 +6,9 @@ from mm_daemon.backtest.figure_list import FIGURES
 from mm_daemon.backtest.report import counts, table
 from mm_daemon.backtest.run_report import RunMarket, RunReport
 
+_MOST_COMPARED = 4
+"""Runs whose differences still fit into a terminal."""
+
 
 def to_text(reports: Sequence[RunReport]) -> str:
     """All runs; markets that several runs have stand side by side."""
@@ -30,7 +33,7 @@ def to_text(reports: Sequence[RunReport]) -> str:
 
 def _market(name: str, columns: Sequence[tuple[str, RunMarket]]) -> list[str]:
     first = columns[0][1]
-    others = columns[1:]
+    others = columns[1:] if len(columns) <= _MOST_COMPARED else ()
     rows = [
         (
             name,

@@ -1,10 +1,11 @@
 """The command tree and the exit codes: `mm-daemon VERB`.
 
 Verbs live in `operate.py` (configuration, running), `control.py` (a daemon that runs), `research.py` (backtests),
-`calibrate.py` (parameters from data), `explain.py` (why quotes are where they are), `history.py` (what was traded),
-`journal.py`, `replicate.py` (published results of the models), `simulate.py` (venues behind sockets) and `dst.py` (the
-whole daemon among simulated faults); each imports what it needs when it is called, so that `--help` is quick. Known
-errors are told in words, with the exit code that belongs to them (OPERATIONS 4); a traceback is a bug.
+`calibrate.py` (parameters from data), `report.py` (recorded runs, by themselves and side by side), `explain.py` (why
+quotes are where they are), `history.py` (what was traded), `journal.py`, `replicate.py` (published results of the
+models), `simulate.py` (venues behind sockets) and `dst.py` (the whole daemon among simulated faults); each imports what
+it needs when it is called, so that `--help` is quick. Known errors are told in words, with the exit code that belongs
+to them (OPERATIONS 4); a traceback is a bug.
 """
 
 import gc

@@ -75,8 +75,9 @@ def compare(journal_a: Path, journal_b: Path, /, *, json: Json = False) -> int:
     """
     from mm_daemon.backtest.journal_compare import compare as hold
     from mm_daemon.backtest.journal_compare import to_text
+    from mm_daemon.backtest.relived import one_journal
 
-    found = hold(journal_a, journal_b)
+    found = hold(one_journal(journal_a), one_journal(journal_b))
     print(found.to_json().decode() if json else to_text(found))
     return 0
 
@@ -93,7 +94,8 @@ def calibrate_queue(journal: Path, /, *, json: Json = False) -> int:
     """
     from mm_daemon.backtest.queue_calibration import calibrate_queue as hold
     from mm_daemon.backtest.queue_calibration import to_text
+    from mm_daemon.backtest.relived import one_journal
 
-    found = hold(journal)
+    found = hold(one_journal(journal))
     print(found.to_json().decode() if json else to_text(found))
     return 0

@@ -155,6 +155,15 @@ def test_what_is_no_journal_is_refused_in_words(tmp_path: Path) -> None:
         read_curves(path)
 
 
+def test_nothing_is_gathered_that_only_a_decision_would_take(tmp_path: Path) -> None:
+    """However long the run: quotes that ended and answers that nobody asks for are let go."""
+    steps: Steps = [(2500, 15, Side.SELL), (2500, -15, Side.BUY)] * 30
+    report, path = walked(tmp_path, steps)
+    assert report.fills > 20
+    market = read_curves(path).tally.markets[SYMBOL].market
+    assert sum(len(orders) for orders in market.quotes.values()) <= 2
+
+
 def test_a_cut_journal_is_read_to_its_cut(tmp_path: Path) -> None:
     _, path = walked(tmp_path, [(700, 0, Side.SELL), (700, 0, Side.BUY), (700, 0, None)])
     whole = path.read_bytes()

@@ -15,6 +15,7 @@ from mm_daemon.domain.errors import JournalError, UsageError
 from mm_daemon.domain.money import from_pair, to_decimal
 from mm_daemon.journal.run_reader import RunReader
 from mm_daemon.journal.segments import runs_in
+from tests.shared import ROOT
 from tests.unit.backtest.test_curves import walked
 from tests.unit.cli.test_history import traded
 from tests.unit.runtime.test_app import TEXT
@@ -127,6 +128,8 @@ def test_live_runs_count_what_is_theirs(traded: Path, capsys: pytest.CaptureFixt
         total = detail["cash"] + detail["position_value"] - detail["start_value"]
         assert total == market["values"]["pnl_total"]["value"]
     assert all(run["notes"] == [] for run in told["runs"])
+    assert execute(["compare", str(traded), str(traded)]) == JournalError.exit_code
+    assert "holds 2 runs: name one of them" in capsys.readouterr().err
 
 
 def test_what_is_left_of_a_trimmed_run_is_reported(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,6 +144,27 @@ def test_what_is_left_of_a_trimmed_run_is_reported(traded: Path, capsys: pytest.
     assert execute(["report", str(run)]) == 0
     out = capsys.readouterr().out
     assert "all market data were deleted" in out
+
+
+def test_a_run_without_data_is_drawn(tmp_path: Path) -> None:
+    """Nothing happened, and nothing breaks."""
+    from mm_daemon.backtest.runner import RecordedMarket, run_backtest
+    from mm_daemon.testkit.builders import VENUE, core_parameters, market
+    from tests.unit.backtest.doubles import ListFeed, ObedientVenue
+
+    journal, page = tmp_path / "empty", tmp_path / "page.html"
+    run_backtest(core_parameters(market()), {VENUE: RecordedMarket(ListFeed([]), ObedientVenue())}, journal=journal)
+    assert execute(["report", str(journal), "--html", str(page)]) == 0
+    assert "no fills" in page.read_text()
+    assert execute(["calibrate-queue", str(journal)]) == 0
+    assert execute(["compare", str(journal), str(journal)]) == 0
+
+
+def test_the_pictures_of_the_docs_are_there_and_small() -> None:
+    page = (ROOT / "deploy/docs/report.md").read_text()
+    pictures = [ROOT / "deploy/docs" / name for name in re.findall(r"\]\((\.\./pictures/[^)]+)\)", page)]
+    assert len(pictures) == 3
+    assert all(0 < picture.stat().st_size < 150_000 for picture in pictures)
 
 
 def test_errors_are_words(tmp_path: Path, journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
