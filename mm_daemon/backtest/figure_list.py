@@ -160,7 +160,7 @@ def _fills() -> "list[Figure]":
     group = "Fills"
 
     def count(key: str, label: str, definition: str, formula: str, of: Callable[[RunMarket], Value]) -> Figure:
-        records = ("filled",)
+        records = ("filled", "reconciled")
         return Figure(
             key=key,
             group=group,
@@ -178,14 +178,15 @@ def _fills() -> "list[Figure]":
             "maker_fills",
             "maker fills",
             "Fills in which our order rested.",
-            "number of fills with `maker`, each `fill_key` once",
+            "number of fills with `maker`, each `fill_key` once; those that only a snapshot told of stand in "
+            "`reconciled`",
             lambda m: m.figures.maker_fills,
         ),
         count(
             "taker_fills",
             "taker fills",
             "Fills in which our order took.",
-            "number of fills without `maker`, each `fill_key` once",
+            "number of fills without `maker`, each `fill_key` once; as above",
             lambda m: m.figures.taker_fills,
         ),
         Figure(
@@ -196,7 +197,7 @@ def _fills() -> "list[Figure]":
             form=",.2f",
             definition="Notional of all fills.",
             formula="sum of size * price (inverse contracts: size / price)",
-            records=("filled",),
+            records=("filled", "reconciled"),
             of=lambda m: (m.figures.volume, None),
         ),
         Figure(
@@ -239,7 +240,9 @@ def _fills() -> "list[Figure]":
             unit="bps",
             form="+.3f",
             definition="Mean half-spread of a fill: how much better than the mid it was when the core booked it, not "
-            "weighted by size, with its standard error. Negative: the market had already moved through our price.",
+            "weighted by size, with its standard error. Negative: the market had already moved through our price. A "
+            "fill "
+            "that only a snapshot told of is left out.",
             formula="mean over fills of 10,000 * side * (mid - price) / price",
             records=(*_MARKET, "filled"),
             of=lambda m: (m.figures.trades.spread_captured_bps, m.figures.trades.spread_captured_se_bps),
