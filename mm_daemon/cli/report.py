@@ -73,9 +73,9 @@ def compare(journal_a: Path, journal_b: Path, /, *, json: Json = False) -> int:
     json:
         Answer as one JSON object.
     """
-    from mm_daemon.backtest.journal_compare import compare as hold
-    from mm_daemon.backtest.journal_compare import to_text
     from mm_daemon.backtest.relived import one_journal
+    from mm_daemon.backtest.side_by_side.compare import compare as hold
+    from mm_daemon.backtest.side_by_side.result import to_text
 
     found = hold(one_journal(journal_a), one_journal(journal_b))
     print(found.to_json().decode() if json else to_text(found))
