@@ -249,7 +249,8 @@ def quoting(name: str, market: MarketCurves) -> Picture:
             lower.stackplot(
                 _ends(hours, merge), stacked, colors=SERIES, labels=names, step="pre", linewidth=0, alpha=0.85
             )
-            lower.set_ylim(0.0, min(1.04, 1.6 * max(float(np.max(np.sum(stacked, axis=0))), 0.02)))
+            lower.set_ylim(0.0, 1.45 * max(float(np.max(np.sum(stacked, axis=0))), 0.02))  # room for the legend
+            lower.set_yticks([tick for tick in lower.get_yticks() if 0.0 <= tick <= 1.0])
             lower.legend(loc="upper left", ncols=2)
             _percent(lower)
         _clock(lower, market)
