@@ -155,11 +155,11 @@ class BacktestReport(msgspec.Struct, frozen=True, kw_only=True):
             "",
             *table([("", *(market.market for market in self.markets)), *_rows(self.markets)]),
             "",
-            f"decided   {_counts(self.reasons)}",
+            f"decided   {counts(self.reasons)}",
         ]
-        for name, counts in (("refused", self.refusals), ("dropped", self.dropped), ("bad input", self.problems)):
-            if counts:
-                lines.append(f"{name:<10}{_counts(counts)}")
+        for name, told in (("refused", self.refusals), ("dropped", self.dropped), ("bad input", self.problems)):
+            if told:
+                lines.append(f"{name:<10}{counts(told)}")
         lines += [f"note      {note}" for note in self.notes]
         if self.journal is not None:
             lines.append(f"journal   {self.journal}")
@@ -345,6 +345,6 @@ def table(lines: list[tuple[str, ...]]) -> list[str]:
     ]
 
 
-def _counts(counts: Mapping[str, int]) -> str:
+def counts(counts: Mapping[str, int]) -> str:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{name} {count:,}" for name, count in ordered) or "nothing"

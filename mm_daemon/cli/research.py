@@ -40,6 +40,7 @@ def backtest(
     as_journal: Path | None = None,
     workers: int | None = None,
     dask: str | None = None,
+    html: Path | None = None,
 ) -> int:
     """Play recordings or the embedded market through the engine, as fast as possible, and report.
 
@@ -75,6 +76,8 @@ def backtest(
         Processes that share several backtests; one for each core by default. The results do not depend on it.
     dask:
         Address of a Dask scheduler whose workers share several backtests.
+    html:
+        FILE.html: write the report's page with its pictures, as `report JOURNAL --html FILE` does.
     """
     duration_s = seconds(duration)
     from mm_daemon.domain.errors import UsageError
@@ -83,6 +86,12 @@ def backtest(
         raise UsageError(f"--seed {seed}: must be a whole number at least 0 and below 2^63")
     if journal is not None and no_journal:
         raise UsageError("--journal and --no-journal contradict each other")
+    if html is not None:
+        from mm_daemon.cli.report import check_html
+
+        check_html(html)
+        if no_journal:
+            raise UsageError("--html is drawn from the journal: leave --no-journal out")
     if files and days is not None:
         raise UsageError("name recordings or --days, not both: a recording may hold several days")
     values = overrides(set_)
@@ -100,6 +109,8 @@ def backtest(
         print(followed.to_json().decode() if json else followed.to_text())
         return 0 if followed.ok else CoreError.exit_code
     several = bool(files) or days is not None or each_market
+    if several and html is not None:
+        raise UsageError("--html draws one backtest; of several, draw their journals: mm-daemon report JOURNAL ...")
     if not several and not queue_sensitivity:
         from mm_daemon.backtest.venues import backtest as play
 
@@ -107,6 +118,10 @@ def backtest(
         with Bar(wanted=not json) as bar:
             report = play(loaded, journal=path, duration_s=duration_s, told=bar.first)
         print(report.to_json().decode() if json else report.to_text())
+        if html is not None and path is not None:
+            from mm_daemon.cli.report import write_html
+
+            write_html(path, html)
         return 0
     from msgspec.structs import replace
 
