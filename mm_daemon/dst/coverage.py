@@ -7,14 +7,15 @@ zero, so that what was never hit is in the report as much as what was.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
-from mm_daemon.core import order_ledger
+from mm_daemon.core import order_ledger, reconciler
 from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.order_table import LedgerChange, Report, Row
 from mm_daemon.domain.decisions import DropCode, Reason, RefusalCode
 from mm_daemon.domain.events import OperatorAction
 from mm_daemon.domain.orders import FINAL_PHASES, Phase, RejectKind
-from mm_daemon.domain.reconciliation import DiffKind
+from mm_daemon.domain.reconciliation import Diff, DiffKind
 
 ORDER_TABLE = "order table"
 REASONS = "reasons"
@@ -79,6 +80,25 @@ class Coverage:
             names = dict.fromkeys((*known.get(group, ()), *sorted(counts)))
             groups[group] = {name: counts[name] for name in names}
         return groups
+
+
+@contextmanager
+def differences_watched(hit: Callable[[str, str], None]) -> Iterator[None]:
+    """Count inside this block that a position could not be compared, of which no record is kept."""
+    names = vars(reconciler)
+    real: Callable[..., list[Diff]] = names["reconcile_diff"]
+
+    def counted(*facts: Any, **more: Any) -> list[Diff]:
+        found = real(*facts, **more)
+        if any(diff.kind is DiffKind.POSITION_NOT_COMPARED for diff in found):
+            hit(DIFFERENCES, DiffKind.POSITION_NOT_COMPARED)
+        return found
+
+    names["reconcile_diff"] = counted
+    try:
+        yield
+    finally:
+        names["reconcile_diff"] = real
 
 
 @contextmanager

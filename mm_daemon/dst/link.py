@@ -13,6 +13,7 @@ import msgspec
 
 from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelAll, CancelOrder, Command, PlaceOrder
 from mm_daemon.domain.events import (
+    BalanceUpdate,
     BookDelta,
     BookInvalidated,
     BookSnapshot,
@@ -81,6 +82,8 @@ class Link:
         self._arrival_ns = self._report_ns = 0
         self.reports = 0
         """Reports under way."""
+        self.hasty = False
+        """What the venue says now is heard at once, before what it said earlier."""
         self.connector: ReferenceConnector | None = None
         self._armings = 0
         self.banned_until_ns = 0
@@ -144,6 +147,9 @@ class Link:
         if connector is None or not connector.hears:
             return
         world, rng, scenario = self._world, self._rng, self._scenario
+        if self.hasty:
+            connector.emit(event)
+            return
         if not world.calm:
             if rng.below(1000) < scenario.lost_reports:
                 world.fault("report lost")
@@ -152,6 +158,11 @@ class Link:
                 world.fault("report twice")
                 self._send_report(event, connector, rng.below(self._late_ns))
         self._send_report(event, connector, 0)
+
+    def overtake(self, event: Event) -> None:
+        """Something is said of an order by another way than the stream, and heard before it."""
+        if self.connector is not None and self.connector.hears:
+            self.connector.emit(event)
 
     def _send_report(self, event: Event, connector: "ReferenceConnector", more_ns: int) -> None:
         world = self._world
@@ -375,6 +386,10 @@ class ReferenceConnector:
     def tell_time(self, venue_ns: int) -> None:
         if self.hears:
             self._emit(VenueTime(self._venue.venue, venue_ns, self._now_ns()))
+
+    def tell_balance(self, event: BalanceUpdate) -> None:
+        if self.hears:
+            self.emit(event)
 
     async def snapshot(self, since_ns: int) -> VenueSnapshot:
         world = self._world

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from mm_daemon.domain.capabilities import AmendQuantity, Bucket, BucketKind, Capabilities, CommandClass, Validity
-from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue
+from mm_daemon.domain.instrument import FixedTick, Instrument, InstrumentId, SignificantFigures, Venue
 from mm_daemon.domain.rng import Rng
 
 VENUE = Venue("ref")
@@ -56,6 +56,15 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """In how many of a hundred lives the process dies in the middle of something."""
     bad_disks: int
     """In how many of a hundred lives the disk fails."""
+    rogue: bool
+    """A strategy inside the core asks the gate for whatever it likes."""
+    outbox_capacity: int | None
+    """With how many commands an outbox is full; None: as ever."""
+
+    @property
+    def fresh(self) -> bool:
+        """Whether an amend makes another order."""
+        return self.capabilities.amend_quantity is AmendQuantity.FRESH
 
     @property
     def ids(self) -> tuple[InstrumentId, ...]:
@@ -65,9 +74,12 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 def scenario(seed: int) -> Scenario:
     """The scenario of a seed."""
     rng = Rng(seed).split("scenario")
+    plans = Rng(seed).split("plans")
+    rogue, meddled, doubtful = chance(plans, 25), chance(plans, 25), chance(plans, 20)
     instruments = _instruments(rng)
     in_process = chance(rng, 25)
     latency_ms = pick(rng, (1, 5, 20, 60))
+    in_process = in_process and not doubtful
     late_ms = pick(rng, (50, 100)) if in_process else pick(rng, (50, 200, 800, 2500))
     capabilities = _capabilities(rng, in_process=in_process, latest_ms=latency_ms + 2 * late_ms + 1)
     return Scenario(
@@ -78,9 +90,9 @@ def scenario(seed: int) -> Scenario:
         pause_ms=pick(rng, (10, 20, 40, 80)),
         latency_ms=latency_ms,
         late_ms=late_ms,
-        actions=_actions(rng),
-        fates={"arrives": 100} if in_process else _fates(rng),
-        lost_reports=pick(rng, (0, 0, 2, 10)),
+        actions=_actions(rng) | (_MEDDLING if meddled else {}) | (_SEES_TO_IT if doubtful else {}),
+        fates={"arrives": 100} if in_process else _DOUBTFUL if doubtful else _fates(rng),
+        lost_reports=pick(plans, (20, 100)) if doubtful else pick(rng, (0, 0, 2, 10)),
         late_reports=pick(rng, (0, 20, 100)),
         double_reports=pick(rng, (0, 20, 100)),
         reorders=not in_process and chance(rng, 40),
@@ -90,7 +102,31 @@ def scenario(seed: int) -> Scenario:
         tells_fees=chance(rng, 85),
         deaths=pick(rng, (0, 50, 80)),
         bad_disks=pick(rng, (0, 0, 30)),
+        rogue=rogue,
+        outbox_capacity=pick(plans, (1, 2, 4)) if chance(plans, 10) else None,
     )
+
+
+_MEDDLING: Mapping[str, int] = {
+    "order of ours trimmed": 4,
+    "order of ours moved": 4,
+    "order of ours amended by hand": 10,
+    "amend by hand refused": 14,
+    "cancel by hand refused": 6,
+    "order of ours asked about by hand": 6,
+    "order under an id of ours": 8,
+    "report told again": 20,
+}
+_SEES_TO_IT: Mapping[str, int] = {"resolve": 40}
+_DOUBTFUL: Mapping[str, int] = {
+    "arrives": 800,
+    "command lost, no answer": 60,
+    "connection lost after the command": 30,
+    "time-out after the venue took it": 40,
+    "command late": 40,
+    "venue refuses": 30,
+}
+"""What becomes of a thousand batches where little is certain."""
 
 
 def pick(rng: Rng, choices: Sequence[T]) -> T:
@@ -121,6 +157,7 @@ def _instruments(rng: Rng) -> tuple[Instrument, ...]:
             quote="USDT",
             tick=Decimal("0.1"),
             lot=Decimal("0.01"),
+            grid=pick(rng, (FixedTick(), FixedTick(), FixedTick(), SignificantFigures(4, 1))),
             min_lots=pick(rng, (1, 1, 3)),
             max_lots=pick(rng, (None, None, 60)),
             min_notional=pick(rng, (Decimal(0), Decimal(5), Decimal(30))),
@@ -255,6 +292,7 @@ _RECONCILE_RULES: tuple[Mapping[str, tuple[Any, ...]], ...] = (
     {"interval_s": (1, 3)},
     {"interval_s": (1, 3)},
     {"on_orphan": ("adopt",)},
+    {"on_orphan": ("adopt",)},
     {"on_foreign_order": ("cancel", "halt")},
     {"on_foreign_order": ("cancel", "halt")},
     {"position_adopt": ("venue",)},
@@ -267,6 +305,7 @@ _RISK_FEATURES: tuple[Mapping[str, tuple[Any, ...]], ...] = (
     {"reject_storm": (2, 6)},
     {"max_contradictions": (0, 1)},
     {"max_clock_skew_ms": (50, 500), "clock_skew_samples": (1, 2)},
+    {"min_margin_headroom": (0.2, 0.5)},
 )
 
 _FEATURES: tuple[Mapping[str, tuple[Any, ...]], ...] = (
@@ -309,6 +348,7 @@ _SOMETIMES: Mapping[str, tuple[int, ...]] = {
     "book crossed": (2,),
     "book stale": (2, 5),
     "mark": (5,),
+    "balance": (5,),
     "venue time": (10,),
     "venue time astray": (3,),
     "funding": (3,),
