@@ -86,6 +86,12 @@ class Control:
             self._agenda.reconsider(market)
         self._dispatch.cancel_everything(Reason.KILL_LATCHED, self._agenda.now_ns)
 
+    def heed_gate(self) -> None:
+        """The gate latches by itself where it meets a loss limit: the rest of a latch follows."""
+        cause = self._gate.latched
+        if cause is not None and not all(market.halts & _KILLED for market in self._agenda.markets.values()):
+            self.latch(cause)
+
     def distrust(self, cause: str | None) -> None:
         """Something went wrong too often, or too far: nothing is quoted until an operator has looked."""
         if cause is not None and self._gate.latched is None:

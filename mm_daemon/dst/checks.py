@@ -439,7 +439,11 @@ class Checks:
         """R1 and R2. What others did to the account, or an operator to the limits, may break them; we may not."""
         limits = core.markets[instrument].facts.limits
         blind = not self._scenario.names_cum  # a venue that does not say what filled can hide a fill behind a cancel
-        unknown = sum(fill.side * fill.lots for fill in market.pending.values() if blind or self._anybody(fill))
+        unknown = sum(
+            fill.side * fill.lots
+            for fill in market.pending.values()
+            if blind or self._anybody(fill) or fill.client_id in self.declared
+        )
         adopted = self._adopted.get(instrument, 0)
         position = self._venue.accounts[instrument].lots - self._shifted[instrument] + adopted - unknown
         known = (limits.max_position_lots, limits.min_position_lots, limits.max_orders_per_side)

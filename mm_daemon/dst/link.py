@@ -112,8 +112,14 @@ class Link:
         self.flying[self._flights] = Flight(command, refused, at_ns)
         loop.call_later((at_ns - loop.now_ns()) / 1e9, self._arrive, self._flights)
 
+    def forget(self) -> None:
+        """The venue was in the process, and what was on its way there is gone with it."""
+        self.flying.clear()
+
     def _arrive(self, number: int) -> None:
-        flight = self.flying.pop(number)
+        flight = self.flying.pop(number, None)
+        if flight is None:
+            return
         self._world.step("arrives at the venue", flight.command)
         refused = flight.refused
         if refused is None and self._world.loop.now_ns() < self.banned_until_ns:
@@ -448,7 +454,13 @@ class ReferenceConnector:
         self.vanish()
 
 
-_REFUSALS = (RejectKind.INSUFFICIENT_MARGIN, RejectKind.OTHER, RejectKind.HALTED, RejectKind.INVALID)
+_REFUSALS = (
+    RejectKind.INSUFFICIENT_MARGIN,
+    RejectKind.OTHER,
+    RejectKind.HALTED,
+    RejectKind.INVALID,
+    RejectKind.REDUCE_ONLY,
+)
 
 
 def _changed(before: Mapping[int, int], after: Mapping[int, int]) -> Levels:

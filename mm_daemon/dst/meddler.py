@@ -9,6 +9,7 @@ from collections.abc import Callable
 from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.events import (
+    Event,
     OrderAmended,
     OrderAmendRejected,
     OrderCanceled,
@@ -33,12 +34,22 @@ _TOLD_AGAIN = (OrderCanceled, OrderExpired, OrderAmendRejected, OrderCancelRejec
 
 
 class Meddler:
-    def __init__(self, scenario: Scenario, venue: ReferenceVenue, link: Link, checks: Checks, rng: Rng) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        venue: ReferenceVenue,
+        link: Link,
+        checks: Checks,
+        rng: Rng,
+        note: Callable[[Event], None],
+    ) -> None:
+        """`note` is shown what is told by another way than the venue's stream."""
         self._scenario = scenario
         self._venue = venue
         self._link = link
         self._checks = checks
         self._rng = rng
+        self._note = note
         self._strange_id = _FIRST_STRANGE_ID
 
     def actions(self) -> dict[str, Callable[[], None]]:
@@ -94,15 +105,19 @@ class Meddler:
 
     def _trim(self) -> None:
         """The venue makes an order smaller and says nothing."""
-        order = self._resting()
+        order = self._old()
         if order is not None and order.left > 1:
             order.lots -= 1 + self._rng.below(order.left - 1)
 
     def _move(self) -> None:
         """It moves one away from the market and says nothing."""
-        order = self._resting()
+        order = self._old()
         if order is not None:
             order.ticks = self._behind(order)
+
+    def _old(self) -> VenueOrder | None:
+        """The order of ours that has rested longest."""
+        return next(iter(self._venue.orders.values()), None)
 
     def _behind(self, order: VenueOrder) -> int:
         grid = self._venue.instruments[order.instrument].grid
@@ -211,4 +226,5 @@ class Meddler:
         return known is not None and known.amend is InFlight.NONE
 
     def _tell(self, event: OrderEvent) -> None:
+        self._note(event)
         self._link.overtake(event)

@@ -32,7 +32,7 @@ class Mortality:
             if self.point in EARLY_POINTS:
                 self._passes = 0
             else:
-                self._passes = rng.below(2 if self.point in SELDOM_POINTS else pick(rng, (2, 10, 60)))
+                self._passes = 0 if self.point in SELDOM_POINTS else rng.below(pick(rng, (2, 10, 60)))
             self.cut = chance(rng, 25)
             if self.point == ANY_MOMENT:
                 after_s = rng.uniform() * pick(rng, (0.2, 2.0, 20.0))

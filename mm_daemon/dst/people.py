@@ -111,7 +111,7 @@ class People:
         """A person edits the file, sometimes badly, and says so."""
         rng = self._rng
         document = dict(self._document)
-        if chance(rng, 15):
+        if chance(rng, 30):
             document["risk"] = {
                 **document["risk"],
                 pick(rng, ("max_loss", "max_drawdown")): pick(rng, (0.01, 1.0, 1e5)),

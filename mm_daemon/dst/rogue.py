@@ -21,8 +21,8 @@ from mm_daemon.domain.orders import ClientOrderId, InFlight, Phase, Purpose, Sid
 from mm_daemon.domain.rng import Rng
 from mm_daemon.dst.scenario import VENUE, chance, pick
 
-_SELDOM, _TEMPTED = 4, 60
-"""Chance in percent that a turn has an intent of the rogue's; and after what tempts it."""
+_SELDOM, _TEMPTED, _KNOCKS = 4, 60, 4
+"""Chance in percent that a turn has an intent of the rogue's; that of each of so many after what tempts it."""
 _FAR_LEVEL = 90
 _NOWHERE = instrument_id(VENUE, "NOWHERE")
 _TEMPTING = (OperatorRequest, ParametersChanged, ShutdownRequested)
@@ -76,13 +76,17 @@ class Rogue:
         tempted = self._tempted > 0
         if tempted:
             self._tempted -= 1
-        if chance(rng, _TEMPTED if tempted else _SELDOM):
+        for _ in range(_KNOCKS if tempted else 1):
+            if not chance(rng, _TEMPTED if tempted else _SELDOM):
+                continue
             market = pick(rng, tuple(core.markets.values()))
             ask = self._ordinary if tempted or self._closed(market) else pick(rng, self._asks)
             intent = ask(market)
             if intent is not None:
                 now_ns = core.reach(now_ns)
                 known = isinstance(intent, PlaceOrder | AmendOrder | CancelOrder) and intent.instrument == market.id
+                if isinstance(intent, PlaceOrder):
+                    intent = core.dispatch.bounded(intent, now_ns)
                 core.dispatch.submit(intent, market if known else None, now_ns)
         return core.decide(now_ns)
 

@@ -75,24 +75,39 @@ def scenario(seed: int) -> Scenario:
     """The scenario of a seed."""
     rng = Rng(seed).split("scenario")
     plans = Rng(seed).split("plans")
-    rogue, meddled, doubtful = chance(plans, 25), chance(plans, 25), chance(plans, 20)
+    rogue, meddled, doubtful = chance(plans, 25), chance(plans, 30), chance(plans, 25)
     instruments = _instruments(rng)
     in_process = chance(rng, 25)
     latency_ms = pick(rng, (1, 5, 20, 60))
     in_process = in_process and not doubtful
     late_ms = pick(rng, (50, 100)) if in_process else pick(rng, (50, 200, 800, 2500))
     capabilities = _capabilities(rng, in_process=in_process, latest_ms=latency_ms + 2 * late_ms + 1)
+    document = _document(rng, instruments)
+    lost_reports = pick(rng, (0, 0, 2, 10))
+    if meddled and chance(plans, 60):  # what waits long in the outbox can be meddled with before it leaves
+        capabilities = msgspec.structs.replace(capabilities, buckets=_TIGHT)
+        document["runtime"]["queue_ttl_ms"] = 2000
+    if meddled and chance(plans, 60):
+        document["reconcile"]["interval_s"] = 1
+    if meddled or doubtful:
+        lost_reports = pick(plans, (10, 40, 100))
+    if chance(plans, 2):  # numbers from which no price follows
+        document["markets"][0].pop("half_spread_bps", None)
+        document["markets"][0] |= {"model": "glft", "gamma": 1000, "k": 1e-300}
     return Scenario(
         seed=seed,
         instruments=instruments,
         capabilities=capabilities,
-        document=_document(rng, instruments),
+        document=document,
         pause_ms=pick(rng, (10, 20, 40, 80)),
         latency_ms=latency_ms,
         late_ms=late_ms,
-        actions=_actions(rng) | (_MEDDLING if meddled else {}) | (_SEES_TO_IT if doubtful else {}),
+        actions=_actions(rng)
+        | (_MEDDLING if meddled else {})
+        | (_SEES_TO_IT if doubtful else {})
+        | (_TEMPTING if rogue else {}),
         fates={"arrives": 100} if in_process else _DOUBTFUL if doubtful else _fates(rng),
-        lost_reports=pick(plans, (20, 100)) if doubtful else pick(rng, (0, 0, 2, 10)),
+        lost_reports=lost_reports,
         late_reports=pick(rng, (0, 20, 100)),
         double_reports=pick(rng, (0, 20, 100)),
         reorders=not in_process and chance(rng, 40),
@@ -110,14 +125,15 @@ def scenario(seed: int) -> Scenario:
 _MEDDLING: Mapping[str, int] = {
     "order of ours trimmed": 4,
     "order of ours moved": 4,
-    "order of ours amended by hand": 10,
-    "amend by hand refused": 14,
-    "cancel by hand refused": 6,
-    "order of ours asked about by hand": 6,
-    "order under an id of ours": 8,
+    "order of ours amended by hand": 20,
+    "amend by hand refused": 24,
+    "cancel by hand refused": 8,
+    "order of ours asked about by hand": 10,
+    "order under an id of ours": 10,
     "report told again": 20,
 }
 _SEES_TO_IT: Mapping[str, int] = {"resolve": 40}
+_TEMPTING: Mapping[str, int] = {"configuration changed": 8}
 _DOUBTFUL: Mapping[str, int] = {
     "arrives": 800,
     "command lost, no answer": 60,
@@ -232,6 +248,18 @@ def _document(rng: Rng, instruments: Sequence[Instrument]) -> Document:
         "venues": {VENUE: {"connector": "sim"}},
         "markets": [{"venue": VENUE, "symbol": each.symbol, **_market(rng, each)} for each in instruments],
     }
+
+
+_TIGHT = (
+    Bucket(
+        name="orders",
+        kind=BucketKind.WINDOW,
+        capacity=8,
+        period_ms=2000,
+        costs={CommandClass.PLACE: 1, CommandClass.AMEND: 1, CommandClass.REDUCE: 1},
+        cancels_exempt=True,
+    ),
+)
 
 
 def _risk(rng: Rng) -> Document:

@@ -114,9 +114,10 @@ class World:
         self._log = ""
         self._mortality = Mortality(self.scenario, self._life_rng)
         self._buried = False
+        self._boots = 1
         self._happenings = Happenings(self, self._rng, rng.split("market"))
         self._people = People(self, self._rng)
-        meddler = Meddler(self.scenario, self.venue, self.link, self.checks, rng.split("meddler"))
+        meddler = Meddler(self.scenario, self.venue, self.link, self.checks, rng.split("meddler"), self._note)
         self._handlers = {**self._happenings.actions(), **self._people.actions(), **meddler.actions()}
         self._actions_total = sum(self.scenario.actions.values())
 
@@ -203,6 +204,9 @@ class World:
             self._mortality.cut = self._mortality.cut and self.checks.known_for_long
             self.cover.hit(coverage.CRASHES, death.where)
             self.fault("power cut" if self._mortality.cut else "death")
+            self._boots += self._mortality.cut
+            if self._mortality.cut and self.scenario.capabilities.simulated:
+                self.link.forget()
         except MmError as error:
             code = error.exit_code
             log.write(str(error))
@@ -237,6 +241,7 @@ class World:
             log_to=log,
             disk=disk,
             settle_memory=_leave_memory,
+            boot=f"boot {self._boots}",
         )
         daemon.watch(self)
         return await daemon.run()
@@ -329,11 +334,14 @@ class World:
         self._trace.note(self.steps, self.loop.now_ns(), "fault", name)
 
     def _told(self, event: Event) -> None:
+        self._note(event)
+        self.link.report(event)
+
+    def _note(self, event: Event) -> None:
         kind = getattr(event, "kind", None)
         if kind is not None:
             self.cover.hit(coverage.REJECTS, kind)
         self._trace.note(self.steps, self.loop.now_ns(), "the venue says", event)
-        self.link.report(event)
 
     def _guard(self, check: Callable[[], None]) -> None:
         """A breach ends the seed at once, whoever would have caught it."""
