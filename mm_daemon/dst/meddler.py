@@ -4,7 +4,8 @@ What they do to orders of ours is told on our stream like anything else, at time
 invariants do not hold us to what becomes of such an order (`Checks.meddled`), only to what we do about it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.trading_core import TradingCore
@@ -28,7 +29,9 @@ from mm_daemon.dst.venue import ReferenceVenue, VenueOrder
 
 _FIRST_STRANGE_ID = 1_600_000_000_000
 """Below all ids of the daemon, which begin with the clock's milliseconds."""
-_YOUNG = (Phase.QUEUED, Phase.SENT, Phase.UNKNOWN)
+_SELDOM = ((Phase.UNKNOWN,), (Phase.CLOSING,), (Phase.QUEUED, Phase.SENT))
+"""Phases that do not last, those first that are seen least."""
+T = TypeVar("T")
 _REFUSALS = (RejectKind.OTHER, RejectKind.RATE_LIMITED, RejectKind.HALTED)
 _TOLD_AGAIN = (OrderCanceled, OrderExpired, OrderAmendRejected, OrderCancelRejected, OrderAmended)
 
@@ -73,9 +76,15 @@ class Meddler:
     def _resting(self) -> VenueOrder | None:
         """An order of ours that rests, most often one of which we have not heard so."""
         orders = list(self._venue.orders.values())
-        young = [order for order in orders if self._phase(order.client_id) in _YOUNG]
-        orders = young if young and chance(self._rng, 80) else orders
-        return pick(self._rng, orders) if orders else None
+        return self._oddest([(order, self._phase(order.client_id)) for order in orders])
+
+    def _oddest(self, found: Sequence[tuple[T, Phase | None]]) -> T | None:
+        """One of them, most often of those in the phases that are seldom seen."""
+        for phases in _SELDOM:
+            chosen = [each for each, phase in found if phase in phases]
+            if chosen and chance(self._rng, 60):
+                return pick(self._rng, chosen)
+        return pick(self._rng, found)[0] if found else None
 
     def _known(self, client_id: ClientOrderId | None) -> LedgerOrder | None:
         core = self._core
@@ -94,12 +103,7 @@ class Meddler:
         alive = [order for instrument in self._scenario.ids for order in core.ledger.alive(instrument)]
         ended = [self._known(client_id) for client_id in list(self._venue.ended)[-12:]]
         orders = [each for each in (*alive, *filter(None, ended)) if each.amend is InFlight.NONE]
-        odd = [order for order in orders if order.phase is not Phase.LIVE]
-        rare = [order for order in odd if order.phase in (*_YOUNG, Phase.CLOSING)]
-        for chosen in (rare, odd):
-            if chosen and chance(self._rng, 60):
-                return pick(self._rng, chosen)
-        return pick(self._rng, orders) if orders else None
+        return self._oddest([(order, order.phase) for order in orders])
 
     # What they do
 
@@ -213,13 +217,15 @@ class Meddler:
 
     def _tell_again(self) -> None:
         """What was told before comes once more, as after a reconnect."""
-        told = [
-            event
-            for event in self._venue.told
-            if isinstance(event, _TOLD_AGAIN) and self._takes_no_amend(event.client_id)
-        ]
-        if told:
-            self._tell(pick(self._rng, told))
+        told = self._oddest(
+            [
+                (event, self._phase(event.client_id))
+                for event in self._venue.told
+                if isinstance(event, _TOLD_AGAIN) and self._takes_no_amend(event.client_id)
+            ]
+        )
+        if told is not None:
+            self._tell(told)
 
     def _takes_no_amend(self, client_id: ClientOrderId) -> bool:
         known = self._known(client_id)

@@ -32,10 +32,10 @@ class Mortality:
             if self.point in EARLY_POINTS:
                 self._passes = 0
             else:
-                self._passes = 0 if self.point in SELDOM_POINTS else rng.below(pick(rng, (2, 10, 60)))
+                self._passes = 0 if self.point in SELDOM_POINTS else rng.below(pick(rng, (2, 10, 60, 600)))
             self.cut = chance(rng, 25)
             if self.point == ANY_MOMENT:
-                after_s = rng.uniform() * pick(rng, (0.2, 2.0, 20.0))
+                after_s = rng.uniform() * pick(rng, (0.2, 2.0, 20.0, 60.0))
         if chance(rng, self._scenario.bad_disks):
             self._failure = pick(rng, _FAILURES)
             self._failures_passed = 0 if self._failure == IDS_FULL else rng.below(pick(rng, (3, 40, 400)))

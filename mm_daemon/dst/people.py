@@ -1,10 +1,11 @@
 """What people do: operators, whoever edits the configuration, and whoever looks after the machine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from mm_daemon.domain.events import OperatorAction, OrderResolved, Resolution
 from mm_daemon.domain.instrument import InstrumentId
+from mm_daemon.domain.orders import ClientOrderId, Phase
 from mm_daemon.domain.rng import Rng
 from mm_daemon.dst import coverage
 from mm_daemon.dst.checks import Checks
@@ -94,11 +95,18 @@ class People:
         if daemon is None or not (dead or filled):
             return
         outcome = Resolution.FILLED if filled and (not dead or chance(self._rng, 70)) else Resolution.DEAD
-        client_id = pick(self._rng, filled if outcome is Resolution.FILLED else dead)
+        client_id = self._most_doubtful(filled if outcome is Resolution.FILLED else dead)
         if outcome is Resolution.FILLED:
             checks.declared.add(client_id)
         self._office.cover.hit(coverage.OPERATOR, f"resolve {outcome}")
         daemon.say(lambda now_ns: OrderResolved(now_ns, client_id, outcome, "dst", "seen at the venue"))
+
+    def _most_doubtful(self, orders: Sequence[ClientOrderId]) -> ClientOrderId:
+        """One that was not even answered, if there is one."""
+        core = self._office.checks.core
+        assert core is not None
+        sent = [each for each in orders if (order := core.ledger.get(each)) is not None and order.phase is Phase.SENT]
+        return pick(self._rng, sent or orders)
 
     def _adopt(self) -> None:
         """A person declares the venue's position right."""
@@ -114,7 +122,7 @@ class People:
         if chance(rng, 30):
             document["risk"] = {
                 **document["risk"],
-                pick(rng, ("max_loss", "max_drawdown")): pick(rng, (0.01, 1.0, 1e5)),
+                pick(rng, ("max_loss", "max_drawdown")): pick(rng, (0.01, 0.01, 1e5)),
             }
         else:
             document["markets"] = markets = [dict(market) for market in document["markets"]]

@@ -80,7 +80,8 @@ class Rogue:
             if not chance(rng, _TEMPTED if tempted else _SELDOM):
                 continue
             market = pick(rng, tuple(core.markets.values()))
-            ask = self._ordinary if tempted or self._closed(market) else pick(rng, self._asks)
+            plain = tempted or self._closed(market)
+            ask = pick(rng, (self._ordinary, self._moves)) if plain else pick(rng, self._asks)
             intent = ask(market)
             if intent is not None:
                 now_ns = core.reach(now_ns)

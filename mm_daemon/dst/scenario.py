@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from mm_daemon.domain.capabilities import AmendQuantity, Bucket, BucketKind, Capabilities, CommandClass, Validity
-from mm_daemon.domain.instrument import FixedTick, Instrument, InstrumentId, SignificantFigures, Venue
+from mm_daemon.domain.instrument import FixedTick, Instrument, InstrumentId, PriceGrid, SignificantFigures, Venue
 from mm_daemon.domain.rng import Rng
 
 VENUE = Venue("ref")
@@ -83,6 +83,9 @@ def scenario(seed: int) -> Scenario:
     late_ms = pick(rng, (50, 100)) if in_process else pick(rng, (50, 200, 800, 2500))
     capabilities = _capabilities(rng, in_process=in_process, latest_ms=latency_ms + 2 * late_ms + 1)
     document = _document(rng, instruments)
+    fates = {"arrives": 100} if in_process else _fates(rng)
+    if doubtful or (meddled and not in_process and chance(plans, 50)):
+        fates = _DOUBTFUL
     lost_reports = pick(rng, (0, 0, 2, 10))
     if meddled and chance(plans, 60):  # what waits long in the outbox can be meddled with before it leaves
         capabilities = msgspec.structs.replace(capabilities, buckets=_TIGHT)
@@ -106,7 +109,7 @@ def scenario(seed: int) -> Scenario:
         | (_MEDDLING if meddled else {})
         | (_SEES_TO_IT if doubtful else {})
         | (_TEMPTING if rogue else {}),
-        fates={"arrives": 100} if in_process else _DOUBTFUL if doubtful else _fates(rng),
+        fates=fates,
         lost_reports=lost_reports,
         late_reports=pick(rng, (0, 20, 100)),
         double_reports=pick(rng, (0, 20, 100)),
@@ -122,7 +125,7 @@ def scenario(seed: int) -> Scenario:
     )
 
 
-_MEDDLING: Mapping[str, int] = {
+_MEDDLING: dict[str, int] = {
     "order of ours trimmed": 4,
     "order of ours moved": 4,
     "order of ours amended by hand": 20,
@@ -132,9 +135,9 @@ _MEDDLING: Mapping[str, int] = {
     "order under an id of ours": 10,
     "report told again": 20,
 }
-_SEES_TO_IT: Mapping[str, int] = {"resolve": 40}
-_TEMPTING: Mapping[str, int] = {"configuration changed": 8}
-_DOUBTFUL: Mapping[str, int] = {
+_SEES_TO_IT: dict[str, int] = {"resolve": 40}
+_TEMPTING: dict[str, int] = {"configuration changed": 8}
+_DOUBTFUL: dict[str, int] = {
     "arrives": 800,
     "command lost, no answer": 60,
     "connection lost after the command": 30,
@@ -173,7 +176,7 @@ def _instruments(rng: Rng) -> tuple[Instrument, ...]:
             quote="USDT",
             tick=Decimal("0.1"),
             lot=Decimal("0.01"),
-            grid=pick(rng, (FixedTick(), FixedTick(), FixedTick(), SignificantFigures(4, 1))),
+            grid=pick(rng, _GRIDS),
             min_lots=pick(rng, (1, 1, 3)),
             max_lots=pick(rng, (None, None, 60)),
             min_notional=pick(rng, (Decimal(0), Decimal(5), Decimal(30))),
@@ -249,6 +252,8 @@ def _document(rng: Rng, instruments: Sequence[Instrument]) -> Document:
         "markets": [{"venue": VENUE, "symbol": each.symbol, **_market(rng, each)} for each in instruments],
     }
 
+
+_GRIDS: tuple[PriceGrid, ...] = (FixedTick(), FixedTick(), FixedTick(), SignificantFigures(4, 1))
 
 _TIGHT = (
     Bucket(

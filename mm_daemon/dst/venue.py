@@ -376,8 +376,10 @@ class ReferenceVenue:
             self._report_end(order)
 
     def _cancel_all(self, _command: CancelAll) -> None:
+        """Of the whole account, whoever placed it."""
         for order in tuple(self.orders.values()):
             self._report_end(order)
+        self.foreign.clear()
 
     def _gone(self, client_id: ClientOrderId) -> RejectKind:
         ended = self.ended.get(client_id)

@@ -215,6 +215,41 @@ def test_clear_kill_ends_what_the_kill_began():
     assert not [turn for turn in desk.turns if flatten_orders(turn)]
 
 
+def gone(desk, at_ms):
+    """The venue says that everything of ours is cancelled."""
+    return [
+        OrderCanceled(SYMBOL, at_ms * MS, at_ms * MS, order.client_id, f"v{order.client_id}", True, order.filled_lots)
+        for order in desk.core.ledger.alive(SYMBOL)
+    ]
+
+
+@pytest.mark.parametrize("word", [OperatorAction.PAUSE, OperatorAction.CANCEL_ALL, OperatorAction.RESUME])
+def test_what_a_kill_flattens_is_flattened_whatever_is_paused_meanwhile(word):
+    """A kill with `flatten_on_kill` wants the position gone until it is cleared, as it does after a restart; a pause
+    beside it is about quotes.
+    """
+    desk = quoting_desk(builders.core_parameters(account=AccountLimits(flatten_on_kill=True)))
+    desk.fill(Side.BUY, 10, 1100)
+    ask(desk, 1200, OperatorAction.KILL)
+    ask(desk, 1205, word)
+    assert desk.core.markets[SYMBOL].flattening
+    (order,) = flatten_orders(desk.feed(*gone(desk, 1210)))
+    assert (order.side, order.lots) == (Side.SELL, 10)
+
+
+def test_a_pause_during_a_kill_leaves_nothing_to_flatten_when_it_is_cleared():
+    """Only what `flatten` asked for goes on behind a kill, not what the kill began; neither after a restart."""
+    desk = quoting_desk(builders.core_parameters(account=AccountLimits(flatten_on_kill=True)))
+    desk.fill(Side.BUY, 10, 1100)
+    ask(desk, 1200, OperatorAction.KILL)
+    ask(desk, 1205, OperatorAction.PAUSE)
+    resumed = TradingCore(desk.core.parameters, desk.core.checkpoint())
+    assert resumed.markets[SYMBOL].flattening
+    for core in (desk.core, resumed):
+        core.apply(OperatorRequest(1210 * MS, OperatorAction.CLEAR_KILL, "anna", None))
+        assert not core.markets[SYMBOL].flattening
+
+
 def test_flatten_on_kill_given_while_killed_holds_at_once():
     """As it would after a restart with the same file."""
     desk = long_desk()
