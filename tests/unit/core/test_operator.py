@@ -7,7 +7,7 @@ import pytest
 
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.trading_core import TradingCore
-from mm_daemon.domain.decisions import CancelAll, PlaceOrder, Reason, Turn
+from mm_daemon.domain.decisions import AmendOrder, CancelAll, PlaceOrder, Reason, RefusalCode, Turn
 from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import (
     DeadlineReached,
@@ -213,6 +213,30 @@ def test_clear_kill_ends_what_the_kill_began():
     desk.feed(*gone)
     assert not market.flattening
     assert not [turn for turn in desk.turns if flatten_orders(turn)]
+
+
+def test_a_latch_that_the_gate_sets_pulls_everything_too():
+    """A limit that was lowered below what is lost already is met by the first order that is asked for: the refusal
+    latches, and what works is cancelled, by whatever way it was asked for.
+    """
+    desk = quoting_desk(builders.core_parameters(account=AccountLimits(max_loss_atto=100 * 10**18)))
+    desk.fill(Side.BUY, 10, 1100)
+    desk.acknowledge(desk.feed(builders.snapshot(1300, 599_000, 599_001)), 1350)
+    core = desk.core
+    assert core.gate.latched is None
+    account = msgspec.structs.replace(core.parameters.account, max_loss_atto=1)
+    core.gate.limit(account)
+    market = core.markets[SYMBOL]
+    ask_order = desk.quote(Side.SELL)
+    ticks, lots = ask_order.ticks + 5, ask_order.lots
+    core.dispatch.submit(
+        AmendOrder(SYMBOL, ask_order.client_id, ticks, lots, (Reason.TOO_AGGRESSIVE,)), market, core.now_ns
+    )
+    turn = core.decide(core.now_ns)
+    assert [refusal.code for refusal in turn.refusals] == [RefusalCode.LOSS_LIMIT]
+    assert core.gate.latched is not None
+    assert any(isinstance(approved.command, CancelAll) for approved in turn.released)
+    assert market.halts & Reason.KILL_LATCHED.bit
 
 
 def gone(desk, at_ms):

@@ -370,6 +370,33 @@ def test_an_amend_in_doubt_is_over_when_its_order_has_ended_and_nothing_is_in_it
     assert (bid.phase, bid.exposure) == (Phase.FILLED, 0)
 
 
+def test_the_end_of_a_version_that_a_power_cut_took_is_as_good_as_not_found() -> None:
+    """The amend that made it was forgotten, so its name says nothing to us; but the venue has nothing of the order any
+    more. It is no more than "not found": the other proofs have to be there too.
+    """
+    fresh = Capabilities(amend=True, amend_quantity=AmendQuantity.FRESH, amend_new_venue_id=True, d_max_ms=15_000)
+    desk, turn = started(fresh)
+    desk.acknowledge(turn, 150)
+    bid = order(desk, 1)
+    for at_ms in (2000, 3500):
+        desk.feed(builders.account(at_ms, ask_shown(desk)))
+    assert (bid.phase, bid.exposure) == (Phase.CLOSING, bid.lots)
+
+    def answer(at_ms: int) -> None:
+        live(desk, at_ms)
+        desk.feed(OrderCanceled(SYMBOL, 0, at_ms * MS, bid.client_id, "v99", True, 0))
+
+    for at_ms in (5000, 12_000):
+        answer(at_ms)
+        desk.feed(builders.account(at_ms + 500, ask_shown(desk)))
+        assert bid.exposure, "what was sent may still land"
+    for at_ms in (24_000, 36_000):
+        desk.feed(builders.account(at_ms - 500, ask_shown(desk)))
+        answer(at_ms)
+    desk.feed(builders.account(48_000, ask_shown(desk)))
+    assert (bid.phase, bid.exposure) == (Phase.CANCELED, 0)
+
+
 def test_queries_do_not_keep_an_older_version_from_being_settled() -> None:
     """A version was replaced and nobody told its end. The order is asked about every ten seconds; answers that say
     nothing new do not make it look as if it had been replaced just now.
