@@ -267,6 +267,10 @@ class Checks:
                 self.killed = event.action is OperatorAction.KILL
         if self.killed and core.gate.latched is None:
             raise Breach("R15", "the kill latch is open although no operator has cleared it")
+        if self.killed and any(
+            decision.action is not Action.WITHDRAW for market in core.markets.values() for decision in market.decisions
+        ):
+            raise Breach("R15", "the kill latch was set a turn ago, and something is quoted still")
         self.killed = core.gate.latched is not None
         for approved in turn.released:
             self._released(core, approved)

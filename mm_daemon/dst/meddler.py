@@ -67,6 +67,10 @@ class Meddler:
             "report told again": self._tell_again,
         }
 
+    def strike(self) -> None:
+        """An order is in doubt this very moment."""
+        pick(self._rng, (self._amend, self._refuse_amend, self._refuse_cancel, self._ask))()
+
     # Who is meant
 
     @property
@@ -120,8 +124,12 @@ class Meddler:
             order.ticks = self._behind(order)
 
     def _old(self) -> VenueOrder | None:
-        """The order of ours that has rested longest."""
-        return next(iter(self._venue.orders.values()), None)
+        """The order of ours that has rested longest, as we know."""
+        for order in self._venue.orders.values():
+            known = self._known(order.client_id)
+            if known is not None and known.phase is Phase.LIVE and known.amend is InFlight.NONE:
+                return order
+        return None
 
     def _behind(self, order: VenueOrder) -> int:
         grid = self._venue.instruments[order.instrument].grid

@@ -58,6 +58,10 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """In how many of a hundred lives the disk fails."""
     rogue: bool
     """A strategy inside the core asks the gate for whatever it likes."""
+    attentive: bool
+    """A person looks at the venue whenever the outcome of a command is not known."""
+    meddled: bool
+    """Somebody else uses our credentials."""
     outbox_capacity: int | None
     """With how many commands an outbox is full; None: as ever."""
 
@@ -75,26 +79,34 @@ def scenario(seed: int) -> Scenario:
     """The scenario of a seed."""
     rng = Rng(seed).split("scenario")
     plans = Rng(seed).split("plans")
-    rogue, meddled, doubtful = chance(plans, 25), chance(plans, 30), chance(plans, 25)
+    rogue, meddled, doubtful = chance(plans, 30), chance(plans, 30), chance(plans, 30)
     instruments = _instruments(rng)
     in_process = chance(rng, 25)
     latency_ms = pick(rng, (1, 5, 20, 60))
     in_process = in_process and not doubtful
     late_ms = pick(rng, (50, 100)) if in_process else pick(rng, (50, 200, 800, 2500))
+    late_reports = pick(rng, (0, 20, 100))
+    slow = (doubtful or meddled) and not in_process and chance(plans, 60)
+    if slow:  # what is in doubt stays so for a while
+        late_ms, late_reports = 2500, 200
     capabilities = _capabilities(rng, in_process=in_process, latest_ms=latency_ms + 2 * late_ms + 1)
+    if slow:
+        capabilities = msgspec.structs.replace(capabilities, ack_timeout_ms=pick(plans, (300, 300, 3000)))
     document = _document(rng, instruments)
     fates = {"arrives": 100} if in_process else _fates(rng)
     if doubtful or (meddled and not in_process and chance(plans, 50)):
         fates = _DOUBTFUL
     lost_reports = pick(rng, (0, 0, 2, 10))
-    if meddled and chance(plans, 60):  # what waits long in the outbox can be meddled with before it leaves
+    if meddled and chance(plans, 70):  # what waits long in the outbox can be meddled with before it leaves
         capabilities = msgspec.structs.replace(capabilities, buckets=_TIGHT)
         document["runtime"]["queue_ttl_ms"] = 2000
+    if rogue and chance(plans, 20):
+        document["risk"]["min_margin_headroom"] = 0.3
     if meddled and chance(plans, 60):
         document["reconcile"]["interval_s"] = 1
     if meddled or doubtful:
         lost_reports = pick(plans, (10, 40, 100))
-    if chance(plans, 2):  # numbers from which no price follows
+    if chance(plans, 3):  # numbers from which no price follows
         document["markets"][0].pop("half_spread_bps", None)
         document["markets"][0] |= {"model": "glft", "gamma": 1000, "k": 1e-300}
     return Scenario(
@@ -111,32 +123,34 @@ def scenario(seed: int) -> Scenario:
         | (_TEMPTING if rogue else {}),
         fates=fates,
         lost_reports=lost_reports,
-        late_reports=pick(rng, (0, 20, 100)),
+        late_reports=late_reports,
         double_reports=pick(rng, (0, 20, 100)),
         reorders=not in_process and chance(rng, 40),
         restless=pick(rng, (2, 3, 3, 8)),
         segment_kib=pick(rng, (None, None, 8, 40)),
         names_cum=chance(rng, 80),
         tells_fees=chance(rng, 85),
-        deaths=pick(rng, (0, 50, 80)),
+        deaths=80 if doubtful and chance(plans, 60) else pick(rng, (0, 50, 80)),
         bad_disks=pick(rng, (0, 0, 30)),
         rogue=rogue,
+        attentive=doubtful and chance(plans, 60),
+        meddled=meddled,
         outbox_capacity=pick(plans, (1, 2, 4)) if chance(plans, 10) else None,
     )
 
 
 _MEDDLING: dict[str, int] = {
-    "order of ours trimmed": 4,
-    "order of ours moved": 4,
+    "order of ours trimmed": 12,
+    "order of ours moved": 12,
     "order of ours amended by hand": 20,
     "amend by hand refused": 24,
     "cancel by hand refused": 8,
     "order of ours asked about by hand": 10,
-    "order under an id of ours": 10,
+    "order under an id of ours": 24,
     "report told again": 20,
 }
-_SEES_TO_IT: dict[str, int] = {"resolve": 40}
-_TEMPTING: dict[str, int] = {"configuration changed": 8}
+_SEES_TO_IT: dict[str, int] = {"resolve": 100}
+_TEMPTING: dict[str, int] = {"configuration changed": 16, "balance": 8}
 _DOUBTFUL: dict[str, int] = {
     "arrives": 800,
     "command lost, no answer": 60,
@@ -259,8 +273,8 @@ _TIGHT = (
     Bucket(
         name="orders",
         kind=BucketKind.WINDOW,
-        capacity=8,
-        period_ms=2000,
+        capacity=6,
+        period_ms=3000,
         costs={CommandClass.PLACE: 1, CommandClass.AMEND: 1, CommandClass.REDUCE: 1},
         cancels_exempt=True,
     ),

@@ -21,9 +21,9 @@ from mm_daemon import registry
 from mm_daemon.backtest.replay import verify
 from mm_daemon.config.load import load
 from mm_daemon.core.trading_core import TradingCore
-from mm_daemon.domain.decisions import ApprovedCommand, Turn
+from mm_daemon.domain.decisions import ApprovedCommand, Reason, Turn
 from mm_daemon.domain.errors import ConfigError, MmError
-from mm_daemon.domain.events import Event, OperatorAction, OperatorRequest
+from mm_daemon.domain.events import CommandOutcomeUnknown, Event, OperatorAction, OperatorRequest
 from mm_daemon.domain.rng import Rng
 from mm_daemon.dst import coverage
 from mm_daemon.dst.checks import Breach, Checks
@@ -55,6 +55,8 @@ _MOST_LIVES = 400
 _LIVELOCK, _LIVELOCK_FLOOR = 3, 20_000
 """Steps, as a multiple of those asked for and at least, after which a seed is given up."""
 _EXPECTED_CODES = frozenset({0, 69, 74, 80, 81, 82})
+_IN_DOUBT = (Reason.UNKNOWN_FENCE,)
+"""Why a command leaves in the very turn in which an outcome became unknown."""
 _FAULTS = frozenset(FAULT_NAMES) - {"stop asked"}
 
 
@@ -117,8 +119,8 @@ class World:
         self._boots = 1
         self._happenings = Happenings(self, self._rng, rng.split("market"))
         self._people = People(self, self._rng)
-        meddler = Meddler(self.scenario, self.venue, self.link, self.checks, rng.split("meddler"), self._note)
-        self._handlers = {**self._happenings.actions(), **self._people.actions(), **meddler.actions()}
+        self._meddler = Meddler(self.scenario, self.venue, self.link, self.checks, rng.split("meddler"), self._note)
+        self._handlers = {**self._happenings.actions(), **self._people.actions(), **self._meddler.actions()}
         self._actions_total = sum(self.scenario.actions.values())
 
     # One seed
@@ -303,6 +305,8 @@ class World:
         for approved in turn.released:
             for reason in approved.command.reasons:
                 hit(coverage.REASONS, reason)
+            if self.scenario.meddled and approved.command.reasons == _IN_DOUBT and not self.calm:
+                self._meddler.strike()
         for refusal in turn.refusals:
             hit(coverage.REFUSALS, refusal.code)
         for dropped in turn.dropped:
@@ -313,6 +317,8 @@ class World:
         for event in events:
             if isinstance(event, OperatorRequest):
                 hit(coverage.OPERATOR, event.action)
+            elif isinstance(event, CommandOutcomeUnknown) and self.scenario.attentive and not self.calm:
+                self._handlers["resolve"]()
         self.step("turn", (turn, events))
         self._guard(lambda: self.checks.after_turn(turn, events))
         self.pass_point("turn: lived")

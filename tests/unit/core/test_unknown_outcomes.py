@@ -28,6 +28,7 @@ from mm_daemon.domain.events import (
 )
 from mm_daemon.domain.orders import ClientOrderId, InFlight, Operation, Phase, RejectKind, Side
 from mm_daemon.domain.reconciliation import DiffKind
+from mm_daemon.journal.recovery import left_by
 from mm_daemon.testkit import builders
 from tests.unit.core.desk import MS, SYMBOL, Desk, commands
 
@@ -313,6 +314,24 @@ def test_doubt_outlives_the_process() -> None:
     kept = again.core.ledger.get(ClientOrderId(1))
     assert kept is not None
     assert (kept.phase, kept.expires_ns, kept.sent_ns) == (Phase.UNKNOWN, 5100 * MS, order(desk).sent_ns)
+
+
+@pytest.mark.parametrize(("outcome", "phase"), [(Resolution.DEAD, Phase.ABSENT), (Resolution.FILLED, Phase.FILLED)])
+def test_a_persons_word_outlives_the_process(outcome: Resolution, phase: Phase) -> None:
+    """The order was in doubt because its acknowledgement was overdue, which no journal tells: the word counts all the
+    same when the journal is taken in again.
+    """
+    desk, opening = started()
+    first = RunStarted(0, "test", desk.core.parameters.to_json())
+    word = OrderResolved(4000 * MS, ClientOrderId(1), outcome, "anna", "looked at the venue")
+    desk.feed(DeadlineReached(3200 * MS))
+    assert order(desk).phase is Phase.UNKNOWN
+    desk.feed(word)
+    left = left_by([first, builders.connected(100), builders.account(100), *opening.released, word])
+    assert left is not None
+    again = TradingCore(desk.core.parameters, left[0]).ledger.get(ClientOrderId(1))
+    assert again is not None
+    assert again.phase is order(desk).phase is phase
 
 
 def test_an_amend_in_doubt_is_over_when_the_old_version_is_still_there_later() -> None:
