@@ -359,7 +359,7 @@ class Checks:
             del market.pending[fill.fill_key]
             market.seen.append((self._now_ns(), fill))
             market.position += fill.side * fill.lots
-            if self._anybody(fill):
+            if self._anybody(fill) or fill.client_id in self.declared:
                 market.exogenous += 1
 
     def _anybody(self, fill: OrderFilled) -> bool:
@@ -451,7 +451,7 @@ class Checks:
         adopted = self._adopted.get(instrument, 0)
         position = self._venue.accounts[instrument].lots - self._shifted[instrument] + adopted - unknown
         known = (limits.max_position_lots, limits.min_position_lots, limits.max_orders_per_side)
-        others = market.exogenous + adopted + (len(market.seen) if blind else 0)
+        others = market.exogenous + adopted + len(self.declared) + (len(market.seen) if blind else 0)
         exogenous = market.limits != known or market.booked != others
         market.limits, market.booked = known, others
         for side, most in ((Side.BUY, limits.max_position_lots), (Side.SELL, -limits.min_position_lots)):

@@ -43,6 +43,8 @@ class Rogue:
             self._too_large,
             self._no_number,
             self._off_the_grid,
+            self._off_the_grid,
+            self._off_the_grid,
             self._too_cheap,
             self._too_dear,
             self._too_dear,

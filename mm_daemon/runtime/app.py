@@ -72,7 +72,7 @@ from mm_daemon.runtime.lifecycle import (
     stop_cleanly,
 )
 from mm_daemon.runtime.reload import Reloader
-from mm_daemon.runtime.reports import Reports, trace
+from mm_daemon.runtime.reports import FORGOTTEN, Reports, trace
 from mm_daemon.runtime.screen import RunLog
 from mm_daemon.runtime.service_manager import ServiceManager
 from mm_daemon.runtime.state_dir import StateDir
@@ -219,6 +219,10 @@ class Daemon:
         parameters = msgspec.structs.replace(parameters, first_client_id=self._reserve_ids())
         models = registry.PricingModels()
         left = recover(state.journals, models)
+        if left is not None and left.may_have_forgotten(self._boot):
+            # Before this run is one: should it die while it waits, the next one waits again.
+            self.log.warning("forgotten", run=left.run.name, text=FORGOTTEN)
+            await outlast_forgotten(parameters, self._connectors)
         resumed = None if left is None else left.checkpoint
         self._core = TradingCore(parameters, resumed, models)
         journal = state.journals / name_of_next(state.journals, utc_text(self._clock.wall_ns()).replace(":", ""))
@@ -247,9 +251,6 @@ class Daemon:
         self._narrator.opening(self._clock.now_ns())
         if left is not None:
             self._reports.continuing(left)
-        if left is not None and left.may_have_forgotten(self._boot):
-            self._reports.forgotten()
-            await outlast_forgotten(parameters, self._connectors)
         adopt = self._config.reconcile.on_orphan == "adopt"
         await clear_leftovers(self._core, self._connectors, self.inbox.put, self._clock.now_ns, adopt=adopt)
         self._reports.dead_man()

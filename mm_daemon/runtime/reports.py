@@ -23,6 +23,11 @@ from mm_daemon.runtime.venues import feed_of
 
 _PROOFS = (DiffKind.ORDER_DEAD, DiffKind.AMEND_DEAD)
 
+FORGOTTEN = (
+    "the machine went down under the last run, whose last second may not be on the disk: waiting until no order that "
+    "was sent in it can land any more, and cancelling what does"
+)
+
 
 class Reports:
     def __init__(self, log: FilteringBoundLogger, core: TradingCore, connectors: Mapping[Venue, Connector]) -> None:
@@ -61,14 +66,6 @@ class Reports:
             torn = fault.kind is FaultKind.TORN
             done = "left half written was cut" if torn else "wrote of the market is left as it is"
             self._log.warning("journal_cut", text=f"what {left.run.name} {done}: {fault}")
-
-    def forgotten(self) -> None:
-        """The machine went down under the last run."""
-        text = (
-            "the machine went down under the last run, whose last second may not be on the disk: waiting until no "
-            "order that was sent in it can land any more, and cancelling what does"
-        )
-        self._log.warning("forgotten", text=text)
 
     def dead_man(self) -> None:
         """What each venue does with our orders when this process is gone."""
