@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.trading_core import TradingCore
+from mm_daemon.domain.decisions import Reason, Turn
 from mm_daemon.domain.events import (
     Event,
     OrderAmended,
@@ -29,7 +30,9 @@ from mm_daemon.dst.venue import ReferenceVenue, VenueOrder
 
 _FIRST_STRANGE_ID = 1_600_000_000_000
 """Below all ids of the daemon, which begin with the clock's milliseconds."""
-_SELDOM = ((Phase.UNKNOWN,), (Phase.CLOSING,), (Phase.QUEUED, Phase.SENT))
+_IN_DOUBT = (Reason.UNKNOWN_FENCE,)
+"""Why a command leaves in the very turn in which an outcome became unknown."""
+_SELDOM = ((Phase.UNKNOWN,), (Phase.QUEUED, Phase.SENT), (Phase.CLOSING,))
 """Phases that do not last, those first that are seen least."""
 T = TypeVar("T")
 _REFUSALS = (RejectKind.OTHER, RejectKind.RATE_LIMITED, RejectKind.HALTED)
@@ -67,9 +70,13 @@ class Meddler:
             "report told again": self._tell_again,
         }
 
-    def strike(self) -> None:
-        """An order is in doubt this very moment."""
-        pick(self._rng, (self._amend, self._refuse_amend, self._refuse_cancel, self._ask))()
+    def after_turn(self, turn: Turn) -> None:
+        """An order may be in doubt this very moment, or wait in an outbox."""
+        core = self._core
+        if any(approved.command.reasons == _IN_DOUBT for approved in turn.released):
+            pick(self._rng, (self._amend, self._refuse_amend, self._refuse_cancel, self._ask))()
+        elif core is not None and core.dispatch.waiting and chance(self._rng, 4):
+            self._place()
 
     # Who is meant
 

@@ -6,6 +6,7 @@ from mm_daemon.dst.faults import CRASH_POINTS, EARLY_POINTS, SELDOM_POINTS, Deat
 from mm_daemon.dst.scenario import Scenario, chance, pick
 
 ANY_MOMENT = "any moment"
+_SENDING = ("send: after the batch", "send: after the batch", "send: inside the batch", ANY_MOMENT)
 _FAILURES = (FULL, WRITE_ERROR, SYNC_ERROR, IDS_FULL)
 
 
@@ -28,12 +29,14 @@ class Mortality:
         self.spare()
         after_s: float | None = None
         if chance(rng, self._scenario.deaths):
-            self.point = pick(rng, CRASH_POINTS)
+            self.point = pick(rng, _SENDING if self._scenario.cuts else CRASH_POINTS)
             if self.point in EARLY_POINTS:
                 self._passes = 0
+            elif self._scenario.cuts:
+                self._passes = rng.below(4)
             else:
                 self._passes = 0 if self.point in SELDOM_POINTS else rng.below(pick(rng, (2, 10, 60, 600)))
-            self.cut = chance(rng, 25)
+            self.cut = self._scenario.cuts or chance(rng, 25)
             if self.point == ANY_MOMENT:
                 after_s = rng.uniform() * pick(rng, (0.2, 2.0, 20.0, 60.0))
         if chance(rng, self._scenario.bad_disks):

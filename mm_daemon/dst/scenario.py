@@ -54,6 +54,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     tells_fees: bool
     deaths: int
     """In how many of a hundred lives the process dies in the middle of something."""
+    cuts: bool
+    """The power is cut while orders are under way, again and again."""
     bad_disks: int
     """In how many of a hundred lives the disk fails."""
     rogue: bool
@@ -83,10 +85,13 @@ def scenario(seed: int) -> Scenario:
     instruments = _instruments(rng)
     in_process = chance(rng, 25)
     latency_ms = pick(rng, (1, 5, 20, 60))
-    in_process = in_process and not doubtful
+    cuts = chance(plans, 5)
+    in_process = in_process and not (doubtful or cuts)
     late_ms = pick(rng, (50, 100)) if in_process else pick(rng, (50, 200, 800, 2500))
     late_reports = pick(rng, (0, 20, 100))
     slow = (doubtful or meddled) and not in_process and chance(plans, 60)
+    if cuts:
+        late_ms = 2500
     if slow:  # what is in doubt stays so for a while
         late_ms, late_reports = 2500, 200
     capabilities = _capabilities(rng, in_process=in_process, latest_ms=latency_ms + 2 * late_ms + 1)
@@ -96,6 +101,8 @@ def scenario(seed: int) -> Scenario:
     fates = {"arrives": 100} if in_process else _fates(rng)
     if doubtful or (meddled and not in_process and chance(plans, 50)):
         fates = _DOUBTFUL
+    if cuts:
+        fates = _LATE
     lost_reports = pick(rng, (0, 0, 2, 10))
     if meddled and chance(plans, 70):  # what waits long in the outbox can be meddled with before it leaves
         capabilities = msgspec.structs.replace(capabilities, buckets=_TIGHT)
@@ -132,7 +139,8 @@ def scenario(seed: int) -> Scenario:
         segment_kib=pick(rng, (None, None, 8, 40)),
         names_cum=chance(rng, 80),
         tells_fees=chance(rng, 85),
-        deaths=80 if doubtful and chance(plans, 60) else pick(rng, (0, 50, 80)),
+        deaths=80 if cuts or (doubtful and chance(plans, 60)) else pick(rng, (0, 50, 80)),
+        cuts=cuts,
         bad_disks=pick(rng, (0, 0, 30)),
         rogue=rogue,
         attentive=doubtful and chance(plans, 60),
@@ -162,6 +170,7 @@ _DOUBTFUL: dict[str, int] = {
     "venue refuses": 30,
 }
 """What becomes of a thousand batches where little is certain."""
+_LATE: dict[str, int] = {"arrives": 600, "command late": 400}
 
 
 def pick(rng: Rng, choices: Sequence[T]) -> T:

@@ -21,7 +21,7 @@ from mm_daemon import registry
 from mm_daemon.backtest.replay import verify
 from mm_daemon.config.load import load
 from mm_daemon.core.trading_core import TradingCore
-from mm_daemon.domain.decisions import ApprovedCommand, Reason, Turn
+from mm_daemon.domain.decisions import ApprovedCommand, Turn
 from mm_daemon.domain.errors import ConfigError, MmError
 from mm_daemon.domain.events import CommandOutcomeUnknown, Event, OperatorAction, OperatorRequest
 from mm_daemon.domain.rng import Rng
@@ -55,8 +55,6 @@ _MOST_LIVES = 400
 _LIVELOCK, _LIVELOCK_FLOOR = 3, 20_000
 """Steps, as a multiple of those asked for and at least, after which a seed is given up."""
 _EXPECTED_CODES = frozenset({0, 69, 74, 80, 81, 82})
-_IN_DOUBT = (Reason.UNKNOWN_FENCE,)
-"""Why a command leaves in the very turn in which an outcome became unknown."""
 _FAULTS = frozenset(FAULT_NAMES) - {"stop asked"}
 
 
@@ -305,8 +303,6 @@ class World:
         for approved in turn.released:
             for reason in approved.command.reasons:
                 hit(coverage.REASONS, reason)
-            if self.scenario.meddled and approved.command.reasons == _IN_DOUBT and not self.calm:
-                self._meddler.strike()
         for refusal in turn.refusals:
             hit(coverage.REFUSALS, refusal.code)
         for dropped in turn.dropped:
@@ -319,6 +315,8 @@ class World:
                 hit(coverage.OPERATOR, event.action)
             elif isinstance(event, CommandOutcomeUnknown) and self.scenario.attentive and not self.calm:
                 self._handlers["resolve"]()
+        if self.scenario.meddled and not self.calm:
+            self._meddler.after_turn(turn)
         self.step("turn", (turn, events))
         self._guard(lambda: self.checks.after_turn(turn, events))
         self.pass_point("turn: lived")
@@ -387,7 +385,8 @@ class World:
         raise Death(point)
 
     def pass_point(self, point: str) -> None:
-        self._mortality.pass_point(point)
+        if not self.scenario.cuts or self.checks.known_for_long:
+            self._mortality.pass_point(point)
 
     def disk_fails(self, kind: str) -> bool:
         fails = self._mortality.disk_fails(kind)

@@ -249,11 +249,6 @@ def gate_latch_not_heeded() -> AbstractContextManager[None]:
     return patched(Control, "heed_gate", lambda self: None)
 
 
-@mutant("a power cut is taken for the death of the process")
-def power_cut_not_noticed() -> AbstractContextManager[None]:
-    return patched(recovery.Recovered, "may_have_forgotten", lambda self, boot: False)
-
-
 @mutant("a trade segment is not on the disk when the next begins")
 def segments_left_behind() -> AbstractContextManager[None]:
     real = RunWriter._next
