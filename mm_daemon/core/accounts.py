@@ -30,6 +30,7 @@ from mm_daemon.domain.events import (
     OrderEventsLost,
     OrderFilled,
     OrderNotFound,
+    OrderRejected,
     OrderResolved,
     PositionAdopted,
     Resolution,
@@ -107,7 +108,7 @@ class Accounts:
         self.resolver.news = True
         if isinstance(event, FenceAnswered):
             self.resolver.fence_answered(event)
-        elif change.ignored and order is not None and isinstance(event, OrderCanceled):
+        elif change.ignored and order is not None and isinstance(event, OrderCanceled | OrderRejected):
             self.resolver.over(order, event)
         if change.query and order is not None and order.final:
             self._query(order)  # it is over by all we know, and this says otherwise

@@ -19,7 +19,7 @@ from mm_daemon.core.venue_clock import VenueClock
 from mm_daemon.domain.capabilities import Capabilities, Validity
 from mm_daemon.domain.deadlines import sooner
 from mm_daemon.domain.decisions import CancelAll, CancelOrder, OrderQuery, Reason
-from mm_daemon.domain.events import FenceAnswered, OpenOrder, OrderCanceled, OrderNotFound, VenueSnapshot
+from mm_daemon.domain.events import FenceAnswered, OpenOrder, OrderCanceled, OrderNotFound, OrderRejected, VenueSnapshot
 from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
 from mm_daemon.domain.orders import ClientOrderId, InFlight, Phase
 
@@ -159,12 +159,15 @@ class Resolver:
         gone = order.phase is Phase.LIVE and capabilities.validity is not Validity.HEIGHT
         return order if gone and order.amend is not InFlight.SENT else None
 
-    def over(self, order: LedgerOrder, event: OrderCanceled) -> None:
-        """The venue names the end of a version that we do not know: nothing under this id is open any more. So it is
-        where a power cut took the amend that made it. As good as an answer "no such order", no more than that.
+    def over(self, order: LedgerOrder, event: OrderCanceled | OrderRejected) -> None:
+        """The venue names the end of a version that we do not know, as where a power cut took the amend that made it,
+        or says that it has refused what it had accepted: nothing under this id is open any more. As good as an answer
+        "no such order", no more than that.
         """
         question = self._questions.get(event.client_id)
-        if question is not None and event.final and event.venue_order_id not in order.settled_ids:
+        if isinstance(event, OrderCanceled) and (not event.final or event.venue_order_id in order.settled_ids):
+            return  # an older version, of which that was known
+        if question is not None:
             question.not_found = (*question.not_found, question.asked_venue_ns)[-_ANSWERS_KEPT:]
 
     def fence_answered(self, event: FenceAnswered) -> None:

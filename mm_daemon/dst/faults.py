@@ -57,6 +57,8 @@ FAULT_NAMES = (
     "report told again",
 )
 
+SNAPSHOT_ASKED = "snapshot: asked"
+
 CRASH_POINTS = (
     "disk: before a segment is created",
     "disk: before the market write",
@@ -77,7 +79,7 @@ CRASH_POINTS = (
     "send: after the batch",
     "cancel all: before",
     "cancel all: after",
-    "snapshot: asked",
+    SNAPSHOT_ASKED,
     "snapshot: answered",
     "report: received",
     "turn: lived",

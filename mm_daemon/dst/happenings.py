@@ -10,9 +10,10 @@ from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.domain.money import ATTO, to_pair
 from mm_daemon.domain.orders import Side
 from mm_daemon.domain.rng import Rng
+from mm_daemon.dst.chance import chance, pick
 from mm_daemon.dst.checks import Checks
 from mm_daemon.dst.link import Link, ReferenceConnector
-from mm_daemon.dst.scenario import Scenario, chance, pick
+from mm_daemon.dst.scenario import Scenario
 from mm_daemon.dst.venue import ReferenceVenue
 from mm_daemon.testkit.virtual_loop import VirtualLoop
 
@@ -166,7 +167,8 @@ class Happenings:
     def _kill_order(self) -> None:
         orders = [*self.venue.orders.values(), *self.venue.foreign.values()]
         if orders:
-            self.venue.kill_order(pick(self._rng, orders), expired=chance(self._rng, 50))
+            refused = chance(self._rng, 25)
+            self.venue.kill_order(pick(self._rng, orders), expired=chance(self._rng, 50), refused=refused)
 
     def _foreign_order(self) -> None:
         if not self.checks.known_for_long:

@@ -31,7 +31,9 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import Instrument, InstrumentId
 from mm_daemon.domain.orders import ClientOrderId, RejectKind
 from mm_daemon.domain.rng import Rng
-from mm_daemon.dst.scenario import Scenario, chance, pick, weighted
+from mm_daemon.dst.chance import chance, pick, weighted
+from mm_daemon.dst.faults import SNAPSHOT_ASKED
+from mm_daemon.dst.scenario import Scenario
 from mm_daemon.dst.venue import ReferenceVenue, is_void
 from mm_daemon.ports.connector import ConnectorContext
 from mm_daemon.testkit.virtual_loop import VirtualLoop
@@ -400,7 +402,7 @@ class ReferenceConnector:
     async def snapshot(self, since_ns: int) -> VenueSnapshot:
         world = self._world
         requested_ns = self._now_ns()
-        world.pass_point("snapshot: asked")
+        world.pass_point(SNAPSHOT_ASKED)
         if not self.reaches and not self.half_open:
             raise ConnectionError("not connected")
         if self.half_open:

@@ -23,9 +23,10 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import InstrumentId, grid_floor
 from mm_daemon.domain.orders import ClientOrderId, InFlight, Phase, RejectKind, Side
 from mm_daemon.domain.rng import Rng
+from mm_daemon.dst.chance import chance, pick
 from mm_daemon.dst.checks import Checks
 from mm_daemon.dst.link import Link
-from mm_daemon.dst.scenario import Scenario, chance, pick
+from mm_daemon.dst.scenario import Scenario
 from mm_daemon.dst.venue import ReferenceVenue, VenueOrder
 
 _FIRST_STRANGE_ID = 1_600_000_000_000
@@ -77,6 +78,16 @@ class Meddler:
             pick(self._rng, (self._amend, self._refuse_amend, self._refuse_cancel, self._ask))()
         elif core is not None and core.dispatch.waiting and chance(self._rng, 4):
             self._place()
+
+    def after_arrival(self) -> None:
+        """The venue may have an order of which we have not heard so yet."""
+        if chance(self._rng, 2):
+            pick(self._rng, (self._amend, self._refuse_amend, self._refuse_cancel, self._ask))()
+
+    def before_snapshot(self) -> None:
+        """What is changed now is seen when accounts are compared."""
+        if chance(self._rng, 20):
+            pick(self._rng, (self._trim, self._move))()
 
     # Who is meant
 
@@ -177,6 +188,14 @@ class Meddler:
         self._tell(OrderAmendRejected(known.instrument, self._venue.tick(), 0, known.client_id, kind))
 
     def _refuse_cancel(self) -> None:
+        core = self._core
+        alive = [each for name in self._scenario.ids for each in core.ledger.alive(name)] if core is not None else []
+        over = [each for each in alive if each.client_id in self._venue.ended]
+        if over and chance(self._rng, 70):  # we have not heard so yet
+            gone = pick(self._rng, over)
+            kind = RejectKind.FILLED if self._venue.ended[gone.client_id].full else RejectKind.GONE
+            self._tell(OrderCancelRejected(gone.instrument, self._venue.tick(), 0, gone.client_id, kind))
+            return
         known = self._any_of_ours()
         if known is not None and known.cancel is InFlight.NONE:
             kind = pick(self._rng, _REFUSALS)
@@ -232,13 +251,17 @@ class Meddler:
 
     def _tell_again(self) -> None:
         """What was told before comes once more, as after a reconnect."""
-        told = self._oddest(
-            [
-                (event, self._phase(event.client_id))
-                for event in self._venue.told
-                if isinstance(event, _TOLD_AGAIN) and self._takes_no_amend(event.client_id)
-            ]
-        )
+        found = [
+            (event, self._phase(event.client_id))
+            for event in self._venue.told
+            if isinstance(event, _TOLD_AGAIN) and self._takes_no_amend(event.client_id)
+        ]
+        replaced = [  # the end of an older version, while the order itself is ending
+            (event, phase)
+            for event, phase in found
+            if phase is Phase.CLOSING and isinstance(event, OrderCanceled) and event.replaced
+        ]
+        told = self._oddest(replaced or found)
         if told is not None:
             self._tell(told)
 

@@ -1,9 +1,10 @@
 """When a life ends, and when its disk fails: drawn before it begins, carried out at a named point."""
 
 from mm_daemon.domain.rng import Rng
+from mm_daemon.dst.chance import chance, pick
 from mm_daemon.dst.disk import FULL, IDS_FULL, SYNC_ERROR, WRITE_ERROR
 from mm_daemon.dst.faults import CRASH_POINTS, EARLY_POINTS, SELDOM_POINTS, Death
-from mm_daemon.dst.scenario import Scenario, chance, pick
+from mm_daemon.dst.scenario import Scenario
 
 ANY_MOMENT = "any moment"
 _SENDING = ("send: after the batch", "send: after the batch", "send: inside the batch", ANY_MOMENT)

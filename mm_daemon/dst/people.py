@@ -8,9 +8,11 @@ from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.domain.orders import ClientOrderId, Phase
 from mm_daemon.domain.rng import Rng
 from mm_daemon.dst import coverage
+from mm_daemon.dst.chance import chance, pick
 from mm_daemon.dst.checks import Checks
+from mm_daemon.dst.configuration import Document
 from mm_daemon.dst.coverage import Coverage
-from mm_daemon.dst.scenario import Document, Scenario, chance, pick
+from mm_daemon.dst.scenario import Scenario
 from mm_daemon.dst.venue import ReferenceVenue
 from mm_daemon.dst.watched import WatchedDaemon
 from mm_daemon.testkit.virtual_loop import VirtualLoop

@@ -19,9 +19,10 @@ from mm_daemon.domain.events import Event, OperatorRequest, ParametersChanged, S
 from mm_daemon.domain.instrument import InstrumentId, grid_floor, instrument_id
 from mm_daemon.domain.orders import ClientOrderId, InFlight, Phase, Purpose, Side
 from mm_daemon.domain.rng import Rng
-from mm_daemon.dst.scenario import VENUE, chance, pick
+from mm_daemon.dst.chance import chance, pick
+from mm_daemon.dst.configuration import VENUE
 
-_SELDOM, _TEMPTED, _KNOCKS = 4, 60, 4
+_SELDOM, _TEMPTED, _KNOCKS = 5, 60, 6
 """Chance in percent that a turn has an intent of the rogue's; that of each of so many after what tempts it."""
 _FAR_LEVEL = 90
 _NOWHERE = instrument_id(VENUE, "NOWHERE")
@@ -37,8 +38,7 @@ class Rogue:
         self._rng = rng
         self._tempted = 0
         self._asks: tuple[Callable[[MarketState], Intent | None], ...] = (
-            self._ordinary,
-            self._ordinary,
+            *[self._ordinary] * 5,
             self._too_small,
             self._too_large,
             self._no_number,
@@ -159,7 +159,9 @@ class Rogue:
     def _ordinary(self, market: MarketState) -> Intent:
         side = self._side()
         ticks = self._passive(market, side)
-        return self._place(market, side, ticks, self._least(market, ticks))
+        used = {order.level for order in self._alive(market) if order.side is side}
+        level = next((level for level in range(market.levels) if level not in used), _FAR_LEVEL)
+        return self._place(market, side, ticks, self._least(market, ticks), level=level)
 
     def _too_small(self, market: MarketState) -> Intent:
         side = self._side()

@@ -180,10 +180,14 @@ class ReferenceVenue:
             lots -= taken
             self._fill(order, order.ticks, taken, maker=True)
 
-    def kill_order(self, order: VenueOrder, *, expired: bool) -> None:
-        """The venue ends it by itself."""
+    def kill_order(self, order: VenueOrder, *, expired: bool, refused: bool = False) -> None:
+        """The venue ends it by itself; `refused`: by saying that it refuses what it has accepted."""
         if order.client_id is None:
             del self.foreign[order.name]
+        elif refused and not order.filled:
+            del self.orders[order.client_id]
+            self.ended[order.client_id] = Ended(order.instrument, order.name, 0, False, refused=True)
+            self._tell(OrderRejected(order.instrument, self.tick(), 0, order.client_id, RejectKind.OTHER))
         elif expired:
             self._end(order)
             cum = order.filled if self._names_cum else None

@@ -26,17 +26,19 @@ from mm_daemon.domain.errors import ConfigError, MmError
 from mm_daemon.domain.events import CommandOutcomeUnknown, Event, OperatorAction, OperatorRequest
 from mm_daemon.domain.rng import Rng
 from mm_daemon.dst import coverage
+from mm_daemon.dst.chance import pick, weighted
 from mm_daemon.dst.checks import Breach, Checks
+from mm_daemon.dst.configuration import VENUE, Document
 from mm_daemon.dst.coverage import Coverage, differences_watched, order_table_watched
 from mm_daemon.dst.disk import FaultyDisk
-from mm_daemon.dst.faults import FAULT_NAMES, Death
+from mm_daemon.dst.faults import FAULT_NAMES, SNAPSHOT_ASKED, Death
 from mm_daemon.dst.happenings import WIDEST, Happenings
 from mm_daemon.dst.link import Link, ReferenceConnector
 from mm_daemon.dst.meddler import Meddler
 from mm_daemon.dst.mortality import ANY_MOMENT, Mortality
 from mm_daemon.dst.people import People
 from mm_daemon.dst.rogue import Rogue
-from mm_daemon.dst.scenario import START_NS, START_TICKS, VENUE, Document, Scenario, pick, scenario, weighted
+from mm_daemon.dst.scenario import START_NS, START_TICKS, Scenario, scenario
 from mm_daemon.dst.small_outbox import outboxes_of
 from mm_daemon.dst.trace import Trace
 from mm_daemon.dst.venue import ReferenceVenue
@@ -326,6 +328,8 @@ class World:
 
     def venue_changed(self) -> None:
         self._guard(self.checks.venue_changed)
+        if self.scenario.meddled and not self.calm:
+            self._meddler.after_arrival()
 
     def step(self, what: str, detail: object = None) -> None:
         self.steps += 1
@@ -385,6 +389,8 @@ class World:
         raise Death(point)
 
     def pass_point(self, point: str) -> None:
+        if point == SNAPSHOT_ASKED and self.scenario.meddled and not self.calm:
+            self._meddler.before_snapshot()
         if not self.scenario.cuts or self.checks.known_for_long:
             self._mortality.pass_point(point)
 

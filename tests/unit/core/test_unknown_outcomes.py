@@ -389,9 +389,16 @@ def test_an_amend_in_doubt_is_over_when_its_order_has_ended_and_nothing_is_in_it
     assert (bid.phase, bid.exposure) == (Phase.FILLED, 0)
 
 
-def test_the_end_of_a_version_that_a_power_cut_took_is_as_good_as_not_found() -> None:
-    """The amend that made it was forgotten, so its name says nothing to us; but the venue has nothing of the order any
-    more. It is no more than "not found": the other proofs have to be there too.
+FORGOTTEN_VERSION = OrderCanceled(SYMBOL, 0, 0, ClientOrderId(1), "v99", True, 0)
+"""The amend that made this version was forgotten with a power cut."""
+SECOND_THOUGHTS = OrderRejected(SYMBOL, 0, 0, ClientOrderId(1), RejectKind.OTHER)
+"""The venue had accepted the order."""
+
+
+@pytest.mark.parametrize("word", [FORGOTTEN_VERSION, SECOND_THOUGHTS])
+def test_an_end_that_is_none_of_what_we_know_is_as_good_as_not_found(word: OrderCanceled | OrderRejected) -> None:
+    """The venue has nothing under this id any more, whatever became of it. That is no more than "not found": the other
+    proofs have to be there too.
     """
     fresh = Capabilities(amend=True, amend_quantity=AmendQuantity.FRESH, amend_new_venue_id=True, d_max_ms=15_000)
     desk, turn = started(fresh)
@@ -403,7 +410,7 @@ def test_the_end_of_a_version_that_a_power_cut_took_is_as_good_as_not_found() ->
 
     def answer(at_ms: int) -> None:
         live(desk, at_ms)
-        desk.feed(OrderCanceled(SYMBOL, 0, at_ms * MS, bid.client_id, "v99", True, 0))
+        desk.feed(msgspec.structs.replace(word, ts_local_ns=at_ms * MS))
 
     for at_ms in (5000, 12_000):
         answer(at_ms)
