@@ -167,7 +167,7 @@ class Happenings:
     def _kill_order(self) -> None:
         orders = [*self.venue.orders.values(), *self.venue.foreign.values()]
         if orders:
-            refused = chance(self._rng, 25)
+            refused = chance(self._rng, 40)
             self.venue.kill_order(pick(self._rng, orders), expired=chance(self._rng, 50), refused=refused)
 
     def _foreign_order(self) -> None:

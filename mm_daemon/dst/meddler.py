@@ -78,6 +78,8 @@ class Meddler:
             pick(self._rng, (self._amend, self._refuse_amend, self._refuse_cancel, self._ask))()
         elif core is not None and core.dispatch.waiting and chance(self._rng, 4):
             self._place()
+        elif core is not None and self._scenario.fresh and core.ledger.uncertain and chance(self._rng, 30):
+            self._tell_again()
 
     def after_arrival(self) -> None:
         """The venue may have an order of which we have not heard so yet."""

@@ -139,7 +139,7 @@ class ReferenceVenue:
         """Orders whose nonce a fence has spent: their placing is worth nothing any more."""
         self.accounts = {instrument: Account() for instrument in self.instruments}
         self.quotes = {instrument: Quotes(start_ticks) for instrument in self.instruments}
-        self.told: deque[Event] = deque(maxlen=40)
+        self.told: deque[Event] = deque(maxlen=150)
         """The last that was said of orders."""
         self._count = 0
         self._last_ns = 0
