@@ -222,7 +222,8 @@ class Daemon:
         if left is not None and left.may_have_forgotten(self._boot):
             # Before this run is one: should it die while it waits, the next one waits again.
             self.log.warning("forgotten", run=left.run.name, text=FORGOTTEN)
-            await outlast_forgotten(parameters, self._connectors)
+            waiting = partial(self._manager.waiting, "until nothing can land that a power cut made us forget")
+            await outlast_forgotten(parameters, self._connectors, waiting)
         resumed = None if left is None else left.checkpoint
         self._core = TradingCore(parameters, resumed, models)
         journal = state.journals / name_of_next(state.journals, utc_text(self._clock.wall_ns()).replace(":", ""))

@@ -99,12 +99,15 @@ async def load_instruments(connectors: Mapping[Venue, Connector]) -> list[Instru
     return instruments
 
 
-async def outlast_forgotten(parameters: CoreParameters, connectors: Mapping[Venue, Connector]) -> None:
+async def outlast_forgotten(
+    parameters: CoreParameters, connectors: Mapping[Venue, Connector], waiting: Callable[[], None] = lambda: None
+) -> None:
     """After a power cut: wait, by each venue's own time, until nothing can land any more that was sent and forgotten.
 
     What was written within the last second of a machine's life may not be on its disk, a place under way among it. It
     was sent before now, so it is void when its validity is over (EXECUTION 2, V). What has landed by then is cancelled
-    while we wait, and what is left is seen by the comparison that follows. Raises VenueUnreachable.
+    while we wait, and what is left is seen by the comparison that follows. `waiting` is called at every look. Raises
+    VenueUnreachable.
     """
     for venue, connector in connectors.items():
         capabilities = parameters.venues.get(venue, connector.capabilities)
@@ -115,6 +118,7 @@ async def outlast_forgotten(parameters: CoreParameters, connectors: Mapping[Venu
         while not _is_over(parameters.orders, capabilities, begin, now):
             if _ours(now):
                 await _cancel_leftovers(venue, connector)
+            waiting()
             await asyncio.sleep(_FORGOTTEN_LOOK_S)
             now = await _ask(venue, connector)
 
