@@ -54,6 +54,9 @@ class Surroundings(Protocol):
     def venue_changed(self) -> None: ...
     def pass_point(self, point: str) -> None: ...
     def leaving(self, batch: Sequence[ApprovedCommand]) -> None: ...
+    def hangs(self, batch: Sequence[ApprovedCommand]) -> None:
+        """What the venue has taken of us will not be answered."""
+        ...
 
 
 class Flight:
@@ -382,6 +385,7 @@ class ReferenceConnector:
             self.outage(0.05 + self._rng.uniform())
             raise ConnectionError("connection reset by peer")
         if fate == "time-out after the venue took it":
+            world.hangs(commands)
             await asyncio.Event().wait()
 
     def slow_down(self, retry_after_ms: int | None, *, banned: bool = False) -> None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.trading_core import TradingCore
-from mm_daemon.domain.decisions import Reason, Turn
+from mm_daemon.domain.decisions import AmendOrder, Reason, Turn
 from mm_daemon.domain.events import (
     Event,
     OrderAmended,
@@ -74,7 +74,11 @@ class Meddler:
     def after_turn(self, turn: Turn) -> None:
         """An order may be in doubt this very moment, or wait in an outbox."""
         core = self._core
+        for approved in turn.released:
+            if isinstance(approved.command, AmendOrder) and chance(self._rng, 8):
+                self.end(approved.command.client_id)
         if any(approved.command.reasons == _IN_DOUBT for approved in turn.released):
+            self._amend()
             pick(self._rng, (self._amend, self._refuse_amend, self._refuse_cancel, self._ask))()
         elif core is not None and core.dispatch.waiting and chance(self._rng, 4):
             self._place()
@@ -86,9 +90,17 @@ class Meddler:
         if chance(self._rng, 2):
             pick(self._rng, (self._amend, self._refuse_amend, self._refuse_cancel, self._ask))()
 
+    def end(self, client_id: ClientOrderId) -> None:
+        """An order is cancelled by hand, and then once more: that it is gone is heard before that it was cancelled."""
+        order = self._venue.orders.get(client_id)
+        if order is not None:
+            self._venue.kill_order(order, expired=False)
+            now_ns = self._venue.tick()
+            self._tell(OrderCancelRejected(order.instrument, now_ns, 0, client_id, RejectKind.GONE))
+
     def before_snapshot(self) -> None:
         """What is changed now is seen when accounts are compared."""
-        if chance(self._rng, 20):
+        if chance(self._rng, 35):
             pick(self._rng, (self._trim, self._move))()
 
     # Who is meant
@@ -178,7 +190,7 @@ class Meddler:
         if known is None:
             return
         order = self._venue.orders.get(known.client_id)
-        if order is not None and chance(self._rng, 40):
+        if order is not None and chance(self._rng, 60):
             self._venue.kill_order(order, expired=False)  # the old one is gone and the new one not there
             kind = RejectKind.PLACE_LEG_FAILED
         elif order is not None or known.phase is Phase.LIVE:

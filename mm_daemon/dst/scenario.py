@@ -76,7 +76,7 @@ def scenario(seed: int) -> Scenario:
     """The scenario of a seed."""
     rng = Rng(seed).split("scenario")
     plans = Rng(seed).split("plans")
-    rogue, meddled, doubtful = chance(plans, 30), chance(plans, 30), chance(plans, 30)
+    rogue, meddled, doubtful = chance(plans, 30), chance(plans, 35), chance(plans, 30)
     instruments = _instruments(rng)
     in_process = chance(rng, 25)
     latency_ms = pick(rng, (1, 5, 20, 60))

@@ -21,12 +21,13 @@ from mm_daemon import registry
 from mm_daemon.backtest.replay import verify
 from mm_daemon.config.load import load
 from mm_daemon.core.trading_core import TradingCore
-from mm_daemon.domain.decisions import ApprovedCommand, Turn
+from mm_daemon.domain.decisions import ApprovedCommand, PlaceOrder, Turn
 from mm_daemon.domain.errors import ConfigError, MmError
 from mm_daemon.domain.events import CommandOutcomeUnknown, Event, OperatorAction, OperatorRequest
+from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.domain.rng import Rng
 from mm_daemon.dst import coverage
-from mm_daemon.dst.chance import pick, weighted
+from mm_daemon.dst.chance import chance, pick, weighted
 from mm_daemon.dst.checks import Breach, Checks
 from mm_daemon.dst.configuration import VENUE, Document
 from mm_daemon.dst.coverage import Coverage, differences_watched, order_table_watched
@@ -325,6 +326,20 @@ class World:
 
     def leaving(self, batch: Sequence[ApprovedCommand]) -> None:
         self._guard(lambda: self.checks.leaving(batch))
+
+    def hangs(self, batch: Sequence[ApprovedCommand]) -> None:
+        """Somebody cancels by hand what does not seem to have arrived."""
+        if not self.scenario.meddled:
+            return
+        after_s = self.scenario.latency_ms / 1000 + 0.001
+        for approved in batch:
+            if isinstance(approved.command, PlaceOrder) and chance(self._rng, 80):
+                self.loop.call_later(after_s, self._cancel_by_hand, approved.command.client_id)
+
+    def _cancel_by_hand(self, client_id: ClientOrderId) -> None:
+        if not self.calm:
+            self._meddler.end(client_id)
+            self.venue_changed()
 
     def venue_changed(self) -> None:
         self._guard(self.checks.venue_changed)
