@@ -378,6 +378,8 @@ class TradingCore:
                 self._decide_market(market, now_ns)
                 if agenda.deadline_known:
                     self._deadline_ns = sooner(self._deadline_ns, market.deadline_ns)
+        if dispatch.refusals:
+            self._control.heed_gate()
         released: list[ApprovedCommand] = []
         if dispatch.waiting:
             released = dispatch.release(now_ns)
@@ -429,7 +431,7 @@ class TradingCore:
     def _flatten(self, market: MarketState, now_ns: int) -> None:
         order = flatten_order(market, self.ledger.alive(market.id), self.dispatch.next_client_id, now_ns)
         if order is not None:
-            self.dispatch.submit(order, market, now_ns)
+            self.dispatch.submit(self.dispatch.bounded(order, now_ns), market, now_ns)
             market.refresh_deadline(now_ns)
 
     def _works_off(self, market: MarketState) -> bool:

@@ -392,13 +392,14 @@ class ShutdownRequested(_ControlEvent, frozen=True, array_like=True, gc=False, t
 class RunStarted(_ControlEvent, frozen=True, array_like=True, gc=False, tag="run_started"):
     """Everything a fresh core needs to live this run again. `parameters` is `core/parameters.py` as JSON text;
     `resumed` is what the core took over from the run before, None for a first one. `whole`: its journal had no torn
-    tail.
+    tail. `boot` names the machine's boot, by which a later run sees that the power was cut; empty where it has no name.
     """
 
     version: str
     parameters: str
     resumed: Checkpoint | None = None
     whole: bool = True
+    boot: str = ""
 
 
 class RunEnded(_ControlEvent, frozen=True, array_like=True, gc=False, tag="run_ended"):
