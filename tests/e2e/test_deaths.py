@@ -1,0 +1,59 @@
+"""Fifty SIGKILLs on every venue: at the end the daemon's books are the venue's, to the last unit.
+
+Each venue serves in its own process and goes on while the daemon is dead. `--kills N` dies more often, `--kill-seed N`
+at other moments.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.e2e.binance import BinanceProcess
+from tests.e2e.dydx import DydxProcess
+from tests.e2e.hyperliquid import HyperliquidProcess
+from tests.e2e.lighter import LighterProcess
+from tests.e2e.venue import LiveDesk, VenueProcess
+
+pytestmark = pytest.mark.e2e
+
+
+class Deaths(msgspec.Struct, frozen=True):
+    """Where we die, and how long after the start of a life."""
+
+    made: type[VenueProcess]
+    between_s: tuple[float, float]
+    settings: dict[str, Any] = {}
+    """Of the venue: payments of funding within minutes, and rebates where the venue can pay them."""
+
+
+DEATHS = (
+    Deaths(HyperliquidProcess, (0.5, 8.0)),
+    Deaths(
+        BinanceProcess,
+        (0.5, 6.0),
+        {"symbols": {"BTCUSDT": {"trades_per_second": 20, "funding_period_s": 10, "maker_fee_bps": -0.5}}},
+    ),
+    Deaths(DydxProcess, (0.5, 6.0), {"maker_fee_ppm": -110}),
+    Deaths(LighterProcess, (0.5, 6.0)),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("deaths", DEATHS, ids=lambda deaths: deaths.made.name)
+def test_killed_fifty_times(
+    deaths: Deaths, tmp_path: Path, pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Position, cash, fees, funding and the parts of the P&L; no order is unknown and none is left at the venue."""
+    venue = deaths.made(tmp_path, **deaths.settings)
+    try:
+        desk = LiveDesk(tmp_path, venue)
+        said = desk.die(pytestconfig.getoption("--kills"), pytestconfig.getoption("--kill-seed"), deaths.between_s)
+        with capsys.disabled():
+            sys.stderr.write(f"\n{said}\n")
+        assert len(desk.quoting_after_s) > desk.lives / 2
+        assert desk.filled_lives > desk.lives / 4
+    finally:
+        venue.end()
