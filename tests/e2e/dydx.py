@@ -49,7 +49,7 @@ class DydxProcess(VenueProcess):
 
     def books(self) -> Books:
         """Sums of the rows of fills and payments; position and balance must tell the same."""
-        fills, rows = self._rows("fills"), self._rows("fundingPayments")
+        fills, rows = self.fills(), self._rows("fundingPayments")
         signs = [1 if fill["side"] == "BUY" else -1 for fill in fills]
         bought = sum((sign * Decimal(fill["size"]) for sign, fill in zip(signs, fills, strict=True)), Decimal(0))
         paid = [
@@ -68,6 +68,12 @@ class DydxProcess(VenueProcess):
         assert balance - _DEPOSIT in [cash - each for each in owed]
         received = paid_in_order((_ns(at), amount) for at, _, amount in payments)
         return Books(int(bought * _LOTS), atto(-sum(paid, Decimal(0))), -atto(fees), received, len(fills))
+
+    def fills(self) -> list[dict[str, Any]]:
+        return self._rows("fills")
+
+    def height(self) -> int:
+        return int(self.read("/v4/height")["height"])
 
     def open_orders(self) -> Sequence[Any]:
         found: list[Any] = self.read(f"/v4/orders?{self._owner}&status=OPEN,BEST_EFFORT_OPENED")

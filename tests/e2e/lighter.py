@@ -12,6 +12,7 @@ from tests.lighter import PythonSigner, native_library
 from tests.shared import ROOT
 
 SYMBOL = "ETH"
+KEY_INDEX = 4
 _LOTS = 1000
 _DEPOSIT = 100_000
 _PPM = 1_000_000
@@ -58,6 +59,18 @@ class LighterProcess(VenueProcess):
         text: str = self.told["api_keys"][0]["private_key"]
         return text
 
+    def next_nonce(self) -> int:
+        """Of the first key."""
+        query = f"account_index={self.account}&api_key_index={KEY_INDEX}"
+        nonce: int = self.read(f"/api/v1/nextNonce?{query}")["nonce"]
+        return nonce
+
+    def use_nonces(self, count: int) -> int:
+        """As another process with the same key would; the next nonce from now on."""
+        nonce = self.next_nonce() + count
+        self.post("/control/nonce", {"key_index": KEY_INDEX, "nonce": nonce})
+        return nonce
+
     def held(self) -> dict[str, Any]:
         """The account as the venue shows it to everybody."""
         found: dict[str, Any] = self.read(f"/api/v1/account?by=index&value={self.account}")["accounts"][0]
@@ -91,7 +104,7 @@ class LighterProcess(VenueProcess):
 
     def _rows(self, endpoint: str, name: str) -> list[dict[str, Any]]:
         secret = int.from_bytes(bytes.fromhex(self.key.removeprefix("0x")), "little")
-        token = PythonSigner({4: secret}, time.time_ns, account=self.account).token(int(time.time()) + 600, 4)
+        token = PythonSigner({KEY_INDEX: secret}, time.time_ns, account=self.account).token(int(time.time()) + 600, KEY_INDEX)
         found: list[dict[str, Any]] = []
         cursor = ""
         while True:

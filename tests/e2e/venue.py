@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
@@ -171,6 +172,17 @@ class LiveDesk:
     def begin(self) -> Life:
         return Life(self.config)
 
+    @contextmanager
+    def living(self) -> Iterator[Life]:
+        """A life that has come to quote; ended at the end of the block, however that is reached."""
+        life = self.begin()
+        try:
+            life.wait_for_quotes((self.venue.symbol,))
+            yield life
+        finally:
+            life.end()
+        self.note(life)
+
     def kill_at(self, seconds: float) -> Life:
         """A life that ends by SIGKILL this long after its start."""
         life = self.begin()
@@ -183,16 +195,16 @@ class LiveDesk:
 
     def quote_and_stop(self, fills: int = 0) -> Life:
         """A life that comes to quote (and is filled so often), and is asked to stop."""
-        life = self.begin()
-        try:
-            life.wait_for_quotes((self.venue.symbol,))
-            if fills:
-                wait_for(life, "fill", fills)
+        with self.living() as life:
+            wait_for(life, "fill", fills)
             self.stop(life)
-        finally:
-            life.end()
-        self.note(life)
         return life
+
+    def die_filled(self) -> None:
+        """A life that ends by SIGKILL as soon as it has been filled: its orders are at the venue."""
+        with self.living() as life:
+            wait_for(life, "fill", 1)
+            life._process.kill()
 
     def stop(self, life: Life) -> None:
         """Stopped clean: nothing is open, nothing is unknown, and both sides have the same account."""
@@ -288,6 +300,11 @@ def wait_for(life: Life, event: str, count: int = 1) -> None:
             lambda: events_of(life, event) >= count or life._process.poll() is not None, PATIENCE_S
         ), life.log
     assert events_of(life, event) >= count, life.log
+
+
+def trades_on(life: Life, fills: int = 2) -> None:
+    """From now on it is filled so often: it quotes."""
+    wait_for(life, "fill", fills_of(life) + fills)
 
 
 def events_of(life: Life, event: str) -> int:
