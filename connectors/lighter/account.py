@@ -51,19 +51,20 @@ class AccountReader:
         self._now_ns = now_ns
         self._venue_now_ns = venue_now_ns
 
-    async def open_rows(self) -> list[wire.Order]:
+    async def open_rows(self, *, urgent: bool = False) -> list[wire.Order]:
         """Every active order, foreign ones and other markets' too. Raises VenueUnreachable."""
-        found = await self._private("accountActiveOrders", wire.Orders, market_id=_ALL_MARKETS)
+        found = await self._private("accountActiveOrders", wire.Orders, urgent=urgent, market_id=_ALL_MARKETS)
         return found.orders or []
 
-    async def ended_rows(self) -> list[wire.Order]:
+    async def ended_rows(self, *, urgent: bool = False) -> list[wire.Order]:
         """The last hundred orders that are over. Raises VenueUnreachable."""
-        found = await self._private("accountInactiveOrders", wire.Orders, market_id=_ALL_MARKETS, limit=_PAGE)
+        query = {"market_id": _ALL_MARKETS, "limit": _PAGE}
+        found = await self._private("accountInactiveOrders", wire.Orders, urgent=urgent, **query)
         return found.orders or []
 
     async def cancel_all_ms(self) -> int:
         """When the venue will cancel everything; 0: it will not. Raises VenueUnreachable."""
-        found = await self._rest.read("account", wire.Accounts, {"by": "index", "value": self._index})
+        found = await self._rest.read("account", wire.Accounts, {"by": "index", "value": self._index}, urgent=True)
         return found.accounts[0].cancel_all_time if found.accounts else 0
 
     async def order(self, client_id: ClientOrderId) -> Sequence[Event]:
@@ -102,13 +103,14 @@ class AccountReader:
         """Orders, positions, and fills and payments from `since_ns` on. Raises VenueUnreachable."""
         requested_ns = self._now_ns()
         try:
+            newest = await self._newest_trade()
             for _ in range(_LOOKS_MAX):
-                newest = await self._newest_trade()
+                before = newest
                 at_ns = self._venue_now_ns()
                 accounts = await self._rest.read("account", wire.Accounts, {"by": "index", "value": self._index})
                 rows = await self.open_rows()
-                fills = await self.fills(since_ns)
-                if await self._newest_trade() == newest:
+                fills, newest = await self._fills(since_ns)
+                if newest == before:
                     break
             else:
                 raise OutcomeUnknown(f"the account did not hold still in {_LOOKS_MAX} looks")
@@ -128,22 +130,24 @@ class AccountReader:
             raise OutcomeUnknown(f"the account cannot be read: {error}") from error
 
     async def _newest_trade(self) -> int:
-        page = await self._trades(1, None)
-        return max((row.trade_id for row in page.trades or ()), default=0)
+        return _newest(await self._trades(1, None))
 
-    async def fills(self, since_ns: int) -> list[OrderFilled]:
-        """In the order of their trades. Pages come newest first. Raises VenueUnreachable or GridError."""
+    async def _fills(self, since_ns: int) -> tuple[list[OrderFilled], int]:
+        """In the order of their trades, and the newest trade when they began to be read. Pages come newest first. Raises
+        VenueUnreachable or GridError."""
         found: dict[str, OrderFilled] = {}
         cursor: str | None = None
+        newest: int | None = None
         for _ in range(_PAGES_MAX):
             page = await self._trades(_PAGE, cursor)
+            newest = _newest(page) if newest is None else newest
             rows = page.trades or []
             for row in rows:
                 for fill in self._orders.filled(row, self._now_ns()) if trade_ns(row) >= since_ns else ():
                     found[fill.fill_key] = fill
             cursor = page.next_cursor
             if not cursor or not rows or max(trade_ns(row) for row in rows) < since_ns:
-                return sorted(found.values(), key=lambda fill: (fill.ts_venue_ns, fill.fill_key))
+                return sorted(found.values(), key=lambda fill: (fill.ts_venue_ns, fill.fill_key)), newest
         raise OutcomeUnknown(f"the account's trades do not end after {_PAGES_MAX} pages")
 
     async def _trades(self, limit: int, cursor: str | None) -> wire.Trades:
@@ -169,11 +173,15 @@ class AccountReader:
         """The account's tier and fees. Raises VenueUnreachable."""
         return await self._private("accountLimits", wire.Limits)
 
-    async def _private(self, name: str, wanted: type[T], **query: object) -> T:
-        token = await self._tokens.current()
+    async def _private(self, name: str, wanted: type[T], *, urgent: bool = False, **query: object) -> T:
+        token, asked = await self._tokens.current(), {"account_index": self._index, **query}
         try:
-            return await self._rest.read(name, wanted, {"account_index": self._index, **query}, token=token)
+            return await self._rest.read(name, wanted, asked, token=token, urgent=urgent)
         except Refused as refused:
             if refused.code == BAD_AUTH:
                 self._tokens.forget()
             raise
+
+
+def _newest(page: wire.Trades) -> int:
+    return max((row.trade_id for row in page.trades or ()), default=0)

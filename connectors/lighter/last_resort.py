@@ -9,6 +9,7 @@ from connectors.lighter.account import AccountReader
 from connectors.lighter.rest import OutcomeUnknown, Refused
 from connectors.lighter.settings import DEAD_MAN_FLOOR_MS
 from connectors.lighter.trading import Trading
+from mm_daemon.domain.errors import VenueUnreachable
 
 _LOOKS = 20
 _PAUSE_S = 0.1
@@ -29,24 +30,32 @@ class LastResort:
     async def cancel_all(self) -> Sequence[wire.Order]:
         """Every order of the account: at once, and one by one where the quota is used up, since cancels cost none. The
         reports of those that are gone. Raises VenueUnreachable when orders are left."""
-        rows = await self._reader.open_rows()
+        try:
+            rows = await self._reader.open_rows(urgent=True)
+        except VenueUnreachable:
+            rows = None  # which orders there are can be read later, and the cancel cannot wait
         try:
             await self._trading.confirmed([tx.CancelAllOrders()])  # also for what is only on its way to be an order
         except Refused as refused:
-            if not refused.limited:
+            if not refused.limited or rows is None:
                 raise
             for row in rows:
                 await self._trading.confirmed([tx.CancelOrder(market=row.market_index, index=row.order_index)])
-        if not rows:
+        if rows is not None and not rows:
             return ()
-        left = rows
+        trouble: VenueUnreachable = OutcomeUnknown("what is open after cancel-all cannot be read")
         for _ in range(_LOOKS):
-            left = await self._reader.open_rows()
-            if not left:
-                gone = {row.order_index for row in rows}
-                return [row for row in await self._reader.ended_rows() if row.order_index in gone]
+            try:
+                left = await self._reader.open_rows(urgent=True)
+                if not left:
+                    gone = None if rows is None else {row.order_index for row in rows}
+                    ended = await self._reader.ended_rows(urgent=True)
+                    return [row for row in ended if gone is None or row.order_index in gone]
+                trouble = OutcomeUnknown(f"{len(left)} order(s) are still open after cancel-all")
+            except VenueUnreachable as error:
+                trouble = error  # the next look may tell
             await asyncio.sleep(_PAUSE_S)
-        raise OutcomeUnknown(f"{len(left)} order(s) are still open after cancel-all")
+        raise trouble
 
     async def arm(self, deadline_ns: int | None) -> None:
         """Have the venue cancel everything at a time of its clock; None: not any more. While one cancel-all is

@@ -41,6 +41,20 @@ DEATHS = (
 )
 
 
+@pytest.mark.parametrize("deaths", DEATHS, ids=lambda deaths: deaths.made.name)
+def test_killed_it_finds_its_orders_and_what_they_did_meanwhile(deaths: Deaths, tmp_path: Path) -> None:
+    """The next life books what they traded while nobody looked, ends what is left of them, and quotes."""
+    venue = deaths.made(tmp_path, **deaths.settings)
+    try:
+        desk = LiveDesk(tmp_path, venue)
+        for _ in range(2):
+            desk.die_filled()
+        desk.quote_and_stop(fills=2)
+        desk.differences()
+    finally:
+        venue.end()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("deaths", DEATHS, ids=lambda deaths: deaths.made.name)
 def test_killed_fifty_times(

@@ -208,7 +208,7 @@ class LiveDesk:
 
     def stop(self, life: Life) -> None:
         """Stopped clean: nothing is open, nothing is unknown, and both sides have the same account."""
-        assert life.stop() == 0, life.log
+        assert life.stop() == 0, life.last_words()
         last = life.log[-1][1]
         assert (last["event"], last["confirmed"]) == ("stopped", True)
         self.compare()
@@ -298,8 +298,8 @@ def wait_for(life: Life, event: str, count: int = 1) -> None:
     with life._heard:
         assert life._heard.wait_for(
             lambda: events_of(life, event) >= count or life._process.poll() is not None, PATIENCE_S
-        ), life.log
-    assert events_of(life, event) >= count, life.log
+        ), life.last_words()
+    assert events_of(life, event) >= count, life.last_words()
 
 
 def trades_on(life: Life, fills: int = 2) -> None:

@@ -10,7 +10,9 @@ import msgspec
 import pytest
 
 from connectors.lighter import transactions as tx
+from connectors.lighter import wire
 from connectors.lighter.connector import LighterConnector
+from connectors.lighter.rest import NeverLeft, RestClient
 from connectors.lighter.settings import QUOTA, Deployment, LighterSettings, Tier, capabilities
 from connectors.simulators.faults import FaultKind
 from mm_daemon.domain.capabilities import AmendQuantity, BucketKind
@@ -242,6 +244,31 @@ async def test_cancel_all_without_quota_cancels_one_by_one() -> None:
         assert await live.open_ids() == []
         for order in orders:
             await live.heard.until(OrderCanceled, refused(order))
+
+
+async def test_cancel_all_does_not_wait_for_what_is_to_be_read() -> None:
+    """The venue takes no reads for now: everything is cancelled all the same, and confirmed as soon as it does."""
+    async with trading() as (live, control, connector):
+        order = live.order()
+        await live.placed(order)
+        await control.fault(FaultKind.RATE_LIMIT, on="accountActiveOrders", times=2)
+        await connector.cancel_all()
+        assert await live.open_ids() == []
+        await live.heard.until(OrderCanceled, refused(order))
+
+
+async def test_reads_of_a_minute_that_are_spent_fail_at_once_and_cost_nothing() -> None:
+    """Whoever asked has given up long before the minute is over; the urgent go on."""
+    async with lighter_venue() as control:
+        rest = RestClient(control.url, timeout_s=3.0, reads_per_minute=600, weighed=True)
+        query = {"by": "index", "value": ACCOUNT}
+        for _ in range(2):
+            await rest.read("account", wire.Accounts, query)
+        for _ in range(10):
+            with pytest.raises(NeverLeft, match="account: the reads of this minute are spent, for [56][0-9] s"):
+                await rest.read("account", wire.Accounts, query)
+        await rest.read("account", wire.Accounts, query, urgent=True)
+        await rest.close()
 
 
 # The link
