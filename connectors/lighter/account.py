@@ -6,6 +6,7 @@ Nothing here is of one instant: a snapshot is read again until no fill falls bet
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from connectors.lighter import transactions as tx
 from connectors.lighter import wire
 from connectors.lighter.orders import OwnOrders
 from connectors.lighter.rest import BAD_AUTH, OutcomeUnknown, Refused, RestClient
@@ -79,7 +80,7 @@ class AccountReader:
             record = None if placed is None else await self._record(placed.tx_hash)
             if record is None:
                 key = placed.key_index if placed is not None else self._only_key
-                nonce = None if key is None else await self._next_nonce(key)
+                nonce = None if key is None else await self.next_nonce(key)
                 return [OrderNotFound(self._venue, self._venue_now_ns(), self._now_ns(), client_id, nonce)]
             failed = self._orders.recorded(record, self._now_ns())
             carried_out = record.status == _EXECUTED
@@ -87,7 +88,12 @@ class AccountReader:
         except GridError as error:
             raise OutcomeUnknown(f"order {client_id} cannot be read: {error}") from error
 
-    async def _next_nonce(self, key_index: int) -> int:
+    async def landed(self, signed: tx.Signed) -> Sequence[Event] | None:
+        """What a transaction's record says; None: the venue has none. Raises VenueUnreachable."""
+        record = await self._record(signed.tx_hash)
+        return None if record is None else self._orders.recorded(record, self._now_ns())
+
+    async def next_nonce(self, key_index: int) -> int:
         query = {"account_index": self._index, "api_key_index": key_index}
         return (await self._rest.read("nextNonce", wire.NextNonce, query)).nonce
 
@@ -133,8 +139,8 @@ class AccountReader:
         return _newest(await self._trades(1, None))
 
     async def _fills(self, since_ns: int) -> tuple[list[OrderFilled], int]:
-        """In the order of their trades, and the newest trade when they began to be read. Pages come newest first. Raises
-        VenueUnreachable or GridError."""
+        """In the order of their trades, and the newest trade when they began to be read. Pages come newest first.
+        Raises VenueUnreachable or GridError."""
         found: dict[str, OrderFilled] = {}
         cursor: str | None = None
         newest: int | None = None

@@ -24,8 +24,9 @@ class LastResort:
         self._trading = trading
         self._reader = reader
         self._venue_now_ns = venue_now_ns
-        self._armed = False
-        """Whether we have scheduled a cancel-all at the venue."""
+        self._deadline_ns: int | None = None
+        """When the cancel-all is due that we have scheduled at the venue; None: there is none."""
+        self._switch = asyncio.Lock()
 
     async def cancel_all(self) -> Sequence[wire.Order]:
         """Every order of the account: at once, and one by one where the quota is used up, since cancels cost none. The
@@ -61,18 +62,33 @@ class LastResort:
         """Have the venue cancel everything at a time of its clock; None: not any more. While one cancel-all is
         scheduled another is refused: it is called off first, and gone before the new one is sent. Raises
         VenueUnreachable when the venue does not confirm it."""
-        if deadline_ns is None or self._armed:
-            await self._disarm()
-        if deadline_ns is None:
-            return
-        try:
-            await self._trading.confirmed([self._scheduled(deadline_ns)])
-        except Refused as refused:
-            if refused.code != _ALREADY_SCHEDULED:
-                raise
-            await self._disarm()  # another process has left one
-            await self._trading.confirmed([self._scheduled(deadline_ns)])
-        self._armed = True
+        async with self._switch:
+            if deadline_ns is None or self._deadline_ns is not None:
+                await self._disarm()
+            if deadline_ns is None:
+                return
+            try:
+                await self._trading.confirmed([self._scheduled(deadline_ns)])
+            except Refused as refused:
+                if refused.code != _ALREADY_SCHEDULED:
+                    raise
+                await self._disarm()  # another process has left one
+                await self._trading.confirmed([self._scheduled(deadline_ns)])
+            self._deadline_ns = deadline_ns
+
+    async def shut_out(self) -> None:
+        """See `Trading.shut_out`. A cancel-all that was scheduled is scheduled again behind it; where that fails, the
+        switch is off until it is armed the next time. Raises VenueUnreachable when nothing was shut out."""
+        async with self._switch:
+            await self._trading.shut_out()
+            deadline_ns, self._deadline_ns = self._deadline_ns, None
+            if deadline_ns is None:
+                return
+            try:
+                await self._trading.confirmed([self._scheduled(deadline_ns)])
+            except VenueUnreachable:
+                return  # whoever keeps the switch armed does so again long before the deadline
+            self._deadline_ns = deadline_ns
 
     def _scheduled(self, deadline_ns: int) -> tx.CancelAllOrders:
         soonest_ms = self._venue_now_ns() // _NS_PER_MS + DEAD_MAN_FLOOR_MS + _FLOOR_SLACK_MS
@@ -80,7 +96,7 @@ class LastResort:
 
     async def _disarm(self) -> None:
         await self._trading.confirmed([tx.CancelAllOrders(when=tx.ABORT)])
-        self._armed = False
+        self._deadline_ns = None
         for _ in range(_LOOKS):
             if not await self._reader.cancel_all_ms():
                 return

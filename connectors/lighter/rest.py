@@ -2,7 +2,8 @@
 
 Four ends are told apart: an answer; `Refused` (the venue says that nothing was done); `NeverLeft` (there was no
 connection to send on); `OutcomeUnknown` (a timeout, a dropped connection, a failure of the venue's, words that make no
-sense). Nothing here repeats a request. Reads keep within the minute's limit: a little too early they wait, else they fail.
+sense). Nothing here repeats a request. Reads keep within the minute's limit: a little too early they wait, else they
+fail.
 """
 
 import asyncio

@@ -52,9 +52,7 @@ class DydxProcess(VenueProcess):
         fills, rows = self.fills(), self._rows("fundingPayments")
         signs = [1 if fill["side"] == "BUY" else -1 for fill in fills]
         bought = sum((sign * Decimal(fill["size"]) for sign, fill in zip(signs, fills, strict=True)), Decimal(0))
-        paid = [
-            sign * Decimal(fill["price"]) * Decimal(fill["size"]) for sign, fill in zip(signs, fills, strict=True)
-        ]
+        paid = [sign * Decimal(fill["price"]) * Decimal(fill["size"]) for sign, fill in zip(signs, fills, strict=True)]
         fees = sum((Decimal(fill["fee"]) for fill in fills), Decimal(0))
         payments = [(row["createdAt"], int(row["createdAtHeight"]), Decimal(row["payment"])) for row in rows]
         cash = sum((amount for *_, amount in payments), Decimal(0)) - fees - sum(paid)

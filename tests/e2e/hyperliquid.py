@@ -54,12 +54,14 @@ class HyperliquidProcess(VenueProcess):
     def books(self) -> Books:
         """Sums of the rows of fills and payments; position and account value must tell the same."""
         fills = self._rows("userFillsByTime", ("tid", "oid"))
-        traded = sum((1 if fill["side"] == "A" else -1) * Decimal(fill["px"]) * Decimal(fill["sz"]) for fill in fills)
+        signs = [1 if fill["side"] == "B" else -1 for fill in fills]
+        worth = [Decimal(fill["px"]) * Decimal(fill["sz"]) for fill in fills]
+        traded = -sum((sign * each for sign, each in zip(signs, worth, strict=True)), Decimal(0))
         fees = sum((Decimal(fill["fee"]) for fill in fills), Decimal(0))
         payments = [
             (row["time"] * 1_000_000, Decimal(row["delta"]["usdc"])) for row in self._rows("userFunding", ("time",))
         ]
-        bought = sum((1 if fill["side"] == "B" else -1) * Decimal(fill["sz"]) for fill in fills)
+        bought = sum((sign * Decimal(fill["sz"]) for sign, fill in zip(signs, fills, strict=True)), Decimal(0))
         state = self.ask("clearinghouseState")
         assert bought == sum(Decimal(row["position"]["szi"]) for row in state["assetPositions"])
         cash = traded - fees + sum((amount for _, amount in payments), Decimal(0))

@@ -104,7 +104,8 @@ class LighterProcess(VenueProcess):
 
     def _rows(self, endpoint: str, name: str) -> list[dict[str, Any]]:
         secret = int.from_bytes(bytes.fromhex(self.key.removeprefix("0x")), "little")
-        token = PythonSigner({KEY_INDEX: secret}, time.time_ns, account=self.account).token(int(time.time()) + 600, KEY_INDEX)
+        signer = PythonSigner({KEY_INDEX: secret}, time.time_ns, account=self.account)
+        token = signer.token(int(time.time()) + 600, KEY_INDEX)
         found: list[dict[str, Any]] = []
         cursor = ""
         while True:

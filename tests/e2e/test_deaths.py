@@ -21,23 +21,21 @@ pytestmark = pytest.mark.e2e
 
 
 class Deaths(msgspec.Struct, frozen=True):
-    """Where we die, and how long after the start of a life."""
+    """Where we die."""
 
     made: type[VenueProcess]
-    between_s: tuple[float, float]
     settings: dict[str, Any] = {}
     """Of the venue: payments of funding within minutes, and rebates where the venue can pay them."""
 
 
 DEATHS = (
-    Deaths(HyperliquidProcess, (0.5, 8.0)),
+    Deaths(HyperliquidProcess),
     Deaths(
         BinanceProcess,
-        (0.5, 6.0),
         {"symbols": {"BTCUSDT": {"trades_per_second": 20, "funding_period_s": 10, "maker_fee_bps": -0.5}}},
     ),
-    Deaths(DydxProcess, (0.5, 6.0), {"maker_fee_ppm": -110}),
-    Deaths(LighterProcess, (0.5, 6.0)),
+    Deaths(DydxProcess, {"maker_fee_ppm": -110}),
+    Deaths(LighterProcess),
 )
 
 
@@ -64,7 +62,7 @@ def test_killed_fifty_times(
     venue = deaths.made(tmp_path, **deaths.settings)
     try:
         desk = LiveDesk(tmp_path, venue)
-        said = desk.die(pytestconfig.getoption("--kills"), pytestconfig.getoption("--kill-seed"), deaths.between_s)
+        said = desk.die(pytestconfig.getoption("--kills"), pytestconfig.getoption("--kill-seed"))
         with capsys.disabled():
             sys.stderr.write(f"\n{said}\n")
         assert len(desk.quoting_after_s) > desk.lives / 2

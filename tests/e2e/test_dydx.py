@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def desk(tmp_path: Path, venue: DydxProcess) -> LiveDesk:
 
 
 def test_live_run_quotes_is_filled_and_stops_clean(desk: LiveDesk, venue: DydxProcess) -> None:
-    """Every order cancelled and its end learned from the chain's height; all fills are a maker's, the key is nowhere."""
+    """Every order cancelled and its end learned from the chain's height; all fills are a maker's, no key is shown."""
     life = desk.quote_and_stop(fills=3)
     said = json.dumps([line for _, line in life.log])
     assert "kill_latched" not in said and "unexplained" not in said
@@ -45,7 +45,7 @@ def test_quote_that_nobody_cancels_dies_by_block_height(desk: LiveDesk, venue: D
     not far ahead."""
     with desk.living() as life:
         wait_for(life, "fill", 1)
-        left: list[Any] = []
+        left: Sequence[Any] = ()
         while not left:
             left = venue.open_orders()
         life._process.kill()

@@ -53,8 +53,8 @@ def test_nonce_that_somebody_else_used_is_found_out(desk: LiveDesk, venue: Light
 def test_limits_of_requests_change_no_figure(desk: LiveDesk, venue: LighterProcess) -> None:
     """429 for transactions and for reads, and a ban of two seconds."""
     with desk.living() as life:
-        for keys in ({"kind": "rate_limit", "times": 3}, {"kind": "ban", "ms": 2000}):
-            venue.fault(**keys, on="sendTx")
+        for kind, times, ms in (("rate_limit", 3, 0), ("ban", 1, 2000)):
+            venue.fault(kind, on="sendTx", times=times, ms=ms)
             trades_on(life)
         venue.fault("rate_limit", on="trades", times=2)
         venue.fault("disconnect")

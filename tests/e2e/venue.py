@@ -32,6 +32,7 @@ from tests.e2e.test_recovery import DAEMON, PATIENCE_S, Life, positions
 from tests.shared import ROOT
 
 STOP_WITHIN_S = 28
+_DEATHS_WITHIN_S = 6.0
 EXPLAINED = frozenset(DiffKind) - {
     DiffKind.ORDER_FOREIGN,
     DiffKind.POSITION_UNEXPLAINED,
@@ -214,8 +215,8 @@ class LiveDesk:
         self.compare()
 
     def compare(self) -> None:
-        """The daemon's last word is the venue's: position, cash, fees and the parts of the P&L, to the last unit. A venue
-        goes on paying funding on what we hold: payments after its last answer may be missing."""
+        """The daemon's last word is the venue's: position, cash, fees and the parts of the P&L, to the last unit. A
+        venue goes on paying funding on what we hold: payments after its last answer may be missing."""
         assert not self.venue.open_orders()
         records = _records(runs_in(self.state_dir / "journal")[-1])
         ((instrument, held),) = positions(records, to_the_end=True).items()
@@ -242,11 +243,17 @@ class LiveDesk:
         if after_s is not None:
             self.quoting_after_s.append(after_s)
 
-    def die(self, kills: int, seed: int, between_s: tuple[float, float]) -> str:
-        """Die by SIGKILL at so many random moments of a life, stop clean at last; what is to be told of it."""
-        rng, (least_s, most_s) = Rng(seed), between_s
-        for _ in range(kills):
-            self.kill_at(least_s + (most_s - least_s) * rng.uniform())
+    def die(self, kills: int, seed: int) -> str:
+        """Die by SIGKILL at so many random moments, one half of them after the start of the process and one after its
+        first quote; stop clean at last. What is to be told of it."""
+        rng = Rng(seed)
+        for n in range(kills):
+            later_s = _DEATHS_WITHIN_S * rng.uniform()
+            if n % 2:
+                self.kill_at(later_s)
+                continue
+            with self.living() as life:
+                life.kill_after((life.quoted_after_s(self.venue.symbol) or 0.0) + later_s)
         killed_quoting, killed_filled = len(self.quoting_after_s), self.filled_lives
         self.quote_and_stop(fills=1)
         found, books, times = self.differences(), self.venue.books(), self.quoting_after_s

@@ -2,8 +2,8 @@
 
 Each request is judged in this order: is the venue up, is the caller banned or too quick, is the key known and the
 signature good, are the fields well formed; then it is carried out, what came of it is told to the streams, and the
-reply leaves with the counts of the limits. Clients reach it unmodified but for their URLs. A `disconnect` or `half_open`
-ordered `on` a path, such as `/private`, takes the streams below it alone.
+reply leaves with the counts of the limits. Clients reach it unmodified but for their URLs. A `disconnect` or
+`half_open` ordered `on` a path, such as `/private`, takes the streams below it alone.
 """
 
 import asyncio

@@ -213,5 +213,5 @@ def money(units: int) -> str:
 
 
 def shown(units: int) -> int:
-    """What `money` tells of it: fees and funding are charged as they are shown, so that the rows add up to the balance."""
+    """What `money` tells of it. Fees and funding are charged as they are shown: the rows add up to the balance."""
     return units // _SHOWN * _SHOWN
