@@ -70,23 +70,29 @@ class AccountReader:
 
     async def order(self, client_id: ClientOrderId) -> Sequence[Event]:
         """What the venue says of one order, or else of the transaction that placed it. Where it knows neither, the next
-        nonce of the transaction's key says whether it can land yet. Raises VenueUnreachable."""
+        nonce of the transaction's key says whether it can land yet. The dearest reads come last: an order whose
+        transaction has no record is nowhere, and most others have ended. Raises VenueUnreachable."""
+        placed = self._orders.placed_by(client_id)
         try:
-            for rows in (self.open_rows, self.ended_rows):
+            in_doubt = placed is not None and not self._orders.is_accepted(client_id)
+            if placed is not None and in_doubt and await self._record(placed.tx_hash) is None:
+                return [await self._not_found(client_id, placed.key_index)]
+            for rows in (self.ended_rows, self.open_rows, self.ended_rows):
                 for row in await rows():
                     if row.client_order_index == client_id:
                         return self._orders.reported(row, self._now_ns(), again=True)
-            placed = self._orders.placed_by(client_id)
             record = None if placed is None else await self._record(placed.tx_hash)
             if record is None:
-                key = placed.key_index if placed is not None else self._only_key
-                nonce = None if key is None else await self.next_nonce(key)
-                return [OrderNotFound(self._venue, self._venue_now_ns(), self._now_ns(), client_id, nonce)]
+                return [await self._not_found(client_id, self._only_key if placed is None else placed.key_index)]
             failed = self._orders.recorded(record, self._now_ns())
             carried_out = record.status == _EXECUTED
             return failed or (self._orders.vanished(record.hash, self._now_ns()) if carried_out else [])
         except GridError as error:
             raise OutcomeUnknown(f"order {client_id} cannot be read: {error}") from error
+
+    async def _not_found(self, client_id: ClientOrderId, key_index: int | None) -> OrderNotFound:
+        nonce = None if key_index is None else await self.next_nonce(key_index)
+        return OrderNotFound(self._venue, self._venue_now_ns(), self._now_ns(), client_id, nonce)
 
     async def landed(self, signed: tx.Signed) -> Sequence[Event] | None:
         """What a transaction's record says; None: the venue has none. Raises VenueUnreachable."""

@@ -152,6 +152,11 @@ class OwnOrders:
         """The transaction that placed an order; None: it is not remembered."""
         return self._placed.get(client_id)
 
+    def is_accepted(self, client_id: ClientOrderId) -> bool:
+        """Whether the venue has ever shown an order."""
+        known = self._known.get(client_id)
+        return known is not None and (known.accepted or known.ended)
+
     # Outcomes of commands
 
     def refused(self, command: OrderCommand, code: int, text: str, now_ns: int) -> OrderEvent:

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from mm_daemon.core.parameters import CoreParameters
+from mm_daemon.core.reconciler import OVERLAP_NS
 from mm_daemon.domain.checkpoint import Checkpoint, PositionState
 from mm_daemon.domain.codec import Record
 from mm_daemon.domain.events import RunStarted, VenueSnapshotReceived
@@ -216,12 +217,16 @@ class LiveDesk:
 
     def compare(self) -> None:
         """The daemon's last word is the venue's: position, cash, fees and the parts of the P&L, to the last unit. A
-        venue goes on paying funding on what we hold: payments after its last answer may be missing."""
+        venue goes on paying funding on what we hold: payments after its last answer may be missing, and those within
+        the overlap with which it is asked, since what a link has missed is read from the last fill on."""
         assert not self.venue.open_orders()
         records = _records(runs_in(self.state_dir / "journal")[-1])
         ((instrument, held),) = positions(records, to_the_end=True).items()
-        (*_, asked) = [record.snapshot for record in records if isinstance(record, VenueSnapshotReceived)]
-        assert_books(held, tuple(self.venue.books().without_payments_after(asked.ts_venue_ns)))
+        first, *_, last_asked = 2 * [
+            record.snapshot.ts_venue_ns for record in records if isinstance(record, VenueSnapshotReceived)
+        ]
+        complete_ns = max(first, last_asked - OVERLAP_NS)
+        assert_books(held, tuple(self.venue.books().without_payments_after(complete_ns)))
         assert_adds_up(held, _contract(records, instrument))
         (*_, last) = [record for record in records if isinstance(record, Checkpoint)]
         assert [order for order in last.ledger.orders if order.final_ns is None] == []
