@@ -11,7 +11,7 @@ from tests.binance_usdm import SYMBOL
 from tests.e2e.binance import BinanceProcess, PaperDesk
 from tests.e2e.neutral import SECRET
 from tests.e2e.test_neutral import needs_proof
-from tests.e2e.venue import LiveDesk, wait_for
+from tests.e2e.venue import LiveDesk, events_of, trades_on, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -45,29 +45,28 @@ def test_live_run_quotes_is_filled_and_stops_clean(desk: LiveDesk) -> None:
 
 @pytest.mark.slow
 def test_links_that_break_and_limits_change_no_figure(desk: LiveDesk) -> None:
-    """Cut off, half open, told to slow down, banned and told so on the way: at the end both have the same account."""
-    life = desk.begin()
-    try:
-        life.wait_for_quotes((SYMBOL,))
-        connected = 1
+    """Cut off, each stream alone and all at once, half open, told to slow down, banned and told so on the way: it quotes
+    again after each, and at the end both have the same account."""
+    with desk.living() as life:
         for kind, keys in (
-            ("disconnect", {}),
+            ("disconnect", {"on": "/public"}),
+            ("disconnect", {"on": "/market"}),
+            ("disconnect", {"on": "/private"}),
             ("rate_limit", {"on": "POST /fapi/v1/", "ms": 900}),
+            ("half_open", {"on": "/private"}),
             ("half_open", {}),
             ("ban", {"on": "POST /fapi/v1/", "ms": 2000}),
             ("disconnect", {}),
         ):
-            fills = sum(line["event"] == "fill" for _, line in life.log)
+            connected = events_of(life, "connected")
             desk.venue.fault(kind, **keys)
-            if kind in ("disconnect", "half_open"):
-                connected += 1
-                wait_for(life, "connected", connected)
-            wait_for(life, "fill", fills + 2)
+            if kind in ("disconnect", "half_open") and keys.get("on") != "/market":
+                wait_for(life, "connected", connected + 1)
+            trades_on(life)
         desk.stop(life)
-        struck = desk.venue.struck()
-        assert struck["rate_limit"] and struck["ban"] and struck["disconnect"] == 2 and struck["half_open"]
-    finally:
-        life.end()
+    struck = desk.venue.struck()
+    assert struck["rate_limit"] and struck["ban"] and struck["disconnect"] == 4 and struck["half_open"] == 2
+    desk.differences()
 
 
 def test_bad_streams_change_no_figure(tmp_path: Path) -> None:
