@@ -115,7 +115,7 @@ class AccountReader:
         """Orders, positions, and fills and payments from `since_ns` on. Raises VenueUnreachable."""
         requested_ns = self._now_ns()
         try:
-            newest = await self._newest_trade()
+            newest = self._orders.newest_trade
             for _ in range(_LOOKS_MAX):
                 before = newest
                 at_ns = self._venue_now_ns()
@@ -141,9 +141,6 @@ class AccountReader:
         except GridError as error:
             raise OutcomeUnknown(f"the account cannot be read: {error}") from error
 
-    async def _newest_trade(self) -> int:
-        return _newest(await self._trades(1, None))
-
     async def _fills(self, since_ns: int) -> tuple[list[OrderFilled], int]:
         """In the order of their trades, and the newest trade when they began to be read. Pages come newest first.
         Raises VenueUnreachable or GridError."""
@@ -152,8 +149,9 @@ class AccountReader:
         newest: int | None = None
         for _ in range(_PAGES_MAX):
             page = await self._trades(_PAGE, cursor)
-            newest = _newest(page) if newest is None else newest
             rows = page.trades or []
+            if newest is None:
+                newest = self._orders.newest_trade = max((row.trade_id for row in rows), default=0)
             for row in rows:
                 for fill in self._orders.filled(row, self._now_ns()) if trade_ns(row) >= since_ns else ():
                     found[fill.fill_key] = fill
@@ -193,7 +191,3 @@ class AccountReader:
             if refused.code == BAD_AUTH:
                 self._tokens.forget()
             raise
-
-
-def _newest(page: wire.Trades) -> int:
-    return max((row.trade_id for row in page.trades or ()), default=0)

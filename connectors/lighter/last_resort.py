@@ -37,6 +37,8 @@ class LastResort:
             rows = None  # which orders there are can be read later, and the cancel cannot wait
         try:
             await self._trading.confirmed([tx.CancelAllOrders()])  # also for what is only on its way to be an order
+        except OutcomeUnknown:
+            await self._trading.confirmed([tx.CancelAllOrders()])  # it does no harm twice
         except Refused as refused:
             if not refused.limited or rows is None:
                 raise

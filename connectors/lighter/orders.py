@@ -109,6 +109,8 @@ class OwnOrders:
         self._changed: dict[ClientOrderId, tx.Signed] = {}
         """Last transaction that placed or amended an order."""
         self._doubts: dict[ClientOrderId, Doubt] = {}
+        self.newest_trade = 0
+        """The last trade of the account that was heard of."""
         self.foreign_fills = 0
         """Fills of the account that bear no client index."""
 
@@ -261,6 +263,7 @@ class OwnOrders:
 
     def filled(self, row: wire.Trade, now_ns: int) -> list[OrderFilled]:
         """Our fills in a trade: one, or two when we have traded with ourselves. Raises GridError."""
+        self.newest_trade = max(self.newest_trade, row.trade_id)
         instrument = self._markets.get(row.market_id)
         if instrument is None:
             return []
