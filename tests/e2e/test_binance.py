@@ -45,8 +45,8 @@ def test_live_run_quotes_is_filled_and_stops_clean(desk: LiveDesk) -> None:
 
 @pytest.mark.slow
 def test_links_that_break_and_limits_change_no_figure(desk: LiveDesk) -> None:
-    """Cut off, each stream alone and all at once, half open, told to slow down, banned and told so on the way: it quotes
-    again after each, and at the end both have the same account."""
+    """Cut off, each stream alone and all at once, half open, told to slow down, banned and told so on the way: it
+    quotes again after each, and at the end both have the same account."""
     with desk.living() as life:
         for kind, keys in (
             ("disconnect", {"on": "/public"}),
