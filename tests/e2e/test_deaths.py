@@ -37,9 +37,17 @@ DEATHS = (
     Deaths(DydxProcess, {"maker_fee_ppm": -110}),
     Deaths(LighterProcess),
 )
+PROVEN_BY_TIME = (HyperliquidProcess, BinanceProcess)
+"""Where what was on its way at a death stays in doubt for many seconds: a stop waits for that."""
 
 
-@pytest.mark.parametrize("deaths", DEATHS, ids=lambda deaths: deaths.made.name)
+@pytest.mark.parametrize(
+    "deaths",
+    [
+        pytest.param(each, id=each.made.name, marks=[pytest.mark.slow] if each.made in PROVEN_BY_TIME else [])
+        for each in DEATHS
+    ],
+)
 def test_killed_it_finds_its_orders_and_what_they_did_meanwhile(deaths: Deaths, tmp_path: Path) -> None:
     """The next life books what they traded while nobody looked, ends what is left of them, and quotes."""
     venue = deaths.made(tmp_path, **deaths.settings)
