@@ -2,13 +2,12 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.e2e.dydx import DydxProcess
+from tests.e2e.dydx import SYMBOL, DydxProcess
 from tests.e2e.venue import LiveDesk, events_of, fills_of, trades_on, wait_for
 
 pytestmark = pytest.mark.e2e
@@ -40,30 +39,34 @@ def test_live_run_quotes_is_filled_and_stops_clean(desk: LiveDesk, venue: DydxPr
     assert {fill["liquidity"] for fill in venue.fills()} == {"MAKER"}
 
 
-def test_quote_that_nobody_cancels_dies_by_block_height(desk: LiveDesk, venue: DydxProcess) -> None:
+def test_quote_that_nobody_cancels_dies_by_block_height(tmp_path: Path) -> None:
     """The daemon is dead for good, the chain goes on: each of its orders is gone with the block that it named, which is
-    not far ahead."""
-    with desk.living() as life:
-        wait_for(life, "fill", 1)
-        left: Sequence[Any] = ()
-        while not left:
-            left = venue.open_orders()
-        life._process.kill()
-        life._process.wait()
-    died_at, seen = venue.height(), {order["id"]: 0 for order in left}
-    ends = {order["id"]: int(order["goodTilBlock"]) for order in left}
-    while True:
-        height = venue.height()
-        still = {order["id"]: int(order["goodTilBlock"]) for order in venue.open_orders()}
-        ends |= still
-        seen |= dict.fromkeys(still, height)
-        if not still:
-            break
-        assert height <= died_at + ORDER_BLOCKS, still
-        time.sleep(0.01)
-    assert died_at < max(seen.values()) and max(ends.values()) <= died_at + ORDER_BLOCKS
-    assert all(seen[each] <= ends[each] for each in seen)
-    desk.quote_and_stop(fills=1)
+    not far ahead, and not before."""
+    venue = DydxProcess(tmp_path, markets={SYMBOL: {"trades_per_second": 0.2}}, block_ms=250)
+    desk = LiveDesk(tmp_path, venue)
+    try:
+        with desk.living() as life:
+            while not venue.open_orders():
+                time.sleep(0.01)
+            life._process.kill()
+            life._process.wait()
+        died_at = venue.height()
+        ends: dict[str, int] = {}
+        seen: dict[str, int] = {}
+        while True:
+            height = venue.height()
+            still = {order["id"]: int(order["goodTilBlock"]) for order in venue.open_orders()}
+            if not still:
+                break
+            assert height <= max(still.values()) <= died_at + ORDER_BLOCKS
+            ends |= still
+            seen |= dict.fromkeys(still, height)
+            time.sleep(0.01)
+        assert max(seen.values()) > died_at
+        assert any(ends[each] - height <= 2 for each, height in seen.items())
+        desk.quote_and_stop()
+    finally:
+        venue.end()
 
 
 def test_node_that_is_dead_and_node_that_breaks_are_replaced(tmp_path: Path, venue: DydxProcess) -> None:
