@@ -267,11 +267,14 @@ class Resolver:
     def _help(self, order: LedgerOrder, venue: Venue, question: _Question, wishes: Wishes) -> None:
         """Once: spend the nonce of the command in doubt, or else cancel, so that less of it may happen."""
         question.helped = True
-        if order.phase is not Phase.UNKNOWN and order.amend is not InFlight.UNKNOWN:
+        capabilities = self._capabilities[venue]
+        fence = capabilities.fence and not self._ledger.awaits_answer(venue)
+        # Of what an earlier process sent and has no nonce in the journal, nothing else can close the validity.
+        forgotten = fence and capabilities.validity is Validity.NONCE and not order.wire_ref
+        if order.phase is not Phase.UNKNOWN and order.amend is not InFlight.UNKNOWN and not forgotten:
             return  # a cancel got lost, or the order is gone already: another one proves nothing
         if order.cancel is InFlight.QUEUED or order.cancel is InFlight.SENT:
             return
-        fence = self._capabilities[venue].fence and not self._ledger.awaits_answer(venue)
         wishes.cancels.append(CancelOrder(order.instrument, order.client_id, (Reason.UNKNOWN_FENCE,), fence))
 
     def _owed(self, order: LedgerOrder, question: _Question, now_ns: int, wishes: Wishes) -> int | None:

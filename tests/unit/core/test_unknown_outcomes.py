@@ -334,6 +334,25 @@ def test_a_persons_word_outlives_the_process(outcome: Resolution, phase: Phase) 
     assert again.phase is order(desk).phase is phase
 
 
+def test_order_that_seemed_gone_when_its_process_died_is_fenced_by_the_next() -> None:
+    """A cancel of it was refused, which proves nothing, and no nonce of it is known: a fence ends the doubt."""
+    desk, _ = lost_bid(NONCE)
+    desk.feed(FenceAnswered(SYMBOL, 300 * MS, 300 * MS, ClientOrderId(1), True))
+    desk.feed(OrderCancelRejected(SYMBOL, 0, 400 * MS, ClientOrderId(1), RejectKind.GONE))
+    left = desk.core.checkpoint()
+    again = Desk(desk.core.parameters)
+    again.core = TradingCore(desk.core.parameters, left)
+    turn = again.feed(RunStarted(1000 * MS, "test", "", left))
+    kept = again.core.ledger.get(ClientOrderId(1))
+    assert kept is not None and (kept.phase, kept.wire_ref) == (Phase.CLOSING, "")
+    assert CancelOrder(SYMBOL, ClientOrderId(1), (Reason.UNKNOWN_FENCE,), fence=True) in commands(turn)
+    again.feed(FenceAnswered(SYMBOL, 1100 * MS, 1100 * MS, ClientOrderId(1), True))
+    for at_ms in (1200, 2300):
+        again.feed(not_found(at_ms))
+    again.feed(builders.account(11_400, ask_shown(desk)))
+    assert kept.final
+
+
 def test_an_amend_in_doubt_is_over_when_the_old_version_is_still_there_later() -> None:
     """Its larger size counts until then."""
     desk, turn = started()
