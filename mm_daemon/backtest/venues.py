@@ -4,7 +4,7 @@ The composition root of backtests. The same connectors, the same assumptions abo
 configuration) and the same pace as in paper mode, but no loop: connectors are only asked for what needs none.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mm_daemon import registry
@@ -15,9 +15,10 @@ from mm_daemon.config.problems import ConfigProblems, Problem
 from mm_daemon.config.schema import Config, VenueConfig
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.domain.capabilities import Capabilities
-from mm_daemon.domain.errors import CoreError
+from mm_daemon.domain.errors import CoreError, UsageError
 from mm_daemon.domain.events import Event
 from mm_daemon.domain.instrument import Instrument, Venue
+from mm_daemon.journal.market_data import JournalMarketData
 from mm_daemon.ports.connector import Connector, ConnectorContext, EmbeddedVenue, RecordedFeed
 from mm_daemon.simulation.policy import paper_capabilities
 from mm_daemon.simulation.venue import SimulatedVenue
@@ -25,17 +26,32 @@ from mm_daemon.simulation.venue import SimulatedVenue
 FindConnector = Callable[[str], type[Connector]]
 
 
-def backtest(config: Config, *, journal: Path | None = None, duration_s: float | None = None) -> BacktestReport:
-    """Backtest a configuration. Raises ConfigError, UsageError, JournalError, CoreError."""
-    parameters, sources = compose(config)
+def backtest(
+    config: Config,
+    *,
+    journal: Path | None = None,
+    duration_s: float | None = None,
+    tables: Mapping[str, object] | None = None,
+) -> BacktestReport:
+    """Backtest a configuration. `tables`: for each recorded venue whose market data are in memory, a polars or pandas
+    DataFrame of quotes or bars; such a venue needs no `path`. Raises ConfigError, UsageError, JournalError, CoreError.
+    """
+    parameters, sources = compose(config, tables=tables)
     return run_backtest(parameters, sources, journal=journal, duration_s=duration_s)
 
 
-def compose(config: Config, find: FindConnector = registry.connector) -> tuple[CoreParameters, dict[Venue, Source]]:
-    """The core's parameters and one source for each venue that has a market.
+def compose(
+    config: Config, find: FindConnector = registry.connector, *, tables: Mapping[str, object] | None = None
+) -> tuple[CoreParameters, dict[Venue, Source]]:
+    """The core's parameters and one source for each venue that has a market; `tables` as in `backtest`.
 
-    Raises ConfigProblems with every venue that can only be had live, or every market that its venue would not take.
+    Raises ConfigProblems with every venue that can only be had live, or every market that its venue would not take;
+    UsageError for a table of a venue that is not there.
     """
+    tables = tables or {}
+    unknown = [name for name in tables if name not in config.venues]
+    if unknown:
+        raise UsageError(f"a table is given for {unknown[0]}; the configuration has {', '.join(config.venues)}")
     problems: list[Problem] = []
     instruments: list[Instrument] = []
     capabilities: dict[Venue, Capabilities] = {}
@@ -44,7 +60,7 @@ def compose(config: Config, find: FindConnector = registry.connector) -> tuple[C
         symbols = config.symbols_of(venue)
         if not symbols:
             continue
-        connector = _connector(venue, symbols, settings, find)
+        connector = _connector(venue, symbols, settings, find, tables.get(venue))
         if isinstance(connector, EmbeddedVenue):
             instruments += connector.instruments()
             capabilities[venue] = connector.capabilities
@@ -63,7 +79,9 @@ def compose(config: Config, find: FindConnector = registry.connector) -> tuple[C
     return parameters, sources
 
 
-def _connector(venue: Venue, symbols: tuple[str, ...], settings: VenueConfig, find: FindConnector) -> Connector:
+def _connector(
+    venue: Venue, symbols: tuple[str, ...], settings: VenueConfig, find: FindConnector, table: object | None
+) -> Connector:
     context = ConnectorContext(
         venue=venue,
         symbols=symbols,
@@ -72,6 +90,8 @@ def _connector(venue: Venue, symbols: tuple[str, ...], settings: VenueConfig, fi
         delay_s=_no_wait,
         secrets=settings.secrets,
         translator=registry.translator,
+        journal=JournalMarketData,
+        table=table,
     )
     make: Callable[..., Connector] = find(settings.connector)
     return make(context, settings.settings)

@@ -225,7 +225,7 @@ def test_damage_is_told_apart_from_frames_without_meaning(tmp_path: Path) -> Non
         (4, depth(21, 30, 20)[:-20]),
         (5, trade(7)),
     )
-    feed = connector(path)
+    feed = connector(path, damaged="skip")
     assert [type(event).__name__ for event in feed.events()] == [
         "BookSnapshot",
         "BookDelta",
