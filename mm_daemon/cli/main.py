@@ -1,10 +1,11 @@
 """The command tree and the exit codes: `mm-daemon VERB`.
 
-Verbs live in `operate.py` (configuration, running), `control.py` (a daemon that runs), `research.py` (backtests),
-`calibrate.py` (parameters from data), `explain.py` (why quotes are where they are), `history.py` (what was traded),
-`journal.py`, `replicate.py` (published results of the models), `simulate.py` (venues behind sockets) and `dst.py` (the
-whole daemon among simulated faults); each imports what it needs when it is called, so that `--help` is quick. Known
-errors are told in words, with the exit code that belongs to them (OPERATIONS 4); a traceback is a bug.
+Verbs live in `operate.py` (configuration, running), `control.py` (a daemon that runs), `record.py` (recordings),
+`research.py` (backtests), `calibrate.py` (parameters from data), `explain.py` (why quotes are where they are),
+`history.py` (what was traded), `journal.py`, `replicate.py` (published results of the models), `simulate.py` (venues
+behind sockets) and `dst.py` (the whole daemon among simulated faults); each imports what it needs when it is called, so
+that `--help` is quick. Known errors are told in words, with the exit code that belongs to them (OPERATIONS 4); a
+traceback is a bug.
 """
 
 import gc
@@ -15,7 +16,19 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from mm_daemon import __version__
-from mm_daemon.cli import calibrate, control, dst, explain, history, journal, operate, replicate, research, simulate
+from mm_daemon.cli import (
+    calibrate,
+    control,
+    dst,
+    explain,
+    history,
+    journal,
+    operate,
+    record,
+    replicate,
+    research,
+    simulate,
+)
 from mm_daemon.domain.errors import MmError, UsageError
 
 EXIT_INTERRUPTED = 130
@@ -42,6 +55,8 @@ app.command(control.kill)
 app.command(control.clear_kill)
 app.command(control.resolve)
 app.command(control.adopt)
+app.command(record.record)
+app.command(record.convert)
 app.command(research.backtest)
 app.command(calibrate.calibrate)
 app.command(research.replay)
