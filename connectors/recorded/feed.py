@@ -1,6 +1,7 @@
 """What every kind of recording gives to `RecordedConnector`, and the feeds of wire frames and of events."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Literal, Protocol
 
 import msgspec
@@ -136,7 +137,16 @@ class WireFeed:
         self.frames = 0
         self._before = {}
         self._reading = self._translator(self._instruments)
-        return self._all()
+        events = self._all()
+        first = next(events, None)
+        if first is None:
+            if self.frames:
+                names = ", ".join(each.symbol for each in self._instruments)
+                self._log.name(
+                    f"none of {self.frames} frames says anything of {names}; is it another symbol's or venue's?"
+                )
+            return iter(())
+        return chain((first,), events)
 
     def raw(self) -> Iterator[tuple[int, bytes]]:
         """The frames as they stand there."""
