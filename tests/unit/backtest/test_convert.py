@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.recorded.reader import WireLog
-from mm_daemon.backtest.convert import (
+from mm_daemon.backtest.convert import convert, open_feed
+from mm_daemon.backtest.hftbacktest import (
     BUY,
     CLEAR,
     DEPTH,
@@ -21,9 +22,7 @@ from mm_daemon.backtest.convert import (
     SELL,
     SNAPSHOT,
     TRADE,
-    convert,
     hftbacktest_array,
-    open_feed,
 )
 from mm_daemon.cli.main import execute
 from mm_daemon.domain.book import OrderBook
