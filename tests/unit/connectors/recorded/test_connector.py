@@ -239,13 +239,12 @@ def test_damage_is_told_apart_from_frames_without_meaning(tmp_path: Path) -> Non
 
 def test_recording_of_another_symbol_says_so(tmp_path: Path) -> None:
     """A backtest of nothing would look like a quiet market."""
-    other = {"instruments": {"BTCUSDT": CONTRACT}}
     path = tmp_path / "eth.gz"
     frame = depth(11, 20, 10).replace(b"BTCUSDT", b"ETHUSDT").replace(b"btcusdt", b"ethusdt")
     write(path, (0, frame), (5, frame))
     with pytest.raises(ConfigError, match=r"eth\.gz: line 2: none of 2 frames says anything of BTCUSDT"):
-        list(connector(path, **other).events())
-    asked = connector(path, damaged="skip", **other)
+        list(connector(path).events())
+    asked = connector(path, damaged="skip")
     assert list(asked.events()) == []
     assert asked.problems["recording_damage"] == 1
 

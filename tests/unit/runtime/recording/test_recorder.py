@@ -100,6 +100,20 @@ async def test_wire_recording_plays_back_what_the_connector_told(
     assert entry.bytes == (tmp_path / "hyperliquid" / entry.file).stat().st_size
 
 
+async def test_a_key_in_the_configuration_is_not_used(tmp_path: Path) -> None:
+    """Where the venue gives its market data without one: nothing private is asked for, so that nothing is recorded."""
+    async with hyperliquid_venue(coins=("BTC",)) as control:
+        venues = (
+            f"  hyperliquid: {{connector: hyperliquid, network: testnet, url: '{control.url}', "
+            "secrets: {private_key: {env: KEY}}}\n"
+        )
+        loaded = config(venues, [("hyperliquid", "BTC")], {"KEY": control.key()})
+        await record(loaded, tmp_path, frames=60, events="never")
+    frames = b" ".join(frame for _, frame in SegmentLog(tmp_path / "hyperliquid").frames())
+    assert b'"l2Book"' in frames
+    assert not [word for word in (b"orderUpdates", b"userFills", b"userFundings") if word in frames]
+
+
 async def test_depth_snapshots_of_binance_are_recorded_where_they_came(tmp_path: Path) -> None:
     """The REST reply stands among the frames, so that the book of the replay starts as the live one did."""
     async with binance_venue(market=SymbolSettings(trades_per_second=40.0)) as control:
