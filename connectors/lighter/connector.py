@@ -130,6 +130,7 @@ class LighterConnector:
             on_open=self._on_open,
             on_frame=self._on_frame,
             on_closed=self._on_closed,
+            tap=context.tap,
             limits=SessionLimits(frame_bytes_max=_FRAME_BYTES_MAX),
             ping='{"type":"ping"}',
         )

@@ -19,9 +19,10 @@ from mm_daemon.config.problems import ConfigProblems, Problem
 from mm_daemon.config.schema import Config, VenueConfig
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.domain.capabilities import Capabilities
-from mm_daemon.domain.errors import CoreError
+from mm_daemon.domain.errors import CoreError, UsageError
 from mm_daemon.domain.events import Event
 from mm_daemon.domain.instrument import Instrument, Venue
+from mm_daemon.journal.market_data import JournalMarketData
 from mm_daemon.ports.connector import Connector, ConnectorContext, EmbeddedVenue, RecordedFeed
 from mm_daemon.simulation.fee_tiers import on_tier
 from mm_daemon.simulation.models import NS_PER_MS
@@ -42,13 +43,15 @@ def backtest(
     until_ns: int | None = None,
     told: Told | None = None,
     feeds: Mapping[Venue, RecordedFeed] | None = None,
+    tables: Mapping[str, object] | None = None,
 ) -> BacktestReport:
     """Backtest a configuration; of its recordings, what was received from `since_ns` on and before `until_ns`. `told`
-    hears how much of the recordings has been read; `feeds` are played in place of what the configuration names.
+    hears how much of the recordings has been read; `feeds` are played in place of what the configuration names;
+    `tables`: for each recorded venue whose market data are in memory, a polars or pandas DataFrame of quotes or bars.
 
     Raises ConfigError, UsageError, JournalError, CoreError.
     """
-    parameters, sources = compose(config, since_ns=since_ns, until_ns=until_ns, feeds=feeds or {})
+    parameters, sources = compose(config, since_ns=since_ns, until_ns=until_ns, feeds=feeds or {}, tables=tables)
     return run_backtest(parameters, sources, journal=journal, duration_s=duration_s, told=told)
 
 
@@ -59,11 +62,17 @@ def compose(
     since_ns: int | None = None,
     until_ns: int | None = None,
     feeds: Mapping[Venue, RecordedFeed] = MappingProxyType({}),
+    tables: Mapping[str, object] | None = None,
 ) -> tuple[CoreParameters, dict[Venue, Source]]:
-    """The core's parameters and one source for each venue that has a market.
+    """The core's parameters and one source for each venue that has a market; `feeds` and `tables` as in `backtest`.
 
-    Raises ConfigProblems with every venue that can only be had live, or every market that its venue would not take.
+    Raises ConfigProblems with every venue that can only be had live, or every market that its venue would not take;
+    UsageError for a table of a venue that is not there.
     """
+    tables = tables or {}
+    unknown = [name for name in tables if name not in config.venues]
+    if unknown:
+        raise UsageError(f"a table is given for {unknown[0]}; the configuration has {', '.join(config.venues)}")
     problems: list[Problem] = []
     instruments: list[Instrument] = []
     capabilities: dict[Venue, Capabilities] = {}
@@ -72,7 +81,7 @@ def compose(
         symbols = config.symbols_of(venue)
         if not symbols:
             continue
-        connector = feeds[venue] if venue in feeds else _connector(venue, symbols, settings, find)
+        connector = feeds[venue] if venue in feeds else _connector(venue, symbols, settings, find, tables.get(venue))
         real: Capabilities = getattr(connector, "capabilities", _OF_A_FEED)
         if isinstance(connector, EmbeddedVenue):
             instruments += connector.instruments()
@@ -107,7 +116,9 @@ def _played(
     return feed if since_ns is None and until_ns is None else SlicedFeed(feed, since_ns, until_ns)
 
 
-def _connector(venue: Venue, symbols: tuple[str, ...], settings: VenueConfig, find: FindConnector) -> Connector:
+def _connector(
+    venue: Venue, symbols: tuple[str, ...], settings: VenueConfig, find: FindConnector, table: object | None
+) -> Connector:
     context = ConnectorContext(
         venue=venue,
         symbols=symbols,
@@ -116,6 +127,8 @@ def _connector(venue: Venue, symbols: tuple[str, ...], settings: VenueConfig, fi
         delay_s=_no_wait,
         secrets=settings.secrets,
         translator=registry.translator,
+        journal=JournalMarketData,
+        table=table,
     )
     make: Callable[..., Connector] = find(settings.connector)
     return make(context, settings.settings)

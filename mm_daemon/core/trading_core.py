@@ -48,17 +48,20 @@ from mm_daemon.domain.events import (
     RunStarted,
     StreamStale,
     TopOfBook,
+    VolatilityUpdate,
 )
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.orders import ClientOrderId, Purpose, Side
 from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.pricing_model import ModelFactory
+from mm_daemon.engine.units import annual_vol_to_bps
 from mm_daemon.risk.gate import RiskGate
 
 _STARTING = Reason.STARTING.bit
 _VENUE_DOWN = Reason.VENUE_DOWN.bit
 _MARKET_HALTED = Reason.MARKET_HALTED.bit
 _PLACE_PENDING = Reason.PLACE_PENDING.bit
+_PER_ONE = 1e6
 _FACTS = (PositionUpdate, RunEnded)
 """Kept in the journal for reports; nothing here depends on them."""
 
@@ -115,6 +118,7 @@ class TradingCore:
             PublicTrade: self._on_trade,
             MarkPriceUpdate: self._on_mark,
             FundingUpdate: self._on_funding_update,
+            VolatilityUpdate: self._on_volatility,
             InstrumentUpdated: self._on_instrument,
             StreamStale: self._on_stale,
             DeadlineReached: self._on_deadline,
@@ -321,6 +325,11 @@ class TradingCore:
     def _on_funding_update(self, event: FundingUpdate) -> None:
         market = self._markets[event.instrument]
         market.engine.conditions.on_funding(event)
+        self._agenda.touch(market)
+
+    def _on_volatility(self, event: VolatilityUpdate) -> None:
+        market = self._markets[event.instrument]
+        market.engine.volatility.tell(annual_vol_to_bps(event.annual_e6 / _PER_ONE))
         self._agenda.touch(market)
 
     def _on_mark(self, event: MarkPriceUpdate) -> None:

@@ -105,6 +105,14 @@ class FundingUpdate(_InstrumentEvent, frozen=True, array_like=True, gc=False, ta
     period_ns: int
 
 
+class VolatilityUpdate(_InstrumentEvent, frozen=True, array_like=True, gc=False, tag="volatility"):
+    """Somebody else's figure of the annual volatility, in units of 1e-6 (500,000 is 50 %): it stands in the place of
+    the engine's own estimate until the next one. Only tables of a backtest tell such.
+    """
+
+    annual_e6: int
+
+
 class InstrumentUpdated(_InstrumentEvent, frozen=True, array_like=True, gc=False, tag="instrument"):
     """The venue changed the contract (grid, limits, status): quotes are withdrawn and the book starts again."""
 
@@ -415,6 +423,7 @@ MarketEvent = (
     | PublicTrade
     | MarkPriceUpdate
     | FundingUpdate
+    | VolatilityUpdate
     | InstrumentUpdated
     | StreamStale
 )

@@ -351,7 +351,7 @@ class Daemon:
         for venue in self._dead_man.venues:
             supervisor.add(f"dead man {venue}", Kind.ESSENTIAL, partial(self._dead_man.serve, venue))
         for venue, connector in self._connectors.items():
-            supervisor.add(f"{_VENUE}{venue}", Kind.RESTARTABLE, partial(self._run_venue, connector))
+            supervisor.add(f"{_VENUE}{venue}", Kind.RESTARTABLE, partial(self._run_venue, venue, connector))
         supervisor.add("summary", Kind.RESTARTABLE, self._summarise)
         supervisor.add("reconcile", Kind.RESTARTABLE, self._reconcile)
         supervisor.add("reload", Kind.RESTARTABLE, self.reloader.run)
@@ -378,12 +378,16 @@ class Daemon:
     def _kill_switch(self) -> None:
         self.inbox.put(OperatorRequest(self._clock.now_ns(), OperatorAction.KILL, signal.SIGUSR1.name))
 
-    async def _run_venue(self, connector: Connector) -> None:
-        """A venue's link comes and goes; a disk that cannot keep its account ends the run (R14)."""
+    async def _run_venue(self, venue: Venue, connector: Connector) -> None:
+        """A venue's link comes and goes; a disk that cannot keep its account ends the run (R14), and a recording that
+        is damaged ends: playing it again from its beginning would not help."""
         try:
             await connector.run()
         except JournalError as error:
             self._supervisor.fail(error)
+            await asyncio.Event().wait()
+        except ConfigError as error:
+            self._child_given_up(f"{_VENUE}{venue}", error)
             await asyncio.Event().wait()
 
     async def _keep_durable(self) -> None:

@@ -260,7 +260,7 @@ def test_damage_is_told_apart_from_frames_without_meaning(tmp_path: Path) -> Non
         (4, depth(21, 30, 20)[:-20]),
         (5, trade(7)),
     )
-    feed = connector(path)
+    feed = connector(path, damaged="skip")
     assert [type(event).__name__ for event in feed.events()] == [
         "BookSnapshot",
         "BookDelta",
@@ -279,6 +279,16 @@ def test_a_recording_knows_how_much_of_it_was_read(tmp_path: Path) -> None:
     for _ in range(2):
         assert len(list(feed.events())) > 3
         assert feed.bytes_read == feed.bytes_total
+def test_recording_of_another_symbol_says_so(tmp_path: Path) -> None:
+    """A backtest of nothing would look like a quiet market."""
+    path = tmp_path / "eth.gz"
+    frame = depth(11, 20, 10).replace(b"BTCUSDT", b"ETHUSDT").replace(b"btcusdt", b"ethusdt")
+    write(path, (0, frame), (5, frame))
+    with pytest.raises(ConfigError, match=r"eth\.gz: line 2: none of 2 frames says anything of BTCUSDT"):
+        list(connector(path).events())
+    asked = connector(path, damaged="skip")
+    assert list(asked.events()) == []
+    assert asked.problems["recording_damage"] == 1
 
 
 def test_the_real_recording_is_read_to_its_last_frame() -> None:
