@@ -18,10 +18,6 @@ KINDS = ("connected", "subscribed", "channel_data", "channel_batch_data", "unsub
 """Types of the indexer's messages; each is handled."""
 IGNORED_CHANNELS = frozenset({"v4_candles", "v4_parent_subaccounts"})
 """Channels that we know and never ask for."""
-IGNORED_CONTENTS = ("transfers", "tradingReward", "perpetualPositions", "assetPositions")
-"""Contents of v4_subaccounts that we know and do not need: positions are the sum of the fills, compared with REST by
-every snapshot; balances too."""
-DEAD_ON_NODE = "BEST_EFFORT_CANCELED"
 OPEN_STATES = ("BEST_EFFORT_OPENED", "OPEN", "UNTRIGGERED")
 
 

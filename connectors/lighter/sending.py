@@ -38,10 +38,6 @@ class Sending:
         self._waiting: dict[str, _Waiting] = {}
         self._count = 0
 
-    @property
-    def over_socket(self) -> bool:
-        return self._send is not None
-
     def begin(self, send: Send) -> None:
         """A link has opened."""
         self._send = send

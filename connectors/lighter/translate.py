@@ -39,7 +39,6 @@ IGNORED_TYPES = frozenset(
 )
 """Market data that we know and never ask for: the book says more."""
 UNDECODABLE = (msgspec.DecodeError, ValueError, RecursionError)
-HEAD_BYTES = 512
 _NS_PER_MS, _NS_PER_US, _HOUR_NS = 1_000_000, 1000, 3_600_000_000_000
 _RATE_E12_PER_PERCENT = 1e10
 _CHANNEL = re.compile(rb'"channel"\s*:\s*"order_book[:/](\d+)"')

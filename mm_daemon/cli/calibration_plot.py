@@ -19,7 +19,6 @@ _HEADROOM = 1.5
 _FAR = 1.5
 """A quote further out than this, in furthest distances counted, is told in the legend and not shown."""
 _MARGIN = 0.06
-_LEAST_SIGMA_BPS = 1e-3
 _BAND = 1.96
 """Standard errors to either side: 95 %."""
 

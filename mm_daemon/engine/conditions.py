@@ -30,7 +30,6 @@ from mm_daemon.engine.units import annual_vol_to_bps
 
 _BUY, _SELL = Side.BUY, Side.SELL
 _TOXIC = Reason.TOXIC_FLOW.bit
-_HALTED = Reason.VOLATILITY_HALT.bit
 _CLOSED = Reason.SESSION_CLOSED.bit
 _MAX_POSITION = Reason.MAX_POSITION.bit
 _RATE_UNITS = 1e-12

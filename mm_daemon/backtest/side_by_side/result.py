@@ -142,9 +142,6 @@ def to_text(found: Comparison) -> str:
     return "\n".join(lines)
 
 
-_UNEXPLAINED = "nothing that was recorded before it differs: run `mm-daemon replay --verify` on both"
-
-
 def _decision_text(decision: object) -> str:
     if not isinstance(decision, list):
         return "nothing was decided yet"
