@@ -22,12 +22,12 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from mm_daemon import registry
-from mm_daemon.backtest.combined import CombinedReport
 from mm_daemon.backtest.curves import POINTS, SAMPLES, MarketCurves, RunCurves, read_curves
-from mm_daemon.backtest.days import day_tasks, days_between, journals, market_tasks
-from mm_daemon.backtest.parts import play_parts
 from mm_daemon.backtest.report import BacktestReport
-from mm_daemon.backtest.tasks import BacktestTask, config_of
+from mm_daemon.backtest.several.combined import CombinedReport
+from mm_daemon.backtest.several.days import day_tasks, days_between, journals, market_tasks
+from mm_daemon.backtest.several.parts import play_parts
+from mm_daemon.backtest.several.tasks import BacktestTask, config_of
 from mm_daemon.backtest.venues import backtest
 from mm_daemon.config.load import config_text, loads
 from mm_daemon.config.schema import Config

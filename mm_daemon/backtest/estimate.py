@@ -13,9 +13,9 @@ from statistics import fmean, stdev
 
 import msgspec
 
-from mm_daemon.backtest.executors import Done, Executor, gather
 from mm_daemon.backtest.report import BacktestReport
-from mm_daemon.backtest.tasks import BacktestTask, config_of, run_task
+from mm_daemon.backtest.several.executors import Done, Executor, gather
+from mm_daemon.backtest.several.tasks import BacktestTask, config_of, run_task
 from mm_daemon.config.schema import Config
 from mm_daemon.domain.errors import ConfigError, UsageError
 

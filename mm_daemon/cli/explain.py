@@ -76,10 +76,10 @@ def explain(
     """
     import time
 
-    from mm_daemon.backtest.explained_market import Given, scenes
-    from mm_daemon.backtest.explaining import explain as explained
-    from mm_daemon.backtest.explanation import Explanation
-    from mm_daemon.backtest.explanation_text import to_text
+    from mm_daemon.backtest.explain.explaining import explain as explained
+    from mm_daemon.backtest.explain.explanation import Explanation
+    from mm_daemon.backtest.explain.market import Given, scenes
+    from mm_daemon.backtest.explain.text import to_text
     from mm_daemon.backtest.venues import compose
     from mm_daemon.domain.errors import UsageError
 
@@ -102,7 +102,7 @@ def explain(
     loaded = read_config(config)
     parameters, sources = compose(loaded)
     if live:
-        from mm_daemon.backtest.explained_daemon import explain_daemon, scenes_of
+        from mm_daemon.backtest.explain.daemon import explain_daemon, scenes_of
 
         if given.prices or given.sized or at is not None:
             raise UsageError("--live takes the market from the daemon: leave out prices, sizes and --at")
@@ -114,7 +114,7 @@ def explain(
         markets = tuple(explained(scene) for scene in looked_at)
     explanation = Explanation(config=str(config), markets=markets)
     if plot is not None:
-        from mm_daemon.backtest.explained_depths import depths_by_inventory
+        from mm_daemon.backtest.explain.depths import depths_by_inventory
         from mm_daemon.cli.explain_plot import draw
 
         draw(explanation, [depths_by_inventory(scene) for scene in looked_at], plot)

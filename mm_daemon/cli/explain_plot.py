@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mm_daemon.backtest.explained_depths import DepthCurves, DepthPoint
-from mm_daemon.backtest.explanation import Explanation, MarketExplanation, Quotes
+from mm_daemon.backtest.explain.depths import DepthCurves, DepthPoint
+from mm_daemon.backtest.explain.explanation import Explanation, MarketExplanation, Quotes
 from mm_daemon.domain.errors import UsageError
 
 if TYPE_CHECKING:

@@ -118,8 +118,8 @@ def convert(
     json:
         Answer as one JSON object.
     """
-    from mm_daemon.backtest.convert import convert as write
-    from mm_daemon.backtest.convert import form_of, open_feed
+    from mm_daemon.backtest.convert.recording import convert as write
+    from mm_daemon.backtest.convert.recording import form_of, open_feed
 
     loaded = None if config is None else read_config(config)
     feed = open_feed(source, config=loaded, venue=venue, symbols=symbol, damaged=damaged)

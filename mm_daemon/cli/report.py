@@ -25,8 +25,9 @@ def report(*journals: Path, html: Path | None = None, json: Json = False) -> int
     if html is not None:
         check_html(html)
     from mm_daemon.backtest.relived import runs_of
-    from mm_daemon.backtest.run_report import report_runs, to_json
-    from mm_daemon.backtest.run_text import to_text
+    from mm_daemon.backtest.run_report.as_json import to_json
+    from mm_daemon.backtest.run_report.report import report_runs
+    from mm_daemon.backtest.run_report.text import to_text
 
     reports = report_runs(list(runs_of(list(journals))))
     if html is not None:
@@ -42,7 +43,7 @@ def report(*journals: Path, html: Path | None = None, json: Json = False) -> int
 
 def write_html(journal: Path, html: Path) -> None:
     """What `backtest --html FILE` does with its journal, after `check_html`. Raises UsageError, JournalError."""
-    from mm_daemon.backtest.run_report import report_run
+    from mm_daemon.backtest.run_report.report import report_run
     from mm_daemon.cli.report_page import write
 
     write([report_run(journal)], html)
@@ -92,8 +93,8 @@ def calibrate_queue(journal: Path, /, *, json: Json = False) -> int:
     json:
         Answer as one JSON object.
     """
-    from mm_daemon.backtest.queue_calibration import calibrate_queue as hold
-    from mm_daemon.backtest.queue_calibration import to_text
+    from mm_daemon.backtest.queue.calibration import calibrate_queue as hold
+    from mm_daemon.backtest.queue.calibration import to_text
     from mm_daemon.backtest.relived import one_journal
 
     found = hold(one_journal(journal))

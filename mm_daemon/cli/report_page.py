@@ -1,7 +1,7 @@
 """The page of a report: one HTML file that needs nothing else, for screens wide and narrow, light and dark.
 
-Figures and definitions come from `backtest/figure_list.py`, pictures from `report_plots.py`; this file is the paper
-they stand on. There is no script in it.
+Figures and definitions come from `backtest/run_report/figure_list.py`, pictures from `report_plots.py`; this file is
+the paper they stand on. There is no script in it.
 """
 
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
-from mm_daemon.backtest.figure_list import FIGURES, Figure
-from mm_daemon.backtest.run_report import Quantiles, Reported, RunMarket, RunReport
+from mm_daemon.backtest.run_report.figure_list import FIGURES, Figure
+from mm_daemon.backtest.run_report.report import Quantiles, Reported, RunMarket, RunReport
 from mm_daemon.cli import report_plots
 from mm_daemon.cli.report_plots import Picture
 from mm_daemon.domain.errors import UsageError

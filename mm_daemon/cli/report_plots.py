@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 
 from mm_daemon.backtest.curves import MarketCurves
-from mm_daemon.backtest.run_report import Reported
-from mm_daemon.backtest.samples import Floats
+from mm_daemon.backtest.curves.samples import Floats
+from mm_daemon.backtest.run_report.report import Reported
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -99,7 +99,7 @@ def backtest(
     from mm_daemon.backtest.progress import Bar
 
     if as_journal is not None:
-        from mm_daemon.backtest.as_journal import play_as_journal
+        from mm_daemon.backtest.as_journal.play import play_as_journal
         from mm_daemon.domain.errors import CoreError
 
         if files or days is not None or each_market or queue_sensitivity or duration is not None:
@@ -125,9 +125,9 @@ def backtest(
         return 0
     from msgspec.structs import replace
 
-    from mm_daemon.backtest.days import day_tasks, days_between, file_tasks, journals, market_tasks
-    from mm_daemon.backtest.parts import play_parts
-    from mm_daemon.backtest.tasks import BacktestTask
+    from mm_daemon.backtest.several.days import day_tasks, days_between, file_tasks, journals, market_tasks
+    from mm_daemon.backtest.several.parts import play_parts
+    from mm_daemon.backtest.several.tasks import BacktestTask
     from mm_daemon.config.load import config_text
 
     task = BacktestTask(

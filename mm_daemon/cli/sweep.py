@@ -36,12 +36,12 @@ def sweep(
     """
     import os
 
-    from mm_daemon.backtest.executors import executor
     from mm_daemon.backtest.progress import Bar
+    from mm_daemon.backtest.several.executors import executor
+    from mm_daemon.backtest.several.tasks import BacktestTask
     from mm_daemon.backtest.sweep.plan import SweepSettings
     from mm_daemon.backtest.sweep.results import result_of, write_best, write_table
     from mm_daemon.backtest.sweep.search import sweep as search
-    from mm_daemon.backtest.tasks import BacktestTask
     from mm_daemon.cli.plots import check_plot
     from mm_daemon.cli.sweep_plot import draw_sweep
     from mm_daemon.config.load import config_text, load_settings
@@ -99,11 +99,11 @@ def estimate(
         Answer as one JSON object.
     """
     from mm_daemon.backtest.estimate import estimate as judged
-    from mm_daemon.backtest.executors import executor
     from mm_daemon.backtest.progress import Bar
+    from mm_daemon.backtest.several.executors import executor
+    from mm_daemon.backtest.several.tasks import BacktestTask
     from mm_daemon.backtest.sweep.plan import cut
     from mm_daemon.backtest.sweep.search import span_of
-    from mm_daemon.backtest.tasks import BacktestTask
     from mm_daemon.config.load import config_text
     from mm_daemon.domain.errors import UsageError
 

@@ -6,7 +6,7 @@ Pure: a finding is made of what was read. Sizes are those of the configuration, 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
-from mm_daemon.backtest.explanation import MarketExplanation
+from mm_daemon.backtest.explain.explanation import MarketExplanation
 from mm_daemon.config.problems import ConfigProblems
 from mm_daemon.core.market import MarketState
 from mm_daemon.core.parameters import ReconcileRules

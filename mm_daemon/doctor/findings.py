@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from mm_daemon.backtest.explanation import MarketExplanation
+from mm_daemon.backtest.explain.explanation import MarketExplanation
 from mm_daemon.config.schema import Mode
 from mm_daemon.ports.examination import Check, Verdict
 

@@ -26,8 +26,8 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
+from mm_daemon.backtest.several.tasks import BacktestTask
 from mm_daemon.backtest.sweep.objectives import FIGURES, Objective
-from mm_daemon.backtest.tasks import BacktestTask
 from mm_daemon.domain.errors import UsageError
 from mm_daemon.domain.rng import Rng
 

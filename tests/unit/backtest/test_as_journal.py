@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mm_daemon import registry
-from mm_daemon.backtest.as_journal import AsJournal, play_as_journal
+from mm_daemon.backtest.as_journal.play import AsJournal, play_as_journal
 from mm_daemon.backtest.replay import verify
 from mm_daemon.cli.main import execute
 from mm_daemon.config.load import loads

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.recorded.reader import WireLog
-from mm_daemon.backtest.convert import convert, open_feed
-from mm_daemon.backtest.hftbacktest import (
+from mm_daemon.backtest.convert.hftbacktest import (
     BUY,
     CLEAR,
     DEPTH,
@@ -24,6 +23,7 @@ from mm_daemon.backtest.hftbacktest import (
     TRADE,
     hftbacktest_array,
 )
+from mm_daemon.backtest.convert.recording import convert, open_feed
 from mm_daemon.cli.main import execute
 from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.errors import UsageError

@@ -7,8 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from mm_daemon.backtest.estimate import Estimate, estimate
-from mm_daemon.backtest.executors import InProcess
-from mm_daemon.backtest.tasks import BacktestTask, run_task
+from mm_daemon.backtest.several.executors import InProcess
+from mm_daemon.backtest.several.tasks import BacktestTask, run_task
 from mm_daemon.domain.errors import ConfigError, UsageError
 
 CONFIG = """

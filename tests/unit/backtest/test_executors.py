@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mm_daemon.backtest.executors import (
+from mm_daemon.backtest.several.executors import (
     Done,
     Executor,
     Failed,
@@ -130,7 +130,7 @@ def test_ctrl_c_ends_promptly(tmp_path: Path) -> None:
     script.write_text(
         textwrap.dedent("""
         import time
-        from mm_daemon.backtest.executors import LocalProcesses
+        from mm_daemon.backtest.several.executors import LocalProcesses
 
         if __name__ == "__main__":
             for index, outcome in LocalProcesses(2).run(time.sleep, [0, 600, 600]):
@@ -161,7 +161,7 @@ def test_an_unguarded_script_is_told_what_to_write(tmp_path: Path) -> None:
     script.write_text(
         textwrap.dedent("""
         import time
-        from mm_daemon.backtest.executors import LocalProcesses, gather
+        from mm_daemon.backtest.several.executors import LocalProcesses, gather
         print(gather(LocalProcesses(1), time.sleep, [0])[0])
         """)
     )

@@ -6,12 +6,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from mm_daemon.backtest.explained_daemon import explain_daemon, scenes_of
-from mm_daemon.backtest.explained_depths import depths_by_inventory
-from mm_daemon.backtest.explained_market import Given, scenes, told
-from mm_daemon.backtest.explaining import explain
-from mm_daemon.backtest.explanation import Explanation, MarketExplanation, Quotes
-from mm_daemon.backtest.explanation_text import to_text
+from mm_daemon.backtest.explain.daemon import explain_daemon, scenes_of
+from mm_daemon.backtest.explain.depths import depths_by_inventory
+from mm_daemon.backtest.explain.explaining import explain
+from mm_daemon.backtest.explain.explanation import Explanation, MarketExplanation, Quotes
+from mm_daemon.backtest.explain.market import Given, scenes, told
+from mm_daemon.backtest.explain.text import to_text
 from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.decisions import Reason

@@ -11,11 +11,11 @@ from typing import get_args
 import msgspec
 import pytest
 
-from mm_daemon.backtest.days import day_tasks, days_between, file_tasks, journals, market_tasks
-from mm_daemon.backtest.parts import play_parts
 from mm_daemon.backtest.replay import verify
 from mm_daemon.backtest.report import BacktestReport
-from mm_daemon.backtest.tasks import BacktestTask, run_task
+from mm_daemon.backtest.several.days import day_tasks, days_between, file_tasks, journals, market_tasks
+from mm_daemon.backtest.several.parts import play_parts
+from mm_daemon.backtest.several.tasks import BacktestTask, run_task
 from mm_daemon.cli.main import execute
 from mm_daemon.domain.errors import ConfigError, UsageError
 from mm_daemon.domain.events import MarketEvent

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mm_daemon.backtest.queue_calibration import QueueReport, calibrate_queue, to_text
+from mm_daemon.backtest.queue.calibration import QueueReport, calibrate_queue, to_text
 from mm_daemon.backtest.runner import RecordedMarket, run_backtest
 from mm_daemon.domain.events import BookSnapshot, MarketEvent
 from mm_daemon.domain.orders import Side

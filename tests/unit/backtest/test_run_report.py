@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mm_daemon.backtest.figure_list import FIGURES
 from mm_daemon.backtest.report import BacktestReport
-from mm_daemon.backtest.run_report import RunMarket, names_of, quantiles, report_run, report_runs, to_json
-from mm_daemon.backtest.run_text import to_text
+from mm_daemon.backtest.run_report.as_json import to_json
+from mm_daemon.backtest.run_report.figure_list import FIGURES
+from mm_daemon.backtest.run_report.report import RunMarket, names_of, quantiles, report_run, report_runs
+from mm_daemon.backtest.run_report.text import to_text
 from mm_daemon.backtest.venues import backtest
 from mm_daemon.cli.main import execute
 from tests.recomputed import BY_OTHER_PROOF, Recomputed

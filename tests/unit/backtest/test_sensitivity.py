@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mm_daemon.backtest.parts import play_parts
-from mm_daemon.backtest.sensitivity import queues
-from mm_daemon.backtest.tasks import BacktestTask, run_task
+from mm_daemon.backtest.queue.sensitivity import queues
+from mm_daemon.backtest.several.parts import play_parts
+from mm_daemon.backtest.several.tasks import BacktestTask, run_task
 from mm_daemon.cli.main import execute
 from mm_daemon.simulation.models import QueueModel
 from tests.shared import shared_file

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from mm_daemon.backtest.executors import InProcess, LocalProcesses, Outcome
+from mm_daemon.backtest.several.executors import InProcess, LocalProcesses, Outcome
+from mm_daemon.backtest.several.tasks import BacktestTask, config_of, run_task
 from mm_daemon.backtest.sweep.objectives import FIGURES, Objective, figures_of, together
 from mm_daemon.backtest.sweep.plan import Method, Range, SweepSettings, cut, points, windows
 from mm_daemon.backtest.sweep.results import result_of, table_of, write_best
 from mm_daemon.backtest.sweep.search import Found, span_of, sweep
 from mm_daemon.backtest.sweep.study import STORE, Study
-from mm_daemon.backtest.tasks import BacktestTask, config_of, run_task
 from mm_daemon.config.load import load_settings
 from mm_daemon.config.problems import ConfigProblems
 from mm_daemon.domain.errors import ConfigError, UsageError

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mm_daemon.backtest.explanation import Explanation
+from mm_daemon.backtest.explain.explanation import Explanation
 from mm_daemon.cli.main import execute
 from tests.shared import shared_file
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mm_daemon.backtest.figure_list import FIGURES
+from mm_daemon.backtest.run_report.figure_list import FIGURES
 from mm_daemon.cli.main import execute
 from mm_daemon.domain.checkpoint import PositionBooked
 from mm_daemon.domain.errors import JournalError, UsageError

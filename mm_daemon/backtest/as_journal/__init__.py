@@ -1,0 +1,1 @@
+"""A paper run of a recording as a backtest at the run's own turns."""

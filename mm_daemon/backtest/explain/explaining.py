@@ -1,0 +1,512 @@
+"""Why the quotes of a market are where they are: the quote engine asked, and asked again with something changed.
+
+The mathematics is the engine's: what it priced, the curve it priced by, the same at another position. Here is only what
+one of its answers differs from the next by. Pure; the engine's own memory of its last pricing is all that changes.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from mm_daemon.backtest.explain.explanation import (
+    BreakEven,
+    FillIntensity,
+    HalfSpread,
+    LevelBehind,
+    MarketExplanation,
+    Measurement,
+    Move,
+    Origin,
+    Part,
+    PartName,
+    Quotes,
+    Reference,
+    RiskAversion,
+    SideExplanation,
+    SigmaOrigin,
+    Situation,
+    Skew,
+    Volatility,
+    WarmStarted,
+)
+from mm_daemon.backtest.explain.guards import Held, guarded, guards
+from mm_daemon.core.parameters import MarketParameters
+from mm_daemon.domain.book import OrderBook
+from mm_daemon.domain.decisions import Reason, reasons_in
+from mm_daemon.domain.instrument import Instrument, grid_rounding
+from mm_daemon.domain.money import to_text
+from mm_daemon.domain.orders import Side
+from mm_daemon.engine.conditions import Intensity
+from mm_daemon.engine.costs import break_even, fill_cost_bps
+from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.engine.position_guard import UNGUARDED, Guarded
+from mm_daemon.engine.pricing import Pricing, SideQuote
+from mm_daemon.engine.pricing_model import Curve, ModelInputs, inventory_offsets, tilt_bps
+from mm_daemon.engine.quote_engine import QuoteEngine
+from mm_daemon.engine.signals.microprice import microprice
+from mm_daemon.engine.units import BPS, YEAR_S
+from mm_daemon.observability.words import DOUBTS, WORDS
+
+_WITH_AN_END = ("avellaneda_stoikov", "cartea_jaimungal", "ho_stoll")
+_PPM_PER_BPS = 100.0
+_NS_PER_MS = 1_000_000
+_NS_PER_S = 1_000_000_000
+
+
+class Scene(msgspec.Struct, frozen=True, kw_only=True):
+    """One market at an instant: what `explain` looks at. `sigma_given`: a person said how volatile it is."""
+
+    parameters: MarketParameters
+    engine: QuoteEngine
+    book: OrderBook
+    position_lots: int
+    now_ns: int
+    source: str
+    sigma_given: bool = False
+    notes: tuple[str, ...] = ()
+    held: Held = Held()
+
+    def guarded(self, fill: tuple[int, int] | None = None) -> Guarded:
+        """What the guard says of the position, or of what a fill of signed lots at ticks leaves of it."""
+        if not self.book.trusted:
+            return UNGUARDED
+        return guarded(self.parameters, self.held, self.book, self.position_lots, self.now_ns, fill)
+
+
+def explain(scene: Scene) -> MarketExplanation:
+    """Both quotes taken apart, or the reasons for which there are none."""
+    contract = scene.parameters.instrument
+    priced = _no_price(scene) or scene.engine.price(scene.book, scene.position_lots, scene.now_ns, scene.guarded())
+    reasons = reasons_in(priced) if isinstance(priced, int) else ()
+    notes = scene.notes
+    if scene.book.crossed:
+        notes = (*notes, "the best bid is not below the best ask: a market is never like that")
+    if not scene.parameters.quoting.enabled:
+        notes = ("the configuration does not let it be quoted (enabled: false)", *notes)
+    return MarketExplanation(
+        venue=contract.venue,
+        symbol=contract.symbol,
+        base=contract.base,
+        currency=contract.quote,
+        tick=f"{contract.tick:f}",
+        model=scene.parameters.quoting.model,
+        situation=_situation(scene),
+        reasons=reasons,
+        words=_words(reasons),
+        notes=notes,
+        guards=guards(scene.parameters, scene.engine, scene.held, scene.book, scene.position_lots, scene.now_ns),
+        quotes=None if isinstance(priced, int) else _quotes(scene, priced),
+    )
+
+
+def _sized_by(scene: Scene) -> str | None:
+    contract, money, cap = scene.parameters.instrument, scene.parameters.money, scene.engine.depth_cap
+    said, largest = [], scene.parameters.limits.max_notional_atto
+    if money is not None:
+        currency = contract.base if contract.inverse else contract.quote
+        worth, most = to_text(money.order_atto), to_text(money.max_position_atto)
+        said.append(f"{worth} {currency} at this price, the limit {most}")
+    if cap is not None and cap.lots is not None:
+        bid, ask = (f"{contract.size(lots):f}" for lots in cap.lots)
+        said.append(f"by the displayed depth a bid has {bid} at most, an ask {ask}")
+    impact_bps, signals = scene.parameters.quoting.size_impact_bps, scene.engine.conditions.signals
+    if impact_bps is not None and signals is not None:
+        said.append(_sized_by_impact(contract, impact_bps, signals.kyle.value, scene.engine.conditions.largest_lots()))
+    if largest is not None:
+        said.append(f"an order is worth {to_text(largest)} {contract.quote} at most")
+    return "; ".join(said) or None
+
+
+def _sized_by_impact(contract: Instrument, impact_bps: float, kyle: float | None, lots: int | None) -> str:
+    if kyle is None:
+        return f"what moves the mid by {impact_bps:g} bps is not known yet (Kyle's lambda)"
+    if lots is None:
+        return f"no order moves the mid by {impact_bps:g} bps (Kyle's lambda is {kyle:.4g} bps per million)"
+    return f"{contract.size(lots):f} moves the mid by {impact_bps:g} bps (Kyle's lambda is {kyle:.4g} bps per million)"
+
+
+def _no_price(scene: Scene) -> int:
+    """Why this book gives no price, as a mask (the order of `core.market_decision`)."""
+    book = scene.book
+    if not book.trusted:
+        empty_side = book.invalid_cause is None and not book.crossed
+        return (Reason.NO_REFERENCE if empty_side else Reason.BOOK_INVALID).bit
+    stale = scene.now_ns - book.ts_local_ns > scene.parameters.quoting.max_book_age_ms * _NS_PER_MS
+    return Reason.BOOK_STALE.bit if stale else 0
+
+
+def _situation(scene: Scene) -> Situation:
+    contract, book, limits = scene.parameters.instrument, scene.book, scene.parameters.limits
+    has_bid, has_ask = book.bid_lots > 0, book.ask_lots > 0
+    target = scene.parameters.quoting.target_position / float(contract.lot)
+    return Situation(
+        source=scene.source,
+        now_ns=scene.now_ns,
+        bid=f"{contract.price(book.bid_ticks):f}" if has_bid else None,
+        bid_size=f"{contract.size(book.bid_lots):f}" if has_bid else None,
+        ask=f"{contract.price(book.ask_ticks):f}" if has_ask else None,
+        ask_size=f"{contract.size(book.ask_lots):f}" if has_ask else None,
+        position=f"{contract.size(scene.position_lots):f}",
+        min_position=f"{contract.size(limits.min_position_lots):f}",
+        max_position=f"{contract.size(limits.max_position_lots):f}",
+        orders_held=(scene.position_lots - target) / max(scene.parameters.order_lots, 1),
+        order_size=f"{contract.size(scene.parameters.order_lots):f}",
+        sized_by=_sized_by(scene),
+    )
+
+
+def _quotes(scene: Scene, pricing: Pricing) -> Quotes:
+    engine, book = scene.engine, scene.book
+    quoting, contract = scene.parameters.quoting, scene.parameters.instrument
+    curve = engine.curve(pricing.inputs)
+    half = _half_spread(scene, pricing, curve)
+    tick, bp = float(contract.tick), pricing.mid_ticks * BPS
+    middle = pricing.fair_ticks + (pricing.shift_bps - pricing.centre_bps) * bp
+    return Quotes(
+        reference=Reference(
+            mid=pricing.mid_ticks * tick,
+            microprice=microprice(book.bid_ticks, book.bid_lots, book.ask_ticks, book.ask_lots) * tick,
+            fair=pricing.fair_ticks * tick,
+            uses=quoting.fair_price,
+            reservation=middle * tick,
+            unadjusted=_unadjusted(engine),
+        ),
+        volatility=_volatility(scene, pricing.sigma_bps),
+        intensity=_intensity(scene, pricing.inputs),
+        risk_aversion=RiskAversion(
+            gamma=pricing.inputs.gamma,
+            base=engine.gamma,
+            origin="configured" if engine.gamma == quoting.gamma else "solved",
+            regime_multiple=pricing.inputs.gamma / engine.gamma,
+        ),
+        half_spread=half,
+        skew=_skew(scene, pricing, curve),
+        break_even=_break_even(scene, pricing),
+        bid=_side(scene, pricing, curve, half, Side.BUY),
+        ask=_side(scene, pricing, curve, half, Side.SELL),
+        warm_start=_warm_start(scene),
+    )
+
+
+def _unadjusted(engine: QuoteEngine) -> str | None:
+    """Why the adjusted microprice is not used although it is asked for."""
+    adjusted = engine.adjusted
+    if adjusted is None or adjusted.table:
+        return None
+    return f"{adjusted.moves} of the {adjusted.moves_wanted} moves of the mid that its table needs were seen"
+
+
+def _warm_start(scene: Scene) -> WarmStarted | None:
+    warm = scene.parameters.warm
+    if warm is None:
+        return None
+    return WarmStarted(
+        file=warm.file,
+        age_s=max(0, scene.now_ns - warm.at_ns) / _NS_PER_S,
+        volatility=warm.volatility,
+        intensity=warm.intensity,
+        k=warm.k,
+        confidence=warm.confidence,
+    )
+
+
+def _volatility(scene: Scene, sigma_bps: float) -> Volatility:
+    quoting, estimate = scene.parameters.quoting, scene.engine.volatility.sigma_bps
+    prior: SigmaOrigin = "prior" if scene.parameters.warm is None else "calibration_file"
+    origin: SigmaOrigin = prior if estimate is None else "estimate" if sigma_bps == estimate else "floor"
+    if scene.sigma_given and origin == "estimate":
+        origin = "given"
+    return Volatility(
+        sigma_bps=sigma_bps,
+        annual=sigma_bps * BPS * math.sqrt(YEAR_S),
+        origin=origin,
+        estimate_bps=None if scene.sigma_given else estimate,
+        prior_annual=quoting.volatility,
+        half_life_s=quoting.volatility_half_life_s,
+        estimator=quoting.volatility_estimator,
+        confidence=scene.engine.volatility.confidence,
+    )
+
+
+def _intensity(scene: Scene, inputs: ModelInputs) -> FillIntensity:
+    engine, quoting, signals = scene.engine, scene.parameters.quoting, scene.engine.conditions.signals
+    used = Intensity(inputs.A_buy, inputs.A_sell, inputs.k)
+    begun = engine.conditions.configured
+    warm = scene.parameters.warm is not None
+    A_origin: Origin = "measured" if used != begun else "calibration_file" if warm else "configured"
+    k_origin: Origin = A_origin
+    if used == begun and begun.k != quoting.k:
+        k_origin = "solved"
+    measurement = None
+    if signals is not None and quoting.calibration != "fixed":
+        fit = signals.intensity
+        measurement = Measurement(
+            n_eff=fit.n_eff,
+            r2=fit.r2,
+            confidence=fit.confidence,
+            refused=fit.refused,
+            age_s=fit.age_s(scene.now_ns),
+        )
+    return FillIntensity(
+        A_buy=used.A_buy,
+        A_sell=used.A_sell,
+        A_origin=A_origin,
+        k=used.k,
+        k_origin=k_origin,
+        measurement=measurement,
+    )
+
+
+def _half_spread(scene: Scene, pricing: Pricing, curve: Curve) -> HalfSpread:
+    cost = pricing.inputs.cost_bps
+    passed_on = _passed_on(scene.engine, pricing.inputs)
+    adverse, impact = passed_on * scene.parameters.quoting.adverse_bps, passed_on * _impact_bps(scene, pricing)
+    fees = passed_on * cost - adverse - impact
+    # The engine's steps from the model's half-spread to its own, each by what it changed (MODELS 0.3, step 3).
+    narrowed = curve.half_bps
+    if curve.skew_bps > pricing.skew_bps:
+        narrowed -= curve.risk_bps * (1.0 - pricing.skew_bps / curve.skew_bps)
+    inventory = _inventory(scene, pricing, curve)
+    widened = narrowed * pricing.widening + inventory.held_half_bps
+    toxic, unsure = pricing.toxic_widening, pricing.confidence_widening
+    wild = pricing.widening / (toxic * unsure)
+    for_wild, for_toxic = narrowed * wild, narrowed * wild * toxic
+    signals = scene.engine.conditions.signals
+    return HalfSpread(
+        intensity_bps=curve.half_bps - curve.risk_bps - passed_on * cost,
+        risk_bps=curve.risk_bps,
+        fees_bps=fees,
+        adverse_bps=adverse,
+        impact_bps=impact,
+        inventory_bps=inventory.half_bps,
+        max_skew_bps=narrowed - curve.half_bps + (inventory.held_half_bps - inventory.half_bps),
+        widening_bps=for_wild - narrowed,
+        toxic_bps=for_toxic - for_wild,
+        low_confidence_bps=narrowed * pricing.widening - for_toxic,
+        spread_limits_bps=pricing.half_bps - widened,
+        total_bps=pricing.half_bps,
+        widening=wild,
+        toxic_widening=toxic,
+        confidence_widening=unsure,
+        vpin=None if signals is None else signals.vpin.value,
+        doubts=pricing.doubts,
+        doubt_words=tuple(DOUBTS[doubt] for doubt in pricing.doubts),
+    )
+
+
+def _impact_bps(scene: Scene, pricing: Pricing) -> float:
+    """What Kyle's lambda adds to the adverse move that is priced in."""
+    cost_bps = fill_cost_bps(scene.parameters.instrument, scene.parameters.quoting)
+    return max(0.0, pricing.inputs.cost_bps - cost_bps) if scene.parameters.quoting.impact_times else 0.0
+
+
+def _passed_on(engine: QuoteEngine, inputs: ModelInputs) -> float:
+    """How much of a fill's cost the model adds to its half-spread, beside what the cost does to its risk part.
+
+    The model is asked at its inputs last, so that one that remembers what it solved remembers those.
+    """
+    cost = inputs.cost_bps or 1.0
+    free = engine.model.curve(msgspec.structs.replace(inputs, cost_bps=0.0))
+    charged = engine.model.curve(msgspec.structs.replace(inputs, cost_bps=cost))
+    return ((charged.half_bps - charged.risk_bps) - (free.half_bps - free.risk_bps)) / cost
+
+
+def _skew(scene: Scene, pricing: Pricing, curve: Curve) -> Skew:
+    limits = scene.parameters.limits
+
+    widened = Guarded(0, scene.guarded().widening)
+
+    def at(position_lots: int) -> float | None:
+        priced = scene.engine.price(scene.book, position_lots, scene.now_ns, widened)
+        return None if isinstance(priced, int) else priced.centre_bps
+
+    return Skew(
+        per_order_bps=pricing.skew_bps,
+        model_per_order_bps=curve.skew_bps,
+        at_max_position_bps=at(limits.max_position_lots),
+        at_min_position_bps=at(limits.min_position_lots),
+        horizon_s=pricing.tau_s,
+        left_s=_left_s(scene.parameters.quoting, pricing.inputs),
+    )
+
+
+def _left_s(quoting: QuoteParameters, inputs: ModelInputs) -> float | None:
+    """Until the end that the model knows of."""
+    if quoting.model not in _WITH_AN_END or quoting.tau == "auto":
+        return None
+    return quoting.tau if isinstance(quoting.tau, float) else inputs.session_left_s
+
+
+def _break_even(scene: Scene, pricing: Pricing) -> BreakEven:
+    contract, adverse_bps = scene.parameters.instrument, scene.parameters.quoting.adverse_bps
+    impact_bps, mid_ticks = _impact_bps(scene, pricing), pricing.mid_ticks
+    fee_bps = contract.maker_fee_ppm / _PPM_PER_BPS
+    tick = float(contract.tick)
+    least = break_even(mid_ticks * tick, fee_bps * BPS, 0.0, 0.0, adverse=(adverse_bps + impact_bps) * BPS)
+    return BreakEven(
+        half_spread_bps=0.5 * least.spread_bps,
+        half_spread=least.half_spread,
+        half_spread_ticks=least.half_spread / tick,
+        fee_bps=fee_bps,
+        adverse_bps=adverse_bps,
+        impact_bps=impact_bps,
+    )
+
+
+def _side(scene: Scene, pricing: Pricing, curve: Curve, half: HalfSpread, side: Side) -> SideExplanation:
+    contract, book = scene.parameters.instrument, scene.book
+    quote = pricing.bid if side is Side.BUY else pricing.ask
+    mid, bp = pricing.mid_ticks, pricing.mid_ticks * BPS
+    unrounded = _unrounded(pricing, side)
+    to_grid = grid_rounding(contract.grid)[side is Side.SELL]
+    rounded = to_grid(unrounded)
+    best = book.bid_ticks if side is Side.BUY else book.ask_ticks
+    reasons = reasons_in(quote.obstacles)
+    edge = side * (pricing.fair_ticks - quote.ticks) / bp
+    edge -= contract.maker_fee_ppm / _PPM_PER_BPS + scene.parameters.quoting.adverse_bps + _impact_bps(scene, pricing)
+    return SideExplanation(
+        side="bid" if side is Side.BUY else "ask",
+        price=f"{contract.price(quote.ticks):f}",
+        ticks=quote.ticks,
+        size=f"{contract.size(quote.lots):f}",
+        mid_ticks=mid,
+        parts=_parts(scene, pricing, curve, half, side),
+        unrounded_ticks=unrounded,
+        rounding_ticks=rounded - unrounded,
+        post_only_ticks=float(quote.ticks - rounded),
+        from_mid_bps=side * (mid - quote.ticks) / bp + 0.0,  # no minus before nothing
+        from_mid_ticks=side * (mid - quote.ticks) + 0.0,
+        behind_best_ticks=side * (best - quote.ticks),
+        quoted=not reasons,
+        reasons=reasons,
+        words=_words(reasons),
+        edge_bps=edge,
+        edge_money=_money(contract, edge * bp, quote.lots),
+        tolerance_ticks=quote.tolerance_ticks,
+        tolerance_bps=quote.tolerance_ticks / bp,
+        behind=tuple(_behind(scene, pricing, side)),
+        after_fill=_after_fill(scene, pricing, quote, side),
+    )
+
+
+def _behind(scene: Scene, pricing: Pricing, side: Side) -> Iterator[LevelBehind]:
+    contract, bp = scene.parameters.instrument, pricing.mid_ticks * BPS
+    paid = contract.maker_fee_ppm / _PPM_PER_BPS + scene.parameters.quoting.adverse_bps + _impact_bps(scene, pricing)
+    for quote in (pricing.bids if side is Side.BUY else pricing.asks)[1:]:
+        reasons = reasons_in(quote.obstacles)
+        yield LevelBehind(
+            price=f"{contract.price(quote.ticks):f}",
+            ticks=quote.ticks,
+            size=f"{contract.size(quote.lots):f}",
+            from_mid_bps=side * (pricing.mid_ticks - quote.ticks) / bp,
+            edge_bps=side * (pricing.fair_ticks - quote.ticks) / bp - paid,
+            reasons=reasons,
+            words=_words(reasons),
+        )
+
+
+def _parts(scene: Scene, pricing: Pricing, curve: Curve, half: HalfSpread, side: Side) -> tuple[Part, ...]:
+    """From the mid to the unrounded quote. A half-spread lowers a bid and raises an ask, a centre lowers both."""
+    conditions, bp = scene.engine.conditions, pricing.mid_ticks * BPS
+    quote = pricing.bid if side is Side.BUY else pricing.ask
+    momentum = flow = funding = 0.0
+    horizon_s = conditions.horizon_s(curve.tau_s)
+    if conditions.shifts and horizon_s is not None:
+        momentum = conditions.momentum_bps(pricing.sigma_bps, horizon_s)
+        flow = conditions.flow_bps(horizon_s)
+        funding = conditions.funding_bps(horizon_s, scene.now_ns)
+    inventory = _inventory(scene, pricing, curve)
+    further = conditions.inventory_widening(conditions.used(scene.position_lots), pricing.half_bps)[side is Side.SELL]
+    wanted = pricing.half_bps + side * pricing.centre_bps + further - side * pricing.shift_bps
+    off_mid = pricing.fair_ticks - pricing.mid_ticks
+    in_bps: tuple[tuple[PartName, float], ...] = (
+        ("momentum", momentum),
+        ("flow", flow),
+        ("funding", funding),
+        ("max_shift", pricing.shift_bps - (momentum + flow + funding)),
+        ("unequal_flow", -inventory.tilt_bps),
+        ("inventory", inventory.tilt_bps - inventory.centre_bps - side * half.inventory_bps),
+        ("intensity", -side * half.intensity_bps),
+        ("risk", -side * half.risk_bps),
+        ("fees", -side * half.fees_bps),
+        ("adverse", -side * half.adverse_bps),
+        ("impact", -side * half.impact_bps),
+        ("max_skew", inventory.centre_bps - pricing.centre_bps - side * half.max_skew_bps),
+        ("widening", -side * half.widening_bps),
+        ("toxic", -side * half.toxic_bps),
+        ("low_confidence", -side * half.low_confidence_bps),
+        ("spread_limits", -side * half.spread_limits_bps),
+        ("near_limit", -side * further),
+        ("least_edge", -side * (quote.depth_bps - wanted)),
+    )
+    return Part("reference", off_mid / bp, off_mid), *(Part(name, bps, bps * bp) for name, bps in in_bps)
+
+
+class _Inventory(NamedTuple):
+    """What the model makes of the inventory, before `max_skew_bps` and, `held_half_bps`, after: half of the spread
+    beyond that when flat, and how far the quotes are shifted down; `tilt_bps` of that when flat.
+    """
+
+    half_bps: float
+    centre_bps: float
+    tilt_bps: float
+    held_half_bps: float
+
+
+def _inventory(scene: Scene, pricing: Pricing, curve: Curve) -> _Inventory:
+    engine = scene.engine
+    most, watches = engine.most_tilt_bps, engine.watcher is not None
+    depths, half = curve.at(pricing.q), curve.half_bps
+    tilt = tilt_bps(pricing.inputs, curve, math.inf, watches=watches)
+    bid, ask = inventory_offsets(depths, half, tilt, math.inf)
+    held_tilt = tilt_bps(pricing.inputs, curve, most, watches=watches)
+    held_bid, held_ask = inventory_offsets(depths, half, held_tilt, abs(pricing.q) * engine.max_skew_bps)
+    return _Inventory(0.5 * (bid + ask), tilt + 0.5 * (bid - ask), tilt, 0.5 * (held_bid + held_ask))
+
+
+def _unrounded(pricing: Pricing, side: Side) -> float:
+    """In ticks, before rounding and post-only."""
+    quote = pricing.bid if side is Side.BUY else pricing.ask
+    return pricing.fair_ticks - side * quote.depth_bps * (pricing.mid_ticks * BPS)
+
+
+def _after_fill(scene: Scene, pricing: Pricing, quote: SideQuote, side: Side) -> Move | None:
+    if not quote.lots:
+        return None
+    position_lots = scene.position_lots + side * quote.lots
+    position = f"{scene.parameters.instrument.size(position_lots):f}"
+    left = scene.guarded((side * quote.lots, quote.ticks))
+    after = scene.engine.price(scene.book, position_lots, scene.now_ns, left)
+    if isinstance(after, int):
+        why = reasons_in(after)
+        return Move(
+            position=position,
+            bid_ticks=None,
+            ask_ticks=None,
+            bid_bps=None,
+            ask_bps=None,
+            bid_reasons=why,
+            ask_reasons=why,
+        )
+    return Move(
+        position=position,
+        bid_ticks=after.bid.ticks - pricing.bid.ticks,
+        ask_ticks=after.ask.ticks - pricing.ask.ticks,
+        bid_bps=pricing.bid.depth_bps - after.bid.depth_bps,
+        ask_bps=after.ask.depth_bps - pricing.ask.depth_bps,
+        bid_reasons=reasons_in(after.bid.obstacles),
+        ask_reasons=reasons_in(after.ask.obstacles),
+    )
+
+
+def _money(contract: Instrument, edge_ticks: float, lots: int) -> float | None:
+    """What `edge_ticks` on so many lots are worth."""
+    if contract.inverse:
+        return None
+    return edge_ticks * float(contract.tick * contract.size(lots) * contract.multiplier)
+
+
+def _words(reasons: tuple[Reason, ...]) -> tuple[str, ...]:
+    return tuple(WORDS[reason] for reason in reasons)

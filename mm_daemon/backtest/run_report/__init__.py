@@ -1,0 +1,1 @@
+"""The report of recorded runs: its figures, each defined, and their table."""
