@@ -1,4 +1,4 @@
-"""The `journal` verbs: list, look into, export and verify the journals of runs and backtests."""
+"""The `journal` verbs: list, look into, export and verify the journals of runs and backtests; and `replay`."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from mm_daemon.cli.options import DEFAULT_CONFIG, ConfigPath, Json, read_config
+from mm_daemon.cli.options import DEFAULT_CONFIG, ConfigPath, Json, read_config, say
 
 app = App(name="journal", help="Look into the journals of runs and backtests.")
 
@@ -177,6 +177,29 @@ def export(
     return _told(selection.fault)
 
 
+def replay(path: Path, /, *, verify: Annotated[bool, Parameter(negative=())] = False, json: Json = False) -> int:
+    """Live a journal again in a fresh core and compare every decision and command.
+
+    Parameters
+    ----------
+    path:
+        Journal of a run or a backtest.
+    verify:
+        Exit with 1 when an answer differs, with 74 when the journal is damaged. A torn tail, as a sudden death leaves
+        it, is neither.
+    json:
+        Answer as one JSON object.
+    """
+    from mm_daemon.backtest.replay import verify as compare
+    from mm_daemon.domain.errors import CoreError, JournalError
+
+    report = compare(path)
+    say(report, json=json)
+    if report.ok or not verify:
+        return 0
+    return CoreError.exit_code if report.difference is not None else JournalError.exit_code
+
+
 @app.command
 def verify(path: Path, /, *, json: Json = False) -> int:
     """Check every byte, live the run again and compare every answer: `replay --verify`.
@@ -188,8 +211,6 @@ def verify(path: Path, /, *, json: Json = False) -> int:
     json:
         Answer as one JSON object.
     """
-    from mm_daemon.cli.research import replay
-
     return replay(path, verify=True, json=json)
 
 

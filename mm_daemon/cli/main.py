@@ -1,11 +1,11 @@
 """The command tree and the exit codes: `mm-daemon VERB`.
 
 Verbs live in `operate.py` (configuration, running), `doctor.py` (before real money), `control.py` (a daemon that runs),
-`record.py` (recordings), `research.py` (backtests), `sweep.py` (searches), `report.py` (recorded runs, by themselves
-and side by side), `calibrate.py` (parameters from data), `explain.py` (why quotes are where they are), `history.py`
-(what was done), `journal.py`, `replicate.py` (published results of the models), `simulate.py` (venues behind sockets)
-and `dst.py` (the whole daemon among simulated faults); each imports what it needs when it is called, so that `--help`
-is quick. Known errors are told in words, with the exit code that belongs to them (OPERATIONS 4); a traceback is a bug.
+`record.py` (recordings), `backtest.py`, `sweep.py` (searches), `report.py` (recorded runs, by themselves and side by
+side), `calibrate.py` (parameters from data), `explain.py` (why quotes are where they are), `history.py` (what was
+done), `journal.py`, `replicate.py` (published results of the models), `simulate.py` (venues behind sockets) and
+`dst.py` (the whole daemon among simulated faults); each imports what it needs when it is called, so that `--help` is
+quick. Known errors are told in words, with the exit code that belongs to them (OPERATIONS 4); a traceback is a bug.
 """
 
 import gc
@@ -17,6 +17,7 @@ from cyclopts import App, CycloptsError
 
 from mm_daemon import __version__
 from mm_daemon.cli import (
+    backtest,
     calibrate,
     control,
     doctor,
@@ -28,7 +29,6 @@ from mm_daemon.cli import (
     record,
     replicate,
     report,
-    research,
     simulate,
     sweep,
 )
@@ -61,11 +61,11 @@ app.command(control.resolve)
 app.command(control.adopt)
 app.command(record.record)
 app.command(record.convert)
-app.command(research.backtest)
+app.command(backtest.backtest)
 app.command(sweep.sweep)
 app.command(sweep.estimate)
 app.command(calibrate.calibrate)
-app.command(research.replay)
+app.command(journal.replay)
 app.command(report.report)
 app.command(report.compare)
 app.command(report.calibrate_queue)

@@ -1,9 +1,9 @@
-"""What several verbs share: the configuration option, durations, reading a configuration."""
+"""What several verbs share: the configuration option, durations, reading a configuration, saying the answer."""
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 from cyclopts import Parameter
 
@@ -77,3 +77,15 @@ def read_config(path: Path, *, seed: int | None = None, overrides: Mapping[str, 
     return load(
         path, settings_of=registry.settings_of, environ=os.environ, seed=seed, models=models, overrides=overrides
     )
+
+
+class Sayable(Protocol):
+    """An answer for people and for programs."""
+
+    def to_text(self) -> str: ...
+
+    def to_json(self) -> bytes: ...
+
+
+def say(answer: Sayable, *, json: bool) -> None:
+    print(answer.to_json().decode() if json else answer.to_text())

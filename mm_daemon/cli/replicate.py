@@ -4,7 +4,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from mm_daemon.cli.options import Json
+from mm_daemon.cli.options import Json, say
 
 app = App(name="replicate", help="Compute published results of the pricing models again and compare.")
 
@@ -38,7 +38,7 @@ def as2008(*, gamma: float | None = None, paths: _Paths = 20_000, seed: _Seed = 
         raise UsageError(f"--gamma {gamma}: the paper has {', '.join(f'{known:g}' for known in experiment.GAMMAS)}")
     gammas = experiment.GAMMAS if gamma is None else (gamma,)
     report = experiment.replicate(gammas, paths=paths, seed=seed)
-    print(report.to_json().decode() if json else report.to_text())
+    say(report, json=json)
     return 0 if report.ok else 1
 
 
@@ -59,7 +59,7 @@ def certainty_equivalent(*, paths: _Paths = 10_000, seed: _Seed = 1, json: Json 
     from mm_daemon.backtest.replication import certainty_equivalent as experiment
 
     report = experiment.replicate(paths=paths, seed=seed)
-    print(report.to_json().decode() if json else report.to_text())
+    say(report, json=json)
     return 0 if report.ok else 1
 
 
@@ -80,7 +80,7 @@ def cartea_jaimungal(*, paths: _Paths = 10_000, seed: _Seed = 1, json: Json = Fa
     from mm_daemon.backtest.replication import cartea_jaimungal as experiment
 
     report = experiment.replicate(paths=paths, seed=seed)
-    print(report.to_json().decode() if json else report.to_text())
+    say(report, json=json)
     return 0 if report.ok else 1
 
 
