@@ -6,7 +6,7 @@ Statistics are floating-point, each defined where its struct is (`figures.py`, `
 null where they do not exist.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, localcontext
 
 import msgspec
@@ -336,7 +336,7 @@ def queue_lines(figures: tuple[QueueFigures, ...], currency: str | None) -> list
     return ["", *table(lines), *([f"in {currency}"] if currency else [])]
 
 
-def table(lines: list[tuple[str, ...]]) -> list[str]:
+def table(lines: Sequence[Sequence[str]]) -> list[str]:
     """Rows of equal length as aligned lines: the first column to the left, the others to the right."""
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
     return [

@@ -3,7 +3,6 @@
 """
 
 import csv
-from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 from statistics import fmean
@@ -11,6 +10,7 @@ from statistics import fmean
 import msgspec
 import yaml
 
+from mm_daemon.backtest.report import table
 from mm_daemon.backtest.sweep.objectives import FIGURES, Estimate, Objective, together
 from mm_daemon.backtest.sweep.plan import Point, Value, ranked_by
 from mm_daemon.backtest.sweep.search import Fold, Found
@@ -58,7 +58,7 @@ class SweepResult(msgspec.Struct, frozen=True, kw_only=True):
         for ranked in self.best:
             figures = [_with_error(ranked.figures.get(name)) for name in names]
             rows.append([str(ranked.number), *figures, *(_value(ranked.point[key]) for key in keys)])
-        lines += _table(rows) if self.best else ["no point has a figure to rank by"]
+        lines += table(rows) if self.best else ["no point has a figure to rank by"]
         if self.importance:
             shares = (f"{_short(key)} {share:.0%}" for key, share in self.importance.items())
             lines += ["", f"what {self.objectives[0]} depends on: {', '.join(shares)}"]
@@ -82,7 +82,7 @@ class SweepResult(msgspec.Struct, frozen=True, kw_only=True):
         if both:
             rows.append(["mean", f"{fmean(s for s, _ in both):.4g}", f"{fmean(u for _, u in both):.4g}", ""])
         return [
-            *_table(rows),
+            *table(rows),
             "Only what was unseen says what to expect; the points above come from the newest pieces.",
         ]
 
@@ -199,8 +199,3 @@ def _with_error(figure: Estimate | None) -> str:
     if figure is None:
         return "-"
     return f"{figure.mean:.4g}" if figure.error is None else f"{figure.mean:.4g} ±{figure.error:.2g}"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
