@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mm_daemon import registry
-from mm_daemon.backtest.feed_latency import DelayedFeed
+from mm_daemon.backtest.feeds.latency import DelayedFeed
 from mm_daemon.backtest.latencies import latencies, written
 from mm_daemon.backtest.runner import RecordedMarket, run_backtest
 from mm_daemon.cli.main import execute

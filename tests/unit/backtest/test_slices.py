@@ -6,7 +6,7 @@ import pytest
 
 from connectors.recorded.connector import InstrumentSettings, RecordedConnector, RecordedSettings
 from mm_daemon import registry
-from mm_daemon.backtest.slices import SlicedFeed
+from mm_daemon.backtest.feeds.slices import SlicedFeed
 from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.events import (
     BookInvalidated,

@@ -5,14 +5,15 @@ again at their venue time plus a latency of the policy. An event without a venue
 steps back.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
 from msgspec.structs import replace
 
+from mm_daemon.backtest.feeds.retold import RetoldFeed
 from mm_daemon.domain.events import MarketEvent
-from mm_daemon.domain.instrument import Instrument, Venue
+from mm_daemon.domain.instrument import Venue
 from mm_daemon.domain.rng import Rng
-from mm_daemon.ports.connector import CountsProblems, KnowsItsLength, NotesDamage, RecordedFeed
+from mm_daemon.ports.connector import RecordedFeed
 from mm_daemon.simulation.models import FeedClock, LatencyModel, latency_model
 from mm_daemon.simulation.policy import VenuePolicy
 
@@ -26,36 +27,13 @@ def feed_latency(policy: VenuePolicy, venue: Venue) -> LatencyModel | None:
     return latency_model(policy.feed_latency_ms or 0.0, policy.feed_samples_ms, rng, rows)
 
 
-class DelayedFeed:
+class DelayedFeed(RetoldFeed):
     """A feed whose events are received when the latency model says. `floor_ns`: what was least in the recording."""
 
     def __init__(self, feed: RecordedFeed, latency: LatencyModel, floor_ns: int) -> None:
-        self._feed = feed
+        super().__init__(feed)
         self._latency = latency
         self._floor_ns = floor_ns
-
-    def instruments(self) -> Sequence[Instrument]:
-        return self._feed.instruments()
-
-    @property
-    def frames(self) -> int | None:
-        return getattr(self._feed, "frames", None)
-
-    @property
-    def problems(self) -> Mapping[str, int]:
-        return self._feed.problems if isinstance(self._feed, CountsProblems) else {}
-
-    @property
-    def notes(self) -> Sequence[str]:
-        return self._feed.notes if isinstance(self._feed, NotesDamage) else ()
-
-    @property
-    def bytes_read(self) -> int:
-        return self._feed.bytes_read if isinstance(self._feed, KnowsItsLength) else 0
-
-    @property
-    def bytes_total(self) -> int:
-        return self._feed.bytes_total if isinstance(self._feed, KnowsItsLength) else 0
 
     def events(self) -> Iterator[MarketEvent]:
         """All of them, in the order of the recording."""

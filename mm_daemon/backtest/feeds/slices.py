@@ -4,10 +4,11 @@ What came before is read and not played: books are followed, and the part opens 
 last mark, funding rate and definition of each market, so that a day needs no snapshot of its own at midnight.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
 from msgspec.structs import replace
 
+from mm_daemon.backtest.feeds.retold import RetoldFeed
 from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.events import (
     BookDelta,
@@ -21,16 +22,16 @@ from mm_daemon.domain.events import (
 )
 from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.domain.orders import Side
-from mm_daemon.ports.connector import CountsProblems, KnowsItsLength, NotesDamage, RecordedFeed
+from mm_daemon.ports.connector import RecordedFeed
 
 _ALL = 1 << 30
 
 
-class SlicedFeed:
+class SlicedFeed(RetoldFeed):
     """A feed's events with `since_ns` <= local time < `until_ns`; None: no bound on that side."""
 
     def __init__(self, feed: RecordedFeed, since_ns: int | None, until_ns: int | None) -> None:
-        self._feed = feed
+        super().__init__(feed)
         self._since_ns = since_ns
         self._until_ns = until_ns
         self._skipped = 0
@@ -38,25 +39,8 @@ class SlicedFeed:
 
     @property
     def frames(self) -> int | None:
-        """Frames consumed in the part; None where the feed counts none."""
-        frames: int | None = getattr(self._feed, "frames", None)
+        frames = super().frames
         return None if frames is None else frames - self._skipped
-
-    @property
-    def problems(self) -> Mapping[str, int]:
-        return self._feed.problems if isinstance(self._feed, CountsProblems) else {}
-
-    @property
-    def notes(self) -> Sequence[str]:
-        return self._feed.notes if isinstance(self._feed, NotesDamage) else ()
-
-    @property
-    def bytes_read(self) -> int:
-        return self._feed.bytes_read if isinstance(self._feed, KnowsItsLength) else 0
-
-    @property
-    def bytes_total(self) -> int:
-        return self._feed.bytes_total if isinstance(self._feed, KnowsItsLength) else 0
 
     def events(self) -> Iterator[MarketEvent]:
         """The part, from its beginning at each call, in order of local time."""

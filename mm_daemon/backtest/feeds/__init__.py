@@ -1,0 +1,1 @@
+"""A recording told otherwise: at other times, or a part of it."""
