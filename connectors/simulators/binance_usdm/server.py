@@ -24,6 +24,7 @@ from connectors.simulators.binance_usdm.rows import NS_PER_MS, Row
 from connectors.simulators.binance_usdm.settings import BinanceUsdmSettings
 from connectors.simulators.binance_usdm.streams import MARKET, PRIVATE, PUBLIC, UNROUTED, Listener, Streams
 from connectors.simulators.faults import Fault, FaultKind, FaultPoint, WireFaults
+from connectors.simulators.pulse import Pulse
 from connectors.simulators.socket import cut, from_here
 from mm_daemon.domain.rng import Rng
 from mm_daemon.ports.simulator import SimulatorContext
@@ -76,16 +77,15 @@ class BinanceUsdmVenue:
         self._streams = Streams(self._settings, self.faults, self._carry_out)
         self.acted: Counter[str] = Counter()
         """How often each thing was asked that may change something here."""
-        self._timer: asyncio.TimerHandle | None = None
+        self._pulse = Pulse(self._live)
         self._up = True
-        self._failed: asyncio.Future[None] | None = None
         self._routes = self._calls()
         self._client_ids = 0
         self._hedged = self._settings.hedge_mode
 
     async def run(self, listening: Callable[[str], None]) -> None:
         """Serve until cancelled. Raises OSError when the port cannot be had."""
-        self._failed = asyncio.get_running_loop().create_future()
+        failed = self._pulse.start()
         application = web.Application(middlewares=[self._answer], client_max_size=_BODY_MAX)
         for route in (PUBLIC, MARKET, PRIVATE, UNROUTED):
             for kind in ("ws", "stream"):
@@ -102,13 +102,12 @@ class BinanceUsdmVenue:
         try:
             await web.TCPSite(runner, self._context.host, self._context.port).start()
             host, port = runner.addresses[0][:2]
-            self._turn()
+            self._pulse.beat()
             listening(f"{host}:{port}")
-            await self._failed
+            await failed
         finally:
             self._up = False
-            if self._timer is not None:
-                self._timer.cancel()
+            self._pulse.stop()
             self._streams.cut()
             self._exchange.close()
             await runner.cleanup()
@@ -122,25 +121,15 @@ class BinanceUsdmVenue:
     def _shown_ms(self) -> int:
         return (self._now_ns() + self._step_ns) // NS_PER_MS
 
-    def _turn(self) -> None:
-        """Let the market live up to now, tell the streams, and come back when it next has something to do."""
+    def _live(self) -> float | None:
+        """Let the market live up to now and tell the streams; seconds until it next has something to do."""
         if not self._up:
-            return
-        try:
-            self._streams.expire(self._now_ns())
-            self._streams.tell(self._exchange.advance(self._now_ns()))
-            if not self._up:  # a fault among the messages took the venue down
-                return
-            deadline_ns = self._exchange.next_deadline_ns()
-        except Exception as error:  # the edge of a timer: whoever runs us is told
-            if self._failed is None or self._failed.done():
-                raise
-            self._failed.set_exception(error)
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        delay_s = max(0.0005, (deadline_ns - self._now_ns()) / 1e9)
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self._turn)
+            return None
+        self._streams.expire(self._now_ns())
+        self._streams.tell(self._exchange.advance(self._now_ns()))
+        if not self._up:  # a fault among the messages took the venue down
+            return None
+        return (self._exchange.next_deadline_ns() - self._now_ns()) / 1e9
 
     # Every request
 
@@ -214,9 +203,9 @@ class BinanceUsdmVenue:
             self._limits.check_key(request.headers.get("X-MBX-APIKEY", ""))
         if route.signed:
             self._limits.check_signature(query, body, fields, now_ms)
-        self._turn()
+        self._pulse.beat()
         answer = route.call(fields, self._now_ns())
-        self._turn()
+        self._pulse.beat()
         return answer
 
     def _calls(self) -> dict[tuple[str, str], _Route]:
@@ -528,9 +517,9 @@ class BinanceUsdmVenue:
             wanted = msgspec.json.decode(await request.read(), type=_Hit)
         except msgspec.DecodeError as error:
             return web.Response(text=str(error), status=400)
-        self._turn()
+        self._pulse.beat()
         done = self._exchange.hit(wanted.client_id, wanted.size, self._now_ns())
-        self._turn()
+        self._pulse.beat()
         return web.Response(status=200 if done else 404)
 
     async def _acted(self, request: web.Request) -> web.Response:
@@ -556,15 +545,15 @@ class BinanceUsdmVenue:
             asyncio.get_running_loop().call_later(max(fault.ms, 1) / 1000, self._reopen)
 
     def _reopen(self) -> None:
-        if self._failed is None or self._failed.done():
+        if not self._pulse.awaited:
             return
         try:
             self._exchange = Exchange(self._context, self._settings)
         except Exception as error:  # the edge of a timer: whoever runs us is told
-            self._failed.set_exception(error)
+            self._pulse.fail(error)
             return
         self._up = True
-        self._turn()
+        self._pulse.beat()
 
     def _named(self, fields: Fields, unknown: int) -> Any:
         order_id, client_id = fields.get("orderId", ""), fields.get("origClientOrderId", "")

@@ -24,6 +24,7 @@ from connectors.simulators.dydx.market import plain
 from connectors.simulators.dydx.settings import DydxVenueSettings
 from connectors.simulators.dydx.streams import Client, Streams
 from connectors.simulators.faults import Fault, FaultKind, FaultPoint, WireFaults
+from connectors.simulators.pulse import Pulse
 from connectors.simulators.socket import cut, from_here
 from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.orders import Side
@@ -123,8 +124,7 @@ class DydxVenue:
         self._spent: dict[str, deque[int]] = {}
         self.acted: Counter[str] = Counter()
         """How often each thing was asked that may change something here."""
-        self._timer: asyncio.TimerHandle | None = None
-        self._failed: asyncio.Future[None] | None = None
+        self._pulse = Pulse(self._live)
         self._down_until_ns = 0
         self._up = True
 
@@ -146,8 +146,7 @@ class DydxVenue:
 
     async def run(self, listening: Callable[[str], None]) -> None:
         """Serve until cancelled. Raises OSError when the port cannot be had."""
-        loop = asyncio.get_running_loop()
-        self._failed = loop.create_future()
+        failed = self._pulse.start()
         runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         batching = pinging = None
@@ -155,14 +154,13 @@ class DydxVenue:
             await web.TCPSite(runner, self._context.host, self._context.port).start()
             host, port = runner.addresses[0][:2]
             self._address = f"{host}:{port}"
-            self._turn()
+            self._pulse.beat()
             batching, pinging = asyncio.ensure_future(self._batch()), asyncio.ensure_future(self._ping())
             listening(self._address)
-            await self._failed
+            await failed
         finally:
             self._up = False
-            if self._timer is not None:
-                self._timer.cancel()
+            self._pulse.stop()
             for task in (batching, pinging):
                 if task is not None:
                     task.cancel()
@@ -215,25 +213,16 @@ class DydxVenue:
     def _lag_blocks(self) -> int:
         return self.lag_ms // self._settings.block_ms
 
-    def _turn(self) -> None:
-        """Let the chain live up to now, tell the streams, and come back when it next has something to do."""
+    def _live(self) -> float | None:
+        """Let the chain live up to now and tell the streams; seconds until it next has something to do."""
         if not self._up:
-            return
-        try:
-            said = self.chain.advance(max(self._now_ns(), self.chain.block_ns))
-            if self.lag_ms and said:
-                asyncio.get_running_loop().call_later(self.lag_ms / 1000, self._tell, said)
-            else:
-                self._tell(said)
-        except Exception as error:  # the edge of a timer: whoever runs us is told
-            if self._failed is None or self._failed.done():
-                raise
-            self._failed.set_exception(error)
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        delay_s = max(0.0005, (self.chain.next_deadline_ns() - self._now_ns()) / 1e9)
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self._turn)
+            return None
+        said = self.chain.advance(max(self._now_ns(), self.chain.block_ns))
+        if self.lag_ms and said:
+            asyncio.get_running_loop().call_later(self.lag_ms / 1000, self._tell, said)
+        else:
+            self._tell(said)
+        return (self.chain.next_deadline_ns() - self._now_ns()) / 1e9
 
     def _tell(self, said: list[Said]) -> None:
         if self._up:
@@ -313,7 +302,7 @@ class DydxVenue:
     # Indexer
 
     async def _read(self, request: web.Request) -> web.Response:
-        self._turn()
+        self._pulse.beat()
         if self._settings.geoblocked:
             text = "Because you appear to be a resident of a restricted country, you may not use this service."
             return _json({"errors": [{"code": "GEOBLOCKED", "msg": text}]}, status=403)
@@ -346,7 +335,7 @@ class DydxVenue:
             elif frame.type is WSMsgType.PONG:
                 client.heard_pong = True
             elif frame.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                self._turn()
+                self._pulse.beat()
                 data = frame.data.encode() if isinstance(frame.data, str) else frame.data
                 self.streams.hear(client, data, self._now_ns())
 
@@ -386,9 +375,9 @@ class DydxVenue:
             fault = self.faults.strike(FaultPoint.REQUEST, where)
             if fault is not None:
                 return cut(request) if fault.kind is FaultKind.LOSE_REQUEST else web.Response(status=503)
-        self._turn()
+        self._pulse.beat()
         answer = self.chain.broadcast(raw, self._now_ns())
-        self._turn()
+        self._pulse.beat()
         if not request.path.endswith(where):
             fault = self.faults.strike(FaultPoint.REPLY, where)
             if fault is not None and fault.kind is FaultKind.LOSE_REPLY:
@@ -398,7 +387,7 @@ class DydxVenue:
         return _json(_rpc_answer(answer, number), status=500 if answer.cached else 200)
 
     def _abci_info(self) -> dict[str, Any]:
-        self._turn()
+        self._pulse.beat()
         info = {"data": "dydxprotocol", "version": "9.6.1", "last_block_height": str(self.chain.height)}
         return {"response": info | {"last_block_app_hash": base64.b64encode(bytes(32)).decode()}}
 
@@ -422,7 +411,7 @@ class DydxVenue:
         return _json({"account_authenticators": rows})
 
     async def _latest_block(self, request: web.Request) -> web.Response:
-        self._turn()
+        self._pulse.beat()
         header = {"chain_id": self._settings.chain_id, "height": str(self.chain.height), "time": self.chain.time}
         return _json({"block": {"header": header}})
 
@@ -485,10 +474,10 @@ class DydxVenue:
 
     async def _on_fill(self, request: web.Request) -> web.Response:
         wanted = msgspec.json.decode(await request.read(), type=_Hit)
-        self._turn()
+        self._pulse.beat()
         found = [order for order in self.chain.orders.values() if order.uuid == wanted.order]
         done = self.chain.hit(found[0], wanted.lots, cancelled=wanted.cancelled) if found else 0
-        self._turn()
+        self._pulse.beat()
         return _json({"filled": done}, status=200 if done else 404)
 
     async def _on_trouble(self, request: web.Request) -> web.Response:
@@ -506,13 +495,13 @@ class DydxVenue:
         market = self.chain.by_ticker[wanted.ticker]
         side = Side.BUY if wanted.side == "BUY" else Side.SELL
         self.chain.tell_level(market, side, wanted.ticks, wanted.lots)
-        self._turn()
+        self._pulse.beat()
         return _json({})
 
     async def _on_status(self, request: web.Request) -> web.Response:
         wanted = msgspec.json.decode(await request.read(), type=_Status)
         self.chain.set_status(self.chain.by_ticker[wanted.ticker], wanted.status)
-        self._turn()
+        self._pulse.beat()
         return _json({})
 
     async def _on_permit(self, request: web.Request) -> web.Response:
@@ -523,13 +512,13 @@ class DydxVenue:
     async def _on_revoke(self, request: web.Request) -> web.Response:
         wanted = msgspec.json.decode(await request.read(), type=_Revoke)
         self.chain.revoke(wanted.owner, wanted.id)
-        self._turn()
+        self._pulse.beat()
         return _json({})
 
     async def _on_deposit(self, request: web.Request) -> web.Response:
         wanted = msgspec.json.decode(await request.read(), type=_Deposit)
         opened = self.chain.open_subaccount(wanted.owner, wanted.number, wanted.usdc)
-        self._turn()
+        self._pulse.beat()
         return _json({"usdc": plain(opened.usdc)})
 
     async def _on_stream(self, request: web.Request) -> web.Response:

@@ -25,6 +25,7 @@ from connectors.simulators.lighter.signing import schnorr
 from connectors.simulators.lighter.signing.ecgfp5 import ORDER
 from connectors.simulators.lighter.signing.poseidon2 import hash_words, to_bytes
 from connectors.simulators.lighter.streams import Client, Streams
+from connectors.simulators.pulse import Pulse
 from connectors.simulators.socket import cut, from_here
 from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.rng import Rng
@@ -34,7 +35,6 @@ _NS_PER_MS = 1_000_000
 _BODY_MAX = 1 << 18
 _LOOK_S = 0.1
 """The longest time between two looks at what the clock says is due."""
-_NOTHING_S = 0.0005
 
 _encode = msgspec.json.Encoder().encode
 
@@ -91,8 +91,7 @@ class LighterVenue:
         self._offsets = rng.split("servers")
         self.acted: Counter[str] = Counter()
         """How often each thing was asked that may change something here."""
-        self._timer: asyncio.TimerHandle | None = None
-        self._failed: asyncio.Future[None] | None = None
+        self._pulse = Pulse(self._live)
         self._up = False
         self._held: set[asyncio.Task[None]] = set()
 
@@ -111,7 +110,7 @@ class LighterVenue:
 
     async def run(self, listening: Callable[[str], None]) -> None:
         """Serve until cancelled. Raises OSError when the port cannot be had."""
-        self._failed = asyncio.get_running_loop().create_future()
+        failed = self._pulse.start()
         application = web.Application(middlewares=[self._guard], client_max_size=_BODY_MAX)
         reads = [web.get(f"/api/v1/{name}", self._on_read(name)) for name in self._reads.names]
         application.add_routes(
@@ -136,13 +135,12 @@ class LighterVenue:
             await web.TCPSite(runner, self._context.host, self._context.port).start()
             host, port = runner.addresses[0][:2]
             self._up = True
-            self._turn()
+            self._pulse.beat()
             listening(f"{host}:{port}")
-            await self._failed
+            await failed
         finally:
             self._up = False
-            if self._timer is not None:
-                self._timer.cancel()
+            self._pulse.stop()
             self._streams.cut_all()
             for task in tuple(self._held):
                 task.cancel()
@@ -156,25 +154,16 @@ class LighterVenue:
     def _now_ms(self) -> int:
         return self._now_ns() // _NS_PER_MS
 
-    def _turn(self) -> None:
-        """Everything up to now, told to the streams; back when more is due."""
+    def _live(self) -> float | None:
+        """Everything up to now, told to the streams; seconds until more is due."""
         if not self._up:
-            return
-        try:
-            said = self.exchange.advance(self._now_ns())
-            self.limits.traded(self.exchange.volume)
-            self.exchange.volume = 0.0
-            self._streams.tell(said, self._now_ms())
-        except Exception as error:  # the edge of a timer: whoever runs us is told
-            if self._failed is None or self._failed.done():
-                raise
-            self._failed.set_exception(error)
-            return
-        if self._timer is not None:
-            self._timer.cancel()
+            return None
+        said = self.exchange.advance(self._now_ns())
+        self.limits.traded(self.exchange.volume)
+        self.exchange.volume = 0.0
+        self._streams.tell(said, self._now_ms())
         ahead_s = (self.exchange.next_deadline_ns() - self._now_ns()) / 1e9
-        delay_s = min(max(_NOTHING_S, ahead_s), _LOOK_S, self._settings.stats_interval_ms / 1000)
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self._turn)
+        return min(ahead_s, _LOOK_S, self._settings.stats_interval_ms / 1000)
 
     # HTTP
 
@@ -198,7 +187,7 @@ class LighterVenue:
 
     def _on_read(self, name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handler(request: web.Request) -> web.Response:
-            self._turn()
+            self._pulse.beat()
             fault = await self._strike(name)
             self.limits.read(name, self._now_ms())
             token = request.headers.get("authorization") or request.query.get("auth", "")
@@ -233,7 +222,7 @@ class LighterVenue:
     async def _send(self, name: str, sent: list[tuple[int, str]], most: int) -> dict[str, Any] | None:
         """Admit transactions; the answer, None where it is to be lost. Raises Refused."""
         self.acted.update(f"{name} {tx_type}" for tx_type, _ in sent)
-        self._turn()
+        self._pulse.beat()
         fault = await self._strike(name)
         now_ms = self._now_ms()
         before = dict(self.admission.nonces)
@@ -244,7 +233,7 @@ class LighterVenue:
             self.admission.nonces = before  # what was refused has used no nonce
             raise
         reply = self._admitted(made, remark, batch=name == "sendTxBatch")
-        asyncio.get_running_loop().call_soon(self._turn)
+        asyncio.get_running_loop().call_soon(self._pulse.beat)
         try:
             await self._hold(fault)
         except _LineDropped:
@@ -331,7 +320,7 @@ class LighterVenue:
         return socket
 
     def _hear(self, client: Client, data: str | bytes) -> None:
-        self._turn()
+        self._pulse.beat()
         try:
             asked = msgspec.json.decode(data)
         except (msgspec.DecodeError, RecursionError):
@@ -400,10 +389,10 @@ class LighterVenue:
 
     async def _on_fill(self, request: web.Request) -> web.Response:
         wanted = msgspec.json.decode(await request.read(), type=_Hit)
-        self._turn()
+        self._pulse.beat()
         if not self.exchange.hit(wanted.index, wanted.lots, self._now_ns()):
             raise Refused(codes.ORDER_NOT_ACTIVE, f"no active order {wanted.index}", 404)
-        self._turn()
+        self._pulse.beat()
         return _answer({"code": codes.OK})
 
     async def _on_nonce(self, request: web.Request) -> web.Response:

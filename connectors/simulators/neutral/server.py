@@ -19,6 +19,7 @@ from connectors.simulators.neutral.doorkeeper import ORDERS, REQUESTS, Doorkeepe
 from connectors.simulators.neutral.exchange import Exchange
 from connectors.simulators.neutral.settings import NeutralVenueSettings
 from connectors.simulators.neutral.streams import Listener, Streams
+from connectors.simulators.pulse import Pulse
 from connectors.simulators.socket import cut, from_here
 from mm_daemon.domain.errors import GridError
 from mm_daemon.domain.rng import Rng
@@ -62,25 +63,23 @@ class NeutralVenue:
         self._streams = Streams(self.faults, self._carry_out)
         self.acted: Counter[str] = Counter()
         """How often each thing was asked that may change something here."""
-        self._timer: asyncio.TimerHandle | None = None
+        self._pulse = Pulse(self._live)
         self._up = True
-        self._failed: asyncio.Future[None] | None = None
 
     async def run(self, listening: Callable[[str], None]) -> None:
         """Serve until cancelled. Raises OSError when the port cannot be had."""
-        self._failed = asyncio.get_running_loop().create_future()
+        failed = self._pulse.start()
         runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
             await web.TCPSite(runner, self._context.host, self._context.port).start()
             host, port = runner.addresses[0][:2]
-            self._turn()
+            self._pulse.beat()
             listening(f"{host}:{port}")
-            await self._failed
+            await failed
         finally:
             self._up = False
-            if self._timer is not None:
-                self._timer.cancel()
+            self._pulse.stop()
             self._streams.cut_all()
             self._exchange.close()
             await runner.cleanup()
@@ -121,24 +120,14 @@ class NeutralVenue:
     def _shown_ns(self) -> int:
         return self._now_ns() + self._step_ns
 
-    def _turn(self) -> None:
-        """Let the market live up to now, tell the streams, and come back when it next has something to do."""
+    def _live(self) -> float | None:
+        """Let the market live up to now and tell the streams; seconds until it next has something to do."""
         if not self._up:
-            return
-        try:
-            self._streams.tell(self._exchange.advance(self._now_ns()))
-            if not self._up:  # a fault among the messages took the venue down
-                return
-            deadline_ns = self._exchange.next_deadline_ns()
-        except Exception as error:  # the edge of a timer: whoever runs us is told
-            if self._failed is None or self._failed.done():
-                raise
-            self._failed.set_exception(error)
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        delay_s = max(0.0005, (deadline_ns - self._now_ns()) / 1e9)
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self._turn)
+            return None
+        self._streams.tell(self._exchange.advance(self._now_ns()))
+        if not self._up:  # a fault among the messages took the venue down
+            return None
+        return (self._exchange.next_deadline_ns() - self._now_ns()) / 1e9
 
     # Every request
 
@@ -220,7 +209,7 @@ class NeutralVenue:
 
     async def _book(self, request: web.Request) -> web.Response:
         """The book as published: while a fault delays the reply, the stream runs ahead of it."""
-        self._turn()
+        self._pulse.beat()
         book = self._exchange.book(request.query.get("symbol", ""), self._now_ns())
         if book is None:
             raise Refused(404, m.Problem(code="unknown_symbol", text="no such symbol"))
@@ -229,33 +218,33 @@ class NeutralVenue:
     # What the account's owner may ask
 
     async def _account(self, request: web.Request) -> web.Response:
-        self._turn()
+        self._pulse.beat()
         return _reply(self._exchange.account(self._now_ns()))
 
     async def _orders(self, request: web.Request) -> web.Response:
-        self._turn()
+        self._pulse.beat()
         return _reply(m.OpenOrders(orders=self._exchange.open_orders()))
 
     async def _positions(self, request: web.Request) -> web.Response:
-        self._turn()
+        self._pulse.beat()
         account = self._exchange.account(self._now_ns())
         return _reply(msgspec.structs.replace(account, orders=[]))
 
     async def _order(self, request: web.Request) -> web.Response:
-        self._turn()
+        self._pulse.beat()
         result = self._exchange.order(_number(request, "client_id"))
         if result.error is not None and result.error.code == "unknown_order":
             raise Refused(404, msgspec.structs.replace(result.error, time_ns=self._shown_ns()))
         return _reply(result)
 
     async def _fills(self, request: web.Request) -> web.Response:
-        self._turn()
+        self._pulse.beat()
         return _reply(
             self._exchange.fills(since_ns=_number(request, "since_ns", 0), first=_number(request, "first", 0))
         )
 
     async def _payments(self, request: web.Request) -> web.Response:
-        self._turn()
+        self._pulse.beat()
         return _reply(self._exchange.payments(_number(request, "since_ns", 0)))
 
     async def _place(self, request: web.Request) -> web.Response:
@@ -281,7 +270,7 @@ class NeutralVenue:
 
     def _told(self, answer: msgspec.Struct) -> web.Response:
         """The answer, once the streams have been told what came of it."""
-        self._turn()
+        self._pulse.beat()
         return _reply(answer)
 
     # Stream
@@ -332,7 +321,7 @@ class NeutralVenue:
             body=b"",
             now_ms=self._shown_ns() // _NS_PER_MS,
         )
-        self._turn()
+        self._pulse.beat()
         listener.put(msgspec.json.encode(m.LoginMessage(time_ns=self._exchange.account(self._now_ns()).time_ns)))
         listener.private = True
 
@@ -349,12 +338,12 @@ class NeutralVenue:
 
     async def _hit(self, request: web.Request) -> web.Response:
         wanted = await _read(request, _Hit)
-        self._turn()
+        self._pulse.beat()
         try:
             done = self._exchange.hit(wanted.client_id, wanted.size, self._now_ns())
         except GridError as error:
             raise Refused(400, m.Problem(code="invalid", text=str(error))) from None
-        self._turn()
+        self._pulse.beat()
         if not done:
             raise Refused(404, m.Problem(code="unknown_order", text=f"no open order {wanted.client_id}"))
         return _reply(wanted)
@@ -380,16 +369,16 @@ class NeutralVenue:
             asyncio.get_running_loop().call_later(max(fault.ms, 1) / 1000, self._reopen)
 
     def _reopen(self) -> None:
-        if self._failed is None or self._failed.done():
+        if not self._pulse.awaited:
             return
         try:
             self._exchange = Exchange(self._context, self._settings, self._now_ns())
             self._exchange.step_ns = self._step_ns
         except Exception as error:  # the edge of a timer: whoever runs us is told
-            self._failed.set_exception(error)
+            self._pulse.fail(error)
             return
         self._up = True
-        self._turn()
+        self._pulse.beat()
 
 
 def _reply(answer: msgspec.Struct, *, status: int = 200) -> web.Response:
