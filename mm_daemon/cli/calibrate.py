@@ -54,7 +54,7 @@ def calibrate(
     if save is not None and save.exists():
         raise UsageError(f"--save {save}: exists already and is not overwritten; name another file")
     if plot is not None:
-        from mm_daemon.cli.plots import check_plot
+        from mm_daemon.cli.plots.drawing import check_plot
 
         check_plot(plot)
     loaded = read_config(config, seed=seed)
@@ -67,7 +67,7 @@ def calibrate(
     if save is not None:
         _save(report, save, config)
     if plot is not None:
-        from mm_daemon.cli.calibration_plot import draw
+        from mm_daemon.cli.plots.calibration import draw
 
         draw(report, plot)
     print(report.to_json().decode() if json else to_text(report))

@@ -115,7 +115,7 @@ def explain(
     explanation = Explanation(config=str(config), markets=markets)
     if plot is not None:
         from mm_daemon.backtest.explain.depths import depths_by_inventory
-        from mm_daemon.cli.explain_plot import draw
+        from mm_daemon.cli.plots.explain import draw
 
         draw(explanation, [depths_by_inventory(scene) for scene in looked_at], plot)
     print(explanation.to_json().decode() if json else to_text(explanation))

@@ -1,6 +1,6 @@
 """The page of a report: one HTML file that needs nothing else, for screens wide and narrow, light and dark.
 
-Figures and definitions come from `backtest/run_report/figure_list.py`, pictures from `report_plots.py`; this file is
+Figures and definitions come from `backtest/run_report/figure_list.py`, pictures from `plots/report.py`; this file is
 the paper they stand on. There is no script in it.
 """
 
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from mm_daemon.backtest.run_report.figure_list import FIGURES, Figure
 from mm_daemon.backtest.run_report.report import Quantiles, Reported, RunMarket, RunReport
-from mm_daemon.cli import report_plots
-from mm_daemon.cli.report_plots import Picture
+from mm_daemon.cli.plots import report as pictures
+from mm_daemon.cli.plots.svg import Picture
 from mm_daemon.domain.errors import UsageError
 
 MOST_DRAWN = 6
@@ -30,7 +30,7 @@ _TILES = (
 )
 _PICTURES = (
     (
-        report_plots.story,
+        pictures.story,
         "story",
         "Above: the mid of the trusted book (line, and a band from its low to its high in each bucket of time), the "
         "best "
@@ -41,14 +41,14 @@ _PICTURES = (
         "filled, funding_paid, reconciled for position and money",
     ),
     (
-        report_plots.spread_captured,
+        pictures.spread_captured,
         "spread",
         "Each fill's half-spread, side × (mid − price) / price in bps, with the mid the core booked it at; the line is "
         "the mean so far, not weighted by size. Below zero the market had moved through our price before we knew.",
         "book_*, filled",
     ),
     (
-        report_plots.markouts,
+        pictures.markouts,
         "markouts",
         "Mean of side × (mid a time h after the fill − price) / price, in bps, with bars of 1.96 standard errors. A "
         "line "
@@ -56,7 +56,7 @@ _PICTURES = (
         "book_*, filled",
     ),
     (
-        report_plots.intensity,
+        pictures.intensity,
         "intensity",
         "How often taker orders as large as ours reached a distance δ from the mid just before them, per second and "
         "side, and the law A·exp(−kδ) fitted by maximum likelihood. Squares: fills of our own quotes over the time "
@@ -65,7 +65,7 @@ _PICTURES = (
         "book_*, trade; squares: approved, accepted, amended, filled",
     ),
     (
-        report_plots.quoting,
+        pictures.quoting,
         "quoting",
         "Share of each span of time in which a quote of ours rested at the venue, and in which a lockout held a side "
         "or "
@@ -73,13 +73,13 @@ _PICTURES = (
         "accepted, amended, canceled, filled for the upper; decisions for the lower panel",
     ),
     (
-        report_plots.standing,
+        pictures.standing,
         "standing",
         "How long each decision of the inner level stood, by action and decisive reason, as a share of the run.",
         "decisions",
     ),
     (
-        report_plots.order_life,
+        pictures.order_life,
         "orders",
         "Shares of orders at or below a value: from the release of a command to its answer; from the place to the end "
         "of "
@@ -164,7 +164,7 @@ def _side_by_side(reports: Sequence[Reported]) -> str:
         ]
         parts.append(f"<h3>{escape(name)}</h3>")
         if len(columns) > 1:
-            parts.append(_figure(report_plots.overlay(f"overlay{number}", reports, name), _OVERLAY, "filled, book_*"))
+            parts.append(_figure(pictures.overlay(f"overlay{number}", reports, name), _OVERLAY, "filled, book_*"))
         parts.append(_table(columns))
     parts.append("</section>")
     return "".join(parts)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from mm_daemon.cli.options import DEFAULT_CONFIG, ConfigPath, Json, seconds
+from mm_daemon.cli.options import DEFAULT_CONFIG, ConfigPath, Json, say, seconds
 
 
 def sweep(
@@ -42,8 +42,8 @@ def sweep(
     from mm_daemon.backtest.sweep.plan import SweepSettings
     from mm_daemon.backtest.sweep.results import result_of, write_best, write_table
     from mm_daemon.backtest.sweep.search import sweep as search
-    from mm_daemon.cli.plots import check_plot
-    from mm_daemon.cli.sweep_plot import draw_sweep
+    from mm_daemon.cli.plots.drawing import check_plot
+    from mm_daemon.cli.plots.sweep import draw_sweep
     from mm_daemon.config.load import config_text, load_settings
 
     settings = load_settings(file, SweepSettings, environ=os.environ)
@@ -119,5 +119,5 @@ def estimate(
     with Bar(len(pieces), wanted=not json) as bar:
         where = executor(workers, dask, heard=bar.heard)
         found = judged(pieces, where, infrastructure_a_month=infrastructure, ended=bar.end)
-    print(found.to_json().decode() if json else found.to_text())
+    say(found, json=json)
     return 0

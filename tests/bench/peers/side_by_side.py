@@ -103,7 +103,7 @@ def fills_table(lines: list[Line]) -> list[str]:
 
 def draw(lines: list[Line], path: Path) -> None:
     """The position of each over time."""
-    from mm_daemon.cli.plots import check_plot, drawing
+    from mm_daemon.cli.plots.drawing import check_plot, drawing
 
     check_plot(path)
     start_ns = min(line.traded.fills[0][0] for line in lines)

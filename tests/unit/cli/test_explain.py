@@ -171,7 +171,7 @@ def test_without_matplotlib_a_picture_is_refused_in_words(
 
 def test_labels_of_the_ladder_stand_apart() -> None:
     """However close the prices: no two labels meet, none leaves the picture, and those with room stay in place."""
-    from mm_daemon.cli import explain_plot as plot
+    from mm_daemon.cli.plots import explain as plot
 
     gap = plot._GAP
     placed = plot._apart([0.0, 0.5, 0.5, 0.5, 1.0])

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mm_daemon.backtest.calibration.report import CalibrationReport, MarketCalibration
-from mm_daemon.cli.plots import BLUE, GREY, ORANGE, drawing, nothing_to_draw
+from mm_daemon.cli.plots.drawing import BLUE, GREY, ORANGE, drawing, nothing_to_draw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm_daemon.backtest.sweep.plan import Range, Value, ranked_by
 from mm_daemon.backtest.sweep.search import Found
-from mm_daemon.cli.plots import BLUE, GREY, ORANGE, drawing, nothing_to_draw
+from mm_daemon.cli.plots.drawing import BLUE, GREY, ORANGE, drawing, nothing_to_draw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
