@@ -45,3 +45,9 @@ class QuotedTime:
 
 def _rests(market: MarketState, side: Side) -> bool:
     return any(order.resting for order in market.quotes[side])
+
+
+def quote_works(market: MarketState, side: Side) -> bool:
+    """Whether a quote of ours may rest on this side."""
+    order = market.working(side)
+    return order is not None and not order.final

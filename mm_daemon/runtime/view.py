@@ -28,11 +28,13 @@ from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.orders import ClientOrderId, Side
 from mm_daemon.observability import snapshot
 from mm_daemon.observability.live_statistics import LiveStatistics
-from mm_daemon.observability.metrics import Metrics, quote_works
+from mm_daemon.observability.metrics import Metrics
+from mm_daemon.observability.quoted_time import quote_works
 from mm_daemon.observability.readiness import unready_reasons
 from mm_daemon.observability.recent import Recent
 from mm_daemon.observability.records import Records
-from mm_daemon.observability.status import Status, Surroundings, status_of
+from mm_daemon.observability.status import Status, Surroundings
+from mm_daemon.observability.status_of import status_of
 from mm_daemon.observability.summary import Tally
 from mm_daemon.ports.connector import Connector, CountsProblems, KeepsLinks, Link, SeesQueue
 from mm_daemon.runtime.clock import Clock

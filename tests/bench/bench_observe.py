@@ -13,7 +13,8 @@ from mm_daemon.domain.decisions import Turn
 from mm_daemon.domain.events import Event
 from mm_daemon.observability.live_statistics import LiveStatistics
 from mm_daemon.observability.metrics import Metrics
-from mm_daemon.observability.status import Surroundings, status_of
+from mm_daemon.observability.status import Surroundings
+from mm_daemon.observability.status_of import status_of
 from mm_daemon.observability.summary import Tally
 from mm_daemon.runtime.core_loop import TurnTimes
 from mm_daemon.runtime.inbox import Inbox

@@ -20,7 +20,8 @@ from mm_daemon.observability.page.sentences import Headline, Situation, headline
 from mm_daemon.observability.page.trail import SAMPLE_S, Trail
 from mm_daemon.observability.recent import Recent
 from mm_daemon.observability.records import Records
-from mm_daemon.observability.status import MarketStatus, Status, Surroundings, market_status, status_with
+from mm_daemon.observability.status import MarketStatus, Status, Surroundings
+from mm_daemon.observability.status_of import market_status, status_with
 from mm_daemon.observability.summary import Tally
 from mm_daemon.observability.trade_statistics import TradeStatistics
 from mm_daemon.ports.connector import Link

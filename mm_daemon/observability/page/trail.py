@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from mm_daemon.core.market import MarketState
 from mm_daemon.domain.orders import Side
-from mm_daemon.observability.metrics import quote_works
 from mm_daemon.observability.page.figures import value
+from mm_daemon.observability.quoted_time import quote_works
 from mm_daemon.observability.records import Fill
 
 SAMPLE_S = 1.0

@@ -21,7 +21,8 @@ from mm_daemon.domain.money import ATTO
 from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.engine.sizing import MoneySizes
 from mm_daemon.observability.live_statistics import LiveStatistics
-from mm_daemon.observability.status import Status, Surroundings, status_of
+from mm_daemon.observability.status import Status, Surroundings
+from mm_daemon.observability.status_of import status_of
 from mm_daemon.observability.summary import Tally
 from mm_daemon.testkit import builders as b
 

@@ -38,7 +38,8 @@ from mm_daemon.observability.page.guard import is_ours
 from mm_daemon.observability.page.server import MOST_WATCHERS, Page
 from mm_daemon.observability.recent import Recent
 from mm_daemon.observability.records import Records
-from mm_daemon.observability.status import Status, Surroundings, status_of
+from mm_daemon.observability.status import Status, Surroundings
+from mm_daemon.observability.status_of import status_of
 from mm_daemon.observability.summary import Tally
 from mm_daemon.ports.connector import Link
 from mm_daemon.testkit import builders as b

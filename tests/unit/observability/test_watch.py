@@ -14,7 +14,8 @@ from mm_daemon.domain.money import to_pair
 from mm_daemon.domain.orders import ClientOrderId, Side
 from mm_daemon.observability.live_statistics import LiveStatistics
 from mm_daemon.observability.recent import Line
-from mm_daemon.observability.status import Status, Surroundings, status_of
+from mm_daemon.observability.status import Status, Surroundings
+from mm_daemon.observability.status_of import status_of
 from mm_daemon.observability.summary import Tally
 from mm_daemon.observability.watch import screen, whole
 from mm_daemon.observability.words import WORDS

@@ -23,7 +23,8 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.domain.orders import ClientOrderId, Operation, Side
 from mm_daemon.observability.live_statistics import LiveStatistics
-from mm_daemon.observability.status import Status, Surroundings, status_of
+from mm_daemon.observability.status import Status, Surroundings
+from mm_daemon.observability.status_of import status_of
 from mm_daemon.observability.summary import Tally
 from mm_daemon.runtime.control import SOCKET_NAME, ControlClient, ControlSocket
 from mm_daemon.runtime.control_door import ControlDoor, find_instrument
