@@ -9,8 +9,9 @@ from collections.abc import Callable
 import msgspec
 
 from connectors.dydx import tx, wire
-from connectors.dydx.http import Indexer, OutcomeUnknown, Refused, decoded
+from connectors.dydx.http import Indexer, Refused, decoded
 from connectors.dydx.orders import OwnOrders
+from connectors.shared.http import OutcomeUnknown
 from mm_daemon.domain.errors import GridError
 from mm_daemon.domain.events import FundingPaid, OrderFilled, VenueSnapshot
 from mm_daemon.domain.instrument import Venue

@@ -18,7 +18,7 @@ from connectors.dydx import orders as own
 from connectors.dydx import tx, wire
 from connectors.dydx.account import CACHE_BLOCKS, Account
 from connectors.dydx.doctor import Examination
-from connectors.dydx.http import Http, Indexer, NeverLeft, Nodes, OutcomeUnknown, Refused, decoded
+from connectors.dydx.http import Http, Indexer, Nodes, Refused, decoded
 from connectors.dydx.keys import PREFIX, Signer, private_key
 from connectors.dydx.numbers import Grid
 from connectors.dydx.orders import Market, Own, OwnOrders
@@ -30,6 +30,7 @@ from connectors.dydx.settings import (
 )
 from connectors.dydx.translate import ACCOUNT, BOOK, HEIGHT, MARKETS, TRADABLE, TRADES, DydxTranslator
 from connectors.shared.cosmos_address import is_address
+from connectors.shared.http import NeverLeft, OutcomeUnknown
 from connectors.shared.ws_session import Send, SessionLimits, WsSession
 from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable

@@ -9,11 +9,13 @@ twice.
 import base64
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 
 from connectors.dydx import wire
+from connectors.shared.http import NeverLeft, OutcomeUnknown, ask
 from mm_daemon.domain.errors import VenueUnreachable
 
 BODY_BYTES_MAX = 8 << 20
@@ -26,14 +28,6 @@ _WAIT_MS = 1000
 """After a 429 that names no time."""
 
 T = TypeVar("T", bound=msgspec.Struct)
-
-
-class OutcomeUnknown(VenueUnreachable):
-    """No answer, or none that can be trusted: the request may have been carried out, or may be yet."""
-
-
-class NeverLeft(VenueUnreachable):
-    """There was no connection: nobody has seen the request."""
 
 
 class Refused(VenueUnreachable):
@@ -68,21 +62,21 @@ class Http:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout)
         headers = {"Content-Type": "application/json"} if body is not None else {}
-        try:
-            async with self._session.request(method, url, data=body, headers=headers, allow_redirects=False) as reply:
-                text = await reply.content.read(BODY_BYTES_MAX + 1)
-                while len(text) <= BODY_BYTES_MAX and (more := await reply.content.read(BODY_BYTES_MAX)):
-                    text += more
-                return _judged(reply.status, reply.headers, text, any_status=any_status)
-        except aiohttp.ClientConnectorError as error:
-            raise NeverLeft(f"cannot connect: {error.strerror or error}") from error
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise OutcomeUnknown(f"no answer: {type(error).__name__}: {error}") from error
+        what = f"{method} {urlsplit(url).path}"
+        answer = await ask(
+            self._session,
+            method,
+            url,
+            most=BODY_BYTES_MAX,
+            what=what,
+            data=body,
+            headers=headers,
+            allow_redirects=False,
+        )
+        return _judged(*answer, any_status=any_status)
 
 
 def _judged(status: int, headers: Mapping[str, str], text: bytes, *, any_status: bool) -> bytes:
-    if len(text) > BODY_BYTES_MAX:
-        raise OutcomeUnknown(f"the answer is larger than {BODY_BYTES_MAX} bytes")
     if status == 200 or (any_status and text.startswith(b'{"jsonrpc"')):
         return text
     if status == _TOO_MANY:

@@ -9,9 +9,10 @@ from typing import TypeVar
 from connectors.lighter import transactions as tx
 from connectors.lighter import wire
 from connectors.lighter.orders import OwnOrders
-from connectors.lighter.rest import BAD_AUTH, OutcomeUnknown, Refused, RestClient
+from connectors.lighter.rest import BAD_AUTH, Refused, RestClient
 from connectors.lighter.tokens import Tokens
 from connectors.lighter.translate import trade_ns
+from connectors.shared.http import OutcomeUnknown
 from mm_daemon.domain.errors import GridError
 from mm_daemon.domain.events import Event, FundingPaid, OrderFilled, OrderNotFound, VenueSnapshot
 from mm_daemon.domain.instrument import Venue

@@ -23,7 +23,7 @@ from connectors.lighter.doctor import Examination
 from connectors.lighter.last_resort import LastResort
 from connectors.lighter.native import NativeLibrary, NativeSigner
 from connectors.lighter.orders import OrderCommand, OwnOrders
-from connectors.lighter.rest import BAD_AUTH, NeverLeft, OutcomeUnknown, Refused, RestClient
+from connectors.lighter.rest import BAD_AUTH, Refused, RestClient
 from connectors.lighter.sending import SENT_TYPES, Sending
 from connectors.lighter.settings import (
     ACK_TIMEOUT_MS,
@@ -37,6 +37,7 @@ from connectors.lighter.settings import (
 from connectors.lighter.tokens import Tokens
 from connectors.lighter.trading import Trading
 from connectors.lighter.translate import LighterTranslator
+from connectors.shared.http import NeverLeft, OutcomeUnknown
 from connectors.shared.ws_session import Send, SessionLimits, WsSession
 from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable

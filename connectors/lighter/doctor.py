@@ -7,8 +7,9 @@ import msgspec
 
 from connectors.lighter import transactions as tx
 from connectors.lighter import wire
-from connectors.lighter.rest import OutcomeUnknown, Refused, RestClient
+from connectors.lighter.rest import Refused, RestClient
 from connectors.lighter.settings import QUOTA_START, LighterSettings, Tier, capabilities
+from connectors.shared.http import OutcomeUnknown
 from connectors.shared.round_trip import latency
 from mm_daemon.ports.examination import Check, Probe, elsewhere, failed, ok, warning
 

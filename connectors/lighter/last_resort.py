@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from connectors.lighter import transactions as tx
 from connectors.lighter import wire
 from connectors.lighter.account import AccountReader
-from connectors.lighter.rest import OutcomeUnknown, Refused
+from connectors.lighter.rest import Refused
 from connectors.lighter.settings import DEAD_MAN_FLOOR_MS
 from connectors.lighter.trading import Trading
+from connectors.shared.http import OutcomeUnknown
 from mm_daemon.domain.errors import VenueUnreachable
 
 _LOOKS = 20

@@ -15,6 +15,7 @@ import aiohttp
 import msgspec
 
 from connectors.lighter import wire
+from connectors.shared.http import NeverLeft, OutcomeUnknown, ask
 from mm_daemon.domain.errors import VenueUnreachable
 
 BODY_BYTES_MAX = 16 << 20
@@ -31,14 +32,6 @@ _WEIGHTS = {"nextNonce": 6, "apikeys": 150, "accountInactiveOrders": 100, "trade
 _OTHER_WEIGHT = 300
 
 T = TypeVar("T")
-
-
-class OutcomeUnknown(VenueUnreachable):
-    """No answer, or none that can be trusted: the request may have been carried out, or may be yet."""
-
-
-class NeverLeft(VenueUnreachable):
-    """There was no connection: the venue has not seen the request."""
 
 
 class Refused(VenueUnreachable):
@@ -145,19 +138,10 @@ class RestClient:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout)
         url = f"{self._url}/api/v1/{name}"
-        try:
-            async with self._session.request(method, url, params=params, headers=headers, data=data) as reply:
-                text = bytearray()
-                while len(text) <= BODY_BYTES_MAX and (more := await reply.content.read(BODY_BYTES_MAX)):
-                    text += more
-                status = reply.status
-        except aiohttp.ClientConnectorError as error:
-            raise NeverLeft(f"cannot connect: {error}") from error
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise OutcomeUnknown(f"{name}: {type(error).__name__} {error}") from error
-        if len(text) > BODY_BYTES_MAX:
-            raise OutcomeUnknown(f"the answer to {name} is larger than {BODY_BYTES_MAX} bytes")
-        return self._checked(name, status, bytes(text))
+        answer = await ask(
+            self._session, method, url, most=BODY_BYTES_MAX, what=name, params=params, headers=headers, data=data
+        )
+        return self._checked(name, answer.status, answer.body)
 
     def _checked(self, name: str, status: int, text: bytes) -> bytes:
         if status == _TOO_MANY:

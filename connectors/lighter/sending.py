@@ -10,7 +10,8 @@ import msgspec
 
 from connectors.lighter import transactions as tx
 from connectors.lighter import wire
-from connectors.lighter.rest import OutcomeUnknown, RestClient, problem_of
+from connectors.lighter.rest import RestClient, problem_of
+from connectors.shared.http import OutcomeUnknown
 from connectors.shared.ws_session import Send
 from mm_daemon.domain.errors import VenueUnreachable
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from connectors.lighter import transactions as tx
 from connectors.lighter import wire
 from connectors.lighter.nonces import KeyRing, NonceOwner
-from connectors.lighter.rest import NeverLeft, OutcomeUnknown, Refused, RestClient
+from connectors.lighter.rest import Refused, RestClient
 from connectors.lighter.sending import Sending
+from connectors.shared.http import NeverLeft, OutcomeUnknown
 from mm_daemon.domain.errors import CredentialsRefused, VenueUnreachable
 
 _LAG_S = 0.35

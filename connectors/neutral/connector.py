@@ -16,8 +16,9 @@ from msgspec import Meta
 
 from connectors.neutral import orders, wire
 from connectors.neutral.doctor import Examination
-from connectors.neutral.rest import NeverLeft, OutcomeUnknown, Refused, RestClient
+from connectors.neutral.rest import Refused, RestClient
 from connectors.neutral.translate import NeutralTranslator
+from connectors.shared.http import NeverLeft, OutcomeUnknown
 from connectors.shared.ws_session import Send, WsSession
 from mm_daemon.domain.capabilities import AmendQuantity, Bucket, BucketKind, Capabilities, CommandClass, Validity
 from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder

@@ -15,6 +15,7 @@ import msgspec
 
 from connectors.neutral import wire
 from connectors.neutral.orders import limit
+from connectors.shared.http import NeverLeft, OutcomeUnknown, ask
 from connectors.shared.nonces import Nonces
 from mm_daemon.domain.errors import CredentialsRefused, VenueUnreachable
 
@@ -25,14 +26,6 @@ _BUCKETS = ("orders", "requests")
 _TOO_MANY, _BANNED = 429, 418
 
 _refusal = msgspec.json.Decoder(wire.Refusal).decode
-
-
-class OutcomeUnknown(VenueUnreachable):
-    """No answer, or none that can be trusted: the request may have been carried out, or may be yet."""
-
-
-class NeverLeft(VenueUnreachable):
-    """There was no connection: the venue has not seen the request."""
 
 
 class Refused(VenueUnreachable):
@@ -101,22 +94,15 @@ class RestClient:
             self._session = aiohttp.ClientSession(timeout=self._timeout)
         key, time_ms, nonce, sign = self.sign(method, path, body)
         headers = {"X-Key": key, "X-Time": str(time_ms), "X-Nonce": str(nonce), "X-Sign": sign}
-        try:
-            async with self._session.request(method, self._url + path, data=body or None, headers=headers) as reply:
-                text = await reply.content.read(BODY_BYTES_MAX + 1)
-                while len(text) <= BODY_BYTES_MAX and (more := await reply.content.read(BODY_BYTES_MAX)):
-                    text += more
-                return self._judge(reply.status, reply.headers, text)
-        except aiohttp.ClientConnectorError as error:
-            raise NeverLeft(f"cannot connect: {error}") from error
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise OutcomeUnknown(f"{method} {path.partition('?')[0]}: {type(error).__name__} {error}") from error
+        what = f"{method} {path.partition('?')[0]}"
+        url = self._url + path
+        return self._judge(
+            *await ask(self._session, method, url, most=BODY_BYTES_MAX, what=what, data=body or None, headers=headers)
+        )
 
     def _judge(self, status: int, headers: Mapping[str, str], text: bytes) -> bytes:
         for bucket in _BUCKETS:
             self._look_at_limit(bucket, headers.get(f"{_LIMIT_HEADER}{bucket.title()}", ""))
-        if len(text) > BODY_BYTES_MAX:
-            raise OutcomeUnknown(f"the answer is larger than {BODY_BYTES_MAX} bytes")
         if status == 200:
             return text
         if status >= 500:

@@ -12,8 +12,9 @@ import pytest
 from connectors.lighter import contracts, wire
 from connectors.lighter import transactions as tx
 from connectors.lighter.connector import LighterConnector
-from connectors.lighter.rest import NeverLeft, RestClient
+from connectors.lighter.rest import RestClient
 from connectors.lighter.settings import QUOTA, Deployment, LighterSettings, Tier, capabilities
+from connectors.shared.http import NeverLeft
 from connectors.simulators.faults import FaultKind
 from mm_daemon.domain.capabilities import AmendQuantity, BucketKind
 from mm_daemon.domain.decisions import AmendOrder, CancelOrder, PlaceOrder, Reason

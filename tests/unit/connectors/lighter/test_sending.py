@@ -9,8 +9,9 @@ import pytest
 
 from connectors.lighter import transactions as tx
 from connectors.lighter import wire
-from connectors.lighter.rest import NeverLeft, OutcomeUnknown, Pace, Refused, RestClient
+from connectors.lighter.rest import Pace, Refused, RestClient
 from connectors.lighter.sending import Sending
+from connectors.shared.http import NeverLeft, OutcomeUnknown
 
 ONE, TWO = tx.Signed(14, '{"Nonce":1}', "aa", 1, 4), tx.Signed(15, '{"Nonce":2}', "bb", 2, 4)
 

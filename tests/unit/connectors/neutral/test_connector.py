@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.neutral.rest import NeverLeft
+from connectors.shared.http import NeverLeft
 from connectors.simulators.faults import FaultKind
 from connectors.simulators.neutral.settings import NeutralVenueSettings
 from mm_daemon.domain.errors import ConfigError
