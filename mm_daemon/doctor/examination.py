@@ -13,8 +13,9 @@ from typing import TypeVar
 import msgspec
 
 from mm_daemon import registry
-from mm_daemon.backtest.explain.explaining import Scene, explain
+from mm_daemon.backtest.explain.explaining import explain
 from mm_daemon.backtest.explain.explanation import MarketExplanation
+from mm_daemon.backtest.explain.scene import Scene
 from mm_daemon.config.build import core_parameters
 from mm_daemon.config.problems import ConfigProblems
 from mm_daemon.config.schema import Config, VenueConfig

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mm_daemon.backtest.explain.explaining import Scene, explain
+from mm_daemon.backtest.explain.explaining import explain
 from mm_daemon.backtest.explain.explanation import PartName, Quotes, SideExplanation
 from mm_daemon.backtest.explain.market import Given, told
+from mm_daemon.backtest.explain.scene import Scene
 from mm_daemon.domain.orders import Side
 from mm_daemon.domain.signal_states import VpinState
 from mm_daemon.engine.models.catalogue import MODELS

@@ -8,10 +8,11 @@ from decimal import Decimal
 
 import msgspec
 
-from mm_daemon.backtest.explain.explaining import Scene, explain
+from mm_daemon.backtest.explain.explaining import explain
 from mm_daemon.backtest.explain.explanation import MarketExplanation
 from mm_daemon.backtest.explain.guards import Held
 from mm_daemon.backtest.explain.market import Given, chosen_markets, held_of, told
+from mm_daemon.backtest.explain.scene import Scene
 from mm_daemon.core.parameters import CoreParameters, MarketParameters
 from mm_daemon.domain.errors import UsageError
 from mm_daemon.observability.status import MarketStatus, Status

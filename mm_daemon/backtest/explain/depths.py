@@ -3,7 +3,7 @@
 import msgspec
 
 from mm_daemon import registry
-from mm_daemon.backtest.explain.explaining import Scene
+from mm_daemon.backtest.explain.scene import Scene
 from mm_daemon.core.market import MarketState
 from mm_daemon.domain.errors import DomainError
 from mm_daemon.engine.quote_engine import QuoteEngine

@@ -5,8 +5,6 @@ one of its answers differs from the next by. Pure; the engine's own memory of it
 """
 
 import math
-from collections.abc import Iterator
-from typing import NamedTuple
 
 import msgspec
 
@@ -14,65 +12,40 @@ from mm_daemon.backtest.explain.explanation import (
     BreakEven,
     FillIntensity,
     HalfSpread,
-    LevelBehind,
     MarketExplanation,
     Measurement,
-    Move,
     Origin,
-    Part,
-    PartName,
     Quotes,
     Reference,
     RiskAversion,
-    SideExplanation,
     SigmaOrigin,
     Situation,
     Skew,
     Volatility,
     WarmStarted,
 )
-from mm_daemon.backtest.explain.guards import Held, guarded, guards
-from mm_daemon.core.parameters import MarketParameters
-from mm_daemon.domain.book import OrderBook
+from mm_daemon.backtest.explain.guards import guards
+from mm_daemon.backtest.explain.scene import Scene
+from mm_daemon.backtest.explain.side import explain_side, impact_of, in_words, of_inventory
 from mm_daemon.domain.decisions import Reason, reasons_in
-from mm_daemon.domain.instrument import Instrument, grid_rounding
+from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.money import to_text
 from mm_daemon.domain.orders import Side
 from mm_daemon.engine.conditions import Intensity
-from mm_daemon.engine.costs import break_even, fill_cost_bps
+from mm_daemon.engine.costs import break_even
 from mm_daemon.engine.parameters import QuoteParameters
-from mm_daemon.engine.position_guard import UNGUARDED, Guarded
-from mm_daemon.engine.pricing import Pricing, SideQuote
-from mm_daemon.engine.pricing_model import Curve, ModelInputs, inventory_offsets, tilt_bps
+from mm_daemon.engine.position_guard import Guarded
+from mm_daemon.engine.pricing import Pricing
+from mm_daemon.engine.pricing_model import Curve, ModelInputs
 from mm_daemon.engine.quote_engine import QuoteEngine
 from mm_daemon.engine.signals.microprice import microprice
 from mm_daemon.engine.units import BPS, YEAR_S
-from mm_daemon.observability.words import DOUBTS, WORDS
+from mm_daemon.observability.words import DOUBTS
 
 _WITH_AN_END = ("avellaneda_stoikov", "cartea_jaimungal", "ho_stoll")
 _PPM_PER_BPS = 100.0
 _NS_PER_MS = 1_000_000
 _NS_PER_S = 1_000_000_000
-
-
-class Scene(msgspec.Struct, frozen=True, kw_only=True):
-    """One market at an instant: what `explain` looks at. `sigma_given`: a person said how volatile it is."""
-
-    parameters: MarketParameters
-    engine: QuoteEngine
-    book: OrderBook
-    position_lots: int
-    now_ns: int
-    source: str
-    sigma_given: bool = False
-    notes: tuple[str, ...] = ()
-    held: Held = Held()
-
-    def guarded(self, fill: tuple[int, int] | None = None) -> Guarded:
-        """What the guard says of the position, or of what a fill of signed lots at ticks leaves of it."""
-        if not self.book.trusted:
-            return UNGUARDED
-        return guarded(self.parameters, self.held, self.book, self.position_lots, self.now_ns, fill)
 
 
 def explain(scene: Scene) -> MarketExplanation:
@@ -94,7 +67,7 @@ def explain(scene: Scene) -> MarketExplanation:
         model=scene.parameters.quoting.model,
         situation=_situation(scene),
         reasons=reasons,
-        words=_words(reasons),
+        words=in_words(reasons),
         notes=notes,
         guards=guards(scene.parameters, scene.engine, scene.held, scene.book, scene.position_lots, scene.now_ns),
         quotes=None if isinstance(priced, int) else _quotes(scene, priced),
@@ -184,8 +157,8 @@ def _quotes(scene: Scene, pricing: Pricing) -> Quotes:
         half_spread=half,
         skew=_skew(scene, pricing, curve),
         break_even=_break_even(scene, pricing),
-        bid=_side(scene, pricing, curve, half, Side.BUY),
-        ask=_side(scene, pricing, curve, half, Side.SELL),
+        bid=explain_side(scene, pricing, curve, half, Side.BUY),
+        ask=explain_side(scene, pricing, curve, half, Side.SELL),
         warm_start=_warm_start(scene),
     )
 
@@ -262,13 +235,13 @@ def _intensity(scene: Scene, inputs: ModelInputs) -> FillIntensity:
 def _half_spread(scene: Scene, pricing: Pricing, curve: Curve) -> HalfSpread:
     cost = pricing.inputs.cost_bps
     passed_on = _passed_on(scene.engine, pricing.inputs)
-    adverse, impact = passed_on * scene.parameters.quoting.adverse_bps, passed_on * _impact_bps(scene, pricing)
+    adverse, impact = passed_on * scene.parameters.quoting.adverse_bps, passed_on * impact_of(scene, pricing)
     fees = passed_on * cost - adverse - impact
     # The engine's steps from the model's half-spread to its own, each by what it changed (MODELS 0.3, step 3).
     narrowed = curve.half_bps
     if curve.skew_bps > pricing.skew_bps:
         narrowed -= curve.risk_bps * (1.0 - pricing.skew_bps / curve.skew_bps)
-    inventory = _inventory(scene, pricing, curve)
+    inventory = of_inventory(scene, pricing, curve)
     widened = narrowed * pricing.widening + inventory.held_half_bps
     toxic, unsure = pricing.toxic_widening, pricing.confidence_widening
     wild = pricing.widening / (toxic * unsure)
@@ -294,12 +267,6 @@ def _half_spread(scene: Scene, pricing: Pricing, curve: Curve) -> HalfSpread:
         doubts=pricing.doubts,
         doubt_words=tuple(DOUBTS[doubt] for doubt in pricing.doubts),
     )
-
-
-def _impact_bps(scene: Scene, pricing: Pricing) -> float:
-    """What Kyle's lambda adds to the adverse move that is priced in."""
-    cost_bps = fill_cost_bps(scene.parameters.instrument, scene.parameters.quoting)
-    return max(0.0, pricing.inputs.cost_bps - cost_bps) if scene.parameters.quoting.impact_times else 0.0
 
 
 def _passed_on(engine: QuoteEngine, inputs: ModelInputs) -> float:
@@ -341,7 +308,7 @@ def _left_s(quoting: QuoteParameters, inputs: ModelInputs) -> float | None:
 
 def _break_even(scene: Scene, pricing: Pricing) -> BreakEven:
     contract, adverse_bps = scene.parameters.instrument, scene.parameters.quoting.adverse_bps
-    impact_bps, mid_ticks = _impact_bps(scene, pricing), pricing.mid_ticks
+    impact_bps, mid_ticks = impact_of(scene, pricing), pricing.mid_ticks
     fee_bps = contract.maker_fee_ppm / _PPM_PER_BPS
     tick = float(contract.tick)
     least = break_even(mid_ticks * tick, fee_bps * BPS, 0.0, 0.0, adverse=(adverse_bps + impact_bps) * BPS)
@@ -353,160 +320,3 @@ def _break_even(scene: Scene, pricing: Pricing) -> BreakEven:
         adverse_bps=adverse_bps,
         impact_bps=impact_bps,
     )
-
-
-def _side(scene: Scene, pricing: Pricing, curve: Curve, half: HalfSpread, side: Side) -> SideExplanation:
-    contract, book = scene.parameters.instrument, scene.book
-    quote = pricing.bid if side is Side.BUY else pricing.ask
-    mid, bp = pricing.mid_ticks, pricing.mid_ticks * BPS
-    unrounded = _unrounded(pricing, side)
-    to_grid = grid_rounding(contract.grid)[side is Side.SELL]
-    rounded = to_grid(unrounded)
-    best = book.bid_ticks if side is Side.BUY else book.ask_ticks
-    reasons = reasons_in(quote.obstacles)
-    edge = side * (pricing.fair_ticks - quote.ticks) / bp
-    edge -= contract.maker_fee_ppm / _PPM_PER_BPS + scene.parameters.quoting.adverse_bps + _impact_bps(scene, pricing)
-    return SideExplanation(
-        side="bid" if side is Side.BUY else "ask",
-        price=f"{contract.price(quote.ticks):f}",
-        ticks=quote.ticks,
-        size=f"{contract.size(quote.lots):f}",
-        mid_ticks=mid,
-        parts=_parts(scene, pricing, curve, half, side),
-        unrounded_ticks=unrounded,
-        rounding_ticks=rounded - unrounded,
-        post_only_ticks=float(quote.ticks - rounded),
-        from_mid_bps=side * (mid - quote.ticks) / bp + 0.0,  # no minus before nothing
-        from_mid_ticks=side * (mid - quote.ticks) + 0.0,
-        behind_best_ticks=side * (best - quote.ticks),
-        quoted=not reasons,
-        reasons=reasons,
-        words=_words(reasons),
-        edge_bps=edge,
-        edge_money=_money(contract, edge * bp, quote.lots),
-        tolerance_ticks=quote.tolerance_ticks,
-        tolerance_bps=quote.tolerance_ticks / bp,
-        behind=tuple(_behind(scene, pricing, side)),
-        after_fill=_after_fill(scene, pricing, quote, side),
-    )
-
-
-def _behind(scene: Scene, pricing: Pricing, side: Side) -> Iterator[LevelBehind]:
-    contract, bp = scene.parameters.instrument, pricing.mid_ticks * BPS
-    paid = contract.maker_fee_ppm / _PPM_PER_BPS + scene.parameters.quoting.adverse_bps + _impact_bps(scene, pricing)
-    for quote in (pricing.bids if side is Side.BUY else pricing.asks)[1:]:
-        reasons = reasons_in(quote.obstacles)
-        yield LevelBehind(
-            price=f"{contract.price(quote.ticks):f}",
-            ticks=quote.ticks,
-            size=f"{contract.size(quote.lots):f}",
-            from_mid_bps=side * (pricing.mid_ticks - quote.ticks) / bp,
-            edge_bps=side * (pricing.fair_ticks - quote.ticks) / bp - paid,
-            reasons=reasons,
-            words=_words(reasons),
-        )
-
-
-def _parts(scene: Scene, pricing: Pricing, curve: Curve, half: HalfSpread, side: Side) -> tuple[Part, ...]:
-    """From the mid to the unrounded quote. A half-spread lowers a bid and raises an ask, a centre lowers both."""
-    conditions, bp = scene.engine.conditions, pricing.mid_ticks * BPS
-    quote = pricing.bid if side is Side.BUY else pricing.ask
-    momentum = flow = funding = 0.0
-    horizon_s = conditions.horizon_s(curve.tau_s)
-    if conditions.shifts and horizon_s is not None:
-        momentum = conditions.momentum_bps(pricing.sigma_bps, horizon_s)
-        flow = conditions.flow_bps(horizon_s)
-        funding = conditions.funding_bps(horizon_s, scene.now_ns)
-    inventory = _inventory(scene, pricing, curve)
-    further = conditions.inventory_widening(conditions.used(scene.position_lots), pricing.half_bps)[side is Side.SELL]
-    wanted = pricing.half_bps + side * pricing.centre_bps + further - side * pricing.shift_bps
-    off_mid = pricing.fair_ticks - pricing.mid_ticks
-    in_bps: tuple[tuple[PartName, float], ...] = (
-        ("momentum", momentum),
-        ("flow", flow),
-        ("funding", funding),
-        ("max_shift", pricing.shift_bps - (momentum + flow + funding)),
-        ("unequal_flow", -inventory.tilt_bps),
-        ("inventory", inventory.tilt_bps - inventory.centre_bps - side * half.inventory_bps),
-        ("intensity", -side * half.intensity_bps),
-        ("risk", -side * half.risk_bps),
-        ("fees", -side * half.fees_bps),
-        ("adverse", -side * half.adverse_bps),
-        ("impact", -side * half.impact_bps),
-        ("max_skew", inventory.centre_bps - pricing.centre_bps - side * half.max_skew_bps),
-        ("widening", -side * half.widening_bps),
-        ("toxic", -side * half.toxic_bps),
-        ("low_confidence", -side * half.low_confidence_bps),
-        ("spread_limits", -side * half.spread_limits_bps),
-        ("near_limit", -side * further),
-        ("least_edge", -side * (quote.depth_bps - wanted)),
-    )
-    return Part("reference", off_mid / bp, off_mid), *(Part(name, bps, bps * bp) for name, bps in in_bps)
-
-
-class _Inventory(NamedTuple):
-    """What the model makes of the inventory, before `max_skew_bps` and, `held_half_bps`, after: half of the spread
-    beyond that when flat, and how far the quotes are shifted down; `tilt_bps` of that when flat.
-    """
-
-    half_bps: float
-    centre_bps: float
-    tilt_bps: float
-    held_half_bps: float
-
-
-def _inventory(scene: Scene, pricing: Pricing, curve: Curve) -> _Inventory:
-    engine = scene.engine
-    most, watches = engine.most_tilt_bps, engine.watcher is not None
-    depths, half = curve.at(pricing.q), curve.half_bps
-    tilt = tilt_bps(pricing.inputs, curve, math.inf, watches=watches)
-    bid, ask = inventory_offsets(depths, half, tilt, math.inf)
-    held_tilt = tilt_bps(pricing.inputs, curve, most, watches=watches)
-    held_bid, held_ask = inventory_offsets(depths, half, held_tilt, abs(pricing.q) * engine.max_skew_bps)
-    return _Inventory(0.5 * (bid + ask), tilt + 0.5 * (bid - ask), tilt, 0.5 * (held_bid + held_ask))
-
-
-def _unrounded(pricing: Pricing, side: Side) -> float:
-    """In ticks, before rounding and post-only."""
-    quote = pricing.bid if side is Side.BUY else pricing.ask
-    return pricing.fair_ticks - side * quote.depth_bps * (pricing.mid_ticks * BPS)
-
-
-def _after_fill(scene: Scene, pricing: Pricing, quote: SideQuote, side: Side) -> Move | None:
-    if not quote.lots:
-        return None
-    position_lots = scene.position_lots + side * quote.lots
-    position = f"{scene.parameters.instrument.size(position_lots):f}"
-    left = scene.guarded((side * quote.lots, quote.ticks))
-    after = scene.engine.price(scene.book, position_lots, scene.now_ns, left)
-    if isinstance(after, int):
-        why = reasons_in(after)
-        return Move(
-            position=position,
-            bid_ticks=None,
-            ask_ticks=None,
-            bid_bps=None,
-            ask_bps=None,
-            bid_reasons=why,
-            ask_reasons=why,
-        )
-    return Move(
-        position=position,
-        bid_ticks=after.bid.ticks - pricing.bid.ticks,
-        ask_ticks=after.ask.ticks - pricing.ask.ticks,
-        bid_bps=pricing.bid.depth_bps - after.bid.depth_bps,
-        ask_bps=after.ask.depth_bps - pricing.ask.depth_bps,
-        bid_reasons=reasons_in(after.bid.obstacles),
-        ask_reasons=reasons_in(after.ask.obstacles),
-    )
-
-
-def _money(contract: Instrument, edge_ticks: float, lots: int) -> float | None:
-    """What `edge_ticks` on so many lots are worth."""
-    if contract.inverse:
-        return None
-    return edge_ticks * float(contract.tick * contract.size(lots) * contract.multiplier)
-
-
-def _words(reasons: tuple[Reason, ...]) -> tuple[str, ...]:
-    return tuple(WORDS[reason] for reason in reasons)

@@ -7,8 +7,8 @@ from math import inf, isfinite
 import msgspec
 
 from mm_daemon import registry
-from mm_daemon.backtest.explain.explaining import Scene
 from mm_daemon.backtest.explain.guards import Held
+from mm_daemon.backtest.explain.scene import Scene
 from mm_daemon.backtest.runner import BacktestRunner, RecordedMarket, Source
 from mm_daemon.core.market import MarketState
 from mm_daemon.core.parameters import CoreParameters, MarketParameters
