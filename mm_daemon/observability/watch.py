@@ -56,7 +56,7 @@ def _leave(_number: int, _frame: object) -> None:
 
 def screen(status: Status, width: int, height: int, hint: str = "") -> Group:
     """The status on exactly `height` lines of at most `width` columns."""
-    head = [*_head(status, width), *(_venue(venue, width) for venue in status.venues), Text()]
+    head = [*_head(status, width), *(_venue(venue) for venue in status.venues), Text()]
     room = height - len(head) - 1
     lines = head + _markets(status, width, room)
     rest = height - len(lines) - 1
@@ -70,7 +70,7 @@ def screen(status: Status, width: int, height: int, hint: str = "") -> Group:
 
 def whole(status: Status, width: int) -> Group:
     """The status at whatever length it needs, without the log's last lines: for `status`."""
-    lines = [*_head(status, width), *(_venue(venue, width) for venue in status.venues)]
+    lines = [*_head(status, width), *(_venue(venue) for venue in status.venues)]
     for block in _blocks(status, width):
         lines += [Text(), *block]
     lines += [Text(), Text(_where(status), "dim")]
@@ -115,7 +115,7 @@ def _head(status: Status, width: int) -> list[Text]:
     return lines
 
 
-def _venue(venue: VenueStatus, width: int) -> Text:
+def _venue(venue: VenueStatus) -> Text:
     said = Text.assemble(
         (venue.name, "bold"),
         " ",

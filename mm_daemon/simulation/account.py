@@ -249,7 +249,7 @@ class VenueAccount:
         if len(refused) > ENDED_KEPT:
             del refused[next(iter(refused))]
 
-    def fence(self, client_id: ClientOrderId, instrument: InstrumentId) -> bool:
+    def fence(self, client_id: ClientOrderId) -> bool:
         """Spend the nonce of an order that has not come; False when it has."""
         if self._was_used(client_id) or client_id in self._refused:
             return False

@@ -252,11 +252,11 @@ class OrderDesk:
 
     def _cancel(self, command: CancelOrder, ts_venue_ns: int, ts_local_ns: int) -> list[OrderEvent]:
         if command.fence:
-            spent = self._account.fence(command.client_id, command.instrument)
+            spent = self._account.fence(command.client_id)
             return [FenceAnswered(command.instrument, ts_venue_ns, ts_local_ns, command.client_id, spent)]
         order = self._account.orders.get(command.client_id)
         if order is not None:
-            refused = None if self._refusals is None else self._refusals.of_cancel(order)
+            refused = None if self._refusals is None else self._refusals.of_cancel()
             if refused is not None:
                 return [OrderCancelRejected(order.instrument, ts_venue_ns, ts_local_ns, order.client_id, *refused)]
             return [self._cancel_one(order, ts_venue_ns, ts_local_ns)]

@@ -16,7 +16,7 @@ from mm_daemon.domain.capabilities import Bucket, BucketKind, CommandClass
 from mm_daemon.domain.decisions import AmendOrder, CancelAll, CancelOrder, Command, PlaceOrder
 from mm_daemon.domain.orders import RejectKind
 from mm_daemon.domain.rng import Rng
-from mm_daemon.simulation.account import Refused, VenueAccount, VenueOrder
+from mm_daemon.simulation.account import Refused, VenueAccount
 
 _Chance = Annotated[float, Meta(ge=0, le=1)]
 _NS_PER_MS = 1_000_000
@@ -106,7 +106,7 @@ class Refusals:
     def of_amend(self, command: AmendOrder, touch: int) -> Refused | None:
         return _BY_CHANCE if self._happens(self._rules.amend_chance) else self._band(command.ticks, touch)
 
-    def of_cancel(self, order: VenueOrder) -> Refused | None:
+    def of_cancel(self) -> Refused | None:
         return _BY_CHANCE if self._happens(self._rules.cancel_chance) else None
 
     def _band(self, ticks: int, touch: int) -> Refused | None:
