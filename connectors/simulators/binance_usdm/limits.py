@@ -9,6 +9,7 @@ import hmac
 from collections.abc import Iterator, Mapping
 
 from connectors.simulators.binance_usdm.settings import BinanceUsdmSettings
+from connectors.simulators.window import Window
 
 WEIGHT, ORDERS_10S, ORDERS_1M = "weight", "orders_10s", "orders_1m"
 RECV_WINDOW_MS = 5000
@@ -32,26 +33,6 @@ class Refused(Exception):
         self.retry_after_ms = retry_after_ms
 
 
-class _Window:
-    """So many units in each fixed window of time."""
-
-    __slots__ = ("capacity", "period_ms", "used", "window")
-
-    def __init__(self, capacity: int, period_ms: int) -> None:
-        self.capacity = capacity
-        self.period_ms = period_ms
-        self.window = -1
-        self.used = 0
-
-    def turn(self, now_ms: int) -> None:
-        window = now_ms // self.period_ms
-        if window != self.window:
-            self.window, self.used = window, 0
-
-    def left_ms(self, now_ms: int) -> int:
-        return (self.window + 1) * self.period_ms - now_ms
-
-
 class Limits:
     """One account with one key, at one address."""
 
@@ -60,9 +41,9 @@ class Limits:
         self._key = key
         self._secret = secret.encode()
         self._windows = {
-            WEIGHT: _Window(settings.weight_per_minute, 60_000),
-            ORDERS_10S: _Window(settings.orders_per_10s, 10_000),
-            ORDERS_1M: _Window(settings.orders_per_minute, 60_000),
+            WEIGHT: Window(settings.weight_per_minute, 60_000),
+            ORDERS_10S: Window(settings.orders_per_10s, 10_000),
+            ORDERS_1M: Window(settings.orders_per_minute, 60_000),
         }
         self._refusals = 0
         """Refusals in a row."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from connectors.simulators.neutral.messages import Problem
 from connectors.simulators.neutral.settings import NeutralVenueSettings
+from connectors.simulators.window import Window
 
 ORDERS = "orders"
 REQUESTS = "requests"
@@ -25,27 +26,6 @@ class Refused(Exception):
         self.problem = problem
 
 
-class _Window:
-    """So many units in each fixed window of time."""
-
-    __slots__ = ("capacity", "name", "period_ms", "used", "window")
-
-    def __init__(self, name: str, capacity: int, period_ms: int) -> None:
-        self.name = name
-        self.capacity = capacity
-        self.period_ms = period_ms
-        self.window = -1
-        self.used = 0
-
-    def turn(self, now_ms: int) -> None:
-        window = now_ms // self.period_ms
-        if window != self.window:
-            self.window, self.used = window, 0
-
-    def left_ms(self, now_ms: int) -> int:
-        return (self.window + 1) * self.period_ms - now_ms
-
-
 class Doorkeeper:
     """One account with one key."""
 
@@ -56,8 +36,8 @@ class Doorkeeper:
         self._nonces: dict[int, int] = {}
         """Nonces of the window with their times."""
         self._windows = {
-            ORDERS: _Window(ORDERS, settings.orders_per_10s, 10_000),
-            REQUESTS: _Window(REQUESTS, settings.requests_per_minute, 60_000),
+            ORDERS: Window(settings.orders_per_10s, 10_000),
+            REQUESTS: Window(settings.requests_per_minute, 60_000),
         }
         self._refusals = dict.fromkeys(self._windows, 0)
         """Refusals in a row, by limit."""
