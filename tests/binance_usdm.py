@@ -1,19 +1,14 @@
 """The simulated Binance USD-M venue in this process, behind real loopback sockets, and the clients that use it."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-import msgspec
-
 from connectors.ccxt.connector import CcxtConnector
 from connectors.ccxt.settings import CcxtSettings, MarketData
 from connectors.simulators.binance_usdm.server import DEFAULT_KEY, DEFAULT_SECRET, BinanceUsdmVenue
 from connectors.simulators.binance_usdm.settings import BinanceUsdmSettings
-from connectors.simulators.faults import FaultKind
 from mm_daemon import registry
 from mm_daemon.domain.events import Event
 from mm_daemon.domain.instrument import Venue
@@ -22,33 +17,11 @@ from mm_daemon.ports.simulator import SimulatorContext
 from mm_daemon.runtime.clock import Clock
 from mm_daemon.simulation.symbols import SymbolSettings
 from tests.neutral import QUIET
+from tests.serving import Control, served
 
 SECRETS = {"api_key": DEFAULT_KEY, "api_secret": DEFAULT_SECRET}
 SYMBOL = "BTCUSDT"
 UNIFIED = "BTC/USDT:USDT"
-
-
-class Control:
-    """`/control` of the venue."""
-
-    def __init__(self, address: str, session: aiohttp.ClientSession) -> None:
-        self.url = f"http://{address}"
-        self._session = session
-
-    async def fault(self, kind: FaultKind, **keys: Any) -> None:
-        await self._post("/control/fault", {"kind": kind.value, **keys})
-
-    async def fill(self, client_id: str, size: str) -> None:
-        await self._post("/control/fill", {"client_id": client_id, "size": size})
-
-    async def struck(self) -> dict[str, int]:
-        async with self._session.get(f"{self.url}/control/struck") as reply:
-            counts: dict[str, int] = await reply.json()
-            return counts
-
-    async def _post(self, path: str, body: dict[str, Any]) -> None:
-        async with self._session.post(self.url + path, data=msgspec.json.encode(body)) as reply:
-            assert reply.status == 200, await reply.text()
 
 
 @asynccontextmanager
@@ -66,18 +39,8 @@ async def binance_venue(
     context = SimulatorContext(
         host="127.0.0.1", port=0, seed=1, symbols=symbols, now_ns=clock.now_ns, state_dir=state_dir
     )
-    listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(BinanceUsdmVenue(context, BinanceUsdmSettings(**keys)).run(listening.set_result))
-    try:
-        waiting: set[asyncio.Future[Any]] = {serving, listening}
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        if serving.done():
-            await serving
-        async with aiohttp.ClientSession() as session:
-            yield Control(await listening, session)
-    finally:
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
+    async with served(BinanceUsdmVenue(context, BinanceUsdmSettings(**keys))) as (address, session):
+        yield Control(address, session)
 
 
 def ccxt_client(url: str, *, secret: str = DEFAULT_SECRET, **config: Any) -> Any:

@@ -1,7 +1,6 @@
 """What tests of Lighter share: the simulated venue behind real loopback sockets, keys that are worth nothing, a signer
 that needs no native library, and where that library is, if it is."""
 
-import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -28,6 +27,7 @@ from mm_daemon.ports.connector import ConnectorContext
 from mm_daemon.ports.simulator import SimulatorContext
 from mm_daemon.runtime.clock import Clock
 from mm_daemon.simulation.symbols import SymbolSettings
+from tests.serving import served
 from tests.shared import ROOT
 
 LIBRARY_FOLDER = ROOT / "build" / "lighter"
@@ -192,18 +192,8 @@ async def lighter_venue(
     quick |= {"taker_delay_ms": 0, "weight_per_minute": 1_000_000, "stats_interval_ms": 100, "quota": 100_000}
     context = SimulatorContext(host="127.0.0.1", port=0, seed=1, symbols=symbols, now_ns=clock.now_ns)
     venue = LighterVenue(context, LighterVenueSettings(**(quick | settings)))
-    listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(venue.run(listening.set_result))
-    try:
-        waiting: set[asyncio.Future[Any]] = {serving, listening}
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        if serving.done():
-            await serving
-        async with aiohttp.ClientSession() as session:
-            yield Control(venue, await listening, session, clock)
-    finally:
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
+    async with served(venue) as (address, session):
+        yield Control(venue, address, session, clock)
 
 
 def lighter_connector(

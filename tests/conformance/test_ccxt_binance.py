@@ -17,7 +17,8 @@ from mm_daemon.testkit.conformance import (
     Trouble,
     refuses_wrong_key,
 )
-from tests.binance_usdm import Control, binance_venue, ccxt_connector
+from tests.binance_usdm import binance_venue, ccxt_connector
+from tests.serving import Control
 
 _FAULTS: dict[Trouble, tuple[FaultKind, dict[str, object]]] = {
     Trouble.LOST_REPLY: (FaultKind.LOSE_REPLY, {"on": "POST /fapi/v1/order"}),

@@ -15,7 +15,8 @@ from mm_daemon.testkit.conformance import (
     Trouble,
     refuses_wrong_key,
 )
-from tests.neutral import Control, neutral_connector, neutral_venue, nothing
+from tests.neutral import neutral_connector, neutral_venue, nothing
+from tests.serving import Control
 
 _FAULTS: dict[Trouble, tuple[FaultKind, dict[str, object]]] = {
     Trouble.LOST_REPLY: (FaultKind.LOSE_REPLY, {"on": "/v1/place"}),

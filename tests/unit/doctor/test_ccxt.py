@@ -9,8 +9,9 @@ from connectors.ccxt.doctor import Examination, of_bybit, of_okx
 from connectors.simulators.faults import FaultKind
 from mm_daemon.doctor.findings import Report
 from mm_daemon.ports.examination import Check, Verdict
-from tests.binance_usdm import SECRETS, SYMBOL, Control, binance_venue, ccxt_client, ccxt_connector
+from tests.binance_usdm import SECRETS, SYMBOL, binance_venue, ccxt_client, ccxt_connector
 from tests.doctoring import config_of, examined, failures, the
+from tests.serving import Control
 from tests.unit.connectors.ccxt.offline import Offline
 
 

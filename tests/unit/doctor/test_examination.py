@@ -22,7 +22,8 @@ from mm_daemon.ports.examination import Check, Examined, Probe, Verdict, ok
 from mm_daemon.runtime.clock import Clock
 from mm_daemon.runtime.venues import build_connectors, feed_of
 from tests.doctoring import config_of, examined, failures, found, the, verdicts
-from tests.neutral import SECRETS, Control, neutral_venue
+from tests.neutral import SECRETS, neutral_venue
+from tests.serving import Control
 from tests.shared import ROOT
 
 NOWHERE = "http://127.0.0.1:9"

@@ -37,8 +37,9 @@ from mm_daemon.ports.connector import ConnectorContext
 from mm_daemon.runtime.clock import Clock
 from mm_daemon.simulation.symbols import SymbolSettings
 from mm_daemon.testkit.conformance import ConnectorUnderTest, Heard, Trouble
-from tests.binance_usdm import SECRETS, Control, binance_venue, ccxt_connector
+from tests.binance_usdm import SECRETS, binance_venue, ccxt_connector
 from tests.neutral import QUIET
+from tests.serving import Control
 from tests.shared import ROOT
 
 

@@ -23,7 +23,8 @@ from mm_daemon.domain.orders import RejectKind, Side
 from mm_daemon.runtime.clock import Clock
 from mm_daemon.testkit.conformance import ConnectorUnderTest, Heard
 from tests.conformance.test_neutral import NeutralHand
-from tests.neutral import QUIET, Control, neutral_connector, neutral_venue, nothing
+from tests.neutral import QUIET, neutral_connector, neutral_venue, nothing
+from tests.serving import Control
 
 
 @asynccontextmanager

@@ -11,8 +11,9 @@ import msgspec
 import pytest
 
 from connectors.simulators.faults import FaultKind
-from tests.binance_usdm import SYMBOL, UNIFIED, Control, binance_venue, ccxt_client
+from tests.binance_usdm import SYMBOL, UNIFIED, binance_venue, ccxt_client
 from tests.neutral import QUIET
+from tests.serving import Control
 
 FUNDED = msgspec.structs.replace(QUIET, funding_period_s=10, funding_mean_bps=5.0)
 
