@@ -54,6 +54,11 @@ def only_loopback() -> Iterator[list[str]]:
         pytest.fail(f"reached beyond loopback: {', '.join(_reached_out)}")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=50, help="how often tests/e2e/test_deaths.py kills the daemon")
+    parser.addoption("--kill-seed", type=int, default=50, help="seed of the moments at which it does")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     absent = [report for report in terminalreporter.stats.get("skipped", []) if "ABSENT: " in str(report.longrepr)]
     if absent:

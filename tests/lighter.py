@@ -75,7 +75,11 @@ class PythonSigner:
     async def sign(self, transactions: list[tuple[tx.Transaction, int]], key_index: int) -> list[tx.Signed]:
         for transaction, nonce in transactions:
             tx.check(transaction, nonce)
-        return [self.signed(each, nonce, key_index) for each, nonce in transactions]
+        skip = {"4": 1}
+        return [
+            self.signed(each, nonce, key_index, skip if isinstance(each, tx.ShutOut) else None)
+            for each, nonce in transactions
+        ]
 
     async def auth_token(self, deadline_s: int, key_index: int) -> str:
         return self.token(deadline_s, key_index)
@@ -116,6 +120,8 @@ def _body(transaction: tx.Transaction) -> tuple[int, dict[str, int]]:
     if isinstance(transaction, tx.ModifyOrder):
         fields = {"MarketIndex": transaction.market, "Index": transaction.index, "BaseAmount": transaction.base}
         return tx.MODIFY, fields | {"Price": transaction.price, "TriggerPrice": 0}
+    if isinstance(transaction, tx.ShutOut):
+        return tx.CANCEL_ALL, {"TimeInForce": tx.ABORT, "Time": 0}
     if isinstance(transaction, tx.CancelAllOrders):
         return tx.CANCEL_ALL, {"TimeInForce": transaction.when, "Time": transaction.time_ms}
     margin = {"InitialMarginFraction": transaction.margin_fraction, "MarginMode": int(transaction.isolated)}

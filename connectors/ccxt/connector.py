@@ -221,6 +221,7 @@ class CcxtConnector:
                 fetch_depth=self._fetch_depth,
                 on_up=self._joined.set,
                 on_down=self._on_down,
+                tap=context.tap,
             )
         else:
             self._guards = [books.BookGuard(each, settings, context.now_ns) for each in self._contracts]
@@ -232,6 +233,7 @@ class CcxtConnector:
                 rng=rng.split("market"),
                 on_up=self._joined.set,
                 on_down=self._on_down,
+                tap=None if context.tap is None else self._show_raw,
             )
         if self._with_key and not self._context.read_only:
             self._user = ProStreams(
@@ -274,6 +276,15 @@ class CcxtConnector:
             raise failed.exceptions[0] from None
         finally:
             self._on_down("the session has ended")
+
+    @property
+    def wire(self) -> str | None:
+        """Only on the native wire do our translators read what the exchange sends."""
+        return self._dialect.translator if self._settings.market_data is MarketData.NATIVE else None
+
+    def _show_raw(self, frame: bytes) -> None:
+        if self._context.tap is not None:
+            self._context.tap(frame, self._context.now_ns())
 
     @property
     def problems(self) -> Mapping[str, int]:

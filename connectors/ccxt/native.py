@@ -81,13 +81,15 @@ class NativeMarketData:
         on_up: Callable[[], None],
         on_down: Callable[[str], None],
         limits: SessionLimits | None = None,
+        tap: Callable[[bytes, int], None] | None = None,
     ) -> None:
         """`instruments` with the hours between their fundings. `fetch_depth(symbol)` is the REST depth reply, raising
-        VenueUnreachable."""
+        VenueUnreachable. `tap` is shown each frame and each depth reply."""
         self._translator = translator
         self._now_ns = now_ns
         self._emit = emit
         self._fetch_depth = fetch_depth
+        self._tap = tap
         self._on_up = on_up
         self._on_down = on_down
         self._streams = {
@@ -108,6 +110,7 @@ class NativeMarketData:
                 on_frame=self._on_frame,
                 on_closed=lambda cause, route=route: self._closed(route, cause),  # type: ignore[misc]
                 limits=limits,
+                tap=tap,
             )
             self._sessions.append(session)
 
@@ -211,5 +214,8 @@ class NativeMarketData:
                 self._problems["no_snapshot"] += 1
             else:
                 if translator is stream.translator and self._telling:
-                    self._tell(stream, translator.translate(reply, self._now_ns()))
+                    now_ns = self._now_ns()
+                    if self._tap is not None:
+                        self._tap(reply, now_ns)
+                    self._tell(stream, translator.translate(reply, now_ns))
             await asyncio.sleep(_RETRY_S)

@@ -56,8 +56,11 @@ class ProStreams:
         rng: Rng,
         on_up: Callable[[], None],
         on_down: Callable[[str], None],
+        tap: Callable[[bytes], None] | None = None,
     ) -> None:
-        """`markets()` is the loaded instance whose markets are shared."""
+        """`markets()` is the loaded instance whose markets are shared. `tap` is shown each message as the exchange sent
+        it, before ccxt reads it."""
+        self._tap = tap
         self._factory = factory
         self._markets = markets
         self._watches = watches
@@ -97,6 +100,8 @@ class ProStreams:
         self._cause = asyncio.get_running_loop().create_future()
         handle = exchange.handle_message
         exchange.handle_message = lambda client, message: self._hear(handle, client, message)
+        if self._tap is not None:
+            _tap_clients(exchange, self._tap)
         tasks = [asyncio.ensure_future(watch(exchange)) for watch in self._watches]
         opening = asyncio.ensure_future(self._opened(exchange))
         waiting: set[asyncio.Future[Any]] = {*tasks, opening, self._cause}
@@ -147,6 +152,26 @@ class ProStreams:
                 clients = [client for url, client in exchange.clients.items() if url != _FLIGHTS]
                 if clients and all(_stands(client) for client in clients):
                     return
+
+
+def _tap_clients(exchange: Any, tap: Callable[[bytes], None]) -> None:
+    """See that every connection which ccxt makes for this instance shows its messages, text or binary."""
+    make = exchange.client
+
+    def tapped(url: str) -> Any:
+        client = make(url)
+        if not getattr(client, "tapped", False):
+            client.tapped = True
+            read = client.handle_text_or_binary_message
+
+            def shown(data: str | bytes) -> None:
+                tap(data.encode() if isinstance(data, str) else bytes(data))
+                read(data)
+
+            client.handle_text_or_binary_message = shown
+        return client
+
+    exchange.client = tapped
 
 
 def _stands(client: Any) -> bool:

@@ -104,6 +104,7 @@ class DydxConnector:
             on_open=self._on_open,
             on_frame=self._on_frame,
             on_closed=self._on_closed,
+            tap=context.tap,
             limits=SessionLimits(frame_bytes_max=_FRAME_BYTES_MAX),
         )
         self._markets: Sequence[Market] = ()

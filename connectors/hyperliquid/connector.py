@@ -122,6 +122,7 @@ class HyperliquidConnector:
             on_open=self._on_open,
             on_frame=self._on_frame,
             on_closed=self._on_closed,
+            tap=context.tap,
             limits=SessionLimits(frame_bytes_max=_FRAME_BYTES_MAX),
             ping=_PING,
         )
@@ -243,6 +244,10 @@ class HyperliquidConnector:
     def links(self) -> Mapping[str, Link]:
         """One socket carries both the market and the account."""
         return {"all": self._session.link}
+
+    @property
+    def wire(self) -> str:
+        return "hyperliquid"
 
     @property
     def problems(self) -> Mapping[str, int]:

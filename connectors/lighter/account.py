@@ -6,6 +6,7 @@ Nothing here is of one instant: a snapshot is read again until no fill falls bet
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from connectors.lighter import transactions as tx
 from connectors.lighter import wire
 from connectors.lighter.orders import OwnOrders
 from connectors.lighter.rest import BAD_AUTH, OutcomeUnknown, Refused, RestClient
@@ -51,42 +52,54 @@ class AccountReader:
         self._now_ns = now_ns
         self._venue_now_ns = venue_now_ns
 
-    async def open_rows(self) -> list[wire.Order]:
+    async def open_rows(self, *, urgent: bool = False) -> list[wire.Order]:
         """Every active order, foreign ones and other markets' too. Raises VenueUnreachable."""
-        found = await self._private("accountActiveOrders", wire.Orders, market_id=_ALL_MARKETS)
+        found = await self._private("accountActiveOrders", wire.Orders, urgent=urgent, market_id=_ALL_MARKETS)
         return found.orders or []
 
-    async def ended_rows(self) -> list[wire.Order]:
+    async def ended_rows(self, *, urgent: bool = False) -> list[wire.Order]:
         """The last hundred orders that are over. Raises VenueUnreachable."""
-        found = await self._private("accountInactiveOrders", wire.Orders, market_id=_ALL_MARKETS, limit=_PAGE)
+        query = {"market_id": _ALL_MARKETS, "limit": _PAGE}
+        found = await self._private("accountInactiveOrders", wire.Orders, urgent=urgent, **query)
         return found.orders or []
 
     async def cancel_all_ms(self) -> int:
         """When the venue will cancel everything; 0: it will not. Raises VenueUnreachable."""
-        found = await self._rest.read("account", wire.Accounts, {"by": "index", "value": self._index})
+        found = await self._rest.read("account", wire.Accounts, {"by": "index", "value": self._index}, urgent=True)
         return found.accounts[0].cancel_all_time if found.accounts else 0
 
     async def order(self, client_id: ClientOrderId) -> Sequence[Event]:
         """What the venue says of one order, or else of the transaction that placed it. Where it knows neither, the next
-        nonce of the transaction's key says whether it can land yet. Raises VenueUnreachable."""
+        nonce of the transaction's key says whether it can land yet. The dearest reads come last: an order whose
+        transaction has no record is nowhere, and most others have ended. Raises VenueUnreachable."""
+        placed = self._orders.placed_by(client_id)
         try:
-            for rows in (self.open_rows, self.ended_rows):
+            in_doubt = placed is not None and not self._orders.is_accepted(client_id)
+            if placed is not None and in_doubt and await self._record(placed.tx_hash) is None:
+                return [await self._not_found(client_id, placed.key_index)]
+            for rows in (self.ended_rows, self.open_rows, self.ended_rows):
                 for row in await rows():
                     if row.client_order_index == client_id:
                         return self._orders.reported(row, self._now_ns(), again=True)
-            placed = self._orders.placed_by(client_id)
             record = None if placed is None else await self._record(placed.tx_hash)
             if record is None:
-                key = placed.key_index if placed is not None else self._only_key
-                nonce = None if key is None else await self._next_nonce(key)
-                return [OrderNotFound(self._venue, self._venue_now_ns(), self._now_ns(), client_id, nonce)]
+                return [await self._not_found(client_id, self._only_key if placed is None else placed.key_index)]
             failed = self._orders.recorded(record, self._now_ns())
             carried_out = record.status == _EXECUTED
             return failed or (self._orders.vanished(record.hash, self._now_ns()) if carried_out else [])
         except GridError as error:
             raise OutcomeUnknown(f"order {client_id} cannot be read: {error}") from error
 
-    async def _next_nonce(self, key_index: int) -> int:
+    async def _not_found(self, client_id: ClientOrderId, key_index: int | None) -> OrderNotFound:
+        nonce = None if key_index is None else await self.next_nonce(key_index)
+        return OrderNotFound(self._venue, self._venue_now_ns(), self._now_ns(), client_id, nonce)
+
+    async def landed(self, signed: tx.Signed) -> Sequence[Event] | None:
+        """What a transaction's record says; None: the venue has none. Raises VenueUnreachable."""
+        record = await self._record(signed.tx_hash)
+        return None if record is None else self._orders.recorded(record, self._now_ns())
+
+    async def next_nonce(self, key_index: int) -> int:
         query = {"account_index": self._index, "api_key_index": key_index}
         return (await self._rest.read("nextNonce", wire.NextNonce, query)).nonce
 
@@ -102,13 +115,14 @@ class AccountReader:
         """Orders, positions, and fills and payments from `since_ns` on. Raises VenueUnreachable."""
         requested_ns = self._now_ns()
         try:
+            newest = self._orders.newest_trade
             for _ in range(_LOOKS_MAX):
-                newest = await self._newest_trade()
+                before = newest
                 at_ns = self._venue_now_ns()
                 accounts = await self._rest.read("account", wire.Accounts, {"by": "index", "value": self._index})
                 rows = await self.open_rows()
-                fills = await self.fills(since_ns)
-                if await self._newest_trade() == newest:
+                fills, newest = await self._fills(since_ns)
+                if newest == before:
                     break
             else:
                 raise OutcomeUnknown(f"the account did not hold still in {_LOOKS_MAX} looks")
@@ -127,23 +141,23 @@ class AccountReader:
         except GridError as error:
             raise OutcomeUnknown(f"the account cannot be read: {error}") from error
 
-    async def _newest_trade(self) -> int:
-        page = await self._trades(1, None)
-        return max((row.trade_id for row in page.trades or ()), default=0)
-
-    async def fills(self, since_ns: int) -> list[OrderFilled]:
-        """In the order of their trades. Pages come newest first. Raises VenueUnreachable or GridError."""
+    async def _fills(self, since_ns: int) -> tuple[list[OrderFilled], int]:
+        """In the order of their trades, and the newest trade when they began to be read. Pages come newest first.
+        Raises VenueUnreachable or GridError."""
         found: dict[str, OrderFilled] = {}
         cursor: str | None = None
+        newest: int | None = None
         for _ in range(_PAGES_MAX):
             page = await self._trades(_PAGE, cursor)
             rows = page.trades or []
+            if newest is None:
+                newest = self._orders.newest_trade = max((row.trade_id for row in rows), default=0)
             for row in rows:
                 for fill in self._orders.filled(row, self._now_ns()) if trade_ns(row) >= since_ns else ():
                     found[fill.fill_key] = fill
             cursor = page.next_cursor
             if not cursor or not rows or max(trade_ns(row) for row in rows) < since_ns:
-                return sorted(found.values(), key=lambda fill: (fill.ts_venue_ns, fill.fill_key))
+                return sorted(found.values(), key=lambda fill: (fill.ts_venue_ns, fill.fill_key)), newest
         raise OutcomeUnknown(f"the account's trades do not end after {_PAGES_MAX} pages")
 
     async def _trades(self, limit: int, cursor: str | None) -> wire.Trades:
@@ -169,10 +183,10 @@ class AccountReader:
         """The account's tier and fees. Raises VenueUnreachable."""
         return await self._private("accountLimits", wire.Limits)
 
-    async def _private(self, name: str, wanted: type[T], **query: object) -> T:
-        token = await self._tokens.current()
+    async def _private(self, name: str, wanted: type[T], *, urgent: bool = False, **query: object) -> T:
+        token, asked = await self._tokens.current(), {"account_index": self._index, **query}
         try:
-            return await self._rest.read(name, wanted, {"account_index": self._index, **query}, token=token)
+            return await self._rest.read(name, wanted, asked, token=token, urgent=urgent)
         except Refused as refused:
             if refused.code == BAD_AUTH:
                 self._tokens.forget()

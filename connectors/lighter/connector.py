@@ -42,6 +42,7 @@ from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder,
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable
 from mm_daemon.domain.events import (
     Event,
+    FenceAnswered,
     FundingPaid,
     InstrumentUpdated,
     OrderFilled,
@@ -53,7 +54,7 @@ from mm_daemon.domain.events import (
     VenueSnapshotReceived,
     VenueTime,
 )
-from mm_daemon.domain.instrument import Instrument
+from mm_daemon.domain.instrument import Instrument, InstrumentId
 from mm_daemon.domain.orders import ClientOrderId, TimeInForce
 from mm_daemon.domain.rng import Rng
 from mm_daemon.ports.connector import ConnectorContext, Link
@@ -129,6 +130,7 @@ class LighterConnector:
             on_open=self._on_open,
             on_frame=self._on_frame,
             on_closed=self._on_closed,
+            tap=context.tap,
             limits=SessionLimits(frame_bytes_max=_FRAME_BYTES_MAX),
             ping='{"type":"ping"}',
         )
@@ -453,15 +455,21 @@ class LighterConnector:
         trading, now_ns = self._trader(), self._context.now_ns
         batch: list[OrderCommand] = []
         made: list[tx.Transaction] = []
+        fences: list[CancelOrder] = []
         for approved in commands:
             command = approved.command
             if not isinstance(command, PlaceOrder | AmendOrder | CancelOrder):
+                continue
+            if isinstance(command, CancelOrder) and command.fence:
+                fences.append(command)
                 continue
             try:
                 made.append(self._orders.transaction(command, self._venue_now_ns()))
                 batch.append(command)
             except GridError as error:
                 self._emit(self._orders.refused(command, 21701, str(error), now_ns()))
+        if fences:
+            await self._fence(fences)
         if not batch:
             return
         takes = any(isinstance(each, PlaceOrder) and not _makes(each) for each in batch)
@@ -480,6 +488,21 @@ class LighterConnector:
         except OutcomeUnknown as error:
             for command in batch:
                 self._emit(self._orders.unknown(command, str(error), now_ns()))
+
+    async def _fence(self, fences: Sequence[CancelOrder]) -> None:
+        """See to it that the commands in doubt can never land, if they have not."""
+        try:
+            await self._resort().shut_out()
+        except VenueUnreachable as error:
+            for command in fences:
+                self._emit(self._orders.unknown(command, f"fence: {error}", self._context.now_ns()))
+            return
+        for command in fences:
+            self._tell_shut_out(command.instrument, command.client_id)
+
+    def _tell_shut_out(self, instrument: InstrumentId, client_id: ClientOrderId) -> None:
+        self._orders.settle(client_id)
+        self._emit(FenceAnswered(instrument, self._venue_now_ns(), self._context.now_ns(), client_id, True))
 
     def _tell_refused(self, batch: Sequence[OrderCommand], code: int, text: str) -> None:
         for command in batch:
@@ -500,9 +523,22 @@ class LighterConnector:
             self._stopped.set_exception(error)
 
     async def query_order(self, client_id: ClientOrderId) -> None:
-        """Raises VenueUnreachable when there is no answer."""
+        """What is in doubt about the order is shut out, if it has not landed. Raises VenueUnreachable when there is no
+        answer."""
         for event in await self._owned().order(client_id):
             self._emit(event)
+        doubt = self._orders.doubt(client_id)
+        if doubt is None:
+            return
+        landed = await self._owned().landed(doubt.signed)
+        if landed is not None:
+            self._orders.settle(client_id)
+            for event in landed:
+                self._emit(event)
+            return
+        if await self._owned().next_nonce(doubt.signed.key_index) <= doubt.signed.nonce:
+            await self._resort().shut_out()
+        self._tell_shut_out(doubt.instrument, client_id)
 
     async def cancel_all(self) -> None:
         """Raises VenueUnreachable when orders are left. See `LastResort`."""

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from connectors.lighter import transactions as tx
 from mm_daemon.domain.errors import ConfigError
 
-_NOT_SKIPPED = 0
+_NOT_SKIPPED, _SKIPPED = 0, 1
 _NO_INTEGRATOR = (0, 0, 0)
 _NO_SELF_TRADE_RULE = (0, 0)
 _NO_VERSION = 0
@@ -180,5 +180,7 @@ def _call(transaction: tx.Transaction, nonce: int, key_index: int, account: int)
         return "SignModifyOrder", (*changed, *rules, key_index, account)
     if isinstance(transaction, tx.CancelAllOrders):
         return "SignCancelAllOrders", (transaction.when, transaction.time_ms, tx.ALL_MARKETS, *owner)
+    if isinstance(transaction, tx.ShutOut):
+        return "SignCancelAllOrders", (tx.ABORT, 0, tx.ALL_MARKETS, _SKIPPED, *owner[1:])
     margin = (transaction.market, transaction.margin_fraction, int(transaction.isolated))
     return "SignUpdateLeverage", (*margin, *owner)

@@ -33,12 +33,13 @@ class NonceOwner:
         self._next = nonce
         self._in_flight.clear()
 
-    def take(self, count: int) -> list[int]:
-        """The next nonces, in a row. Raises ValueError while they are in doubt."""
+    def take(self, count: int, *, skipped: int = 0) -> list[int]:
+        """The next nonces, in a row, behind some that are never used. Raises ValueError while they are in doubt."""
         if self._next is None:
             raise ValueError("the next nonce is in doubt")
-        taken = list(range(self._next, self._next + count))
-        self._next += count
+        first = self._next + skipped
+        taken = list(range(first, first + count))
+        self._next = first + count
         self._in_flight.update(taken)
         return taken
 

@@ -72,6 +72,13 @@ def kind_of(code: int) -> RejectKind:
     return _KINDS.get(code, RejectKind.OTHER)
 
 
+class Doubt(msgspec.Struct, frozen=True):
+    """A transaction of which nobody knows whether the venue has seen it."""
+
+    instrument: InstrumentId
+    signed: tx.Signed
+
+
 class _Known:
     """What was told of one order."""
 
@@ -99,6 +106,11 @@ class OwnOrders:
         """Of our last transactions, by hash."""
         self._placed: dict[ClientOrderId, tx.Signed] = {}
         """By what transactions."""
+        self._changed: dict[ClientOrderId, tx.Signed] = {}
+        """Last transaction that placed or amended an order."""
+        self._doubts: dict[ClientOrderId, Doubt] = {}
+        self.newest_trade = 0
+        """The last trade of the account that was heard of."""
         self.foreign_fills = 0
         """Fills of the account that bear no client index."""
 
@@ -133,12 +145,19 @@ class OwnOrders:
         if isinstance(command, PlaceOrder):
             _keep(self._placed, command.client_id, signed)
             self._of(command.client_id)
+        if not isinstance(command, CancelOrder):
+            _keep(self._changed, command.client_id, signed)
         operation = _OPERATIONS[type(command)]
         return CommandSent(command.instrument, 0, now_ns, command.client_id, operation, signed.wire_ref)
 
     def placed_by(self, client_id: ClientOrderId) -> tx.Signed | None:
         """The transaction that placed an order; None: it is not remembered."""
         return self._placed.get(client_id)
+
+    def is_accepted(self, client_id: ClientOrderId) -> bool:
+        """Whether the venue has ever shown an order."""
+        known = self._known.get(client_id)
+        return known is not None and (known.accepted or known.ended)
 
     # Outcomes of commands
 
@@ -154,11 +173,20 @@ class OwnOrders:
             return OrderAmendRejected(command.instrument, 0, now_ns, command.client_id, kind, text)
         return OrderCancelRejected(command.instrument, 0, now_ns, command.client_id, kind, text)
 
-    @staticmethod
-    def unknown(command: OrderCommand, text: str, now_ns: int) -> CommandOutcomeUnknown:
+    def unknown(self, command: OrderCommand, text: str, now_ns: int) -> CommandOutcomeUnknown:
         """Nobody knows whether the venue has seen a command."""
+        signed = self._changed.get(command.client_id)
+        if signed is not None and self._commands.get(signed.tx_hash) == command:
+            _keep(self._doubts, command.client_id, Doubt(command.instrument, signed))
         operation = _OPERATIONS[type(command)]
         return CommandOutcomeUnknown(command.instrument, 0, now_ns, command.client_id, operation, text)
+
+    def doubt(self, client_id: ClientOrderId) -> "Doubt | None":
+        """The last placement or amend of an order whose outcome is unknown, until it is settled."""
+        return self._doubts.get(client_id)
+
+    def settle(self, client_id: ClientOrderId) -> None:
+        self._doubts.pop(client_id, None)
 
     def recorded(self, row: wire.Transaction, now_ns: int) -> list[OrderEvent]:
         """A transaction's record: news only where it has failed, because then no order tells of it."""
@@ -235,6 +263,7 @@ class OwnOrders:
 
     def filled(self, row: wire.Trade, now_ns: int) -> list[OrderFilled]:
         """Our fills in a trade: one, or two when we have traded with ourselves. Raises GridError."""
+        self.newest_trade = max(self.newest_trade, row.trade_id)
         instrument = self._markets.get(row.market_id)
         if instrument is None:
             return []

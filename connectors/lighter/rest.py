@@ -2,7 +2,8 @@
 
 Four ends are told apart: an answer; `Refused` (the venue says that nothing was done); `NeverLeft` (there was no
 connection to send on); `OutcomeUnknown` (a timeout, a dropped connection, a failure of the venue's, words that make no
-sense). Nothing here repeats a request. Reads keep within the minute's limit by waiting.
+sense). Nothing here repeats a request. Reads keep within the minute's limit: a little too early they wait, else they
+fail.
 """
 
 import asyncio
@@ -24,6 +25,8 @@ BAD_AUTH = 20013
 _TOO_MANY = 429
 _BACKOFF_S = 1.0
 _MINUTE_S = 60.0
+_PATIENCE_S = 1.0
+"""The longest a read is held up: whoever asked gives up in seconds, and asks again."""
 _WEIGHTS = {"nextNonce": 6, "apikeys": 150, "accountInactiveOrders": 100, "trades": 600}
 _OTHER_WEIGHT = 300
 
@@ -67,7 +70,7 @@ class Pace:
         self._sum = 0
 
     def wait_s(self, units: int, now_s: float) -> float:
-        """Spend, and how long to wait before it may be used; the minute slides."""
+        """How long until so much may be spent; the minute slides."""
         spent = self._spent
         while spent and spent[0][0] <= now_s - _MINUTE_S:
             self._sum -= spent.popleft()[1]
@@ -77,9 +80,11 @@ class Pace:
                 break
             over -= part
             at_s = when_s + _MINUTE_S
-        spent.append((at_s, units))
-        self._sum += units
         return max(at_s - now_s, 0.0)
+
+    def spend(self, units: int, now_s: float) -> None:
+        self._spent.append((now_s, units))
+        self._sum += units
 
 
 class RestClient:
@@ -102,9 +107,12 @@ class RestClient:
         loop = asyncio.get_running_loop()
         if loop.time() < self._reads_from_s:
             raise NeverLeft("the venue asked us to wait")
-        wait_s = self._pace.wait_s(_WEIGHTS.get(name, _OTHER_WEIGHT) if self._weighed else 1, loop.time())
-        if wait_s and not urgent:
+        units = _WEIGHTS.get(name, _OTHER_WEIGHT) if self._weighed else 1
+        while not urgent and (wait_s := self._pace.wait_s(units, loop.time())):
+            if wait_s > _PATIENCE_S:
+                raise NeverLeft(f"{name}: the reads of this minute are spent, for {wait_s:.0f} s")
             await asyncio.sleep(wait_s)
+        self._pace.spend(units, loop.time())  # only now: who stopped waiting has read nothing
         parameters = {key: str(value) for key, value in query.items() if value is not None}
         headers = {"authorization": token} if token else {}
         text = await self._ask("GET", name, params=parameters, headers=headers)

@@ -155,6 +155,7 @@ def capabilities(settings: LighterSettings) -> Capabilities:
         batch_max=BATCH_MAX,
         ack_timeout_ms=ACK_TIMEOUT_MS,
         validity=Validity.NONCE,
+        fence=settings.account is not None,
         action_ttl_floor_ms=TRANSACTION_LIFE_MS,
         dead_man_floor_ms=DEAD_MAN_FLOOR_MS if armed else None,
         dead_man_ms=settings.dead_man_ms if armed else None,

@@ -18,6 +18,8 @@ from mm_daemon.domain.errors import CredentialsRefused, VenueUnreachable
 _LAG_S = 0.35
 """How long the venue's `nextNonce` may lag behind what was sent."""
 _TRIES = 3
+_SHUT_OUT = 1024
+"""Nonces skipped: more than any process can have on its way."""
 NONCE_CODES = frozenset({21104, 21105})
 STOP_CODES = frozenset({21100, 21108, 21109, 21120, 21136})
 """Account or key not found, wrong public key, invalid signature: trying again will not help."""
@@ -54,11 +56,20 @@ class Trading:
         """Sign and send transactions in their order, under one key; the venue's admission. `prepared` is told what was
         signed, before it leaves. Raises Refused or NeverLeft (nothing was done), OutcomeUnknown, ConfigError when the
         signer refuses, GridError for what cannot be signed."""
-        owner = self.ring.owner(takes=takes)
+        return await self._carry(self.ring.owner(takes=takes), transactions, prepared)
+
+    async def _carry(
+        self,
+        owner: NonceOwner,
+        transactions: Sequence[tx.Transaction],
+        prepared: Prepared | None = None,
+        *,
+        skipped: int = 0,
+    ) -> wire.Sent:
         async with self._locks[owner.key_index]:
             if owner.doubtful:
                 await self._ask_nonce(owner)
-            nonces = owner.take(len(transactions))
+            nonces = owner.take(len(transactions), skipped=skipped)
             try:
                 signed = await self._signer.sign(list(zip(transactions, nonces, strict=True)), owner.key_index)
             except BaseException:  # nothing has left; whatever it was goes on its way
@@ -110,6 +121,20 @@ class Trading:
                 if refused.code not in NONCE_CODES:
                     raise
         return await self.carry(transactions)
+
+    async def shut_out(self) -> None:
+        """See to it that nothing which was signed before, here or by an earlier process, can be carried out from now
+        on. Tried more than once, since it does no harm twice. Raises VenueUnreachable."""
+        for owner in self.ring.owners:
+            for left in reversed(range(_TRIES)):
+                owner.doubt()  # the venue's word is wanted: a nonce that is ours alone may be below one in flight
+                try:
+                    await self._carry(owner, [tx.ShutOut()], skipped=_SHUT_OUT)
+                    break
+                except VenueUnreachable:
+                    owner.doubt()  # after a refusal too: the nonces that were skipped are not used
+                    if not left:
+                        raise
 
     async def start(self) -> None:
         """Read the next nonce of every key. Raises VenueUnreachable, CredentialsRefused."""

@@ -60,6 +60,11 @@ class CancelAllOrders(msgspec.Struct, frozen=True, kw_only=True):
     time_ms: int = 0
 
 
+class ShutOut(msgspec.Struct, frozen=True, kw_only=True):
+    """Calls a scheduled cancel-all off, and nothing else. It may bear any later nonce, and none below it is taken after
+    that."""
+
+
 class UpdateLeverage(msgspec.Struct, frozen=True, kw_only=True):
     """`margin_fraction` in 1/10000: 500 is twenty-fold leverage."""
 
@@ -68,7 +73,7 @@ class UpdateLeverage(msgspec.Struct, frozen=True, kw_only=True):
     isolated: bool
 
 
-Transaction = CreateOrder | CancelOrder | ModifyOrder | CancelAllOrders | UpdateLeverage
+Transaction = CreateOrder | CancelOrder | ModifyOrder | CancelAllOrders | ShutOut | UpdateLeverage
 
 
 class Signed(msgspec.Struct, frozen=True):
@@ -113,7 +118,7 @@ def check(transaction: Transaction, nonce: int) -> None:
         _within("order index", transaction.index, 1, ORDER_INDEX_MAX)
     elif isinstance(transaction, CancelAllOrders):
         _within("time of cancel-all", transaction.time_ms, 0, 1 << 53)
-    if not isinstance(transaction, CancelAllOrders):
+    if not isinstance(transaction, CancelAllOrders | ShutOut):
         _within("market", transaction.market, 0, 4094)
 
 

@@ -104,6 +104,7 @@ class NeutralConnector:
             on_open=self._on_open,
             on_frame=self._on_frame,
             on_closed=self._on_closed,
+            tap=context.tap,
         )
         self._translator = NeutralTranslator(())
         self._instruments: Mapping[InstrumentId, Instrument] = {}

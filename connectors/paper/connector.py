@@ -22,7 +22,8 @@ from mm_daemon.domain.events import (
 )
 from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.orders import ClientOrderId
-from mm_daemon.ports.connector import Connector, ConnectorContext
+from mm_daemon.ports.connector import CatchesUp, Connector, ConnectorContext
+from mm_daemon.simulation.fee_tiers import on_tier
 from mm_daemon.simulation.policy import VenuePolicy, paper_capabilities
 from mm_daemon.simulation.venue import SimulatedVenue
 
@@ -39,6 +40,7 @@ class PaperConnector:
         """Raises JournalError when the account's file cannot be used."""
         self._context = context
         self._inner = inner
+        self._policy = settings
         self.capabilities = paper_capabilities(settings, inner.capabilities)
         self._venue = SimulatedVenue(context.venue, (), settings)
         self._file: AccountFile | None = None
@@ -46,7 +48,7 @@ class PaperConnector:
             self._file = AccountFile(account_path(context.state_dir, context.venue), context.venue)
             self._venue.account.note = self._file.add
             self._venue.account.restore(self._file.history)
-        self._pump = VenuePump(self._venue, context, self._save)
+        self._pump = VenuePump(self._venue, context, self._save, self._catch_up)
         self.withheld = 0
         """Events of the inner connector about a real account that were not passed on."""
 
@@ -70,7 +72,11 @@ class PaperConnector:
     async def load_instruments(self) -> Sequence[Instrument]:
         """The inner connector's definitions; raises what it raises, and ConfigError when the account holds a position
         in lots of another size."""
-        instruments = await self._inner.load_instruments()
+        policy = self._policy
+        instruments = [
+            on_tier(instrument, policy.fee_tiers, policy.fee_tier_volume)
+            for instrument in await self._inner.load_instruments()
+        ]
         for instrument in instruments:
             if instrument.venue != self._context.venue:
                 raise ConfigError(f"{instrument.id} does not belong to venue {self._context.venue}")
@@ -109,6 +115,12 @@ class PaperConnector:
         if self._file is not None:
             self._file.close()
         await self._inner.close()
+
+    def _catch_up(self, until_ns: int) -> None:
+        """A recording that plays late is not overtaken by what our venue does later; nobody can ask that of a live
+        feed."""
+        if isinstance(self._inner, CatchesUp):
+            self._inner.catch_up(until_ns)
 
     def _save(self, now_ns: int) -> None:
         if self._file is not None:

@@ -1,59 +1,52 @@
-"""`RecordedConnector`: market data from a wire recording, read by the venue's own translator.
+"""`RecordedConnector`: market data from a recording: raw frames, events, a journal, or a table.
 
 For `run` it plays in real time, or `speed` times as fast, on the recording's own clock: the application starts its
 clock at `starts_at_ns` and runs it `speed` times as fast as the wall. Recordings that run together are played by the
 first of them, merged, so that their events come in the order of a backtest however late the loop is. For backtests
 `events` hands out the whole recording without a loop. Times are the recording's in both. It takes no orders: `paper`
-executes those.
+executes those. What lies at the path is found out by `formats.py`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from heapq import merge
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import msgspec
 from msgspec import Meta
 
-from connectors.recorded.reader import Damage, WireLog
+from connectors.recorded import formats
+from connectors.recorded.feed import STREAMS, Stream, WireFeed, only
+from connectors.recorded.formats import Format
+from connectors.recorded.funding import FundingRates
+from connectors.recorded.reader import Damage, Damaged
 from mm_daemon.domain.capabilities import Capabilities
 from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
 from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.events import (
-    BookDelta,
-    BookInvalidated,
-    BookSnapshot,
     Event,
+    FundingUpdate,
     MarketEvent,
     OrderAmendRejected,
     OrderCancelRejected,
     OrderRejected,
-    PublicTrade,
-    TopOfBook,
     VenueConnected,
     VenueSnapshot,
 )
 from mm_daemon.domain.instrument import FixedTick, Instrument, PriceGrid, SignificantFigures, Venue
 from mm_daemon.domain.orders import ClientOrderId, RejectKind
-from mm_daemon.ports.connector import ConnectorContext, WireTranslator
+from mm_daemon.ports.connector import ConnectorContext
 
 if TYPE_CHECKING:
     import asyncio  # a backtest reads recordings without a loop, and starts sooner without this
 
-Stream = Literal["depth", "trade", "bookTicker"]
-STREAMS: tuple[Stream, ...] = ("depth", "trade", "bookTicker")
-
-_EVENTS: dict[Stream, frozenset[type[MarketEvent]]] = {
-    "depth": frozenset({BookSnapshot, BookDelta, BookInvalidated}),
-    "trade": frozenset({PublicTrade}),
-    "bookTicker": frozenset({TopOfBook}),
-}
 _SLEEP_MIN_S = 0.001
 _BATCH = 256
 _PPM_PER_BPS = 100
 _NO_ORDERS = "a recording takes no orders; run it in paper mode"
-_UNREADABLE = ("malformed", "oversized")
+_NS_PER_HOUR = 3_600_000_000_000
 
 
 _Addressed = tuple[MarketEvent, Callable[[Event], None]]
@@ -104,46 +97,119 @@ class InstrumentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
 
 class RecordedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which recording, whose wire it is, and what the contracts are."""
+    """Which recording, how it is to be read, and what the contracts are."""
 
-    path: Annotated[Path, Meta(description="the recording: `<ns> <frame>` lines, gzip or plain")]
-    translator: Annotated[str, Meta(min_length=1, description="whose wire it is, for example binance-usdm")]
-    instruments: Annotated[dict[str, InstrumentSettings], Meta(min_length=1, description="contract of each symbol")]
+    path: (
+        Annotated[
+            Path,
+            Meta(
+                description="the recording: a folder of `mm-daemon record`, a file of `<ns> <frame>` lines, a journal, "
+                "files of Tardis, or a table of quotes or bars"
+            ),
+        ]
+        | None
+    ) = None
+    format: Annotated[Format, Meta(description="what it is; auto: told by its content")] = "auto"
+    translator: (
+        Annotated[str, Meta(min_length=1, description="whose wire frames are of, for example binance-usdm")] | None
+    ) = None
+    instruments: Annotated[
+        dict[str, InstrumentSettings],
+        Meta(description="contract of each symbol; not needed where the recording knows it"),
+    ] = msgspec.field(default_factory=dict)
     speed: Annotated[float, Meta(gt=0, le=1000, description="how fast `run` plays it, times real time")] = 1.0
     streams: Annotated[
         tuple[Stream, ...], Meta(min_length=1, description="streams that are used; the others are not")
     ] = STREAMS
+    damaged: Annotated[
+        Damaged, Meta(description="stop at the first damaged place, or skip it and use what is good")
+    ] = "stop"
+    funding: Annotated[
+        dict[str, Path], Meta(description="funding rates to join, by symbol: a CSV or Parquet of timestamp, rate")
+    ] = msgspec.field(default_factory=dict)
+    funding_hours: Annotated[float, Meta(gt=0, le=168, description="hours between two fundings, of such series")] = 8.0
+    columns: Annotated[
+        dict[str, str], Meta(description="names of a table's columns where they are not found: {bid: my_bid}")
+    ] = msgspec.field(default_factory=dict)
+    bar_seconds: (
+        Annotated[
+            float, Meta(gt=0, le=31_622_400, description="length of a bar, seconds; null = told by the first rows")
+        ]
+        | None
+    ) = None
+    spread_bps: Annotated[float, Meta(ge=0, le=1000, description="spread assumed around the close of a bar, bps")] = 0.0
 
 
 class RecordedConnector:
-    """A `Connector` for `run` and a `RecordedFeed` for backtests, over one file."""
+    """A `Connector` for `run` and a `RecordedFeed` for backtests, over one recording."""
 
     Settings: ClassVar[type[msgspec.Struct]] = RecordedSettings
     capabilities = Capabilities(recorded=True)
 
     def __init__(self, context: ConnectorContext, settings: RecordedSettings) -> None:
-        """Raises ConfigError when the file cannot be opened, or a symbol has no definition."""
+        """Raises ConfigError when there is nothing to read, or a symbol has no definition."""
         self._context = context
         self._settings = settings
-        if context.translator is None:
-            raise ConfigError(f"{context.venue}: a recording needs a translator, and none can be found here")
-        self._translator: Callable[[Sequence[Instrument]], WireTranslator] = context.translator(settings.translator)
-        missing = [symbol for symbol in context.symbols if symbol not in settings.instruments]
-        if missing:
-            raise ConfigError(
-                f"{context.venue}: no definition of {', '.join(missing)}; give tick, lot and fees under "
-                f"venues.{context.venue}.instruments.{missing[0]}"
-            )
-        self._instruments = tuple(
-            settings.instruments[symbol].instrument(context.venue, symbol) for symbol in context.symbols
+        source = formats.find(context, settings.path, settings.format, settings.damaged, settings.columns)
+        self._instruments = self._contracts(source)
+        self._feed = formats.feed(
+            source,
+            context,
+            self._instruments,
+            translator=settings.translator,
+            damaged=settings.damaged,
+            options=formats.TableOptions(
+                columns=settings.columns,
+                bar_seconds=settings.bar_seconds,
+                spread_bps=settings.spread_bps,
+                funding_hours=settings.funding_hours,
+            ),
         )
-        self._log = WireLog(settings.path)
-        self._reading: WireTranslator = self._translator(self._instruments)
+        self._funding = self._rates()
         self._starts_at_ns: int | None = None
         self._company: tuple[RecordedConnector, ...] = ()
         self._ended: asyncio.Event | None = None
-        self.frames = 0
-        """Frames read so far, used or not."""
+        self._played_by: RecordedConnector | None = None
+        self._playing: Iterator[_Addressed] = iter(())
+        self._coming: _Addressed | None = None
+        """The next event of all that is played, while `run` plays."""
+
+    def _contracts(self, source: formats.Source) -> tuple[Instrument, ...]:
+        """Those of the configuration, else those that the recording knows. Raises ConfigError."""
+        venue, written = self._context.venue, self._settings.instruments
+        missing = [symbol for symbol in self._context.symbols if symbol not in written]
+        known = formats.contracts(source, venue) if missing else {}
+        missing = [symbol for symbol in missing if symbol not in known]
+        if missing:
+            there = f" (the recording knows {', '.join(known)})" if known else ""
+            raise ConfigError(
+                f"{venue}: no definition of {', '.join(missing)}{there}; give tick, lot and fees under "
+                f"venues.{venue}.instruments.{missing[0]}"
+            )
+        return tuple(
+            written[symbol].instrument(venue, symbol) if symbol in written else known[symbol]
+            for symbol in self._context.symbols
+        )
+
+    def _rates(self) -> Sequence[FundingRates]:
+        """Raises ConfigError for a symbol that is not quoted, or a series that cannot be read."""
+        settings, known = self._settings, {each.symbol: each for each in self._instruments}
+        for symbol in settings.funding:
+            if symbol not in known:
+                raise ConfigError(
+                    f"venues.{self._context.venue}.funding.{symbol}: no market of that name is quoted here; there are "
+                    f"{', '.join(known)}"
+                )
+        period_ns = round(settings.funding_hours * _NS_PER_HOUR)
+        return [
+            FundingRates(path, known[symbol], period_ns=period_ns, damaged=settings.damaged)
+            for symbol, path in settings.funding.items()
+        ]
+
+    @property
+    def frames(self) -> int:
+        """Frames, rows or records read so far, used or not."""
+        return self._feed.frames
 
     @property
     def speed(self) -> float:
@@ -154,69 +220,51 @@ class RecordedConnector:
     def starts_at_ns(self) -> int:
         """Local time of the first frame: where a clock that plays this recording begins. Raises ConfigError."""
         if self._starts_at_ns is None:
-            self._starts_at_ns = self._log.first_ns()
+            self._starts_at_ns = self._feed.first_ns()
         return self._starts_at_ns
 
     @property
     def damage(self) -> Sequence[Damage]:
-        """Places of the file that could not be used, the first hundred of them."""
-        return self._log.damage
+        """Places of the recording that could not be used, the first hundred of them."""
+        return self._feed.damage
 
     @property
     def bytes_read(self) -> int:
-        """Of the file as it is stored, as far as `events` has come."""
-        return self._log.bytes_read
+        """Of the recording as it is stored, as far as `events` has come; 0 where that is not known."""
+        return self._feed.length[0]
 
     @property
     def bytes_total(self) -> int:
-        return self._log.size
+        """0 where it is not known."""
+        return self._feed.length[1]
 
     @property
     def notes(self) -> Sequence[str]:
-        """`damage` for people."""
-        log = self._log
-        notes = [f"{log.path}: {damage}" for damage in log.damage]
-        unnamed = log.damaged - len(log.damage)
-        return [*notes, f"{log.path}: {unnamed} more damaged places"] if unnamed else notes
+        """`damage` for people, and what such a recording cannot show."""
+        notes = self._feed.notes
+        return [*notes, *(note for rates in self._funding for note in rates.notes)] if self._funding else notes
 
     @property
     def problems(self) -> Mapping[str, int]:
-        """Frames that could not be used, by kind, and the damaged places of the file."""
-        damaged = self._log.damaged
-        return {**self._reading.problems, "recording_damage": damaged} if damaged else self._reading.problems
+        """Frames that could not be used, by kind, and the damaged places of the recording."""
+        problems, damaged = self._feed.problems, sum(rates.damaged for rates in self._funding)
+        return {**problems, "funding_damage": damaged} if damaged else problems
 
     def instruments(self) -> Sequence[Instrument]:
         return self._instruments
 
     def events(self) -> Iterator[MarketEvent]:
-        """The whole recording, from its beginning at each call, in order of local time."""
-        self.frames = 0
-        self._reading = self._translator(self._instruments)
-        unwanted = frozenset[type[MarketEvent]]().union(
-            *(_EVENTS[stream] for stream in STREAMS if stream not in self._settings.streams)
-        )
-        return self._chosen(unwanted) if unwanted else self._all()
+        """The whole recording, from its beginning at each call, in order of local time. Raises ConfigError at damage
+        that is to stop it."""
+        events = only(self._feed.events(), self._settings.streams)
+        if not self._funding:
+            return events
+        rates = merge(*(each.events() for each in self._funding), key=attrgetter("ts_local_ns"))
+        return _joined(events, rates)
 
-    def _all(self) -> Iterator[MarketEvent]:
-        translate = self._reading.translate
-        unreadable = 0
-        for ts_local_ns, frame in self._log.frames():
-            self.frames += 1
-            events = translate(frame, ts_local_ns)
-            if not events or type(events[0]) is BookInvalidated:
-                unreadable = self._name_unreadable(unreadable)
-            yield from events
-
-    def _chosen(self, unwanted: frozenset[type[MarketEvent]]) -> Iterator[MarketEvent]:
-        return (event for event in self._all() if type(event) not in unwanted)
-
-    def _name_unreadable(self, before: int) -> int:
-        """Name the frame just read as damage when the translator could not read it; how many there are by now."""
-        problems = self._reading.problems
-        unreadable = sum(problems.get(kind, 0) for kind in _UNREADABLE)
-        if unreadable > before:
-            self._log.name_frame("frame cannot be read")
-        return unreadable
+    def raw_frames(self) -> Iterator[tuple[int, bytes]] | None:
+        """(local time, frame) as recorded; None: this recording holds no frames."""
+        return self._feed.raw() if isinstance(self._feed, WireFeed) else None
 
     async def load_instruments(self) -> Sequence[Instrument]:
         return self._instruments
@@ -231,6 +279,7 @@ class RecordedConnector:
         self._company = tuple(others)
         for other in others:
             other._ended = asyncio.Event()
+            other._played_by = self
 
     async def run(self) -> None:
         """Emit each event when the context's clock reaches its time; returns at the end of the file, or files."""
@@ -245,11 +294,14 @@ class RecordedConnector:
             started_ns = self._context.now_ns()
             feed._context.emit(VenueConnected(feed._context.venue, started_ns, started_ns))
         at_once = 0
-        for event, emit in merge(*(feed._addressed() for feed in played), key=_local_ns):
-            while (early_s := delay_s(event.ts_local_ns)) > 0:
+        self._playing = merge(*(feed._addressed() for feed in played), key=_local_ns)
+        self._coming = next(self._playing, None)
+        while (coming := self._coming) is not None:
+            if (early_s := delay_s(coming[0].ts_local_ns)) > 0:
                 at_once = 0
                 await asyncio.sleep(max(early_s, _SLEEP_MIN_S))
-            emit(event)
+                continue
+            self._emit_coming(coming)
             at_once += 1
             if at_once == _BATCH:
                 at_once = 0
@@ -257,6 +309,17 @@ class RecordedConnector:
         for feed in self._company:
             if feed._ended is not None:
                 feed._ended.set()
+
+    def catch_up(self, until_ns: int) -> None:
+        """Emit what is due by `until_ns`, an instant that has come, before anybody is told of something later."""
+        playing = self._played_by or self
+        while (coming := playing._coming) is not None and coming[0].ts_local_ns <= until_ns:
+            playing._emit_coming(coming)
+
+    def _emit_coming(self, coming: _Addressed) -> None:
+        self._coming = next(self._playing, None)
+        event, emit = coming
+        emit(event)
 
     def _addressed(self) -> Iterator[_Addressed]:
         """The events, each with where it goes."""
@@ -298,3 +361,25 @@ class RecordedConnector:
 
 def _local_ns(addressed: _Addressed) -> int:
     return addressed[0].ts_local_ns
+
+
+def _joined(events: Iterator[MarketEvent], rates: Iterator[FundingUpdate]) -> Iterator[MarketEvent]:
+    """Both in order of time, from the first of the events to the last; what was known before stands at the first."""
+    first = next(events, None)
+    if first is None:
+        return
+    start_ns = first.ts_local_ns
+    known: dict[str, FundingUpdate] = {}
+    coming = next(rates, None)
+    while coming is not None and coming.ts_local_ns <= start_ns:
+        known[coming.instrument] = coming
+        coming = next(rates, None)
+    for update in known.values():
+        if update.next_ns > start_ns:
+            yield msgspec.structs.replace(update, ts_local_ns=start_ns)
+    yield first
+    for event in events:
+        while coming is not None and coming.ts_local_ns <= event.ts_local_ns:
+            yield coming
+            coming = next(rates, None)
+        yield event

@@ -16,9 +16,19 @@ class VenuePump:
     """Owns the timer of one virtual venue. All methods belong to the event loop's thread."""
 
     def __init__(
-        self, venue: VirtualVenue, context: ConnectorContext, save: Callable[[int], None] | None = None
+        self,
+        venue: VirtualVenue,
+        context: ConnectorContext,
+        save: Callable[[int], None] | None = None,
+        catch_up: Callable[[int], None] | None = None,
     ) -> None:
-        """`save`, if any, is called with the time before events go out, and raises when nothing may go out."""
+        """`save`, if any, is called with the time before events go out, and raises when nothing may go out.
+
+        `catch_up`, where market data reach the venue from elsewhere, is called before a deadline's turn, with the
+        deadline: what the feed has to say until then comes first. The venue is then woken deadline by deadline, however
+        late the loop is, so that both meet in the order of a backtest.
+        """
+        self._catch_up = catch_up
         self._venue = venue
         self._context = context
         self._save = save
@@ -78,8 +88,12 @@ class VenuePump:
 
     def _on_timer(self) -> None:
         self._timer = None
+        now_ns = self._context.now_ns()
         try:
-            self.turn(self._context.now_ns())
+            if self._catch_up is not None:
+                now_ns = min(now_ns, self._timer_ns)
+                self._catch_up(now_ns)
+            self.turn(now_ns)
         except Exception as error:  # the edge of a timer: who supervises `run` decides, else the loop reports it
             self._error = error
             if self._failed is None or self._failed.done():

@@ -59,14 +59,16 @@ class WsSession:
         on_closed: Callable[[str], None],
         limits: SessionLimits | None = None,
         ping: str | None = None,
+        tap: Callable[[bytes, int], None] | None = None,
     ) -> None:
-        """`ping`: a message of the venue's own that it answers, to be sent instead of the protocol's ping."""
+        """`ping`: a message of the venue's own that it answers, to be sent instead of the protocol's ping. `tap` is
+        shown each frame before `on_frame` takes it."""
         self._url = url
         self._ping = ping
         self._rng = rng
         self._now_ns = now_ns
         self._on_open = on_open
-        self._on_frame = on_frame
+        self._on_frame = on_frame if tap is None else _tapped(tap, on_frame)
         self._on_closed = on_closed
         self._limits = limits or SessionLimits()
         self._heard_s = 0.0
@@ -172,3 +174,11 @@ class WsSession:
         self._sign_of_life.clear()
         await socket.send(self._ping)
         await self._sign_of_life.wait()
+
+
+def _tapped(tap: Callable[[bytes, int], None], on_frame: Callable[[bytes, int], None]) -> Callable[[bytes, int], None]:
+    def shown(frame: bytes, ts_local_ns: int) -> None:
+        tap(frame, ts_local_ns)
+        on_frame(frame, ts_local_ns)
+
+    return shown

@@ -11,9 +11,18 @@ from math import sqrt
 import msgspec
 
 from mm_daemon.backtest.executors import Done, Failed, Outcome
-from mm_daemon.backtest.report import BacktestReport, MarketReport, Pnl, exact_sum, sum_pnl, table
+from mm_daemon.backtest.report import (
+    BacktestReport,
+    MarketReport,
+    Pnl,
+    QueueFigures,
+    exact_sum,
+    queue_lines,
+    sum_pnl,
+    table,
+)
 from mm_daemon.backtest.tasks import BacktestTask
-from mm_daemon.domain.errors import ConfigError
+from mm_daemon.domain.errors import MmError
 
 _COUNTS = (
     "decisions",
@@ -37,6 +46,15 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     failure: str | None = None
     exit_code: int = 0
     """What the process would have answered with had it been this part alone (OPERATIONS 4)."""
+
+
+class AllFailed(MmError):
+    """Not one part gave a report. Say why of each, and exit as the first would have alone."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        texts = dict.fromkeys(f"{part.name}: {part.failure}" if part.name else str(part.failure) for part in parts)
+        super().__init__("\n".join(texts))
+        self.exit_code = parts[0].exit_code
 
 
 class Total(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +103,8 @@ class CombinedReport(msgspec.Struct, frozen=True, kw_only=True):
     markets: tuple[Total, ...]
     totals: tuple[Total, ...]
     notes: tuple[str, ...] = ()
+    queue_sensitivity: tuple[QueueFigures, ...] = ()
+    """All parts under other queue models, where it was asked for; the first is their own."""
 
     @property
     def exit_code(self) -> int:
@@ -118,6 +138,7 @@ class CombinedReport(msgspec.Struct, frozen=True, kw_only=True):
         journals = [part.report.journal for part in self.parts if part.report is not None and part.report.journal]
         if journals:
             said.append(f"journals  {journals[0]}" + (f" and {len(journals) - 1} more" if len(journals) > 1 else ""))
+        said += queue_lines(self.queue_sensitivity, self.totals[0].currency if len(self.totals) == 1 else None)
         return "\n".join(said)
 
 
@@ -125,11 +146,11 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
 def combined(tasks: Sequence[BacktestTask], outcomes: Sequence[Outcome[BacktestReport]]) -> CombinedReport:
-    """The outcomes of the tasks, in their order. Raises ConfigError when all of them failed."""
+    """The outcomes of the tasks, in their order. Raises AllFailed."""
     parts = tuple(_part(task, outcome) for task, outcome in zip(tasks, outcomes, strict=True))
     reports = [part.report for part in parts if part.report is not None]
     if not reports:
-        raise ConfigError("\n".join(f"{part.name}: {part.failure}" for part in parts))
+        raise AllFailed(parts)
     names = dict.fromkeys(market.market for report in reports for market in report.markets)
     currencies = dict.fromkeys(market.currency for report in reports for market in report.markets)
     return CombinedReport(

@@ -69,7 +69,7 @@ class FillCurves(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Our fills, oldest first; of more than the limit every `stride`-th. One entry each."""
 
     seen: int
-    """All fills that were told one by one."""
+    """All fills, those that only a venue's snapshot told of included: they have no markouts."""
     stride: int
     times_ns: NDArray[np.int64]
     """When we learned of it."""
@@ -100,6 +100,22 @@ class DistanceCurves(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     fills: Floats
 
 
+class Left(msgspec.Struct, frozen=True, kw_only=True):
+    """Books in atto, as the core took them up."""
+
+    spread_atto: int
+    inventory_atto: int
+    fees_atto: int
+    funding_atto: int
+    cash_atto: int
+    worth_atto: int
+    """Of the position, at its mark."""
+
+    @property
+    def parts(self) -> tuple[int, int, int, int]:
+        return self.spread_atto, self.inventory_atto, self.fees_atto, self.funding_atto
+
+
 class MarketCurves(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One market. All arrays of curves are of one length, an entry for each bucket of time."""
 
@@ -109,6 +125,8 @@ class MarketCurves(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     max_position: float
     min_position: float
     """The limits, as the run began."""
+    start_ns: int
+    """Where the first bucket begins: the run's start."""
     times_ns: NDArray[np.int64]
     """Where the bucket ends; values without `low` or `high` are as they stood then."""
     mid: Floats
@@ -148,8 +166,8 @@ class MarketCurves(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     orders: OrderSamples
     intensity: IntensityFit
     """Taker orders of the market by the distance they reached, and the exponential through them."""
-    start_parts: tuple[int, int, int, int]
-    """Spread, inventory, fees, funding in atto that the run before left; the run's own P&L is counted from here."""
+    left: "Left | None"
+    """The books that the run before left, from which this one's P&L is counted; None: it began with empty ones."""
 
 
 class RunCurves(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -243,16 +261,25 @@ class CurveCollector:
         elif isinstance(event, VenueSnapshotReceived):
             self._ordered = True
             for market in self._all:
-                told = [fill for fill in self._unseen if fill.instrument == market.state.id]
-                if market.held_lots != market.state.position.lots or told:
-                    market.booked(told, self._now_ns)
-                    self.tally.markets[market.state.id].statistics.booked(told, self._now_ns)
-                    self._wake()
+                found = self._taken(market.state.id)
+                if market.held_lots != market.state.position.lots or found:
+                    tally = self.tally.markets[market.state.id]
+                    for fill in found:
+                        tally.filled(fill)
+                    market.recovered(found, self._now_ns)
+                    tally.statistics.booked((), self._now_ns)
                 market.moved(self._now_ns)
         else:
             self._ordered = True  # links, operators and deadlines may change what is known of orders
             for market in self._all:
                 market.moved(self._now_ns)
+
+    def _taken(self, instrument: InstrumentId) -> list[OrderFilled]:
+        """What of a snapshot's fills the core has just booked: not all that it names are taken from it at once."""
+        assert self._core is not None
+        ledger = self._core.ledger
+        unseen = {fill.fill_key: fill for fill in self._unseen if fill.instrument == instrument}
+        return [fill for fill in unseen.values() if ledger.seen(instrument, fill.fill_key)]
 
     def decide(self, now_ns: int) -> None:
         if self._ordered:
@@ -303,14 +330,10 @@ class CurveCollector:
         self._ordered = True
         market = self._markets[event.instrument]
         if isinstance(event, OrderFilled) and market.state.position.lots != market.held_lots:
-            market.booked((event,), self._now_ns)
+            market.booked(event, self._now_ns)
         self.tally.order_event(event, market.held_lots)
         assert self._core is not None
         market.lives.heard(event, self._core.ledger.get(event.client_id), market.state.book, self._now_ns)
-
-    def _wake(self) -> None:
-        for market in self.tally.markets.values():
-            self.tally.due_ns = min(self.tally.due_ns, market.statistics.due_ns)
 
 
 class _Market:
@@ -326,8 +349,9 @@ class _Market:
         self._tick, self._lot = float(contract.tick), float(contract.lot)
         limits = state.parameters.limits
         self._limits = limits.max_position_lots, limits.min_position_lots
-        self.start_parts = (0, 0, 0, 0) if resumed is None else _parts_of(resumed)
-        self._start_atto = sum(self.start_parts)
+        self.left = None if resumed is None else _left(state)
+        self._start_parts = (0, 0, 0, 0) if self.left is None else self.left.parts
+        self._start_atto = sum(self._start_parts)
         self.sample = MarketSample(state.parameters)
         self.standing = QuotingTime(start_ns, buckets)
         self.lives = OrderLives(state.id, samples, self._lot)
@@ -395,26 +419,37 @@ class _Market:
             mid = 0.5 * self._half
             self._reached[side] = event.ts_local_ns, max(side * (mid - quote) / mid * _PER_BP, 0.0)
 
-    def booked(self, fills: Sequence[OrderFilled], now_ns: int) -> None:
-        """These have just been booked, at one mid: the mark."""
-        state = self.state
-        position = state.position
+    def booked(self, fill: OrderFilled, now_ns: int) -> None:
+        """This has just been booked, at the mark."""
+        position = self.state.position
         mid = 0.5 * (position.half_ticks or 0)
-        fees = (self._fees_before - position.fees_atto) / ATTO
-        notional = sum(fill.lots * abs(position.value(2 * fill.ticks)) for fill in fills)
-        self._volume_atto += notional
-        for fill in fills:
-            value = fill.lots * abs(position.value(2 * fill.ticks))
-            fee = fees if len(fills) == 1 else from_pair(fill.fee) / ATTO if fill.fee else fees * value / notional
-            at_ns = max(fill.ts_local_ns, 0)
-            distance = self._distance_of(fill, mid, at_ns)
-            self._distance_fills[_bin(distance)] += 1
-            row = (at_ns - self._start_ns, fill.side, fill.ticks, fill.lots, fee, mid, fill.maker, distance)
-            number = self._fills.add((*row, *(NAN for _ in MARKOUT_HORIZONS_NS)))
-            if state.book.trusted:
-                self.markouts.on_mid(at_ns - 1, mid)
-            self.markouts.on_fill(at_ns, fill.side, fill.ticks, number)
+        at_ns = max(fill.ts_local_ns, 0)
+        number = self._keep(fill, at_ns, (self._fees_before - position.fees_atto) / ATTO)
+        if self.state.book.trusted:
+            self.markouts.on_mid(at_ns - 1, mid)
+        self.markouts.on_fill(at_ns, fill.side, fill.ticks, number)
         self.moved(now_ns)
+
+    def recovered(self, fills: Sequence[OrderFilled], now_ns: int) -> None:
+        """These are booked too, but only a snapshot told of them, some time after they happened: no markout is known.
+
+        What the venue named no fee of is taken to have its share of the rest by value.
+        """
+        named = [None if fill.fee is None else from_pair(fill.fee) / ATTO for fill in fills]
+        rest = (self._fees_before - self.state.position.fees_atto) / ATTO - sum(fee for fee in named if fee is not None)
+        values = [fill.lots * fill.ticks for fill, fee in zip(fills, named, strict=True) if fee is None]
+        for fill, fee in zip(fills, named, strict=True):
+            self._keep(fill, now_ns, rest * fill.lots * fill.ticks / sum(values) if fee is None else fee)
+        self.moved(now_ns)
+
+    def _keep(self, fill: OrderFilled, at_ns: int, fee: float) -> int | None:
+        position = self.state.position
+        mid = 0.5 * (position.half_ticks or 0)
+        self._volume_atto += fill.lots * abs(position.value(2 * fill.ticks))
+        distance = self._distance_of(fill, mid, at_ns)
+        self._distance_fills[_bin(distance)] += 1
+        row = (at_ns - self._start_ns, fill.side, fill.ticks, fill.lots, fee, mid, fill.maker, distance)
+        return self._fills.add((*row, *(NAN for _ in MARKOUT_HORIZONS_NS)))
 
     def stood(self, until_ns: int) -> None:
         """Nothing has changed up to and with `until_ns`."""
@@ -443,7 +478,7 @@ class _Market:
         self.standing.close(end_ns)
         position, tick, lot = self.state.position, self._tick, self._lot
         mid = 0.5 * self._half if self._half else NAN
-        started = self.start_parts
+        started = self._start_parts
         parts = position.spread_atto, position.inventory_atto, position.fees_atto, position.funding_atto
         spread, inventory, fees, funding = ((part - left) / ATTO for part, left in zip(parts, started, strict=True))
         # Funding and what was adopted move the equity without a mid or a fill.
@@ -508,6 +543,7 @@ class _Market:
             currency=contract.base if contract.inverse else contract.quote,
             max_position=self._limits[0] * self._lot,
             min_position=self._limits[1] * self._lot,
+            start_ns=self._start_ns,
             times_ns=times_ns,
             **columns,
             fills=self._fill_curves(),
@@ -520,7 +556,7 @@ class _Market:
             standing=self.standing.standing(times_ns),
             orders=self.lives.samples(),
             intensity=self._intensity(),
-            start_parts=self.start_parts,
+            left=self.left,
         )
 
     def _fill_curves(self) -> FillCurves:
@@ -584,5 +620,14 @@ def _wider(low: float, high: float, value: float) -> tuple[float, float]:
     return (value if not low <= value else low), (value if not high >= value else high)
 
 
-def _parts_of(state: PositionState) -> tuple[int, int, int, int]:
-    return from_pair(state.spread), from_pair(state.inventory), from_pair(state.fees), from_pair(state.funding)
+def _left(state: MarketState) -> Left:
+    position = state.position
+    half_ticks = position.half_ticks
+    return Left(
+        spread_atto=position.spread_atto,
+        inventory_atto=position.inventory_atto,
+        fees_atto=position.fees_atto,
+        funding_atto=position.funding_atto,
+        cash_atto=position.cash_atto,
+        worth_atto=0 if half_ticks is None else position.lots * position.value(half_ticks),
+    )

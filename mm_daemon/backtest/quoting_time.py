@@ -12,13 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm_daemon.backtest.samples import Buckets, Column, Floats
-from mm_daemon.domain.decisions import LOCKOUT_MASK, WITHDRAW_MASK, Action, Decision, Reason
+from mm_daemon.domain.decisions import LOCKOUT_MASK, Action, Decision, Reason
 from mm_daemon.domain.orders import Side
 
 _NS = 1_000_000_000
 MOST_INTERVALS = 20_000
-KEPT = "quoted"
-"""Everything but a lockout and a withdrawal: a quote stands, is sought, or waits for an answer."""
 
 
 class Interval(msgspec.Struct, frozen=True):
@@ -135,5 +133,4 @@ def out_of_market(action: str, reason: str) -> bool:
         return True
     if action != Action.HOLD:
         return False
-    bit = Reason(reason).bit
-    return bool(bit & (LOCKOUT_MASK | WITHDRAW_MASK))
+    return bool(Reason(reason).bit & LOCKOUT_MASK)

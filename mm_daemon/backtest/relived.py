@@ -124,6 +124,14 @@ def journals_of(path: Path) -> list[Path]:
     return found
 
 
+def one_journal(path: Path) -> Path:
+    """The journal of the one run that a path means. Raises JournalError when it means none, or several."""
+    found = journals_of(path)
+    if len(found) > 1:
+        raise JournalError(f"{path} holds {len(found)} runs: name one of them, the last is {found[-1]}")
+    return found[0]
+
+
 def relive_run(path: Path, watcher: Watcher) -> Relived:
     """Live one run again. Raises JournalError when the journal cannot be opened, does not begin with its parameters, or
     tells of something that the core cannot live.

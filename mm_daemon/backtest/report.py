@@ -76,6 +76,21 @@ class MarketReport(msgspec.Struct, frozen=True, kw_only=True):
     final_mid: Decimal | None
 
 
+class QueueFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run, or all parts of one, would have been with another queue model."""
+
+    model: str
+    exponent: float
+    fills: int
+    volume: Decimal | None
+    """As in the report: None where no sum exists."""
+    pnl: Pnl | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.model} {self.exponent:g}" if self.model.startswith("power") else self.model
+
+
 class BacktestReport(msgspec.Struct, frozen=True, kw_only=True):
     """The whole run. Money, volume and positions are None where markets differ in currency or base: no sum exists."""
 
@@ -124,27 +139,31 @@ class BacktestReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a person should know about the input, such as where a damaged recording ends."""
     markets: tuple[MarketReport, ...]
     journal: str | None = None
+    queue_sensitivity: tuple[QueueFigures, ...] = ()
+    """The same run under other queue models, where it was asked for; the first is the run's own."""
 
     def to_json(self) -> bytes:
         return _encoder.encode(self)
 
     def to_text(self) -> str:
         """The report for people."""
-        speed = f" ({self.data_seconds / self.wall_seconds:.0f} times as fast)" if self.wall_seconds else ""
+        speed = ""
+        if self.wall_seconds:
+            speed = f" in {self.wall_seconds:.2f} s ({self.data_seconds / self.wall_seconds:.0f} times as fast)"
         lines = [
-            f"{self.messages:,} messages, {self.rows:,} rows: {self.data_seconds:.1f} s of market data in "
-            f"{self.wall_seconds:.2f} s{speed}",
+            f"{self.messages:,} messages, {self.rows:,} rows: {self.data_seconds:.1f} s of market data{speed}",
             "",
             *table([("", *(market.market for market in self.markets)), *_rows(self.markets)]),
             "",
-            f"decided   {_counts(self.reasons)}",
+            f"decided   {counts(self.reasons)}",
         ]
-        for name, counts in (("refused", self.refusals), ("dropped", self.dropped), ("bad input", self.problems)):
-            if counts:
-                lines.append(f"{name:<10}{_counts(counts)}")
+        for name, told in (("refused", self.refusals), ("dropped", self.dropped), ("bad input", self.problems)):
+            if told:
+                lines.append(f"{name:<10}{counts(told)}")
         lines += [f"note      {note}" for note in self.notes]
         if self.journal is not None:
             lines.append(f"journal   {self.journal}")
+        lines += queue_lines(self.queue_sensitivity, self.currency)
         if not self.clean:
             lines.append(f"NOT CLEAN: {self.open_orders} orders may still be open at the venue")
         return "\n".join(lines)
@@ -161,7 +180,7 @@ def build_report(
     turns: int,
     full_decisions: int,
     end_ns: int,
-    wall_seconds: float,
+    wall_seconds: float | None,
     open_orders: int,
     clean: bool,
     problems: Mapping[str, int],
@@ -200,7 +219,7 @@ def build_report(
         start_ns=tally.start_ns,
         end_ns=end_ns,
         data_seconds=(end_ns - tally.start_ns) / _NS_PER_S,
-        wall_seconds=round(wall_seconds, 6),
+        wall_seconds=None if wall_seconds is None else round(wall_seconds, 6),
         open_orders=open_orders,
         clean=clean,
         reasons=dict(sorted(tally.reasons.items())),
@@ -304,6 +323,19 @@ def _rows(markets: tuple[MarketReport, ...]) -> list[tuple[str, ...]]:
     return [(name, *cells) for name, cells in lines]
 
 
+def queue_lines(figures: tuple[QueueFigures, ...], currency: str | None) -> list[str]:
+    """A table of the queue models, or nothing."""
+    if not figures:
+        return []
+    lines: list[tuple[str, ...]] = [("queue model", "fills", "volume", "spread", "inventory", "fees", "pnl")]
+    for one in figures:
+        money = ["-"] * 4
+        if one.pnl is not None:
+            money = [f"{value:+,.4f}" for value in (one.pnl.spread, one.pnl.inventory, one.pnl.fees, one.pnl.total)]
+        lines.append((one.name, f"{one.fills:,}", "-" if one.volume is None else f"{one.volume:,.2f}", *money))
+    return ["", *table(lines), *([f"in {currency}"] if currency else [])]
+
+
 def table(lines: list[tuple[str, ...]]) -> list[str]:
     """Rows of equal length as aligned lines: the first column to the left, the others to the right."""
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
@@ -313,6 +345,6 @@ def table(lines: list[tuple[str, ...]]) -> list[str]:
     ]
 
 
-def _counts(counts: Mapping[str, int]) -> str:
+def counts(counts: Mapping[str, int]) -> str:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{name} {count:,}" for name, count in ordered) or "nothing"

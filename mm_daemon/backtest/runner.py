@@ -379,11 +379,7 @@ class BacktestRunner:
         return due_ns
 
     def _merged(self) -> Iterator[MarketEvent]:
-        """All recorded market data in order of local time; feeds that tie keep the order of the configuration."""
-        streams = [feed.events() for feed in self._feeds]
-        if len(streams) == 1:
-            return iter(streams[0])
-        return merge(*streams, key=attrgetter("ts_local_ns"))
+        return merged(self._feeds)
 
     def _start_ns(self, first: MarketEvent | None) -> int:
         if first is not None:
@@ -422,6 +418,14 @@ class BacktestRunner:
                     "their fills say little about a real market"
                 )
         return tuple(notes)
+
+
+def merged(feeds: Sequence[MarketData]) -> Iterator[MarketEvent]:
+    """All recorded market data in order of local time; feeds that tie keep the order of the configuration."""
+    streams = [feed.events() for feed in feeds]
+    if len(streams) == 1:
+        return iter(streams[0])
+    return merge(*streams, key=attrgetter("ts_local_ns"))
 
 
 _END_REASON = "the data ends here"

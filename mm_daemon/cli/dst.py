@@ -16,7 +16,8 @@ def dst(
 ) -> int:
     """Simulate the daemon with seeded faults around it, check its invariants at every step, and say what was tried.
 
-    Exit code 1 when an invariant broke: the report has the seed, the last events and the command line to see it again.
+    Exit code 1 when an invariant broke, or when something happened that cannot: the report has the seed, the last
+    events and the command line to see it again.
 
     Parameters
     ----------
@@ -59,4 +60,4 @@ def dst(
     report = simulate(range(seed, seed + seeds), steps, workers=min(count, seeds), told=told)
     report.seconds = monotonic() - began_s
     print(report.to_json().decode() if json else report.to_text())
-    return CoreError.exit_code if report.violations else 0
+    return 0 if report.holds else CoreError.exit_code

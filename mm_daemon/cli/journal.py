@@ -86,6 +86,52 @@ def show(
 
 
 @app.command
+def latencies(
+    path: Path,
+    /,
+    *,
+    out: Path | None = None,
+    venue: str | None = None,
+    feed: Annotated[bool, Parameter(negative=())] = False,
+    feed_floor_ms: float = 2.0,
+) -> int:
+    """Write how long the run's commands and their answers took, as the CSV that `paper.latency_file` reads.
+
+    Parameters
+    ----------
+    path:
+        A run's folder, or the journal of a backtest.
+    out:
+        File to write; the terminal by default.
+    venue:
+        Only commands to this venue.
+    feed:
+        Also how long market data took, so that backtests play them with that in place of their own.
+    feed_floor_ms:
+        What the fastest market event is taken to have needed: it says where a round trip divides.
+    """
+    from mm_daemon.backtest.latencies import latencies as measured
+    from mm_daemon.backtest.latencies import written
+    from mm_daemon.domain.errors import JournalError, UsageError
+
+    if not 0 <= feed_floor_ms <= 60_000:
+        raise UsageError(f"--feed-floor-ms {feed_floor_ms}: must be from 0 to 60000")
+    rows = measured(path, floor_ns=round(feed_floor_ms * 1_000_000), venue=venue)
+    if not rows:
+        raise UsageError(f"{path}: no command" + (f" to {venue}" if venue else "") + " was answered in this run")
+    text = "\n".join(written(rows, feed=feed))
+    if out is None:
+        print(text)
+        return 0
+    try:
+        out.write_text(f"{text}\n")
+    except OSError as error:
+        raise JournalError(f"{out} cannot be written: {error.strerror}") from error
+    print(f"{len(rows)} round trips in {out}")
+    return 0
+
+
+@app.command
 def export(
     path: Path,
     /,

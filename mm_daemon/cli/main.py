@@ -1,16 +1,11 @@
 """The command tree and the exit codes: `mm-daemon VERB`.
 
-Verbs live in `operate.py` (configuration, running), `control.py` (a daemon that runs), `research.py` (backtests),
-`sweep.py` (searches), `calibrate.py` (parameters from data), `explain.py` (why quotes are where they are), `history.py`
-(what was traded), `journal.py`, `replicate.py` (published results of the models), `simulate.py` (venues behind sockets)
+Verbs live in `operate.py` (configuration, running), `doctor.py` (before real money), `control.py` (a daemon that runs),
+`record.py` (recordings), `research.py` (backtests), `sweep.py` (searches), `report.py` (recorded runs, by themselves
+and side by side), `calibrate.py` (parameters from data), `explain.py` (why quotes are where they are), `history.py`
+(what was done), `journal.py`, `replicate.py` (published results of the models), `simulate.py` (venues behind sockets)
 and `dst.py` (the whole daemon among simulated faults); each imports what it needs when it is called, so that `--help`
 is quick. Known errors are told in words, with the exit code that belongs to them (OPERATIONS 4); a traceback is a bug.
-Verbs live in `operate.py` (configuration, running), `doctor.py` (before real money), `control.py` (a daemon that runs),
-`research.py` (backtests), `calibrate.py` (parameters from data), `explain.py` (why quotes are where they are),
-`history.py` (what was traded), `journal.py`, `replicate.py` (published results of the models), `simulate.py` (venues
-behind sockets) and `dst.py` (the whole daemon among simulated faults); each imports what it needs when it is called, so
-that `--help` is quick. Known errors are told in words, with the exit code that belongs to them (OPERATIONS 4); a
-traceback is a bug.
 """
 
 import gc
@@ -30,7 +25,9 @@ from mm_daemon.cli import (
     history,
     journal,
     operate,
+    record,
     replicate,
+    report,
     research,
     simulate,
     sweep,
@@ -62,11 +59,16 @@ app.command(control.kill)
 app.command(control.clear_kill)
 app.command(control.resolve)
 app.command(control.adopt)
+app.command(record.record)
+app.command(record.convert)
 app.command(research.backtest)
 app.command(sweep.sweep)
 app.command(sweep.estimate)
 app.command(calibrate.calibrate)
 app.command(research.replay)
+app.command(report.report)
+app.command(report.compare)
+app.command(report.calibrate_queue)
 app.command(explain.explain)
 app.command(history.logs)
 app.command(history.history)

@@ -36,8 +36,11 @@ def backtest(
     duration: str | None = None,
     set_: Set = (),
     each_market: Annotated[bool, Parameter(negative=())] = False,
+    queue_sensitivity: Annotated[bool, Parameter(negative=())] = False,
+    as_journal: Path | None = None,
     workers: int | None = None,
     dask: str | None = None,
+    html: Path | None = None,
 ) -> int:
     """Play recordings or the embedded market through the engine, as fast as possible, and report.
 
@@ -64,10 +67,17 @@ def backtest(
         Let a key have another value than in the file: paper.queue_model=power, markets.*.gamma=0.1. May be repeated.
     each_market:
         Each market is a backtest of its own, as if it were alone: limits over all markets hold for each of them.
+    queue_sensitivity:
+        Play it under other queue models too, and report their figures beside: a recording cannot tell which is right.
+    as_journal:
+        Journal of a paper run of the same recordings: play them at its turns and compare every decision, then without
+        them and count what differs. Exits with 1 when decisions differ at equal turns.
     workers:
         Processes that share several backtests; one for each core by default. The results do not depend on it.
     dask:
         Address of a Dask scheduler whose workers share several backtests.
+    html:
+        FILE.html: write the report's page with its pictures, as `report JOURNAL --html FILE` does.
     """
     duration_s = seconds(duration)
     from mm_daemon.domain.errors import UsageError
@@ -76,20 +86,45 @@ def backtest(
         raise UsageError(f"--seed {seed}: must be a whole number at least 0 and below 2^63")
     if journal is not None and no_journal:
         raise UsageError("--journal and --no-journal contradict each other")
+    if html is not None:
+        from mm_daemon.cli.report import check_html
+
+        check_html(html)
+        if no_journal:
+            raise UsageError("--html is drawn from the journal: leave --no-journal out")
     if files and days is not None:
         raise UsageError("name recordings or --days, not both: a recording may hold several days")
     values = overrides(set_)
     loaded = read_config(config, seed=seed, overrides=values)
     from mm_daemon.backtest.progress import Bar
 
-    if not files and days is None and not each_market:
+    if as_journal is not None:
+        from mm_daemon.backtest.as_journal import play_as_journal
+        from mm_daemon.domain.errors import CoreError
+
+        if files or days is not None or each_market or queue_sensitivity or duration is not None:
+            raise UsageError("--as-journal plays what the run played: no other choice of it goes with it")
+        with Bar(wanted=not json) as bar:
+            followed = play_as_journal(loaded, as_journal, told=bar.first)
+        print(followed.to_json().decode() if json else followed.to_text())
+        return 0 if followed.ok else CoreError.exit_code
+    several = bool(files) or days is not None or each_market
+    if several and html is not None:
+        raise UsageError("--html draws one backtest; of several, draw their journals: mm-daemon report JOURNAL ...")
+    if not several and not queue_sensitivity:
         from mm_daemon.backtest.venues import backtest as play
 
         path = None if no_journal else journal or new_journal_path(loaded.state_dir, config)
         with Bar(wanted=not json) as bar:
             report = play(loaded, journal=path, duration_s=duration_s, told=bar.first)
         print(report.to_json().decode() if json else report.to_text())
+        if html is not None and path is not None:
+            from mm_daemon.cli.report import write_html
+
+            write_html(path, html)
         return 0
+    from msgspec.structs import replace
+
     from mm_daemon.backtest.days import day_tasks, days_between, file_tasks, journals, market_tasks
     from mm_daemon.backtest.parts import play_parts
     from mm_daemon.backtest.tasks import BacktestTask
@@ -105,9 +140,17 @@ def backtest(
         tasks = file_tasks(task, files)
     if each_market:
         tasks = market_tasks(tasks)
-    if not no_journal:
+    if not no_journal and not several:
+        tasks = [replace(task, journal=journal or new_journal_path(loaded.state_dir, config))]
+    elif not no_journal:
         tasks = journals(tasks, journal or new_journal_path(loaded.state_dir, config, folder=True))
-    combined = play_parts(tasks, workers=workers, dask=dask, bar=not json)
+    combined = play_parts(tasks, workers=workers, dask=dask, bar=not json, sensitivity=queue_sensitivity)
+    if not several:
+        (only,) = combined.parts
+        assert only.report is not None
+        report = replace(only.report, queue_sensitivity=combined.queue_sensitivity)
+        print(report.to_json().decode() if json else report.to_text())
+        return 0
     print(combined.to_json().decode() if json else combined.to_text())
     return combined.exit_code
 

@@ -14,6 +14,7 @@ import yaml
 
 from mm_daemon.config.annotations import FAILED, Key, keys_of, wanted
 from mm_daemon.config.calibration_file import read_calibration
+from mm_daemon.config.latency_file import read_latencies
 from mm_daemon.config.nodes import Entry, Reader, compose, is_null, join
 from mm_daemon.config.overrides import set_keys
 from mm_daemon.config.problems import ConfigProblems, Place, Problem
@@ -37,7 +38,8 @@ from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.instrument import Venue, instrument_id
 from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.parameters import QuoteParameters, WarmStart
-from mm_daemon.simulation.policy import VenuePolicy
+from mm_daemon.simulation.models import MeasuredRow
+from mm_daemon.simulation.policy import NOT_KEYS, VenuePolicy
 
 SettingsOf = Callable[[str], type[msgspec.Struct]]
 """The `Settings` struct of a connector by name. Raises ConfigError, whose text says what names there are."""
@@ -203,9 +205,10 @@ class _Loader:
             check_live(top.mode, entries["mode"].place, sections["risk"], reader)
         if "journal" in found and sections["journal"] is not FAILED:
             check_journal(reader.place(found["journal"][0]), sections["journal"], reader)
+        latencies = self._latencies(found, sections["paper"])
         if reader.problems:
             return None
-        sections["paper"] = msgspec.structs.replace(sections["paper"], seed=self._seed)
+        sections["paper"] = msgspec.structs.replace(sections["paper"], seed=self._seed, latency_rows=latencies)
         return Config(
             file=reader.file,
             mode=top.mode,
@@ -224,8 +227,14 @@ class _Loader:
         if name not in found:
             return struct()
         node = found[name][1]
-        keys = {key: value for key, value in keys_of(struct).items() if (name, key) != ("paper", "seed")}
+        keys = {key: value for key, value in keys_of(struct).items() if name != "paper" or key not in NOT_KEYS}
         return self._reader.build(struct, keys, self._reader.entries(node, keys, name), node, name)
+
+    def _latencies(self, found: Mapping[str, tuple[yaml.Node, yaml.Node]], paper: Any) -> tuple[MeasuredRow, ...]:
+        if paper is FAILED or paper.latency_file is None:
+            return ()
+        key = (self._reader.mapping(found["paper"][1], "paper") or _NONE)["latency_file"][0]
+        return read_latencies(paper.latency_file, "paper.latency_file", self._reader.place(key), self._reader)
 
     def _venues(
         self, root: yaml.Node, found: Mapping[str, tuple[yaml.Node, yaml.Node]]

@@ -21,7 +21,7 @@ from mm_daemon.config.schema import (
 )
 from mm_daemon.core.parameters import OrderRules, ReconcileRules
 from mm_daemon.engine.parameters import QuoteParameters
-from mm_daemon.simulation.policy import VenuePolicy
+from mm_daemon.simulation.policy import NOT_KEYS, VenuePolicy
 
 _VALUE_WIDTH = 30
 
@@ -74,7 +74,7 @@ def _lines(settings_of: SettingsOf) -> Iterator[str]:
         ("http", HttpSettings, {}, "status page, /metrics for Prometheus, /healthz, /readyz"),
     ):
         yield from _section(name, about)
-        keys = {key: value for key, value in keys_of(struct).items() if (name, key) != ("paper", "seed")}
+        keys = {key: value for key, value in keys_of(struct).items() if name != "paper" or key not in NOT_KEYS}
         yield from _keys(keys, chosen, "  ")
     yield from _section("venues", "a name of your choice, its connector, the connector's own keys")
     yield "  # Secrets stand elsewhere, and here only where: secrets: {api_key: {env: NAME}} or {api_key: {file: PATH}}"

@@ -25,10 +25,12 @@ from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import (
     FenceAnswered,
     FundingPaid,
+    OrderCanceled,
     OrderEvent,
     OrderEventsLost,
     OrderFilled,
     OrderNotFound,
+    OrderRejected,
     OrderResolved,
     PositionAdopted,
     Resolution,
@@ -106,6 +108,8 @@ class Accounts:
         self.resolver.news = True
         if isinstance(event, FenceAnswered):
             self.resolver.fence_answered(event)
+        elif change.ignored and order is not None and isinstance(event, OrderCanceled | OrderRejected):
+            self.resolver.over(order, event)
         if change.query and order is not None and order.final:
             self._query(order)  # it is over by all we know, and this says otherwise
         if change.fill_lots:

@@ -32,7 +32,7 @@ def market_checkpoint(market: MarketState) -> MarketCheckpoint:
         market.engine.conditions.state(),
         None if market.guard is None else market.guard.state(),
         market.enabled,
-        market.flattening,
+        market.flatten_asked,
         market.sized_half_ticks,
         None if market.engine.depth_cap is None else market.engine.depth_cap.state(),
         market.engine.conditions.overlays(),
@@ -74,7 +74,8 @@ def take_up(market: MarketState, state: MarketCheckpoint, as_of_ns: int) -> None
         market.guard.restore(state.guard, market.position)
     market.paused = bool(state.paused)
     market.enabled = state.enabled
-    market.flattening = state.flattening
+    # What a kill began is not kept: the latch says it again. Whoever asks for it, asks for a pause too.
+    market.flattening = market.flatten_asked = state.flattening and market.paused
 
 
 def reconfigure(

@@ -35,6 +35,8 @@ _SHUTDOWN = Reason.SHUTDOWN.bit
 _KILLED = Reason.KILL_LATCHED.bit
 _LOOP_STALL = Reason.LOOP_STALL.bit
 _PAUSING = (OperatorAction.PAUSE, OperatorAction.FLATTEN, OperatorAction.CANCEL_ALL)
+_FLATTENING = (*_PAUSING, OperatorAction.RESUME, OperatorAction.CLEAR_KILL)
+"""Words that may begin or end the working off of a position."""
 
 
 class Control:
@@ -85,6 +87,12 @@ class Control:
             market.flattening |= self._gate.account.flatten_on_kill
             self._agenda.reconsider(market)
         self._dispatch.cancel_everything(Reason.KILL_LATCHED, self._agenda.now_ns)
+
+    def heed_gate(self) -> None:
+        """The gate latches by itself where it meets a loss limit: the rest of a latch follows."""
+        cause = self._gate.latched
+        if cause is not None and not all(market.halts & _KILLED for market in self._agenda.markets.values()):
+            self.latch(cause)
 
     def distrust(self, cause: str | None) -> None:
         """Something went wrong too often, or too far: nothing is quoted until an operator has looked."""
@@ -137,18 +145,23 @@ class Control:
         for market in meant:
             if action in _PAUSING:
                 market.paused = True
-                market.flattening = action is OperatorAction.FLATTEN
+                market.flatten_asked = action is OperatorAction.FLATTEN
             elif action is OperatorAction.RESUME:
-                market.paused = market.flattening = False
+                market.paused = market.flatten_asked = False
             elif action is OperatorAction.CLEAR_KILL:
                 market.halts &= ~_KILLED
-                market.flattening &= market.paused  # what the kill began ends with it, but not what `flatten` asked for
             elif action is OperatorAction.ENABLE:
                 market.enabled = True
             elif action is OperatorAction.DISABLE:
                 market.enabled = False
+            if action in _FLATTENING:  # what a kill began goes on until it is cleared, whatever is paused or resumed
+                market.flattening = market.flatten_asked or self._kill_flattens
             _heed_operator(market)
             self._agenda.reconsider(market)
+
+    @property
+    def _kill_flattens(self) -> bool:
+        return self._gate.latched is not None and self._gate.account.flatten_on_kill
 
     def _on_parameters(self, event: ParametersChanged) -> None:
         """The configuration was read again. Raises DomainError for parameters that contradict each other, CoreError

@@ -7,6 +7,8 @@ tells in its `Turn` what was released, refused and dropped.
 
 from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
+
 from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.market import MarketState
 from mm_daemon.core.order_ledger import OrderLedger
@@ -136,6 +138,12 @@ class Dispatch:
             self.submit(intent, market, now_ns)
             if isinstance(intent, AmendOrder) and capabilities.amend_quantity is AmendQuantity.FRESH:
                 self._move_without_room(intent, market, now_ns)
+
+    def bounded(self, place: PlaceOrder, now_ns: int) -> PlaceOrder:
+        """The same order with the end of its validity, where the venue has such a bound."""
+        venue = venue_of(place.instrument)
+        expires_ns, expires_height = self._expiry(venue, self._capabilities[venue], now_ns)
+        return msgspec.structs.replace(place, expires_ns=expires_ns, expires_height=expires_height)
 
     def _expiry(self, venue: Venue, capabilities: Capabilities, now_ns: int) -> tuple[int | None, int | None]:
         """When a place or an amend of now ends by itself, as an instant of the venue's clock or a block (EXECUTION 0):

@@ -43,7 +43,7 @@ def flatten_order(
     ticks = _limit_ticks(market, side) if market.book.trusted else 0
     least = max(market.instrument.min_lots_at(ticks), 1)
     if held < least:  # the venue would not take an order for so little
-        market.flattening = False
+        market.flattening = market.flatten_asked = False
         return None
     if now_ns < market.flatten_due_ns or market.halts & _IMPOSSIBLE or not market.facts.book_fresh:
         return None

@@ -56,6 +56,7 @@ class MarketState:
         "facts",
         "fair_high",
         "fair_low",
+        "flatten_asked",
         "flatten_due_ns",
         "flattening",
         "full",
@@ -135,6 +136,8 @@ class MarketState:
         """An operator wants no quotes here for a while."""
         self.enabled: bool | None = None
         """What an operator last said about trading here at all; None: nothing, and the configuration holds."""
+        self.flatten_asked = False
+        """An operator wants the position gone."""
         self.flattening = False
         """An operator wants the position gone, and it is not yet."""
         self.flatten_due_ns = 0

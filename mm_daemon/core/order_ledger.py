@@ -354,12 +354,12 @@ class OrderLedger:
         order.cancel_after_ns = self._retries[order.client_id] = now_ns + pause_ns
 
     def prove_dead(self, client_id: ClientOrderId, now_ns: int) -> LedgerChange:
-        """All four proofs of EXECUTION 2 are in: the order can never fill again."""
-        return self._learn(client_id, Report(Row.PROVEN_DEAD), now_ns)
+        """All four proofs of EXECUTION 2 are in: the order can never fill again. One that is over stays as it is."""
+        return self._bury(client_id, Report(Row.PROVEN_DEAD), now_ns)
 
     def declare_filled(self, client_id: ClientOrderId, now_ns: int) -> LedgerChange:
         """A person says that the order has filled. Its fills are still the venue's to tell."""
-        return self._learn(client_id, Report(Row.DECLARED_FILLED), now_ns)
+        return self._bury(client_id, Report(Row.DECLARED_FILLED), now_ns)
 
     def suspect(self, client_id: ClientOrderId, now_ns: int) -> LedgerChange:
         """The venue does not show an order that we took to be alive: it may have ended, and may have fills to come."""
@@ -376,6 +376,12 @@ class OrderLedger:
             order.drop_tails()
             order.finish_if_done()
             self._update(order, now_ns)
+
+    def _bury(self, client_id: ClientOrderId, report: Report, now_ns: int) -> LedgerChange:
+        order = self._orders.get(client_id)
+        if order is not None and order.final:
+            return LedgerChange(order, ignored=True)
+        return self._learn(client_id, report, now_ns)
 
     def _learn(self, client_id: ClientOrderId, report: Report, now_ns: int) -> LedgerChange:
         order = self._orders.get(client_id)

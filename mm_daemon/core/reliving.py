@@ -18,8 +18,8 @@ from mm_daemon.domain.decisions import (
     Reason,
     Refusal,
 )
-from mm_daemon.domain.events import DeadlineReached, Event, MarketEvent
-from mm_daemon.domain.orders import ClientOrderId
+from mm_daemon.domain.events import DeadlineReached, Event, MarketEvent, OrderResolved, Resolution
+from mm_daemon.domain.orders import ClientOrderId, Phase
 from mm_daemon.domain.reconciliation import DiffKind, Reconciled
 
 _LATCHED = "in an earlier run, by a loss limit or as its log says"
@@ -58,6 +58,8 @@ def relive(core: TradingCore, record: Record) -> None:
     elif type(record) in _OUTLIVING:
         event = cast("Event", record)
         core.reach(event.ts_local_ns)
+        if isinstance(event, OrderResolved):
+            _relive_word(core, event)
         core.apply(event)
 
 
@@ -70,6 +72,16 @@ def _relive_overlays(core: TradingCore, decided: DecisionsChanged) -> None:
         halted = any(Reason.VOLATILITY_HALT in decision.reasons for decision in decided.decisions)
         priced = decided.inputs.half_spread_bps is not None
         market.engine.conditions.relive(decided.inputs.pulled, halted if halted or priced else None)
+
+
+def _relive_word(core: TradingCore, event: OrderResolved) -> None:
+    """A person's word about an order that no deadline has put in doubt here, as it did there."""
+    order = core.ledger.get(event.client_id)
+    if order is not None and order.phase is Phase.SENT:
+        if event.outcome is Resolution.DEAD:
+            core.ledger.prove_dead(event.client_id, event.ts_local_ns)
+        else:
+            core.ledger.declare_filled(event.client_id, event.ts_local_ns)
 
 
 def _relive_proofs(core: TradingCore, record: Reconciled) -> None:

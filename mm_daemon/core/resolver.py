@@ -19,7 +19,7 @@ from mm_daemon.core.venue_clock import VenueClock
 from mm_daemon.domain.capabilities import Capabilities, Validity
 from mm_daemon.domain.deadlines import sooner
 from mm_daemon.domain.decisions import CancelAll, CancelOrder, OrderQuery, Reason
-from mm_daemon.domain.events import FenceAnswered, OpenOrder, OrderNotFound, VenueSnapshot
+from mm_daemon.domain.events import FenceAnswered, OpenOrder, OrderCanceled, OrderNotFound, OrderRejected, VenueSnapshot
 from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
 from mm_daemon.domain.orders import ClientOrderId, InFlight, Phase
 
@@ -52,6 +52,7 @@ class _Question:
         "asked",
         "asked_venue_ns",
         "closed_ns",
+        "died_ns",
         "helped",
         "lost_ns",
         "next_query_ns",
@@ -74,6 +75,8 @@ class _Question:
         self.helped = False
         self.owed_ns: int | None = None
         """Until when fills that a death report named may be on their way."""
+        self.died_ns: int | None = None
+        """The venue's time when such a death had been reported; None: none was."""
         self.closed_ns: int | None = None
         self.not_found: tuple[int, ...] = ()
         self.absent_ns: int | None = None
@@ -155,6 +158,17 @@ class Resolver:
                 question.closed_ns = at_ns
         gone = order.phase is Phase.LIVE and capabilities.validity is not Validity.HEIGHT
         return order if gone and order.amend is not InFlight.SENT else None
+
+    def over(self, order: LedgerOrder, event: OrderCanceled | OrderRejected) -> None:
+        """The venue names the end of a version that we do not know, as where a power cut took the amend that made it,
+        or says that it has refused what it had accepted: nothing under this id is open any more. As good as an answer
+        "no such order", no more than that.
+        """
+        question = self._questions.get(event.client_id)
+        if isinstance(event, OrderCanceled) and (not event.final or event.venue_order_id in order.settled_ids):
+            return  # an older version, of which that was known
+        if question is not None:
+            question.not_found = (*question.not_found, question.asked_venue_ns)[-_ANSWERS_KEPT:]
 
     def fence_answered(self, event: FenceAnswered) -> None:
         """Either the command can never land, or it has."""
@@ -253,19 +267,24 @@ class Resolver:
     def _help(self, order: LedgerOrder, venue: Venue, question: _Question, wishes: Wishes) -> None:
         """Once: spend the nonce of the command in doubt, or else cancel, so that less of it may happen."""
         question.helped = True
-        if order.phase is not Phase.UNKNOWN and order.amend is not InFlight.UNKNOWN:
+        capabilities = self._capabilities[venue]
+        fence = capabilities.fence and not self._ledger.awaits_answer(venue)
+        # Of what an earlier process sent and has no nonce in the journal, nothing else can close the validity.
+        forgotten = fence and capabilities.validity is Validity.NONCE and not order.wire_ref
+        if order.phase is not Phase.UNKNOWN and order.amend is not InFlight.UNKNOWN and not forgotten:
             return  # a cancel got lost, or the order is gone already: another one proves nothing
         if order.cancel is InFlight.QUEUED or order.cancel is InFlight.SENT:
             return
-        fence = self._capabilities[venue].fence and not self._ledger.awaits_answer(venue)
         wishes.cancels.append(CancelOrder(order.instrument, order.client_id, (Reason.UNKNOWN_FENCE,), fence))
 
     def _owed(self, order: LedgerOrder, question: _Question, now_ns: int, wishes: Wishes) -> int | None:
         """A death report named fills that nobody has told: ask after a second, compare accounts after five."""
         if order.phase is not Phase.CLOSING or order.cum_lots is None or order.cum_lots <= order.filled_lots:
+            question.owed_ns = question.died_ns = None
             return None
         if question.owed_ns is None:
             question.owed_ns = now_ns + _FILLS_OWED_NS
+            question.died_ns = self._clocks[venue_of(order.instrument)].at(now_ns)
             question.next_query_ns = now_ns + _FILLS_OWED_QUERY_NS
         if now_ns < question.owed_ns:
             return question.owed_ns
@@ -287,7 +306,17 @@ class Resolver:
         """Whether the order is dead. One that is known to rest, whatever else is in doubt, is not."""
         if order.phase is not Phase.UNKNOWN and order.phase is not Phase.CLOSING:
             return False
-        return not absence_proven(self._evidence(order, venue, question))
+        return self._owes_nothing(order, venue, question) or not absence_proven(self._evidence(order, venue, question))
+
+    def _owes_nothing(self, order: LedgerOrder, venue: Venue, question: _Question) -> bool:
+        """Whether an order that the venue has called dead, with more filled than we know of, has no fill left to tell:
+        it is not among the open orders since, and fills are complete beyond its end. What it names was filled before
+        our record of it began, as with an order whose record a power cut took.
+        """
+        died_ns, absent_ns = question.died_ns, question.absent_ns
+        if died_ns is None or order.cum_lots is None or order.doubted or order.tails or order.pend_lots:
+            return False
+        return absent_ns is not None and absent_ns > died_ns and self._fills_to(venue)[0] >= died_ns
 
     def _amend_is_over(self, order: LedgerOrder, venue: Venue, question: _Question) -> bool:
         """Whether an amend in doubt can no longer happen and has not: its validity is closed, and what the venue showed

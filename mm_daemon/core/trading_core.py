@@ -48,17 +48,20 @@ from mm_daemon.domain.events import (
     RunStarted,
     StreamStale,
     TopOfBook,
+    VolatilityUpdate,
 )
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.orders import ClientOrderId, Purpose, Side
 from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.pricing_model import ModelFactory
+from mm_daemon.engine.units import annual_vol_to_bps
 from mm_daemon.risk.gate import RiskGate
 
 _STARTING = Reason.STARTING.bit
 _VENUE_DOWN = Reason.VENUE_DOWN.bit
 _MARKET_HALTED = Reason.MARKET_HALTED.bit
 _PLACE_PENDING = Reason.PLACE_PENDING.bit
+_PER_ONE = 1e6
 _FACTS = (PositionUpdate, RunEnded)
 """Kept in the journal for reports; nothing here depends on them."""
 
@@ -115,6 +118,7 @@ class TradingCore:
             PublicTrade: self._on_trade,
             MarkPriceUpdate: self._on_mark,
             FundingUpdate: self._on_funding_update,
+            VolatilityUpdate: self._on_volatility,
             InstrumentUpdated: self._on_instrument,
             StreamStale: self._on_stale,
             DeadlineReached: self._on_deadline,
@@ -323,6 +327,11 @@ class TradingCore:
         market.engine.conditions.on_funding(event)
         self._agenda.touch(market)
 
+    def _on_volatility(self, event: VolatilityUpdate) -> None:
+        market = self._markets[event.instrument]
+        market.engine.volatility.tell(annual_vol_to_bps(event.annual_e6 / _PER_ONE))
+        self._agenda.touch(market)
+
     def _on_mark(self, event: MarkPriceUpdate) -> None:
         market = self._markets[event.instrument]
         market.facts.mark_half_ticks = event.mark_half_ticks
@@ -378,6 +387,8 @@ class TradingCore:
                 self._decide_market(market, now_ns)
                 if agenda.deadline_known:
                     self._deadline_ns = sooner(self._deadline_ns, market.deadline_ns)
+        if dispatch.refusals:
+            self._control.heed_gate()
         released: list[ApprovedCommand] = []
         if dispatch.waiting:
             released = dispatch.release(now_ns)
@@ -429,7 +440,7 @@ class TradingCore:
     def _flatten(self, market: MarketState, now_ns: int) -> None:
         order = flatten_order(market, self.ledger.alive(market.id), self.dispatch.next_client_id, now_ns)
         if order is not None:
-            self.dispatch.submit(order, market, now_ns)
+            self.dispatch.submit(self.dispatch.bounded(order, now_ns), market, now_ns)
             market.refresh_deadline(now_ns)
 
     def _works_off(self, market: MarketState) -> bool:

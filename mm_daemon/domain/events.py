@@ -105,6 +105,14 @@ class FundingUpdate(_InstrumentEvent, frozen=True, array_like=True, gc=False, ta
     period_ns: int
 
 
+class VolatilityUpdate(_InstrumentEvent, frozen=True, array_like=True, gc=False, tag="volatility"):
+    """Somebody else's figure of the annual volatility, in units of 1e-6 (500,000 is 50 %): it stands in the place of
+    the engine's own estimate until the next one. Only tables of a backtest tell such.
+    """
+
+    annual_e6: int
+
+
 class InstrumentUpdated(_InstrumentEvent, frozen=True, array_like=True, gc=False, tag="instrument"):
     """The venue changed the contract (grid, limits, status): quotes are withdrawn and the book starts again."""
 
@@ -392,13 +400,14 @@ class ShutdownRequested(_ControlEvent, frozen=True, array_like=True, gc=False, t
 class RunStarted(_ControlEvent, frozen=True, array_like=True, gc=False, tag="run_started"):
     """Everything a fresh core needs to live this run again. `parameters` is `core/parameters.py` as JSON text;
     `resumed` is what the core took over from the run before, None for a first one. `whole`: its journal had no torn
-    tail.
+    tail. `boot` names the machine's boot, by which a later run sees that the power was cut; empty where it has no name.
     """
 
     version: str
     parameters: str
     resumed: Checkpoint | None = None
     whole: bool = True
+    boot: str = ""
 
 
 class RunEnded(_ControlEvent, frozen=True, array_like=True, gc=False, tag="run_ended"):
@@ -414,6 +423,7 @@ MarketEvent = (
     | PublicTrade
     | MarkPriceUpdate
     | FundingUpdate
+    | VolatilityUpdate
     | InstrumentUpdated
     | StreamStale
 )

@@ -41,6 +41,7 @@ from mm_daemon.dst.venue import NOBODY, ReferenceVenue
 from mm_daemon.runtime.inbox import Inbox
 
 _RECENT_NS = 5_000_000_000
+_DURABLE_NS = 2_500_000_000
 _LATCHING = (OperatorAction.KILL, OperatorAction.CLEAR_KILL)
 _NS_PER_MS = 1_000_000
 
@@ -145,6 +146,10 @@ class Checks:
         self._placed: set[ClientOrderId] = set()
         self._lost: set[ClientOrderId] = set()
         """Orders whose record went with a power cut."""
+        self.meddled: set[ClientOrderId] = set()
+        """Ids of ours that somebody else has used: what becomes of them is not our doing."""
+        self.declared: set[ClientOrderId] = set()
+        """Orders that a person has said to be filled: their fills may be told later."""
         self._flattens_when_killed = bool(scenario.document["risk"].get("flatten_on_kill"))
         self._rates = [Rate(bucket) for bucket in scenario.capabilities.buckets]
         self._released_only: list[PlaceOrder | AmendOrder] = []
@@ -205,13 +210,20 @@ class Checks:
     def shifted(self, instrument: InstrumentId, lots: int) -> None:
         self._shifted[instrument] += lots
 
-    def resolvable(self) -> list[ClientOrderId]:
-        """Orders in doubt of which the venue has nothing to come any more."""
+    @property
+    def known_for_long(self) -> bool:
+        """The daemon knows what the account held before it began, and that is on the disk."""
+        return self.met_ns is not None and self._now_ns() > self.met_ns + _DURABLE_NS
+
+    def resolvable(self) -> tuple[list[ClientOrderId], list[ClientOrderId]]:
+        """Orders in doubt of which the venue has nothing to come any more, and those that it has filled."""
         if self.core is None:
-            return []
-        alive = self._potential()[0]
+            return [], []
+        alive, ended = self._potential()[0], self._venue.ended
         owed = {fill.client_id for market in self._markets.values() for fill in market.pending.values()}
-        return [each for each in self.core.ledger.uncertain if each not in alive and each not in owed]
+        over = [each for each in self.core.ledger.uncertain if each not in alive]
+        filled = [each for each in over if each in ended and ended[each].full]
+        return [each for each in over if each not in owed and each not in filled], filled
 
     # What leaves
 
@@ -255,6 +267,10 @@ class Checks:
                 self.killed = event.action is OperatorAction.KILL
         if self.killed and core.gate.latched is None:
             raise Breach("R15", "the kill latch is open although no operator has cleared it")
+        if self.killed and any(
+            decision.action is not Action.WITHDRAW for market in core.markets.values() for decision in market.decisions
+        ):
+            raise Breach("R15", "the kill latch was set a turn ago, and something is quoted still")
         self.killed = core.gate.latched is not None
         for approved in turn.released:
             self._released(core, approved)
@@ -343,8 +359,12 @@ class Checks:
             del market.pending[fill.fill_key]
             market.seen.append((self._now_ns(), fill))
             market.position += fill.side * fill.lots
-            if fill.client_id == NOBODY:
+            if self._anybody(fill) or fill.client_id in self.declared:
                 market.exogenous += 1
+
+    def _anybody(self, fill: OrderFilled) -> bool:
+        """Whether somebody else brought about this fill of the account."""
+        return fill.client_id == NOBODY or fill.client_id in self.meddled
 
     def _learn(self, instrument: InstrumentId, market: _Market) -> None:
         """What the venue has filled since."""
@@ -381,10 +401,14 @@ class Checks:
         sides: dict[ClientOrderId, tuple[InstrumentId, Side]] = {}
         amends: list[AmendOrder] = []
         for client_id, order in orders.items():
+            if client_id in self.meddled:
+                continue
             lots[client_id], prices[client_id] = order.left, [order.ticks]
             sides[client_id] = order.instrument, order.side
         for command in (*orders_of(self._link.flying), *self._released_only):
             if isinstance(command, PlaceOrder):
+                if command.client_id in self.meddled:
+                    continue
                 if command.client_id not in ended and command.client_id not in orders:
                     lots[command.client_id], prices[command.client_id] = command.lots, [command.ticks]
                     sides[command.client_id] = command.instrument, command.side
@@ -419,11 +443,15 @@ class Checks:
         """R1 and R2. What others did to the account, or an operator to the limits, may break them; we may not."""
         limits = core.markets[instrument].facts.limits
         blind = not self._scenario.names_cum  # a venue that does not say what filled can hide a fill behind a cancel
-        unknown = sum(fill.side * fill.lots for fill in market.pending.values() if blind or fill.client_id == NOBODY)
+        unknown = sum(
+            fill.side * fill.lots
+            for fill in market.pending.values()
+            if blind or self._anybody(fill) or fill.client_id in self.declared
+        )
         adopted = self._adopted.get(instrument, 0)
         position = self._venue.accounts[instrument].lots - self._shifted[instrument] + adopted - unknown
         known = (limits.max_position_lots, limits.min_position_lots, limits.max_orders_per_side)
-        others = market.exogenous + adopted + (len(market.seen) if blind else 0)
+        others = market.exogenous + adopted + len(self.declared) + (len(market.seen) if blind else 0)
         exogenous = market.limits != known or market.booked != others
         market.limits, market.booked = known, others
         for side, most in ((Side.BUY, limits.max_position_lots), (Side.SELL, -limits.min_position_lots)):
@@ -449,7 +477,7 @@ class Checks:
         if self._scenario.names_cum:
             for market in self._markets.values():
                 for fill in market.pending.values():
-                    if fill.client_id != NOBODY:
+                    if not self._anybody(fill) and fill.client_id not in self.declared:
                         owed[fill.client_id] = owed.get(fill.client_id, 0) + fill.lots
         for client_id, lots in owed.items():
             order = core.ledger.get(client_id)
@@ -469,7 +497,8 @@ class Checks:
     # Quiet
 
     def _expect_nothing_open(self) -> None:
-        left = [*self._venue.orders, *(c.client_id for c in orders_of(self._link.flying) if isinstance(c, PlaceOrder))]
+        ours = [client_id for client_id in self._venue.orders if client_id not in self.meddled]
+        left = [*ours, *(c.client_id for c in orders_of(self._link.flying) if isinstance(c, PlaceOrder))]
         if left:
             raise Breach("clean end", f"the run ended clean, and orders {left} are open at the venue")
 

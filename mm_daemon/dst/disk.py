@@ -82,15 +82,10 @@ class FaultyDisk(Disk):
         return (type(command), command.client_id) in self._journaled
 
     def power_off(self, *, cut: bool) -> None:
-        """The process is gone; with `cut` the machine too, and of what was not synced only a part is there.
-
-        A closed segment is taken to be whole: a cut that takes its end and leaves the segment behind it is refused at
-        the next start (exit 74), and a person has to look.
-        """
+        """The process is gone; with `cut` the machine too, and of what was not synced only a part is there."""
         self.dead = True
-        youngest = {file.kind: fd for fd, file in self._files.items()}
         for fd, file in self._files.items():
-            if cut and file.written > file.synced and file.kind != "ids" and youngest[file.kind] == fd:
+            if cut and file.written > file.synced and file.kind != "ids":
                 os.ftruncate(fd, file.synced + self._rng.below(file.written - file.synced + 1))
             os.close(fd)
         self._files.clear()

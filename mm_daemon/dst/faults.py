@@ -47,7 +47,17 @@ FAULT_NAMES = (
     "death",
     "stop asked",
     "configuration changed",
+    "order of ours trimmed",
+    "order of ours moved",
+    "order of ours amended by hand",
+    "amend by hand refused",
+    "cancel by hand refused",
+    "order of ours asked about by hand",
+    "order under an id of ours",
+    "report told again",
 )
+
+SNAPSHOT_ASKED = "snapshot: asked"
 
 CRASH_POINTS = (
     "disk: before a segment is created",
@@ -69,7 +79,7 @@ CRASH_POINTS = (
     "send: after the batch",
     "cancel all: before",
     "cancel all: after",
-    "snapshot: asked",
+    SNAPSHOT_ASKED,
     "snapshot: answered",
     "report: received",
     "turn: lived",
@@ -88,6 +98,12 @@ EARLY_POINTS = frozenset(
     }
 )
 """What every life passes in its beginning, and seldom again."""
+
+
+SELDOM_POINTS = frozenset(
+    {"send: inside the batch", "send: after the batch", "cancel all: before", "cancel all: after"}
+)
+"""What many lives hardly ever pass: who is to die there does so at once."""
 
 
 class Death(SystemExit):

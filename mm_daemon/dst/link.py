@@ -13,6 +13,7 @@ import msgspec
 
 from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelAll, CancelOrder, Command, PlaceOrder
 from mm_daemon.domain.events import (
+    BalanceUpdate,
     BookDelta,
     BookInvalidated,
     BookSnapshot,
@@ -30,7 +31,9 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import Instrument, InstrumentId
 from mm_daemon.domain.orders import ClientOrderId, RejectKind
 from mm_daemon.domain.rng import Rng
-from mm_daemon.dst.scenario import Scenario, chance, pick, weighted
+from mm_daemon.dst.chance import chance, pick, weighted
+from mm_daemon.dst.faults import SNAPSHOT_ASKED
+from mm_daemon.dst.scenario import Scenario
 from mm_daemon.dst.venue import ReferenceVenue, is_void
 from mm_daemon.ports.connector import ConnectorContext
 from mm_daemon.testkit.virtual_loop import VirtualLoop
@@ -51,6 +54,9 @@ class Surroundings(Protocol):
     def venue_changed(self) -> None: ...
     def pass_point(self, point: str) -> None: ...
     def leaving(self, batch: Sequence[ApprovedCommand]) -> None: ...
+    def hangs(self, batch: Sequence[ApprovedCommand]) -> None:
+        """What the venue has taken of us will not be answered."""
+        ...
 
 
 class Flight:
@@ -81,6 +87,8 @@ class Link:
         self._arrival_ns = self._report_ns = 0
         self.reports = 0
         """Reports under way."""
+        self.hasty = False
+        """What the venue says now is heard at once, before what it said earlier."""
         self.connector: ReferenceConnector | None = None
         self._armings = 0
         self.banned_until_ns = 0
@@ -109,8 +117,14 @@ class Link:
         self.flying[self._flights] = Flight(command, refused, at_ns)
         loop.call_later((at_ns - loop.now_ns()) / 1e9, self._arrive, self._flights)
 
+    def forget(self) -> None:
+        """The venue was in the process, and what was on its way there is gone with it."""
+        self.flying.clear()
+
     def _arrive(self, number: int) -> None:
-        flight = self.flying.pop(number)
+        flight = self.flying.pop(number, None)
+        if flight is None:
+            return
         self._world.step("arrives at the venue", flight.command)
         refused = flight.refused
         if refused is None and self._world.loop.now_ns() < self.banned_until_ns:
@@ -144,6 +158,9 @@ class Link:
         if connector is None or not connector.hears:
             return
         world, rng, scenario = self._world, self._rng, self._scenario
+        if self.hasty:
+            connector.emit(event)
+            return
         if not world.calm:
             if rng.below(1000) < scenario.lost_reports:
                 world.fault("report lost")
@@ -152,6 +169,11 @@ class Link:
                 world.fault("report twice")
                 self._send_report(event, connector, rng.below(self._late_ns))
         self._send_report(event, connector, 0)
+
+    def overtake(self, event: Event) -> None:
+        """Something is said of an order by another way than the stream, and heard before it."""
+        if self.connector is not None and self.connector.hears:
+            self.connector.emit(event)
 
     def _send_report(self, event: Event, connector: "ReferenceConnector", more_ns: int) -> None:
         world = self._world
@@ -363,6 +385,7 @@ class ReferenceConnector:
             self.outage(0.05 + self._rng.uniform())
             raise ConnectionError("connection reset by peer")
         if fate == "time-out after the venue took it":
+            world.hangs(commands)
             await asyncio.Event().wait()
 
     def slow_down(self, retry_after_ms: int | None, *, banned: bool = False) -> None:
@@ -376,10 +399,14 @@ class ReferenceConnector:
         if self.hears:
             self._emit(VenueTime(self._venue.venue, venue_ns, self._now_ns()))
 
+    def tell_balance(self, event: BalanceUpdate) -> None:
+        if self.hears:
+            self.emit(event)
+
     async def snapshot(self, since_ns: int) -> VenueSnapshot:
         world = self._world
         requested_ns = self._now_ns()
-        world.pass_point("snapshot: asked")
+        world.pass_point(SNAPSHOT_ASKED)
         if not self.reaches and not self.half_open:
             raise ConnectionError("not connected")
         if self.half_open:
@@ -433,7 +460,13 @@ class ReferenceConnector:
         self.vanish()
 
 
-_REFUSALS = (RejectKind.INSUFFICIENT_MARGIN, RejectKind.OTHER, RejectKind.HALTED, RejectKind.INVALID)
+_REFUSALS = (
+    RejectKind.INSUFFICIENT_MARGIN,
+    RejectKind.OTHER,
+    RejectKind.HALTED,
+    RejectKind.INVALID,
+    RejectKind.REDUCE_ONLY,
+)
 
 
 def _changed(before: Mapping[int, int], after: Mapping[int, int]) -> Levels:

@@ -4,6 +4,7 @@ It shares no code with the simulated venues or the ledger it is held against. In
 through `tell` and knows nothing of links or faults; whoever calls it decides when commands arrive.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -126,7 +127,7 @@ class ReferenceVenue:
         """Atto that one lot gains with half a tick."""
         self._fresh = capabilities.amend_quantity is AmendQuantity.FRESH
         self._now_ns = now_ns
-        self._tell = tell
+        self._say = tell
         self._names_cum = names_cum
         self._tells_fees = tells_fees
         self.orders: dict[ClientOrderId, VenueOrder] = {}
@@ -138,6 +139,8 @@ class ReferenceVenue:
         """Orders whose nonce a fence has spent: their placing is worth nothing any more."""
         self.accounts = {instrument: Account() for instrument in self.instruments}
         self.quotes = {instrument: Quotes(start_ticks) for instrument in self.instruments}
+        self.told: deque[Event] = deque(maxlen=150)
+        """The last that was said of orders."""
         self._count = 0
         self._last_ns = 0
         self._executors: dict[type, Callable[[Any], None]] = {
@@ -177,20 +180,37 @@ class ReferenceVenue:
             lots -= taken
             self._fill(order, order.ticks, taken, maker=True)
 
-    def kill_order(self, order: VenueOrder, *, expired: bool) -> None:
-        """The venue ends it by itself."""
+    def kill_order(self, order: VenueOrder, *, expired: bool, refused: bool = False) -> None:
+        """The venue ends it by itself; `refused`: by saying that it refuses what it has accepted."""
         if order.client_id is None:
             del self.foreign[order.name]
+        elif refused and not order.filled:
+            del self.orders[order.client_id]
+            self.ended[order.client_id] = Ended(order.instrument, order.name, 0, False, refused=True)
+            self._tell(OrderRejected(order.instrument, self.tick(), 0, order.client_id, RejectKind.OTHER))
         elif expired:
             self._end(order)
             cum = order.filled if self._names_cum else None
-            self._tell(OrderExpired(order.instrument, self._tick(), 0, order.client_id, cum))
+            self._tell(OrderExpired(order.instrument, self.tick(), 0, order.client_id, cum))
         else:
             self._report_end(order)
 
     def place_foreign(self, instrument: InstrumentId, side: Side, ticks: int, lots: int) -> None:
         name = self._name()
         self.foreign[name] = VenueOrder(None, name, instrument, side, ticks, lots)
+
+    def place_strange(
+        self, client_id: ClientOrderId, instrument: InstrumentId, side: Side, ticks: int, lots: int, then: str
+    ) -> None:
+        """Somebody places an order under an id of ours: it `rests`, `fills` in part or as a whole, or `ends` at once
+        without a word of its having begun."""
+        order = self.orders[client_id] = VenueOrder(client_id, self._name(), instrument, side, ticks, lots)
+        if then == "ends":
+            self._report_end(order)
+        elif then == "fills":
+            self._fill(order, ticks, 1, maker=True)
+        else:
+            self._tell(OrderAccepted(instrument, self.tick(), 0, client_id, order.name))
 
     def fill_foreign(self, instrument: InstrumentId, side: Side, lots: int) -> OrderFilled:
         """A liquidation, or somebody's own trade on the account."""
@@ -209,7 +229,7 @@ class ReferenceVenue:
         received = -account.lots * value * rate_e6 // _PPM
         account.cash += received
         account.funding += received
-        at_ns = self._tick()
+        at_ns = self.tick()
         paid = FundingPaid(instrument, at_ns, 0, to_pair(received), f"{instrument}@{at_ns}")
         account.payments.append(paid)
         self._tell(paid)
@@ -235,9 +255,9 @@ class ReferenceVenue:
             if self._fresh and order is not None and kind in _AFTER_THE_CANCEL:
                 self._replace(order, command, crosses=True)
             else:
-                self._tell(OrderAmendRejected(command.instrument, self._tick(), 0, command.client_id, kind))
+                self._tell(OrderAmendRejected(command.instrument, self.tick(), 0, command.client_id, kind))
         elif isinstance(command, CancelOrder):
-            self._tell(OrderCancelRejected(command.instrument, self._tick(), 0, command.client_id, kind))
+            self._tell(OrderCancelRejected(command.instrument, self.tick(), 0, command.client_id, kind))
 
     def query(self, client_id: ClientOrderId) -> None:
         """What we are told of one order."""
@@ -245,20 +265,20 @@ class ReferenceVenue:
         if order is not None:
             self._tell(
                 OrderStatus(
-                    order.instrument, self._tick(), 0, client_id, order.name, order.ticks, order.lots, order.filled
+                    order.instrument, self.tick(), 0, client_id, order.name, order.ticks, order.lots, order.filled
                 )
             )
         elif ended is not None and ended.refused:
-            self._tell(OrderRejected(ended.instrument, self._tick(), 0, client_id, RejectKind.OTHER))
+            self._tell(OrderRejected(ended.instrument, self.tick(), 0, client_id, RejectKind.OTHER))
         elif ended is not None:
-            self._tell(OrderCanceled(ended.instrument, self._tick(), 0, client_id, ended.name, True, ended.filled))
+            self._tell(OrderCanceled(ended.instrument, self.tick(), 0, client_id, ended.name, True, ended.filled))
         else:
-            self._tell(OrderNotFound(self.venue, self._tick(), 0, client_id))
+            self._tell(OrderNotFound(self.venue, self.tick(), 0, client_id))
 
     def snapshot(self, requested_ns: int, since_ns: int) -> VenueSnapshot:
         """The account as it is now."""
         shown = (*self.orders.values(), *self.foreign.values())
-        at_ns = self._tick()
+        at_ns = self.tick()
         return VenueSnapshot(
             self.venue,
             at_ns,
@@ -284,7 +304,7 @@ class ReferenceVenue:
             command.client_id, self._name(), command.instrument, command.side, command.ticks, command.lots
         )
         self.orders[command.client_id] = order
-        self._tell(OrderAccepted(command.instrument, self._tick(), 0, command.client_id, order.name))
+        self._tell(OrderAccepted(command.instrument, self.tick(), 0, command.client_id, order.name))
         if crosses:
             self._take(order, quotes)
         if command.time_in_force is TimeInForce.IOC and command.client_id in self.orders:
@@ -307,15 +327,13 @@ class ReferenceVenue:
     def _refuse_place(self, command: PlaceOrder, kind: RejectKind) -> None:
         if command.client_id not in self.orders and command.client_id not in self.ended:
             self.ended[command.client_id] = Ended(command.instrument, "", 0, False, refused=True)
-        self._tell(OrderRejected(command.instrument, self._tick(), 0, command.client_id, kind))
+        self._tell(OrderRejected(command.instrument, self.tick(), 0, command.client_id, kind))
 
     def _amend(self, command: AmendOrder) -> None:
         order = self.orders.get(command.client_id)
         if order is None:
             self._tell(
-                OrderAmendRejected(
-                    command.instrument, self._tick(), 0, command.client_id, self._gone(command.client_id)
-                )
+                OrderAmendRejected(command.instrument, self.tick(), 0, command.client_id, self._gone(command.client_id))
             )
             return
         crosses = self._crosses(order.side, command.ticks, self.quotes[command.instrument])
@@ -324,11 +342,11 @@ class ReferenceVenue:
             return
         if crosses or command.lots <= order.filled:
             kind = RejectKind.POST_ONLY_CROSS if crosses else RejectKind.INVALID
-            self._tell(OrderAmendRejected(command.instrument, self._tick(), 0, command.client_id, kind))
+            self._tell(OrderAmendRejected(command.instrument, self.tick(), 0, command.client_id, kind))
             return
         order.ticks, order.lots = command.ticks, command.lots
         self._tell(
-            OrderAmended(command.instrument, self._tick(), 0, command.client_id, order.name, order.ticks, order.lots)
+            OrderAmended(command.instrument, self.tick(), 0, command.client_id, order.name, order.ticks, order.lots)
         )
 
     def _replace(self, order: VenueOrder, command: AmendOrder, *, crosses: bool) -> None:
@@ -336,15 +354,15 @@ class ReferenceVenue:
         old, cum = order.name, order.filled if self._names_cum else None
         if crosses:
             self._end(order)
-            self._tell(OrderCanceled(order.instrument, self._tick(), 0, command.client_id, old, True, cum))
+            self._tell(OrderCanceled(order.instrument, self.tick(), 0, command.client_id, old, True, cum))
             self._tell(
-                OrderAmendRejected(order.instrument, self._tick(), 0, command.client_id, RejectKind.PLACE_LEG_FAILED)
+                OrderAmendRejected(order.instrument, self.tick(), 0, command.client_id, RejectKind.PLACE_LEG_FAILED)
             )
             return
         order.name, order.ticks, order.lots, order.filled = self._name(), command.ticks, command.lots, 0
-        self._tell(OrderCanceled(order.instrument, self._tick(), 0, command.client_id, old, True, cum, replaced=True))
+        self._tell(OrderCanceled(order.instrument, self.tick(), 0, command.client_id, old, True, cum, replaced=True))
         self._tell(
-            OrderAmended(order.instrument, self._tick(), 0, command.client_id, order.name, order.ticks, order.lots)
+            OrderAmended(order.instrument, self.tick(), 0, command.client_id, order.name, order.ticks, order.lots)
         )
 
     def _cancel(self, command: CancelOrder) -> None:
@@ -352,18 +370,20 @@ class ReferenceVenue:
         if command.fence and order is None and command.client_id not in self.ended:
             # Its nonce is that of a command which has not come: one of the two takes effect, and this one was first.
             self.spent.add(command.client_id)
-            self._tell(FenceAnswered(command.instrument, self._tick(), 0, command.client_id, True))
+            self._tell(FenceAnswered(command.instrument, self.tick(), 0, command.client_id, True))
         elif command.fence:
-            self._tell(FenceAnswered(command.instrument, self._tick(), 0, command.client_id, False))
+            self._tell(FenceAnswered(command.instrument, self.tick(), 0, command.client_id, False))
         elif order is None:
             kind = self._gone(command.client_id)
-            self._tell(OrderCancelRejected(command.instrument, self._tick(), 0, command.client_id, kind))
+            self._tell(OrderCancelRejected(command.instrument, self.tick(), 0, command.client_id, kind))
         else:
             self._report_end(order)
 
     def _cancel_all(self, _command: CancelAll) -> None:
+        """Of the whole account, whoever placed it."""
         for order in tuple(self.orders.values()):
             self._report_end(order)
+        self.foreign.clear()
 
     def _gone(self, client_id: ClientOrderId) -> RejectKind:
         ended = self.ended.get(client_id)
@@ -373,7 +393,7 @@ class ReferenceVenue:
         assert order.client_id is not None
         self._end(order)
         cum = order.filled if self._names_cum else None
-        self._tell(OrderCanceled(order.instrument, self._tick(), 0, order.client_id, order.name, True, cum))
+        self._tell(OrderCanceled(order.instrument, self.tick(), 0, order.client_id, order.name, True, cum))
 
     def _end(self, order: VenueOrder) -> None:
         assert order.client_id is not None
@@ -415,7 +435,7 @@ class ReferenceVenue:
         account.cash -= side * money + fee
         account.fees -= fee
         told = to_pair(fee) if self._tells_fees else None
-        at_ns = self._tick()
+        at_ns = self.tick()
         fill = OrderFilled(instrument, at_ns, 0, client_id, name, f"t{at_ns}", side, ticks, lots, maker, told)
         account.fills.append(fill)
         self._tell(fill)
@@ -431,11 +451,15 @@ class ReferenceVenue:
     def _crosses(side: Side, ticks: int, quotes: Quotes) -> bool:
         return ticks >= quotes.ask if side is Side.BUY else ticks <= quotes.bid
 
+    def _tell(self, event: Event) -> None:
+        self.told.append(event)
+        self._say(event)
+
     def _name(self) -> str:
         self._count += 1
         return f"o{self._count}"
 
-    def _tick(self) -> int:
+    def tick(self) -> int:
         """The venue's time, never twice the same."""
         self._last_ns = max(self._now_ns(), self._last_ns + 1)
         return self._last_ns

@@ -16,6 +16,7 @@ from mm_daemon.domain.events import (
     PublicTrade,
     StreamStale,
     TopOfBook,
+    VolatilityUpdate,
 )
 
 MARKET_RECORDS: frozenset[type] = frozenset(
@@ -27,6 +28,7 @@ MARKET_RECORDS: frozenset[type] = frozenset(
         PublicTrade,
         MarkPriceUpdate,
         FundingUpdate,
+        VolatilityUpdate,
         StreamStale,
         DeadlineReached,
         Decided,

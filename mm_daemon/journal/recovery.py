@@ -5,7 +5,7 @@ commands, positions. A command that was released without an answer comes out as 
 Called by `runtime/app.py` before the new run's journal is opened, while this process alone holds the state directory.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -20,7 +20,7 @@ from mm_daemon.domain.events import RunEnded, RunStarted
 from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.pricing_model import ModelFactory
 from mm_daemon.journal.format import Family, Fault, FaultKind
-from mm_daemon.journal.log import JournalReader, repair
+from mm_daemon.journal.log import Frame, JournalReader, repair
 from mm_daemon.journal.run_reader import FamilyReader, repair_run
 from mm_daemon.journal.segments import runs_in
 
@@ -36,6 +36,14 @@ class Recovered(msgspec.Struct, frozen=True):
     """The run wrote its end; otherwise it died."""
     cut: tuple[Fault, ...] = ()
     """Torn tails that were cut."""
+    boot: str = ""
+    """The machine's boot in which it ran; empty where that is not known."""
+
+    def may_have_forgotten(self, boot: str) -> bool:
+        """Whether the machine may have gone down under it, in `boot` now: what was written within its last second or
+        so, orders that were sent among it, may never have come to the disk.
+        """
+        return not self.ended and (not boot or boot != self.boot)
 
 
 def recover(journals: Path, models: Mapping[str, ModelFactory] = MODELS) -> Recovered | None:
@@ -45,7 +53,7 @@ def recover(journals: Path, models: Mapping[str, ModelFactory] = MODELS) -> Reco
     """
     for run in reversed(runs_in(journals)):
         faults = repair_run(run) if run.is_dir() else [fault for fault in [repair(run)] if fault is not None]
-        left, fault = _read(run, models)
+        left, fault, boot = _read(run, models)
         if fault is not None and fault.kind is FaultKind.DAMAGED:
             raise JournalError(
                 f"journal {run} is {fault}; what was traded behind that place is not known. Look at it with "
@@ -53,7 +61,7 @@ def recover(journals: Path, models: Mapping[str, ModelFactory] = MODELS) -> Reco
             )
         if left is not None:
             checkpoint, relived, ended = left
-            return Recovered(run, checkpoint, relived, ended, tuple(faults))
+            return Recovered(run, checkpoint, relived, ended, tuple(faults), boot)
     return None
 
 
@@ -61,12 +69,25 @@ Left = tuple[Checkpoint, int, bool]
 """State at the end, records relived behind the last checkpoint, whether the run wrote its end."""
 
 
-def _read(run: Path, models: Mapping[str, ModelFactory]) -> tuple[Left | None, Fault | None]:
+def _read(run: Path, models: Mapping[str, ModelFactory]) -> tuple[Left | None, Fault | None, str]:
+    """What it left, what stopped its reading, and in which boot of the machine it began."""
+    boot = ""
+
+    def all_of(frames: Iterable[Frame]) -> Iterator[Record]:
+        nonlocal boot
+        for frame in frames:
+            for record in frame.records:
+                if isinstance(record, RunStarted):
+                    boot = record.boot
+                yield record
+
     if run.is_dir():
         family = FamilyReader(run, Family.TRADE)
-        return left_by((record for frame in family for record in frame.records), models), family.fault
+        left = left_by(all_of(family), models)
+        return left, family.fault, boot
     with JournalReader(run) as reader:
-        return left_by((record for frame in reader for record in frame.records), models), reader.fault
+        left = left_by(all_of(reader), models)
+        return left, reader.fault, boot
 
 
 def left_by(records: Iterable[Record], models: Mapping[str, ModelFactory] = MODELS) -> Left | None:

@@ -164,7 +164,13 @@ class RunWriter:
         return Segment(segment_path(self.path, segment.family, segment.number), segment.family, segment.number)
 
     def _next(self, full: "_Segment") -> "_Segment":
-        """The segment behind a full one, with its header written; the full one waits for `sync`."""
+        """The segment behind a full one, with its header written; the full one waits for `sync`.
+
+        Not so in the trade family, which a restart reads: there a power cut must not take the end of a segment and
+        leave the one behind it. It is rare, and little of it is not on the disk yet, so the wait is short.
+        """
+        if full.family is Family.TRADE:
+            self._on.sync(full.fd)
         fresh = _Segment(self.path, full.family, full.number + 1, self.seq, self._on)
         fresh.write()
         self._retired.append(full.fd)

@@ -245,7 +245,7 @@ class Metrics:
             counts.tick_to_decision.observe(max(0, times.decided_ns - now_ns) / _NS_PER_S)
         for refusal in turn.refusals:
             instrument = getattr(refusal.intent, "instrument", None)
-            if instrument is not None:
+            if instrument in markets:  # an unknown one is refused like anything else, and has no market to count it for
                 markets[instrument].refusals[refusal.code] += 1
         for drop in turn.dropped:
             if not isinstance(drop.command, CancelAll):

@@ -13,7 +13,7 @@ import msgspec
 
 from mm_daemon.domain.capabilities import Capabilities
 from mm_daemon.domain.decisions import ApprovedCommand
-from mm_daemon.domain.events import Event, MarketEvent, VenueSnapshot
+from mm_daemon.domain.events import Event, LinkEvent, MarketEvent, VenueSnapshot
 from mm_daemon.domain.instrument import Instrument, Venue
 from mm_daemon.domain.orders import ClientOrderId
 
@@ -34,6 +34,13 @@ class ConnectorContext(msgspec.Struct, frozen=True, kw_only=True):
     """Finds a venue's wire translator by name; given to connectors that play recordings."""
     read_only: bool = False
     """Nothing may be changed at the venue: no order (`send` and the like are not called), no leverage, no setting."""
+    journal: "Callable[[Path], RecordedRun] | None" = None
+    """Opens the journal of a run; given to connectors that play recordings."""
+    table: object | None = None
+    """A table in memory (polars or pandas) that a recording is read from instead of a file; None: from its path."""
+    tap: Callable[[bytes, int], None] | None = None
+    """Shown each market-data frame as the venue sent it, and when it came (ns), before anything is made of it. It never
+    blocks. None: nobody records."""
 
 
 class Connector(Protocol):
@@ -137,7 +144,34 @@ class EmbeddedVenue(Protocol):
     def virtual(self) -> VirtualVenue: ...
 
 
+class RecordedRun(Protocol):
+    """The market data in the journal of a run."""
+
+    def instruments(self) -> Sequence[Instrument]:
+        """Every contract of the run. Raises JournalError."""
+        ...
+
+    def events(self) -> Iterator[MarketEvent | LinkEvent]:
+        """Market data and links in the order the core saw them. Raises JournalError."""
+        ...
+
+    @property
+    def fault(self) -> str | None:
+        """What ended the journal's good part before its end, once `events` has been read; None: nothing."""
+        ...
+
+
 # What a connector may offer besides; asked for by `isinstance`.
+
+
+@runtime_checkable
+class SpeaksWire(Protocol):
+    """A connector whose frames a wire translator reads without it."""
+
+    @property
+    def wire(self) -> str | None:
+        """Name of that translator; None: with these settings there is none, and recordings keep the events too."""
+        ...
 
 
 @runtime_checkable
@@ -190,6 +224,15 @@ class KnowsItsLength(Protocol):
 
     @property
     def bytes_total(self) -> int: ...
+
+
+@runtime_checkable
+class CatchesUp(Protocol):
+    """A feed that can be told to say now what is due, when the event loop is late."""
+
+    def catch_up(self, until_ns: int) -> None:
+        """Emit everything up to and with an instant that has come and is not told yet."""
+        ...
 
 
 @runtime_checkable

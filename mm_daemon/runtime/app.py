@@ -56,7 +56,7 @@ from mm_daemon.observability.logs import catch_third_parties, open_log, utc_text
 from mm_daemon.observability.narrator import Narrator
 from mm_daemon.observability.recent import Recent
 from mm_daemon.ports.connector import Connector
-from mm_daemon.runtime.clock import Clock
+from mm_daemon.runtime.clock import Clock, boot_name
 from mm_daemon.runtime.core_loop import CoreLoop
 from mm_daemon.runtime.dead_man import DeadManSwitches
 from mm_daemon.runtime.gateway import OrderGateway
@@ -68,10 +68,11 @@ from mm_daemon.runtime.lifecycle import (
     clear_leftovers,
     keep_reconciled,
     load_instruments,
+    outlast_forgotten,
     stop_cleanly,
 )
 from mm_daemon.runtime.reload import Reloader
-from mm_daemon.runtime.reports import Reports, trace
+from mm_daemon.runtime.reports import FORGOTTEN, Reports, trace
 from mm_daemon.runtime.screen import RunLog
 from mm_daemon.runtime.service_manager import ServiceManager
 from mm_daemon.runtime.state_dir import StateDir
@@ -153,11 +154,13 @@ class Daemon:
         log_to: TextIO = sys.stderr,
         disk: Disk = DISK,
         settle_memory: Callable[[], None] = _settle_memory,
+        boot: str | None = None,
     ) -> None:
-        """`clock`, `connector_named`, `log_to`, `disk` and `settle_memory` are what a simulated day replaces."""
+        """`clock` and all below it are what a simulated day replaces; `boot` names the machine's present boot."""
         self._config = config
         self._disk = disk
         self._settle_memory = settle_memory
+        self._boot = boot_name() if boot is None else boot
         self._mode = "paper" if paper else config.mode
         self._duration_s = duration_s
         self._clock = clock or Clock()
@@ -216,6 +219,11 @@ class Daemon:
         parameters = msgspec.structs.replace(parameters, first_client_id=self._reserve_ids())
         models = registry.PricingModels()
         left = recover(state.journals, models)
+        if left is not None and left.may_have_forgotten(self._boot):
+            # Before this run is one: should it die while it waits, the next one waits again.
+            self.log.warning("forgotten", run=left.run.name, text=FORGOTTEN)
+            waiting = partial(self._manager.waiting, "until nothing can land that a power cut made us forget")
+            await outlast_forgotten(parameters, self._connectors, waiting)
         resumed = None if left is None else left.checkpoint
         self._core = TradingCore(parameters, resumed, models)
         journal = state.journals / name_of_next(state.journals, utc_text(self._clock.wall_ns()).replace(":", ""))
@@ -233,10 +241,13 @@ class Daemon:
         )
         self._wire(state, capabilities)
         whole = left is None or not left.cut
-        started = RunStarted(self._clock.now_ns(), mm_daemon.__version__, parameters.to_json(), resumed, whole)
+        started = RunStarted(
+            self._clock.now_ns(), mm_daemon.__version__, parameters.to_json(), resumed, whole, self._boot
+        )
         self._loop.begin(started)
         # Only now is it a journal: whenever we may be killed, what bears this name can be replayed.
         self._journal.rename(journal)
+        self._journal.sync()  # a run that a power cut makes vanish as a whole has sent nothing
         self._reports.starting(self._mode, self._config.file, str(self._journal.path))
         self._narrator.opening(self._clock.now_ns())
         if left is not None:
@@ -340,7 +351,7 @@ class Daemon:
         for venue in self._dead_man.venues:
             supervisor.add(f"dead man {venue}", Kind.ESSENTIAL, partial(self._dead_man.serve, venue))
         for venue, connector in self._connectors.items():
-            supervisor.add(f"{_VENUE}{venue}", Kind.RESTARTABLE, partial(self._run_venue, connector))
+            supervisor.add(f"{_VENUE}{venue}", Kind.RESTARTABLE, partial(self._run_venue, venue, connector))
         supervisor.add("summary", Kind.RESTARTABLE, self._summarise)
         supervisor.add("reconcile", Kind.RESTARTABLE, self._reconcile)
         supervisor.add("reload", Kind.RESTARTABLE, self.reloader.run)
@@ -367,12 +378,16 @@ class Daemon:
     def _kill_switch(self) -> None:
         self.inbox.put(OperatorRequest(self._clock.now_ns(), OperatorAction.KILL, signal.SIGUSR1.name))
 
-    async def _run_venue(self, connector: Connector) -> None:
-        """A venue's link comes and goes; a disk that cannot keep its account ends the run (R14)."""
+    async def _run_venue(self, venue: Venue, connector: Connector) -> None:
+        """A venue's link comes and goes; a disk that cannot keep its account ends the run (R14), and a recording that
+        is damaged ends: playing it again from its beginning would not help."""
         try:
             await connector.run()
         except JournalError as error:
             self._supervisor.fail(error)
+            await asyncio.Event().wait()
+        except ConfigError as error:
+            self._child_given_up(f"{_VENUE}{venue}", error)
             await asyncio.Event().wait()
 
     async def _keep_durable(self) -> None:

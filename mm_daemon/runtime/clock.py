@@ -9,10 +9,23 @@ recording's first instant and runs `speed` times as fast as the wall. Made by `r
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from mm_daemon.domain.errors import ConfigError
 
 NS_PER_S = 1_000_000_000
+
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+def boot_name() -> str:
+    """What the machine calls its present boot: another one than before means that it went down in between. Empty where
+    it has no name for it."""
+    try:
+        return _BOOT.read_text("ascii").strip()
+    except OSError:
+        return ""
 
 
 class Clock:

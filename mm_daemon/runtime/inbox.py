@@ -23,11 +23,22 @@ from mm_daemon.domain.events import (
     PublicTrade,
     StreamStale,
     TopOfBook,
+    VolatilityUpdate,
 )
 from mm_daemon.domain.instrument import InstrumentId, Venue, venue_of
 
 _MARKET: frozenset[type] = frozenset(
-    {BookDelta, TopOfBook, PublicTrade, BookSnapshot, BookInvalidated, MarkPriceUpdate, FundingUpdate, StreamStale}
+    {
+        BookDelta,
+        TopOfBook,
+        PublicTrade,
+        BookSnapshot,
+        BookInvalidated,
+        MarkPriceUpdate,
+        FundingUpdate,
+        VolatilityUpdate,
+        StreamStale,
+    }
 )
 """What may be given up for a resynchronised book; `InstrumentUpdated` travels with the orders and never is."""
 

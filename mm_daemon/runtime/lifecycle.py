@@ -11,6 +11,8 @@ from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
+from mm_daemon.core.parameters import CoreParameters, OrderRules
+from mm_daemon.domain.capabilities import Capabilities, Validity
 from mm_daemon.domain.errors import MmError, ReconciliationFailed, VenueUnreachable
 from mm_daemon.domain.events import Event, ShutdownRequested, VenueSnapshot, VenueSnapshotReceived
 from mm_daemon.domain.instrument import Instrument, Venue
@@ -25,6 +27,8 @@ _PUSH_S = 2.0
 _LEFTOVER_TRIES = 10
 _UNSETTLED_ROUND_S = 1.0
 _NO_FILLS_NS = 1 << 62
+_FORGOTTEN_LOOK_S = 0.5
+_NS_PER_MS = 1_000_000
 
 
 class StopRequest:
@@ -93,6 +97,42 @@ async def load_instruments(connectors: Mapping[Venue, Connector]) -> list[Instru
         except OSError as error:
             raise VenueUnreachable(f"{venue} cannot be reached: {error}") from error
     return instruments
+
+
+async def outlast_forgotten(
+    parameters: CoreParameters, connectors: Mapping[Venue, Connector], waiting: Callable[[], None] = lambda: None
+) -> None:
+    """After a power cut: wait, by each venue's own time, until nothing can land any more that was sent and forgotten.
+
+    What was written within the last second of a machine's life may not be on its disk, a place under way among it. It
+    was sent before now, so it is void when its validity is over (EXECUTION 2, V). What has landed by then is cancelled
+    while we wait, and what is left is seen by the comparison that follows. `waiting` is called at every look. Raises
+    VenueUnreachable.
+    """
+    for venue, connector in connectors.items():
+        capabilities = parameters.venues.get(venue, connector.capabilities)
+        if capabilities.simulated:
+            continue  # it went down with us, and everything that was under way to it
+        begin = await _ask(venue, connector)
+        now = begin
+        while not _is_over(parameters.orders, capabilities, begin, now):
+            if _ours(now):
+                await _cancel_leftovers(venue, connector)
+            waiting()
+            await asyncio.sleep(_FORGOTTEN_LOOK_S)
+            now = await _ask(venue, connector)
+
+
+def _is_over(rules: OrderRules, capabilities: Capabilities, begin: VenueSnapshot, now: VenueSnapshot) -> bool:
+    """Whether everything that was sent before `begin` is void by `now`."""
+    if capabilities.validity is Validity.HEIGHT and begin.height is not None and now.height is not None:
+        most = capabilities.max_order_blocks
+        return now.height > begin.height + (rules.order_blocks if most is None else most)
+    if capabilities.validity is Validity.DELAY or capabilities.validity is Validity.HEIGHT:
+        longest_ms = capabilities.d_max_ms
+    else:
+        longest_ms = max(rules.action_ttl_ms, capabilities.action_ttl_floor_ms) + capabilities.validity_margin_ms
+    return now.ts_venue_ns > begin.ts_venue_ns + longest_ms * _NS_PER_MS
 
 
 async def clear_leftovers(

@@ -23,6 +23,11 @@ from mm_daemon.runtime.venues import feed_of
 
 _PROOFS = (DiffKind.ORDER_DEAD, DiffKind.AMEND_DEAD)
 
+FORGOTTEN = (
+    "the machine went down under the last run, whose last second may not be on the disk: waiting until no order that "
+    "was sent in it can land any more, and cancelling what does"
+)
+
 
 class Reports:
     def __init__(self, log: FilteringBoundLogger, core: TradingCore, connectors: Mapping[Venue, Connector]) -> None:

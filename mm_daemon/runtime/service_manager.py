@@ -46,6 +46,10 @@ class ServiceManager:
     def beginning(self) -> None:
         self._send("STATUS=starting", f"EXTEND_TIMEOUT_USEC={int(_BEGINNING_S * 1e6)}")
 
+    def waiting(self, what_for: str) -> None:
+        """The start takes longer than starts do; to be said again while it does."""
+        self._send(f"STATUS=waiting {_line(what_for)}", f"EXTEND_TIMEOUT_USEC={int(_EXTEND_S * 1e6)}")
+
     def beat(self) -> None:
         """The core loop has just turned."""
         if self.beat_s is not None:

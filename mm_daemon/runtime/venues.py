@@ -16,6 +16,7 @@ from mm_daemon.config.schema import Config, VenueConfig
 from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.events import Event
 from mm_daemon.domain.instrument import Venue
+from mm_daemon.journal.market_data import JournalMarketData
 from mm_daemon.ports.connector import Connector, ConnectorContext, RecordedTime
 from mm_daemon.runtime.clock import Clock
 
@@ -79,6 +80,7 @@ def build_connectors(
                 secrets=settings.secrets,
                 translator=registry.translator,
                 read_only=paper,
+                journal=JournalMarketData,
             )
             connectors[venue] = _connector(config, settings, context, connector_named, paper=paper)
     return connectors

@@ -22,6 +22,7 @@ from mm_daemon.domain.events import FundingPaid, OpenOrder, OrderFilled, VenueSn
 from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue
 from mm_daemon.domain.money import to_pair
 from mm_daemon.domain.orders import ClientOrderId, RejectKind, Side
+from mm_daemon.simulation.fee_tiers import FeeTiers
 from mm_daemon.simulation.models import FeeSchedule
 
 Refused = tuple[RejectKind, str]
@@ -80,6 +81,8 @@ class VenueAccount:
         self.history = AccountHistory()
         self.note: Callable[[Entry], None] | None = None
         """Told of every entry as it is made, before anybody learns of it."""
+        self.tiers: FeeTiers | None = None
+        """Fees by volume; None: those of the contracts."""
         self._ahead_ns: int | None = None
         """What the account's clock is ahead of the venue's; None until it is first read."""
         self._shown_ns = 0
@@ -191,7 +194,14 @@ class VenueAccount:
         order.filled_lots += lots
         order.fills += 1
         schedule = self._fees[order.instrument]
-        fee = schedule.fee_atto(ticks, lots, maker=maker)
+        notional = schedule.notional_atto(ticks, lots)
+        ppm = None if self.tiers is None else self.tiers.ppm()
+        if ppm is None:
+            fee = schedule.fee_atto(ticks, lots, maker=maker)
+        else:
+            fee = schedule.fee_at(ppm[0] if maker else ppm[1], ticks, lots)
+        if self.tiers is not None:
+            self.tiers.traded(notional)
         filled = OrderFilled(
             order.instrument,
             self._booking_ns(ts_venue_ns),
@@ -205,7 +215,7 @@ class VenueAccount:
             maker,
             to_pair(fee),
         )
-        self._book(TradeBooked(filled, to_pair(-order.side * schedule.notional_atto(ticks, lots) - fee)))
+        self._book(TradeBooked(filled, to_pair(-order.side * notional - fee)))
         if order.filled_lots >= order.lots:
             self.end(order)
         return filled

@@ -7,7 +7,7 @@ the queue. An order of ours that would meet our own resting order cancels the re
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -32,6 +32,7 @@ from mm_daemon.domain.orders import ClientOrderId, RejectKind, Side, TimeInForce
 from mm_daemon.simulation.account import Refused, VenueAccount, VenueOrder
 from mm_daemon.simulation.faults import FaultPlan, Faults, Told
 from mm_daemon.simulation.models import LatencyModel
+from mm_daemon.simulation.refusals import Refusals
 
 _NO_BOOK: Refused = (RejectKind.HALTED, "the venue's book is not known")
 _BATCH_MAX = 10
@@ -61,19 +62,24 @@ class OrderLink:
     plan loses or holds back.
     """
 
-    __slots__ = ("_entry", "_faults", "_last_arrival_ns", "_response", "waiting")
+    __slots__ = ("_entry", "_faults", "_last_arrival_ns", "_response", "retimed", "waiting")
 
     def __init__(self, entry: LatencyModel, response: LatencyModel, faults: Faults | None = None) -> None:
         self._entry = entry
         self._response = response
         self._faults = faults
+        self.retimed: Callable[[Request, int, int], int] | None = None
+        """When a request arrives after all, by the arrival that the model gives and its response latency."""
         self._last_arrival_ns = 0
         self.waiting: deque[Waiting] = deque()
         """In order of arrival."""
 
     def send(self, request: Request, now_ns: int) -> None:
-        self._last_arrival_ns = arrival_ns = max(self._last_arrival_ns, now_ns + self._entry.draw())
-        coming = Waiting(request, arrival_ns, self._response.draw())
+        self._last_arrival_ns = arrival_ns = max(self._last_arrival_ns, now_ns + self._entry.draw(now_ns))
+        coming = Waiting(request, arrival_ns, self._response.draw(arrival_ns))
+        if self.retimed is not None:
+            self._last_arrival_ns = arrival_ns = self.retimed(request, arrival_ns, coming.response_ns)
+            coming = coming._replace(arrival_ns=arrival_ns)
         if self._faults is not None:
             delay_ns = self._faults.command_delay_ns()
             if delay_ns is None:
@@ -113,7 +119,15 @@ class Matcher(Protocol):
 class OrderDesk:
     """Executes requests against an account and a matcher; every method returns the replies in their order."""
 
-    def __init__(self, account: VenueAccount, matcher: Matcher, *, decrease_keeps_place: bool) -> None:
+    def __init__(
+        self,
+        account: VenueAccount,
+        matcher: Matcher,
+        *,
+        decrease_keeps_place: bool,
+        refusals: Refusals | None = None,
+    ) -> None:
+        self._refusals = refusals
         self._account = account
         self._matcher = matcher
         self._decrease_keeps_place = decrease_keeps_place
@@ -130,6 +144,17 @@ class OrderDesk:
             return self.cancel_orders(list(self._account.orders.values()), ts_venue_ns, ts_local_ns)
         return self._answer(request, ts_venue_ns, ts_local_ns)
 
+    def refuse(self, request: Request, refused: Refused, ts_venue_ns: int, ts_local_ns: int) -> Sequence[OrderEvent]:
+        """The request is not looked at. Of a `CancelAll` nothing is said: it is of no single order."""
+        if isinstance(request, PlaceOrder):
+            self._account.note_refused(request)
+            return [OrderRejected(request.instrument, ts_venue_ns, ts_local_ns, request.client_id, *refused)]
+        if isinstance(request, AmendOrder):
+            return [OrderAmendRejected(request.instrument, ts_venue_ns, ts_local_ns, request.client_id, *refused)]
+        if isinstance(request, CancelOrder):
+            return [OrderCancelRejected(request.instrument, ts_venue_ns, ts_local_ns, request.client_id, *refused)]
+        return []
+
     def cancel_orders(self, orders: list[VenueOrder], ts_venue_ns: int, ts_local_ns: int) -> list[OrderEvent]:
         return [self._cancel_one(order, ts_venue_ns, ts_local_ns) for order in orders]
 
@@ -141,6 +166,8 @@ class OrderDesk:
                 refused = _NO_BOOK
             elif command.post_only and command.side * (command.ticks - touch) >= 0:
                 refused = (RejectKind.POST_ONLY_CROSS, f"would take at {touch} ticks")
+            elif self._refusals is not None:
+                refused = self._refusals.of_place(command, touch)
         if refused is not None:
             self._account.note_refused(command)
             return [OrderRejected(command.instrument, ts_venue_ns, ts_local_ns, command.client_id, *refused)]
@@ -208,10 +235,15 @@ class OrderDesk:
             return RejectKind.OTHER, "arrived after its expiry"
         if not instrument.tradable:
             return RejectKind.HALTED, "the market is halted"
-        if self._matcher.touch(order.instrument, order.side) is None:
+        touch = self._matcher.touch(order.instrument, order.side)
+        if touch is None:
             return _NO_BOOK
         if command.lots <= order.filled_lots:
             return None
+        if self._refusals is not None:
+            refused = self._refusals.of_amend(command, touch)
+            if refused is not None:
+                return refused
         return self._account.size_refusal(instrument, command.ticks, command.lots, reduce_only=False)
 
     def _crosses(self, order: VenueOrder, ticks: int) -> bool:
@@ -224,6 +256,9 @@ class OrderDesk:
             return [FenceAnswered(command.instrument, ts_venue_ns, ts_local_ns, command.client_id, spent)]
         order = self._account.orders.get(command.client_id)
         if order is not None:
+            refused = None if self._refusals is None else self._refusals.of_cancel(order)
+            if refused is not None:
+                return [OrderCancelRejected(order.instrument, ts_venue_ns, ts_local_ns, order.client_id, *refused)]
             return [self._cancel_one(order, ts_venue_ns, ts_local_ns)]
         kind = self._account.gone_kind(command.client_id)
         return [OrderCancelRejected(command.instrument, ts_venue_ns, ts_local_ns, command.client_id, kind)]

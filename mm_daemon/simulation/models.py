@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from enum import StrEnum
 from fractions import Fraction
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mm_daemon.domain.errors import DomainError
 from mm_daemon.domain.instrument import Instrument
@@ -103,7 +103,9 @@ class QueuePosition:
 class LatencyModel(Protocol):
     """Delay of one message, in nanoseconds."""
 
-    def draw(self) -> int: ...
+    def draw(self, at_ns: int) -> int:
+        """Of the message that leaves at an instant of the local clock."""
+        ...
 
 
 class ConstantLatency:
@@ -114,7 +116,7 @@ class ConstantLatency:
     def __init__(self, ns: int) -> None:
         self._ns = ns
 
-    def draw(self) -> int:
+    def draw(self, at_ns: int) -> int:
         return self._ns
 
 
@@ -127,12 +129,56 @@ class MeasuredLatency:
         self._samples_ns = tuple(samples_ns)
         self._rng = rng
 
-    def draw(self) -> int:
+    def draw(self, at_ns: int) -> int:
         return self._samples_ns[self._rng.below(len(self._samples_ns))]
 
 
-def latency_model(constant_ms: float, samples_ms: Sequence[float], rng: Rng) -> LatencyModel:
-    """A draw from `samples_ms`, or the constant where there are none. Raises DomainError for a negative latency."""
+class RecordedLatency:
+    """Latencies measured at certain times: between two of them on the straight line, outside as at the nearest."""
+
+    __slots__ = ("_delays_ns", "_place", "_times_ns")
+
+    def __init__(self, rows: Sequence[tuple[int, int]]) -> None:
+        """(time, latency) in nanoseconds, in order of time, at least one."""
+        self._times_ns = [time_ns for time_ns, _ in rows]
+        self._delays_ns = [delay_ns for _, delay_ns in rows]
+        self._place = 0
+        """Where the last message lay: time rarely goes back, and never far."""
+
+    def draw(self, at_ns: int) -> int:
+        times, delays = self._times_ns, self._delays_ns
+        place = self._place
+        while place > 0 and times[place] > at_ns:
+            place -= 1
+        while place + 1 < len(times) and times[place + 1] <= at_ns:
+            place += 1
+        self._place = place
+        if at_ns <= times[place] or place + 1 == len(times):
+            return delays[place]
+        since, span = at_ns - times[place], times[place + 1] - times[place]
+        return delays[place] + (delays[place + 1] - delays[place]) * since // span
+
+
+class MeasuredRow(NamedTuple):
+    """Latencies measured at one time, nanoseconds; feed None: not measured."""
+
+    time_ns: int
+    entry_ns: int
+    response_ns: int
+    feed_ns: int | None = None
+
+
+def latency_model(
+    constant_ms: float, samples_ms: Sequence[float], rng: Rng, rows: Sequence[tuple[int, int]] = ()
+) -> LatencyModel:
+    """The line through `rows` (time, latency in ns), else a draw from `samples_ms`, else the constant.
+
+    Raises DomainError for a negative latency.
+    """
+    if rows:
+        if min(delay_ns for _, delay_ns in rows) < 0:
+            raise DomainError("a latency cannot be negative")
+        return RecordedLatency(rows)
     if min(constant_ms, *samples_ms, 0.0) < 0.0:
         raise DomainError("a latency cannot be negative")
     if samples_ms:
@@ -162,6 +208,12 @@ class FeedClock:
             self._least_offset_ns = offset
         return ts_venue_ns + self._least_offset_ns - self._floor_ns
 
+    def local_ns(self, ts_venue_ns: int) -> int:
+        """An instant of the venue's clock on this one."""
+        if self._least_offset_ns == _NO_OFFSET:
+            return ts_venue_ns
+        return ts_venue_ns + self._least_offset_ns - self._floor_ns
+
     def venue_ns(self, clock_ns: int) -> int:
         """The way back: the venue's own timestamp of an instant of this clock."""
         if self._least_offset_ns == _NO_OFFSET:
@@ -189,7 +241,10 @@ class FeeSchedule:
 
     def fee_atto(self, ticks: int, lots: int, *, maker: bool) -> int:
         """Fee of a fill in atto, positive when we pay; a rest below one atto is rounded against us."""
-        ppm = self._maker_ppm if maker else self._taker_ppm
+        return self.fee_at(self._maker_ppm if maker else self._taker_ppm, ticks, lots)
+
+    def fee_at(self, ppm: int, ticks: int, lots: int) -> int:
+        """The same at a rate of its own, parts per million."""
         return -(-self._unit_atto * ticks * lots * ppm // _PPM)
 
     def notional_atto(self, ticks: int, lots: int) -> int:

@@ -15,149 +15,47 @@ moves first.
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from mm_daemon.domain.book import NO_ASK, NO_BID, OrderBook
+from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.decisions import ApprovedCommand, CancelAll
 from mm_daemon.domain.events import (
     BookDelta,
     BookInvalidated,
     BookSnapshot,
     Event,
+    FundingUpdate,
     InstrumentUpdated,
     MarketEvent,
+    MarkPriceUpdate,
     PublicTrade,
+    RateLimited,
     TopOfBook,
     VenueSnapshot,
 )
 from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue
-from mm_daemon.domain.orders import ClientOrderId, Side
+from mm_daemon.domain.orders import ClientOrderId, RejectKind, Side
 from mm_daemon.domain.rng import Rng
 from mm_daemon.simulation.account import VenueAccount, VenueOrder
 from mm_daemon.simulation.desk import OrderDesk, OrderLink, QueryOrder, Request, Waiting
 from mm_daemon.simulation.faults import Faults, Told
+from mm_daemon.simulation.fee_tiers import FeeTiers
+from mm_daemon.simulation.funding import funding_atto
 from mm_daemon.simulation.models import (
     FRONT_UNKNOWN,
-    NS_PER_MS,
     FeedClock,
     QueuePosition,
     latency_model,
+    tick_atto,
 )
+from mm_daemon.simulation.played_market import PlayedMarket, Resting
 from mm_daemon.simulation.policy import VenuePolicy
+from mm_daemon.simulation.refusals import Refusals, VenueLimits
 from mm_daemon.simulation.replay_matching import match_book, match_print
 
-_WALK_TICKS = 256
+_NEVER_NS = 1 << 62
 _BUY, _SELL = Side.BUY, Side.SELL  # members of an enumeration are slow to look up
 _LARGE_SHARE = 10
-
-
-class _Resting:
-    """An order of ours in the recorded book: since when, behind how many, and how fresh its level's report is."""
-
-    __slots__ = ("order", "queue", "reported_id", "since_ns")
-
-    def __init__(self, order: VenueOrder, queue: QueuePosition, since_ns: int, reported_id: int) -> None:
-        self.order = order
-        self.queue = queue
-        self.since_ns = since_ns
-        self.reported_id = reported_id
-
-
-class _Market:
-    """One instrument: the venue's book, our resting orders by priority, and what we took from displayed levels."""
-
-    __slots__ = (
-        "book",
-        "gap",
-        "inner_ask_ticks",
-        "inner_bid_ticks",
-        "own_book",
-        "resting",
-        "seen_ask_ticks",
-        "seen_bid_ticks",
-        "taken",
-    )
-
-    def __init__(self) -> None:
-        self.book = OrderBook()
-        self.own_book = True
-        """Whether the book is moved here and not by the core."""
-        self.gap = True
-        """Whether there was no book before the present event."""
-        self.resting: list[_Resting] = []
-        self.inner_bid_ticks, self.inner_ask_ticks = NO_BID, NO_ASK
-        """The best prices of `resting`: a market that stays away from them does not concern us."""
-        self.taken: dict[tuple[Side, int], tuple[int, int]] = {}
-        """(side, ticks) to (lots we took, lots displayed when we did): void once the level displays another size."""
-        self.seen_bid_ticks = self.seen_ask_ticks = 0
-        """Worst prices of the last snapshot: sizes beyond them are unknown, not zero."""
-
-    def rest(self, resting: _Resting) -> None:
-        self.resting.append(resting)
-        self.resting.sort(key=_priority)  # stable: time decides among equals
-        self._find_inner()
-
-    def lift(self, resting: _Resting) -> None:
-        self.resting.remove(resting)
-        self._find_inner()
-
-    def clear(self) -> None:
-        self.resting.clear()
-        self._find_inner()
-
-    def _find_inner(self) -> None:
-        orders = [resting.order for resting in self.resting]
-        self.inner_bid_ticks = max((order.ticks for order in orders if order.side is _BUY), default=NO_BID)
-        self.inner_ask_ticks = min((order.ticks for order in orders if order.side is _SELL), default=NO_ASK)
-
-    def lots_free(self, side: Side, ticks: int) -> int:
-        """Displayed lots less our own impact."""
-        displayed = self.book.lots_at(side, ticks)
-        taken = self.taken.get((side, ticks))
-        if taken is None or taken[1] != displayed:
-            return displayed
-        return displayed - taken[0]
-
-    def take(self, side: Side, ticks: int, lots: int) -> None:
-        """Remember what we took of a displayed level until it is reported changed."""
-        displayed = self.book.lots_at(side, ticks)
-        taken = self.taken.get((side, ticks))
-        before = taken[0] if taken is not None and taken[1] == displayed else 0
-        self.taken[side, ticks] = (before + lots, displayed)
-
-    def free_levels(self, side: Side, limit_ticks: int) -> Iterator[tuple[int, int]]:
-        """Levels of `side` from the best to `limit_ticks`, with their free lots, best first."""
-        best = self.book.bid_ticks if side is Side.BUY else self.book.ask_ticks
-        gap = side * (best - limit_ticks)
-        if gap < 0:
-            return
-        if gap <= _WALK_TICKS:
-            for ticks in range(best, limit_ticks - side, -side):
-                free = self.lots_free(side, ticks)
-                if free > 0:
-                    yield ticks, free
-            return
-        for ticks, _ in self.book.levels(side, 1 << 30):
-            if side * (ticks - limit_ticks) < 0:
-                return
-            free = self.lots_free(side, ticks)
-            if free > 0:
-                yield ticks, free
-
-    def front_at(self, side: Side, ticks: int) -> float:
-        """Lots before a newcomer at this price; unknown beyond what the venue's snapshot showed."""
-        book = self.book
-        lots = book.lots_at(side, ticks)
-        if side is Side.BUY:
-            unseen = ticks < self.seen_bid_ticks and ticks < book.bid_ticks
-        else:
-            unseen = 0 < self.seen_ask_ticks < ticks and ticks > book.ask_ticks
-        return FRONT_UNKNOWN if unseen and not lots else float(lots)
-
-    def forget_taken(self) -> None:
-        """Drop what the book has since reported changed, so that the memory stays as small as the touch."""
-        lots_at = self.book.lots_at
-        self.taken = {key: value for key, value in self.taken.items() if lots_at(*key) == value[1]}
 
 
 class SimulatedVenue:
@@ -169,34 +67,71 @@ class SimulatedVenue:
         rng = Rng(policy.seed).split(venue)
         self._policy = policy
         self._account = VenueAccount(venue, instruments)
-        self._desk = OrderDesk(self._account, self, decrease_keeps_place=policy.decrease_keeps_place)
-        self._response = latency_model(policy.response_latency_ms, policy.response_samples_ms, rng.split("response"))
-        entry = latency_model(policy.entry_latency_ms, policy.entry_samples_ms, rng.split("entry"))
+        if policy.fee_tiers:
+            self._account.tiers = FeeTiers(policy.fee_tiers, policy.fee_tier_volume)
+        refusals = None if policy.rejects is None else Refusals(policy.rejects, self._account, rng.split("rejects"))
+        self._desk = OrderDesk(self._account, self, decrease_keeps_place=policy.decrease_keeps_place, refusals=refusals)
+        self._limits = VenueLimits([limit.bucket() for limit in policy.rate_limits]) if policy.rate_limits else None
+        rows = policy.latency_rows
+        self._response = latency_model(
+            policy.response_latency_ms,
+            policy.response_samples_ms,
+            rng.split("response"),
+            [(row.time_ns, row.response_ns) for row in rows],
+        )
+        entry = latency_model(
+            policy.entry_latency_ms,
+            policy.entry_samples_ms,
+            rng.split("entry"),
+            [(row.time_ns, row.entry_ns) for row in rows],
+        )
         self._faults = None if policy.faults is None else Faults(policy.faults, rng.split("faults"))
         self._link = OrderLink(entry, self._response, self._faults)
         self._waiting = self._link.waiting
-        self._clock = FeedClock(round(policy.feed_floor_ms * NS_PER_MS))
+        self._clock = FeedClock(policy.floor_ns)
         self._venue_ns = self._happened_ns = 0
-        self._moving: _Market | None = None
+        self._funding_ns = _NEVER_NS
+        """When the next funding is due, on the venue's own clock."""
+        self._moving: PlayedMarket | None = None
         """The instrument of the present event."""
         self._now_ns = 0
         self._emitted_ns = 0
         self._outgoing: deque[Event] = deque()
         """In order of local time."""
-        self._markets: dict[InstrumentId, _Market] = {instrument.id: _Market() for instrument in instruments}
-        self._resting: dict[ClientOrderId, _Resting] = {}
+        self._markets: dict[InstrumentId, PlayedMarket] = {instrument.id: PlayedMarket() for instrument in instruments}
+        self._resting: dict[ClientOrderId, Resting] = {}
+        self.last_lateness_ns: int | None = None
+        """How much later than the latency model says the last command arrived in the run that is followed."""
         self.large_orders = 0
         """Orders larger than a tenth of the touch and of the level they joined: their replayed fills mean little."""
 
     def add(self, instrument: Instrument) -> None:
         """One more instrument, or a new definition of a known one. Raises DomainError as the constructor does."""
         self._account.define(instrument)
-        self._markets.setdefault(instrument.id, _Market())
+        self._markets.setdefault(instrument.id, PlayedMarket())
 
     @property
     def account(self) -> VenueAccount:
         """What the venue remembers of us: for the connector that keeps it, never for the core."""
         return self._account
+
+    def follow(self, answered: Callable[[Request], tuple[int, int] | None]) -> None:
+        """Let each command arrive when its answer in an earlier run says it did: `answered` gives the answer's times at
+        the venue and here; None: it had none, and the latency model decides.
+        """
+
+        def retimed(request: Request, arrival_ns: int, response_ns: int) -> int:
+            times = answered(request)
+            if times is None:
+                self.last_lateness_ns = None
+                return arrival_ns
+            # Both are at or after the arrival: the first while the feed clock still learns, the second when the answer
+            # had to wait for others.
+            known_ns = min(self._clock.local_ns(times[0]), times[1] - response_ns)
+            self.last_lateness_ns = known_ns - arrival_ns
+            return known_ns
+
+        self._link.retimed = retimed
 
     # Port
 
@@ -281,6 +216,8 @@ class SimulatedVenue:
         waiting = self._waiting
         while waiting and waiting[0].arrival_ns < self._venue_ns:
             self._execute(waiting.popleft())
+        if event.ts_venue_ns >= self._funding_ns:
+            self._settle_funding(event.ts_venue_ns)
         self._moving = market = self._markets.get(event.instrument)
         if market is not None:
             market.gap = market.book.invalid_cause is not None
@@ -309,17 +246,43 @@ class SimulatedVenue:
             market.taken.clear()
         elif isinstance(event, InstrumentUpdated):
             self._on_instrument(market, event)
+        elif isinstance(event, MarkPriceUpdate):
+            market.mark_half_ticks = event.mark_half_ticks
+        elif isinstance(event, FundingUpdate) and event.next_ns > market.funded_ns:
+            market.funding = event
+            self._funding_ns = min(self._funding_ns, event.next_ns)
 
-    def _on_instrument(self, market: _Market, event: InstrumentUpdated) -> None:
+    def _on_instrument(self, market: PlayedMarket, event: InstrumentUpdated) -> None:
         """A new contract: our orders are cancelled by the venue and the book starts again."""
         orders = [resting.order for resting in market.resting]
-        ts_local_ns = self._emission_ns(self._venue_ns, self._response.draw())
+        ts_local_ns = self._emission_ns(self._venue_ns, self._response.draw(self._venue_ns))
         self._tell(self._desk.cancel_orders(orders, self._clock.venue_ns(self._venue_ns), ts_local_ns))
         self._account.define(event.definition)
         market.book, market.own_book = OrderBook(), True
         market.taken.clear()
 
-    def _on_print(self, market: _Market, event: PublicTrade) -> None:
+    def _settle_funding(self, venue_ns: int) -> None:
+        """Pay what is due by now at the rate told last before, on the position and at the mark of this moment."""
+        self._funding_ns = _NEVER_NS
+        for instrument, market in self._markets.items():
+            funding = market.funding
+            if funding is None:
+                continue
+            if funding.next_ns > venue_ns:
+                self._funding_ns = min(self._funding_ns, funding.next_ns)
+                continue
+            market.funding, market.funded_ns = None, funding.next_ns
+            lots = self._account.history.lots(instrument)
+            mark = market.mark_half_ticks or (market.book.half_ticks if market.book.trusted else 0)
+            if not lots or not mark:
+                continue
+            worth = tick_atto(self._account.instruments[instrument])
+            received = funding_atto(lots, mark, worth, funding.rate_e12)
+            ts_local_ns = self._emission_ns(self._venue_ns, self._response.draw(self._venue_ns))
+            paid = self._account.pay_funding(instrument, received, ts_venue_ns=funding.next_ns, ts_local_ns=ts_local_ns)
+            self._outgoing.append(paid)
+
+    def _on_print(self, market: PlayedMarket, event: PublicTrade) -> None:
         """One print, offered to our orders by inner price, then time; its volume is used once.
 
         Prints of one aggressor come as separate events of one time and side. An order that is filled through its price
@@ -347,7 +310,7 @@ class SimulatedVenue:
                 free_lots -= lots
                 self._fill(market, resting, lots)
 
-    def _on_book(self, market: _Market, event: BookDelta | TopOfBook | BookSnapshot) -> None:
+    def _on_book(self, market: PlayedMarket, event: BookDelta | TopOfBook | BookSnapshot) -> None:
         book, gap = market.book, market.gap
         if book.invalid_cause is not None:
             return
@@ -369,7 +332,7 @@ class SimulatedVenue:
             self._on_crossed(market)
 
     def _report(
-        self, market: _Market, resting: _Resting, event: BookDelta | TopOfBook | BookSnapshot, *, gap: bool
+        self, market: PlayedMarket, resting: Resting, event: BookDelta | TopOfBook | BookSnapshot, *, gap: bool
     ) -> None:
         """Tell an order's queue what its level displays now, unless this event knows nothing newer about that level."""
         order = resting.order
@@ -389,7 +352,7 @@ class SimulatedVenue:
             resting.reported_id = event.update_id
             resting.queue.depth(lots)
 
-    def _on_crossed(self, market: _Market) -> None:
+    def _on_crossed(self, market: PlayedMarket) -> None:
         """The market is displayed at or through orders of ours: they are taken, as far as displayed lots go."""
         market.forget_taken()
         for resting in tuple(market.resting):
@@ -403,10 +366,10 @@ class SimulatedVenue:
             if lots:
                 self._fill(market, resting, lots)
 
-    def _fill(self, market: _Market, resting: _Resting, lots: int) -> None:
+    def _fill(self, market: PlayedMarket, resting: Resting, lots: int) -> None:
         order = resting.order
         at_ns = self._venue_ns
-        ts_local_ns = self._emission_ns(at_ns, self._response.draw())
+        ts_local_ns = self._emission_ns(at_ns, self._response.draw(at_ns))
         filled = self._account.fill(
             order, order.ticks, lots, maker=True, ts_venue_ns=self._clock.venue_ns(at_ns), ts_local_ns=ts_local_ns
         )
@@ -421,6 +384,13 @@ class SimulatedVenue:
         request: Request = due.request
         ts_local_ns = self._emission_ns(due.arrival_ns, due.response_ns)
         ts_venue_ns = self._clock.venue_ns(due.arrival_ns)
+        if self._limits is not None and not isinstance(request, QueryOrder):
+            over = self._limits.refusal(request, due.arrival_ns)
+            if over is not None:
+                bucket, wait_ms = over
+                self._outgoing.append(RateLimited(self._account.venue, ts_venue_ns, ts_local_ns, bucket, wait_ms))
+                self._tell(self._desk.refuse(request, (RejectKind.RATE_LIMITED, bucket), ts_venue_ns, ts_local_ns))
+                return
         self._tell(self._desk.execute(request, due.arrival_ns, ts_venue_ns, ts_local_ns))
 
     def _tell(self, replies: Sequence[Told]) -> None:
@@ -469,7 +439,7 @@ class SimulatedVenue:
         level_lots = book.lots_at(order.side, order.ticks)
         front = market.front_at(order.side, order.ticks)
         queue = QueuePosition(self._policy.queue_model, self._policy.queue_exponent, level_lots, front)
-        resting = _Resting(order, queue, at_ns, book.update_id)
+        resting = Resting(order, queue, at_ns, book.update_id)
         best_lots = book.bid_lots if order.side is Side.BUY else book.ask_lots
         if order.remaining_lots * _LARGE_SHARE > max(level_lots, best_lots):
             self.large_orders += 1
@@ -483,8 +453,3 @@ class SimulatedVenue:
         resting = self._resting.pop(order.client_id, None)
         if resting is not None:
             self._markets[order.instrument].lift(resting)
-
-
-def _priority(resting: _Resting) -> int:
-    """Inner prices first on either side; sides never compete for one print."""
-    return -resting.order.side * resting.order.ticks

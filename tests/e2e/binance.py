@@ -1,4 +1,4 @@
-"""Simulated Binance USD-M as a process, and the ready testnet configuration pointed at it."""
+"""Simulated Binance USD-M as a process, and the ready configurations pointed at it."""
 
 from pathlib import Path
 from typing import Any, ClassVar
@@ -6,13 +6,14 @@ from typing import Any, ClassVar
 from connectors.simulators.binance_usdm.server import DEFAULT_KEY
 from mm_daemon.domain.instrument import Venue
 from tests.binance_usdm import SYMBOL
-from tests.e2e.neutral import LiveDesk, VenueProcess
+from tests.e2e.neutral import SECRET, WithAccountFile
 from tests.e2e.test_recovery import substituted
+from tests.e2e.venue import LiveDesk
 from tests.shared import ROOT
 
 
-class BinanceProcess(VenueProcess):
-    """`mm-daemon simulate binance_usdm` on a port of its own choice."""
+class BinanceProcess(WithAccountFile):
+    """`mm-daemon simulate binance_usdm`."""
 
     name = "binance_usdm"
     venue = Venue("binance-usdm")
@@ -24,28 +25,28 @@ class BinanceProcess(VenueProcess):
         "orders_per_minute": 12_000,
         "weight_per_minute": 60_000,
     }
+    environment: ClassVar[dict[str, str]] = {"BINANCE_USDM_API_SECRET": SECRET, "PATH": ""}
 
-
-class BinanceDesk(LiveDesk):
-    def configuration(self, folder: Path, dead_man_ms: int | None) -> str:
+    def configuration(self, folder: Path, dead_man_ms: int | None, **values: object) -> str:
         (folder / "key").write_text(DEFAULT_KEY, "utf-8")
-        return substituted(
-            (ROOT / "deploy/examples/binance-testnet.yaml").read_text("utf-8"),
-            state_dir=self.state_dir,
-            testnet=f"true\n    url: {self.venue.url}\n    orders_per_10s: 3000\n    d_max_ms: 6000",
-            api_key=f"{{file: {folder / 'key'}}} #",
-            api_secret=f"{{file: {folder / 'secret'}}} #",
-            dead_man_ms=10_000 if dead_man_ms is None else dead_man_ms,
-            fill_lockout_ms="0\n    fees_in_model: false",
-            order_lockout_ms=20,
-            k=5,
-        )
+        (folder / "secret").write_text(SECRET, "utf-8")
+        usual: dict[str, object] = {
+            "state_dir": folder / "state",
+            "testnet": f"true\n    url: {self.url}\n    orders_per_10s: 3000\n    d_max_ms: 6000",
+            "api_key": f"{{file: {folder / 'key'}}} #",
+            "api_secret": f"{{file: {folder / 'secret'}}} #",
+            "dead_man_ms": 10_000 if dead_man_ms is None else dead_man_ms,
+            "fill_lockout_ms": "0\n    fees_in_model: false",
+            "order_lockout_ms": 20,
+            "k": 5,
+        }
+        return substituted((ROOT / "deploy/examples/binance-testnet.yaml").read_text("utf-8"), **(usual | values))
 
 
 class PaperDesk(LiveDesk):
     """The ready paper configuration on the simulated venue's market data."""
 
-    def configuration(self, folder: Path, dead_man_ms: int | None) -> str:
+    def configuration(self, folder: Path, dead_man_ms: int | None, **values: object) -> str:
         return substituted(
             (ROOT / "deploy/examples/binance-paper.yaml").read_text("utf-8"),
             state_dir=self.state_dir,
@@ -53,4 +54,5 @@ class PaperDesk(LiveDesk):
             fill_lockout_ms="0\n    fees_in_model: false",
             order_lockout_ms=20,
             k=5,
+            **values,
         )

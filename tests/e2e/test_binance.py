@@ -8,9 +8,10 @@ import pytest
 
 from mm_daemon.domain.rng import Rng
 from tests.binance_usdm import SYMBOL
-from tests.e2e.binance import BinanceDesk, BinanceProcess, PaperDesk
-from tests.e2e.neutral import SECRET, wait_for
+from tests.e2e.binance import BinanceProcess, PaperDesk
+from tests.e2e.neutral import SECRET
 from tests.e2e.test_neutral import needs_proof
+from tests.e2e.venue import LiveDesk, events_of, trades_on, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -23,11 +24,11 @@ def venue(tmp_path: Path) -> Iterator[BinanceProcess]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, venue: BinanceProcess) -> BinanceDesk:
-    return BinanceDesk(tmp_path, venue)
+def desk(tmp_path: Path, venue: BinanceProcess) -> LiveDesk:
+    return LiveDesk(tmp_path, venue)
 
 
-def test_live_run_quotes_is_filled_and_stops_clean(desk: BinanceDesk) -> None:
+def test_live_run_quotes_is_filled_and_stops_clean(desk: LiveDesk) -> None:
     """From the start to exit 0 without an open order; what protects the orders is said, and no secret is."""
     life = desk.begin()
     try:
@@ -43,30 +44,29 @@ def test_live_run_quotes_is_filled_and_stops_clean(desk: BinanceDesk) -> None:
 
 
 @pytest.mark.slow
-def test_links_that_break_and_limits_change_no_figure(desk: BinanceDesk) -> None:
-    """Cut off, half open, told to slow down, banned and told so on the way: at the end both have the same account."""
-    life = desk.begin()
-    try:
-        life.wait_for_quotes((SYMBOL,))
-        connected = 1
+def test_links_that_break_and_limits_change_no_figure(desk: LiveDesk) -> None:
+    """Cut off, each stream alone and all at once, half open, told to slow down, banned and told so on the way: it
+    quotes again after each, and at the end both have the same account."""
+    with desk.living() as life:
         for kind, keys in (
-            ("disconnect", {}),
+            ("disconnect", {"on": "/public"}),
+            ("disconnect", {"on": "/market"}),
+            ("disconnect", {"on": "/private"}),
             ("rate_limit", {"on": "POST /fapi/v1/", "ms": 900}),
+            ("half_open", {"on": "/private"}),
             ("half_open", {}),
             ("ban", {"on": "POST /fapi/v1/", "ms": 2000}),
             ("disconnect", {}),
         ):
-            fills = sum(line["event"] == "fill" for _, line in life.log)
+            connected = events_of(life, "connected")
             desk.venue.fault(kind, **keys)
-            if kind in ("disconnect", "half_open"):
-                connected += 1
-                wait_for(life, "connected", connected)
-            wait_for(life, "fill", fills + 2)
+            if kind in ("disconnect", "half_open") and keys.get("on") != "/market":
+                wait_for(life, "connected", connected + 1)
+            trades_on(life)
         desk.stop(life)
-        struck = desk.venue.struck()
-        assert struck["rate_limit"] and struck["ban"] and struck["disconnect"] == 2 and struck["half_open"]
-    finally:
-        life.end()
+    struck = desk.venue.struck()
+    assert struck["rate_limit"] and struck["ban"] and struck["disconnect"] == 4 and struck["half_open"] == 2
+    desk.differences()
 
 
 def test_bad_streams_change_no_figure(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_bad_streams_change_no_figure(tmp_path: Path) -> None:
     chances.append({"fault": {"kind": "malformed", "on": "depthUpdate"}, "chance": 0.02})
     chances.append({"fault": {"kind": "delay_message", "on": "ORDER_TRADE_UPDATE:TRADE", "ms": 150}, "chance": 0.2})
     venue = BinanceProcess(tmp_path, chances=chances)
-    desk = BinanceDesk(tmp_path, venue)
+    desk = LiveDesk(tmp_path, venue)
     try:
         life = desk.begin()
         try:
@@ -94,7 +94,7 @@ def test_bad_streams_change_no_figure(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_lost_replies_and_failures_change_no_figure(desk: BinanceDesk) -> None:
+def test_lost_replies_and_failures_change_no_figure(desk: LiveDesk) -> None:
     """Orders, amends and cancels whose outcome nobody tells: asked for, never sent twice, proven dead or found alive,
     and the account is the venue's."""
     life = desk.begin()
@@ -113,7 +113,7 @@ def test_lost_replies_and_failures_change_no_figure(desk: BinanceDesk) -> None:
 
 def test_sudden_death_leaves_nothing_open_beyond_the_deadline(tmp_path: Path, venue: BinanceProcess) -> None:
     """Nobody starts the daemon again: the countdown has cancelled everything a second after it fell silent (R10)."""
-    desk = BinanceDesk(tmp_path, venue, dead_man_ms=1000)
+    desk = LiveDesk(tmp_path, venue, dead_man_ms=1000)
     life = desk.begin()
     try:
         life.wait_for_quotes((SYMBOL,))
@@ -138,7 +138,7 @@ def test_paper_on_market_data_of_the_venue_needs_no_key(tmp_path: Path, venue: B
 
 
 @needs_proof
-def test_killed_at_random_moments_it_ends_with_the_venues_account(desk: BinanceDesk) -> None:
+def test_killed_at_random_moments_it_ends_with_the_venues_account(desk: LiveDesk) -> None:
     """Position, fees and P&L equal the venue's to the last unit after a few deaths, and no order is unknown."""
     rng = Rng(7)
     for _ in range(3):

@@ -11,16 +11,17 @@ from typing import Any
 import pytest
 
 from mm_daemon.doctor.findings import EXIT_FAILED
-from tests.e2e.test_hyperliquid import LiveDesk, VenueProcess
+from tests.e2e.hyperliquid import HyperliquidProcess
 from tests.e2e.test_recovery import DAEMON, PATIENCE_S
+from tests.e2e.venue import LiveDesk
 from tests.shared import ROOT
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture
-def venue(tmp_path: Path) -> Iterator[VenueProcess]:
-    process = VenueProcess(tmp_path)
+def venue(tmp_path: Path) -> Iterator[HyperliquidProcess]:
+    process = HyperliquidProcess(tmp_path)
     yield process
     process.end()
 
@@ -38,12 +39,12 @@ def doctor(config: Path, *more: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def acted(venue: VenueProcess) -> Any:
+def acted(venue: HyperliquidProcess) -> Any:
     with urllib.request.urlopen(f"{venue.url}/control/acted", timeout=PATIENCE_S) as reply:
         return json.load(reply)
 
 
-def test_the_testnets_example_is_examined_and_nothing_is_sent(tmp_path: Path, venue: VenueProcess) -> None:
+def test_the_testnets_example_is_examined_and_nothing_is_sent(tmp_path: Path, venue: HyperliquidProcess) -> None:
     """For people and for machines; exit 0; neither a state directory nor the key anywhere."""
     desk = LiveDesk(tmp_path, venue)
     code, text, errors = doctor(desk.config)
@@ -61,7 +62,7 @@ def test_the_testnets_example_is_examined_and_nothing_is_sent(tmp_path: Path, ve
     assert not desk.state_dir.exists()
 
 
-def test_what_fails_is_told_with_its_own_exit_code(tmp_path: Path, venue: VenueProcess) -> None:
+def test_what_fails_is_told_with_its_own_exit_code(tmp_path: Path, venue: HyperliquidProcess) -> None:
     """A key of nobody: the code is the doctor's. A bad configuration and a bad option have theirs."""
     desk = LiveDesk(tmp_path, venue)
     (tmp_path / "key").write_text("11" * 32, "utf-8")

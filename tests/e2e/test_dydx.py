@@ -1,94 +1,125 @@
-"""The daemon lives on the simulated dYdX as a process, with the configuration that is shipped for the test network."""
+"""The test network's example and the simulated dYdX, two real processes: quotes, fills, faults, a stop."""
 
 import json
-import signal
-import subprocess
-import threading
 import time
-import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.e2e.test_recovery import DAEMON, PATIENCE_S
-from tests.shared import ROOT
+from tests.e2e.dydx import SYMBOL, DydxProcess
+from tests.e2e.venue import LiveDesk, events_of, fills_of, trades_on, wait_for
 
 pytestmark = pytest.mark.e2e
 
-_SETTINGS = {
-    "block_ms": 100,
-    "indexer_requests_per_10s": 10_000,
-    "markets": {"BTC-USD": {"trades_per_second": 20}},
-}
-_FILLS = 3
+ORDER_BLOCKS = 16
+"""Of the example: how long an order lives."""
 
 
-def _get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=PATIENCE_S) as reply:
-        return json.load(reply)
+@pytest.fixture
+def venue(tmp_path: Path) -> Iterator[DydxProcess]:
+    process = DydxProcess(tmp_path)
+    yield process
+    process.end()
 
 
-def test_the_daemon_quotes_moves_fills_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    """It is killed by SIGINT and stops clean: every order cancelled and its end learned from the chain's height."""
-    settings = tmp_path / "venue.yaml"
-    settings.write_text(json.dumps(_SETTINGS), "utf-8")
-    command = [*DAEMON, "simulate", "dydx", "--port", "0", "--symbols", "BTC-USD", "--settings", str(settings)]
-    venue = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd=ROOT, text=True)
-    watchdog = threading.Timer(PATIENCE_S, venue.kill)
-    watchdog.start()
-    try:
-        assert venue.stdout is not None
-        line = venue.stdout.readline()
-        watchdog.cancel()
-        url = json.loads(line)["rest"] if line.startswith("{") else line.split()[-1]
-        account = _get(f"{url}/control/venue")["accounts"][0]
-        text = (ROOT / "deploy/examples/dydx-testnet.yaml").read_text("utf-8")
-        for old, new in (
-            ("state_dir: var/dydx-testnet", f"state_dir: {tmp_path / 'state'}"),
-            ("network: testnet", f"network: local\n    indexer: {url}"),
-            ("nodes: []", f"nodes: [{url}/nodes/a, {url}/nodes/b]"),
-            ("requests_per_10s: 40", "requests_per_10s: 1000"),
-            ("order_lockout_ms: 1000", "order_lockout_ms: 100\n    fill_lockout_ms: 100"),
-        ):
-            assert old in text
-            text = text.replace(old, new)
-        config = tmp_path / "config.yaml"
-        config.write_text(text, "utf-8")
-        daemon = subprocess.Popen(
-            [*DAEMON, "run", "--config", str(config)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            cwd=ROOT,
-            text=True,
-            env={"DYDX_PRIVATE_KEY": account["private_key"], "PATH": ""},
-        )
-        watchdog = threading.Timer(2 * PATIENCE_S, daemon.kill)
-        watchdog.start()
-        where = f"address={account['address']}&subaccountNumber=0"
-        until = time.monotonic() + PATIENCE_S
-        while len(_get(f"{url}/v4/fills?{where}")["fills"]) < _FILLS and time.monotonic() < until:
-            time.sleep(0.1)
-        daemon.send_signal(signal.SIGINT)
-        said, _ = daemon.communicate(timeout=PATIENCE_S)
-        open_orders = _get(f"{url}/v4/orders?{where}&status=OPEN,BEST_EFFORT_OPENED")
-        fills = _get(f"{url}/v4/fills?{where}")["fills"]
-    finally:
-        watchdog.cancel()
-        venue.terminate()
-        venue.wait(PATIENCE_S)
-        if venue.stdout is not None:
-            venue.stdout.close()
-    assert daemon.returncode == 0, said[-4000:]
-    assert open_orders == []
-    assert len(fills) >= _FILLS and all(fill["liquidity"] == "MAKER" for fill in fills)
-    lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
-    events = {each["event"] for each in lines}
-    assert {"connected", "fill", "stopped"} <= events
+@pytest.fixture
+def desk(tmp_path: Path, venue: DydxProcess) -> LiveDesk:
+    return LiveDesk(tmp_path, venue)
+
+
+def test_live_run_quotes_is_filled_and_stops_clean(desk: LiveDesk, venue: DydxProcess) -> None:
+    """Every order cancelled and its end learned from the chain's height; all fills are a maker's, no key is shown."""
+    life = desk.quote_and_stop(fills=3)
+    said = json.dumps([line for _, line in life.log])
     assert "kill_latched" not in said and "unexplained" not in said
-    assert account["private_key"] not in said
-    (stopped,) = [each for each in lines if each["event"] == "stopped"]
-    assert stopped["confirmed"] is True
-    (dead_man,) = [each["text"] for each in lines if each["event"] == "dead_man"]
+    assert venue.told["accounts"][0]["private_key"] not in said
+    (dead_man,) = [line["text"] for _, line in life.log if line["event"] == "dead_man"]
     assert dead_man == "dead man's switch: each order ends by itself, at most 20 blocks ahead"
+    assert {fill["liquidity"] for fill in venue.fills()} == {"MAKER"}
+
+
+def test_quote_that_nobody_cancels_dies_by_block_height(tmp_path: Path) -> None:
+    """The daemon is dead for good, the chain goes on: each of its orders is gone with the block that it named, which is
+    not far ahead, and not before."""
+    venue = DydxProcess(tmp_path, markets={SYMBOL: {"trades_per_second": 0.2}}, block_ms=250)
+    desk = LiveDesk(tmp_path, venue)
+    try:
+        with desk.living() as life:
+            while not venue.open_orders():
+                time.sleep(0.01)
+            life._process.kill()
+            life._process.wait()
+        died_at = venue.height()
+        ends: dict[str, int] = {}
+        seen: dict[str, int] = {}
+        while True:
+            height = venue.height()
+            still = {order["id"]: int(order["goodTilBlock"]) for order in venue.open_orders()}
+            if not still:
+                break
+            assert height <= max(still.values()) <= died_at + ORDER_BLOCKS
+            ends |= still
+            seen |= dict.fromkeys(still, height)
+            time.sleep(0.01)
+        assert max(seen.values()) > died_at
+        assert any(ends[each] - height <= 2 for each, height in seen.items())
+        desk.quote_and_stop()
+    finally:
+        venue.end()
+
+
+def test_node_that_is_dead_and_node_that_breaks_are_replaced(tmp_path: Path, venue: DydxProcess) -> None:
+    """The first node was never there and the second breaks in the middle: orders go on by the third."""
+    nodes = f"http://127.0.0.1:1, {venue.url}/nodes/a, {venue.url}/nodes/b"
+    desk = LiveDesk(tmp_path, venue, nodes=f"[{nodes}]\n    node_rest: {venue.url} #")
+    with desk.living() as life:
+        trades_on(life)
+        venue.fault("lose_request", on="/nodes/a", times=10_000)
+        trades_on(life, 4)
+        desk.stop(life)
+    assert venue.struck()["lose_request"]
+
+
+def test_missed_blocks_change_no_figure(desk: LiveDesk, venue: DydxProcess) -> None:
+    """Blocks that the feed does not tell of, and a chain that makes none for three seconds."""
+    with desk.living() as life:
+        venue.fault("lose_message", on="v4_block_height", times=12)
+        trades_on(life)
+        venue.post("/control/halt", {"ms": 3000})
+        time.sleep(3.0)
+        trades_on(life)
+        desk.stop(life)
+    assert venue.struck()["lose_message"] == 12
+
+
+@pytest.mark.slow
+def test_named_faults_change_no_figure(desk: LiveDesk, venue: DydxProcess) -> None:
+    """Links cut and half open, 429 of node and indexer, failures and lost replies, blocks without our matches, an
+    indexer that falls behind: it quotes again after each, and at the end both have the same account."""
+    with desk.living() as life:
+        for kind, keys in (
+            ("disconnect", {}),
+            ("half_open", {}),
+            ("rate_limit", {"on": "/nodes/", "times": 3}),
+            ("rate_limit", {"on": "/v4/fills", "ms": 2000}),
+            ("server_error", {"on": "/nodes/", "times": 2}),
+            ("lose_reply", {"on": "/nodes/", "times": 2}),
+            ("lose_request", {"on": "/nodes/", "times": 2}),
+            ("restart", {"ms": 500}),
+        ):
+            connected = events_of(life, "connected")
+            venue.fault(kind, **keys)
+            if kind in ("disconnect", "half_open", "restart"):
+                wait_for(life, "connected", connected + 1)
+            trades_on(life)
+        for trouble in ("drop_matches", "late_post_only", "untold", "undercollateralized", "miss_removal"):
+            venue.post("/control/trouble", {"kind": trouble})
+            trades_on(life)
+        venue.post("/control/stream", {"lag_ms": 500})
+        trades_on(life)
+        venue.post("/control/stream", {"lag_ms": 0})
+        trades_on(life)
+        desk.stop(life)
+    assert fills_of(life) >= 2 * 15
+    desk.differences()

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.neutral import SECRET, SYMBOL, VenueProcess
+from tests.e2e.neutral import SECRET, SYMBOL, NeutralProcess
 from tests.e2e.test_recovery import Life
 from tests.unit.deploy.expressions import Asked, asked_by_alerts, asked_by_panels
 from tests.unit.deploy.tools import DEPLOY, said, tool
@@ -98,7 +98,7 @@ class Watched:
     """A daemon on the embedded market and on the neutral venue, and all that watches it, on ports of their own."""
 
     def __init__(self, folder: Path, ended: ExitStack) -> None:
-        venue = VenueProcess(folder)
+        venue = NeutralProcess(folder)
         ended.callback(venue.end)
         self.pager = ended.enter_context(Pager())
         self.metrics = f"http://127.0.0.1:{(daemon_port := free_port())}/metrics"

@@ -9,7 +9,8 @@ import pytest
 
 from mm_daemon.domain.capabilities import Capabilities
 from mm_daemon.domain.rng import Rng
-from tests.e2e.neutral import SECRET, SYMBOL, LiveDesk, VenueProcess, percentile, wait_for
+from tests.e2e.neutral import SECRET, SYMBOL, NeutralProcess
+from tests.e2e.venue import LiveDesk, percentile, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -22,14 +23,14 @@ needs_proof = pytest.mark.skipif(
 
 
 @pytest.fixture
-def venue(tmp_path: Path) -> Iterator[VenueProcess]:
-    process = VenueProcess(tmp_path)
+def venue(tmp_path: Path) -> Iterator[NeutralProcess]:
+    process = NeutralProcess(tmp_path)
     yield process
     process.end()
 
 
 @pytest.fixture
-def desk(tmp_path: Path, venue: VenueProcess) -> LiveDesk:
+def desk(tmp_path: Path, venue: NeutralProcess) -> LiveDesk:
     return LiveDesk(tmp_path, venue)
 
 
@@ -80,7 +81,7 @@ def test_killed_three_hundred_times(desk: LiveDesk, capsys: pytest.CaptureFixtur
     assert max(times) < QUOTE_WITHIN_S
 
 
-def test_sudden_death_leaves_nothing_open_beyond_the_deadline(tmp_path: Path, venue: VenueProcess) -> None:
+def test_sudden_death_leaves_nothing_open_beyond_the_deadline(tmp_path: Path, venue: NeutralProcess) -> None:
     """Nobody starts the daemon again: the venue has cancelled everything a second after it fell silent (R10)."""
     desk = LiveDesk(tmp_path, venue, dead_man_ms=1000)
     life = desk.begin()
@@ -93,7 +94,7 @@ def test_sudden_death_leaves_nothing_open_beyond_the_deadline(tmp_path: Path, ve
     assert desk.until_nothing_is_open(within_s=2.0) < 1.5
 
 
-def test_daemon_that_hangs_loses_its_orders_and_goes_on(tmp_path: Path, venue: VenueProcess) -> None:
+def test_daemon_that_hangs_loses_its_orders_and_goes_on(tmp_path: Path, venue: NeutralProcess) -> None:
     """Stopped in its tracks it cannot arm the switch; awake again it learns what became of its orders, and quotes."""
     desk = LiveDesk(tmp_path, venue, dead_man_ms=1000)
     life = desk.begin()
@@ -129,7 +130,7 @@ def test_bad_streams_change_no_figure(tmp_path: Path) -> None:
     kinds = {"duplicate": 0.05, "reorder": 0.02, "malformed": 0.02, "lose_message": 0.01, "disconnect": 0.002}
     chances = [{"fault": {"kind": kind}, "chance": chance} for kind, chance in kinds.items()]
     chances.append({"fault": {"kind": "delay_message", "on": "fill", "ms": 150}, "chance": 0.2})
-    venue = VenueProcess(tmp_path, chances=chances)
+    venue = NeutralProcess(tmp_path, chances=chances)
     desk = LiveDesk(tmp_path, venue)
     try:
         life = desk.begin()

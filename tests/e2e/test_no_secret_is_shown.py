@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from tests.e2e.neutral import SYMBOL, LiveDesk, VenueProcess, wait_for
+from tests.e2e.neutral import SYMBOL, NeutralProcess
 from tests.e2e.test_recovery import DAEMON, PATIENCE_S
+from tests.e2e.venue import LiveDesk, wait_for
 from tests.shared import ROOT
 
 pytestmark = pytest.mark.e2e
@@ -122,7 +123,7 @@ def test_a_secret_in_the_wrong_place(tmp_path: Path, mistake: str) -> None:
 
 def test_a_daemon_that_runs_shows_no_secret(tmp_path: Path) -> None:
     """Log, metrics, status, journal, state directory, arguments of the process: through fills and a broken link."""
-    venue = VenueProcess(tmp_path)
+    venue = NeutralProcess(tmp_path)
     desk = LiveDesk(tmp_path, venue)
     secrets = [(tmp_path / name).read_text("utf-8").encode() for name in ("key", "secret", "token")]
     shown: list[tuple[object, bytes]] = []

@@ -63,6 +63,10 @@ class Life:
         with self._heard:
             self._heard.notify()
 
+    def last_words(self) -> str:
+        rows = [f"{after_s:.3f} {line['event']}: {line.get('text', '')}" for after_s, line in tuple(self.log)[-60:]]
+        return "\n".join(rows)
+
     def quoted_after_s(self, symbol: str) -> float | None:
         for after_s, line in tuple(self.log):
             if line["event"] == "decision" and line.get("symbol") == symbol and "quote" in line["text"]:
@@ -76,9 +80,9 @@ class Life:
                 lambda: None not in map(self.quoted_after_s, symbols) or self._process.poll() is not None, PATIENCE_S
             )
         after_s = [self.quoted_after_s(symbol) for symbol in symbols]
-        assert done, self.log
+        assert done, self.last_words()
         quoted = [each for each in after_s if each is not None]
-        assert len(quoted) == len(symbols), self.log
+        assert len(quoted) == len(symbols), self.last_words()
         return max(quoted)
 
     def kill_after(self, seconds: float) -> None:

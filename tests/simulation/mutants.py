@@ -242,3 +242,34 @@ def failed_disk_ignored() -> AbstractContextManager[None]:
             self._failed = None
 
     return patched(RunWriter, "flush", deaf)
+
+
+@mutant("a limit that the gate meets first leaves the quotes standing")
+def gate_latch_not_heeded() -> AbstractContextManager[None]:
+    return patched(Control, "heed_gate", lambda self: None)
+
+
+@mutant("a trade segment is not on the disk when the next begins")
+def segments_left_behind() -> AbstractContextManager[None]:
+    real = RunWriter._next
+
+    def hasty(self: RunWriter, full: Any) -> Any:
+        disk, self._on = self._on, _NeverSyncs(self._on)  # type: ignore[assignment]
+        try:
+            return real(self, full)
+        finally:
+            self._on = disk
+
+    return patched(RunWriter, "_next", hasty)
+
+
+class _NeverSyncs:
+    """A disk for which nobody waits."""
+
+    def __init__(self, disk: Any) -> None:
+        self._disk = disk
+
+    def sync(self, fd: int) -> None: ...
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._disk, name)

@@ -2,7 +2,8 @@
 
 Each request is judged in this order: is the venue up, is the caller banned or too quick, is the key known and the
 signature good, are the fields well formed; then it is carried out, what came of it is told to the streams, and the
-reply leaves with the counts of the limits. Clients reach it unmodified but for their URLs.
+reply leaves with the counts of the limits. Clients reach it unmodified but for their URLs. A `disconnect` or
+`half_open` ordered `on` a path, such as `/private`, takes the streams below it alone.
 """
 
 import asyncio
@@ -108,7 +109,7 @@ class BinanceUsdmVenue:
             self._up = False
             if self._timer is not None:
                 self._timer.cancel()
-            self._streams.cut_all()
+            self._streams.cut()
             self._exchange.close()
             await runner.cleanup()
 
@@ -539,15 +540,17 @@ class BinanceUsdmVenue:
         return web.json_response({kind.value: count for kind, count in self.faults.struck.items()})
 
     def _carry_out(self, fault: Fault) -> None:
+        # Left to chance, `on` names the message that it struck, and every stream goes.
+        path = fault.on if fault.on.startswith("/") else "/"
         if fault.kind is FaultKind.CLOCK_STEP:
             self._step_ns += fault.ms * NS_PER_MS
         elif fault.kind is FaultKind.DISCONNECT:
-            self._streams.cut_all()
+            self._streams.cut(path)
         elif fault.kind is FaultKind.HALF_OPEN:
-            self._streams.mute_all()
+            self._streams.mute(path)
         elif fault.kind is FaultKind.RESTART and self._up:
             self._up = False
-            self._streams.cut_all()
+            self._streams.cut()
             self._streams.close_key()
             self._exchange.close()
             asyncio.get_running_loop().call_later(max(fault.ms, 1) / 1000, self._reopen)

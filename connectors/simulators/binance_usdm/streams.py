@@ -86,13 +86,16 @@ class Streams:
         for message in messages:
             self._delivery.deliver(message.channel, message)
 
-    def cut_all(self) -> None:
+    def cut(self, path: str = "/") -> None:
+        """Those whose path begins so."""
         for listener in self.listeners:
-            listener.cut()
+            if f"/{listener.route}".startswith(path):
+                listener.cut()
 
-    def mute_all(self) -> None:
+    def mute(self, path: str = "/") -> None:
         for listener in self.listeners:
-            listener.mute = True
+            if f"/{listener.route}".startswith(path):
+                listener.mute = True
 
     # Listen key
 

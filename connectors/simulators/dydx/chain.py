@@ -144,6 +144,10 @@ class Chain:
         said, self._said = self._said, []
         return said
 
+    def halt(self, until_ns: int) -> None:
+        """Make no block until then; what was missed is not made up for."""
+        self._next_block_ns = max(self._next_block_ns, until_ns)
+
     @property
     def next_height(self) -> int:
         """The block that is being made."""

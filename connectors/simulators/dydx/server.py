@@ -49,6 +49,12 @@ class _Trouble(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     times: int = 1
 
 
+class _Halt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /control/halt`: no block is made for so long; nodes and indexer go on answering."""
+
+    ms: int
+
+
 class _Level(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST /control/level`: tell listeners of a level that the node does not have."""
 
@@ -188,6 +194,7 @@ class DydxVenue:
                 web.post("/control/fault", self._on_fault),
                 web.post("/control/fill", self._on_fill),
                 web.post("/control/trouble", self._on_trouble),
+                web.post("/control/halt", self._on_halt),
                 web.post("/control/level", self._on_level),
                 web.post("/control/status", self._on_status),
                 web.post("/control/permit", self._on_permit),
@@ -487,6 +494,11 @@ class DydxVenue:
     async def _on_trouble(self, request: web.Request) -> web.Response:
         wanted = msgspec.json.decode(await request.read(), type=_Trouble)
         self.chain.troubles[wanted.kind] += wanted.times
+        return _json({})
+
+    async def _on_halt(self, request: web.Request) -> web.Response:
+        wanted = msgspec.json.decode(await request.read(), type=_Halt)
+        self.chain.halt(self._now_ns() + wanted.ms * _NS_PER_MS)
         return _json({})
 
     async def _on_level(self, request: web.Request) -> web.Response:

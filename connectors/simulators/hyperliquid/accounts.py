@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import msgspec
 
-from connectors.simulators.hyperliquid.market import MONEY_PER_TICK_LOT, Market
+from connectors.simulators.hyperliquid.market import MONEY_PER_TICK_LOT, Market, shown
 from mm_daemon.domain.orders import Side
 
 USDC = 10**12
@@ -272,7 +272,7 @@ class Account:
         before = position.lots
         profit = position.trade(order.side, ticks, lots)
         notional = ticks * lots * MONEY_PER_TICK_LOT
-        fee = -(-notional * self.fees_ppm()[0 if taker else 1] // _PPM)
+        fee = shown(notional * self.fees_ppm()[0 if taker else 1] // _PPM)
         self.usdc += profit - fee
         self.volume += notional
         order.lots -= lots
@@ -283,7 +283,7 @@ class Account:
         position = self.positions.get(market.coin)
         if position is None or not position.lots:
             return None
-        received = -position.lots * market.oracle_ticks * MONEY_PER_TICK_LOT * rate_e12 // 10**12
+        received = shown(-position.lots * market.oracle_ticks * MONEY_PER_TICK_LOT * rate_e12 // 10**12)
         self.usdc += received
         position.funding_all -= received
         position.funding_open -= received

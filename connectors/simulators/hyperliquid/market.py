@@ -21,6 +21,8 @@ MONEY_ONE = 10**MONEY_DECIMALS
 """A USDC."""
 MONEY_PER_TICK_LOT = 10**6
 """What a tick of a lot is worth, in 1e-12 USDC."""
+_SHOWN = 10**6
+"""The last decimal of money on the wire, in 1e-12 USDC."""
 _TRADES_SHOWN = 200
 _IMPACT_USDC = {"BTC": 20_000, "ETH": 20_000}
 _OTHER_IMPACT_USDC = 6_000
@@ -207,4 +209,9 @@ def number(units: int, decimals: int) -> str:
 
 def money(units: int) -> str:
     """USDC, from 1e-12; at most six decimals are shown, rounded down."""
-    return number(units // 10**6, MONEY_DECIMALS - 6)
+    return number(units // _SHOWN, MONEY_DECIMALS - 6)
+
+
+def shown(units: int) -> int:
+    """What `money` tells of it. Fees and funding are charged as they are shown: the rows add up to the balance."""
+    return units // _SHOWN * _SHOWN

@@ -44,6 +44,7 @@ class EwmaVolatility:
         "_step_ns",
         "_step_s",
         "_time_s",
+        "_told_bps",
         "confidence",
         "dropped",
         "half_life_s",
@@ -75,6 +76,7 @@ class EwmaVolatility:
         self._price = 0.0
         self._last_ns = -1
         self._due_ns = 0
+        self._told_bps: float | None = None
         self.dropped = 0
         self.sigma_bps: float | None = None
         self.confidence = 0.0
@@ -113,9 +115,14 @@ class EwmaVolatility:
         if dt_s > GAP_HALF_LIVES * self.half_life_s:
             self._observed_s = 0.0
             self._events = 0
-            self.sigma_bps = None
-            self.confidence = 0.0
+            self._settle()
         return True
+
+    def tell(self, sigma_bps: float) -> None:
+        """Somebody else's figure stands in the place of ours from now on; zero gives ours back. Ours goes on."""
+        require_not_negative(sigma_bps=sigma_bps)
+        self._told_bps = sigma_bps or None
+        self._settle()
 
     def state(self) -> VolatilityState:
         return VolatilityState(
@@ -180,6 +187,9 @@ class EwmaVolatility:
         self._settle()
 
     def _settle(self) -> None:
+        if self._told_bps is not None:
+            self.sigma_bps, self.confidence = self._told_bps, 1.0
+            return
         if self._events < MIN_SAMPLES or self._observed_s < self._min_observed_s or not self._time_s:
             self.sigma_bps = None
             self.confidence = 0.0

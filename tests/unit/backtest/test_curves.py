@@ -17,10 +17,14 @@ from mm_daemon.backtest.samples import FIRST_WIDTH_NS, Buckets, Thinned
 from mm_daemon.domain.checkpoint import PositionBooked
 from mm_daemon.domain.codec import Record
 from mm_daemon.domain.errors import JournalError
-from mm_daemon.domain.events import MarketEvent
+from mm_daemon.domain.events import MarketEvent, OrderFilled
 from mm_daemon.domain.money import ATTO, from_pair, to_pair
 from mm_daemon.domain.orders import Side
+from mm_daemon.domain.reconciliation import Reconciled
 from mm_daemon.journal.log import JournalReader, JournalWriter
+from mm_daemon.simulation.faults import FaultPlan
+from mm_daemon.simulation.policy import VenuePolicy
+from mm_daemon.simulation.venue import SimulatedVenue
 from mm_daemon.testkit.builders import SYMBOL, VENUE, core_parameters, instrument, market, snapshot, trade
 from tests.unit.backtest.doubles import ListFeed, ObedientVenue
 
@@ -155,6 +159,15 @@ def test_what_is_no_journal_is_refused_in_words(tmp_path: Path) -> None:
         read_curves(path)
 
 
+def test_nothing_is_gathered_that_only_a_decision_would_take(tmp_path: Path) -> None:
+    """However long the run: quotes that ended and answers that nobody asks for are let go."""
+    steps: Steps = [(2500, 15, Side.SELL), (2500, -15, Side.BUY)] * 30
+    report, path = walked(tmp_path, steps)
+    assert report.fills > 20
+    market = read_curves(path).tally.markets[SYMBOL].market
+    assert sum(len(orders) for orders in market.quotes.values()) <= 2
+
+
 def test_a_cut_journal_is_read_to_its_cut(tmp_path: Path) -> None:
     _, path = walked(tmp_path, [(700, 0, Side.SELL), (700, 0, Side.BUY), (700, 0, None)])
     whole = path.read_bytes()
@@ -206,3 +219,33 @@ def test_the_books_of_the_journal_are_those_of_the_curves(tmp_path: Path) -> Non
     assert position.spread_atto == from_pair(booked[-1].state.spread)
     assert position.fees_atto == from_pair(booked[-1].state.fees)
     assert run.markets[SYMBOL].spread[-1] == position.spread_atto / ATTO
+
+
+def test_fills_that_only_a_snapshot_told_of_are_counted(tmp_path: Path) -> None:
+    """Replies get lost on the way: the books, the volume and the fills are complete all the same."""
+    contract = instrument(maker_fee_ppm=200)
+    policy = VenuePolicy(faults=FaultPlan(lose_reply=0.4), seed=3)
+    events: list[MarketEvent] = []
+    for number in range(200):
+        at_ms, bid = 1000 + 400 * number, 600_000 + (35, -20, -30, 15)[number % 4]
+        events.append(snapshot(at_ms, bid, bid + 10, update_id=1 + number))
+        if number % 3 == 1:
+            side = Side.BUY if number % 2 else Side.SELL
+            events.append(trade(at_ms + 150, side, bid + 5 + side * 900, 50, trade_id=number))
+    path = tmp_path / "journal"
+    venue = SimulatedVenue(VENUE, [contract], policy)
+    sources = {VENUE: RecordedMarket(ListFeed(events), venue)}
+    report = run_backtest(core_parameters(market(contract)), sources, journal=path)
+    run = read_curves(path)
+    assert run.run.mismatches == 0
+    with JournalReader(path) as reader:
+        records = [record for frame in reader for record in frame.records]
+    recovered = {fill.fill_key for one in records if isinstance(one, Reconciled) for fill in one.fills}
+    told = {one.fill_key for one in records if isinstance(one, OrderFilled)}
+    assert recovered - told
+    curves, tally = run.markets[SYMBOL], run.tally.markets[SYMBOL]
+    assert curves.fills.seen == len(recovered | told) == tally.maker_fills
+    assert float(np.sum(curves.fills.fee)) == pytest.approx(-float(report.markets[0].pnl.fees), abs=1e-9)
+    assert curves.position[-1] == pytest.approx(float(np.sum(curves.fills.side * curves.fills.size)))
+    assert curves.equity[-1] == pytest.approx(float(report.markets[0].pnl.total), abs=1e-9)
+    assert curves.volume[-1] == pytest.approx(float(np.sum(curves.fills.price * curves.fills.size)))

@@ -4,7 +4,9 @@ import gzip
 import json
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -16,6 +18,8 @@ from mm_daemon.backtest.report import BacktestReport
 from mm_daemon.backtest.tasks import BacktestTask, run_task
 from mm_daemon.cli.main import execute
 from mm_daemon.domain.errors import ConfigError, UsageError
+from mm_daemon.domain.events import MarketEvent
+from mm_daemon.journal.log import JournalReader
 from tests.shared import shared_file
 
 _DAY_NS = 86_400_000_000_000
@@ -76,6 +80,7 @@ def task(folder: Path, text: str = USDM + MARKETS) -> BacktestTask:
 
 
 def reports(folder: Path, days: str) -> list[BacktestReport]:
+    """Of days that each have a recording."""
     return [run_task(one) for one in day_tasks(task(folder), days_between(days))]
 
 
@@ -112,17 +117,24 @@ def test_totals_are_the_exact_sums_of_the_days(folder: Path) -> None:
 
 
 def test_a_day_is_cut_out_of_a_recording_of_several(folder: Path) -> None:
-    """One file with two days gives what two files give, because each day starts flat with the book of its midnight."""
-    whole = folder / "both.gz"
-    whole.write_bytes((folder / "usdm-2024-08-08.gz").read_bytes() + (folder / "usdm-2024-08-09.gz").read_bytes())
-    one = task(folder, (USDM + MARKETS).replace("usdm-{{day}}.gz", "both.gz"))
-    cut = [run_task(part) for part in day_tasks(one, days_between("2024-08-08..2024-08-09"))]
-    alone = reports(folder, "2024-08-08..2024-08-09")
-    assert cut[0].markets == alone[0].markets
-    assert 0 <= cut[0].messages - alone[0].messages < 100, "read on to the first event of the next day"
-    assert cut[1].start_ns % _DAY_NS == 0, "the book is known from the day before"
-    assert cut[1].fills == alone[1].fills
-    assert cut[1].pnl == alone[1].pnl
+    """A recording over midnight is two days: the second opens with the book of its midnight and starts flat, and both
+    together saw what one run over the midnight sees.
+    """
+    recorded = lines("binance-usdm-btcusdt-20240808.gz", 6_000)
+    midnight_ns = 1_723_161_600_000_000_000
+    ahead_ns = midnight_ns - int(recorded[4_000].partition(b" ")[0])
+    moved = (line.partition(b" ") for line in recorded)
+    text = b"".join(b"%d %s" % (int(stamp) + ahead_ns, frame) for stamp, _, frame in moved)
+    (folder / "midnight.gz").write_bytes(gzip.compress(text, 1))
+    one = task(folder, (USDM + MARKETS).replace("usdm-{{day}}.gz", "midnight.gz"))
+    first, second = (run_task(part) for part in day_tasks(one, days_between("2024-08-08..2024-08-09")))
+    whole = run_task(one)
+    assert second.start_ns == midnight_ns, "the book is known from the day before"
+    assert first.markets[0].final_mid == second.markets[0].start_mid
+    assert second.markets[0].final_mid == whole.markets[0].final_mid
+    assert first.rows < whole.rows < first.rows + second.rows, "the second day's opening snapshot is told twice"
+    assert first.fills
+    assert second.orders_placed
 
 
 def test_files_stand_for_the_recording_of_the_configuration(folder: Path) -> None:
@@ -150,6 +162,13 @@ def test_spot_and_perpetual_are_merged_by_local_time(folder: Path, tmp_path: Pat
     assert all(market.orders_placed for market in report.markets)
     assert both.journal is not None
     assert verify(both.journal).ok
+    with JournalReader(both.journal) as reader:
+        told = [record for frame in reader for record in frame.records if isinstance(record, get_args(MarketEvent))]
+    order = [(record.ts_local_ns, record.instrument != "usdm:BTCUSDT") for record in told]
+    assert order == sorted(order)
+    assert len({at_ns for at_ns, _ in order}) < len(order), "some come at once"
+    switches = sum(one != other for (_, one), (_, other) in pairwise(order))
+    assert switches > 500, "they are mixed, not one after the other"
     apart = [run_task(one) for one in market_tasks([msgspec.structs.replace(both, journal=None)])]
     assert report.messages == sum(one.messages for one in apart)
     assert report.rows == sum(one.rows for one in apart)

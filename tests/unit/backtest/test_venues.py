@@ -13,7 +13,7 @@ from mm_daemon.backtest.venues import backtest, compose
 from mm_daemon.config.load import load
 from mm_daemon.config.problems import ConfigProblems
 from mm_daemon.config.schema import Config
-from mm_daemon.domain.errors import UsageError
+from mm_daemon.domain.errors import ConfigError, UsageError
 from tests.shared import shared_file
 
 EMBEDDED = """
@@ -103,13 +103,16 @@ def test_the_whole_recording_is_quoted_exactly_and_replays(tmp_path: Path) -> No
 
 
 def test_a_damaged_recording_is_used_as_far_as_it_goes(tmp_path: Path) -> None:
-    """Frames before the damage are traded, and the report names the place."""
+    """Where that is asked for, frames before the damage are traded, and the report names the place; else it says so."""
     with gzip.open(shared_file("data/binance-usdm-btcusdt-20240808.gz")) as file:
         whole = file.read(3_000_000)
     path = tmp_path / "cut.gz"
     data = gzip.compress(whole[: whole.rindex(b"\n") + 1])
     path.write_bytes(data[: len(data) // 2])
-    report = backtest(config(tmp_path, RECORDED.format(path=path)), journal=None, duration_s=None)
+    with pytest.raises(ConfigError, match=r"cut\.gz: line \d+: gzip is damaged at byte .*`damaged: skip`"):
+        backtest(config(tmp_path, RECORDED.format(path=path)))
+    asked = RECORDED.format(path=path).replace("translator:", "damaged: skip\n    translator:")
+    report = backtest(config(tmp_path, asked))
     assert report.messages > 100
     assert report.clean
     assert report.notes

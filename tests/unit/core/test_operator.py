@@ -7,7 +7,7 @@ import pytest
 
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.trading_core import TradingCore
-from mm_daemon.domain.decisions import CancelAll, PlaceOrder, Reason, Turn
+from mm_daemon.domain.decisions import AmendOrder, CancelAll, PlaceOrder, Reason, RefusalCode, Turn
 from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import (
     DeadlineReached,
@@ -213,6 +213,65 @@ def test_clear_kill_ends_what_the_kill_began():
     desk.feed(*gone)
     assert not market.flattening
     assert not [turn for turn in desk.turns if flatten_orders(turn)]
+
+
+def test_a_latch_that_the_gate_sets_pulls_everything_too():
+    """A limit that was lowered below what is lost already is met by the first order that is asked for: the refusal
+    latches, and what works is cancelled, by whatever way it was asked for.
+    """
+    desk = quoting_desk(builders.core_parameters(account=AccountLimits(max_loss_atto=100 * 10**18)))
+    desk.fill(Side.BUY, 10, 1100)
+    desk.acknowledge(desk.feed(builders.snapshot(1300, 599_000, 599_001)), 1350)
+    core = desk.core
+    assert core.gate.latched is None
+    account = msgspec.structs.replace(core.parameters.account, max_loss_atto=1)
+    core.gate.limit(account)
+    market = core.markets[SYMBOL]
+    ask_order = desk.quote(Side.SELL)
+    ticks, lots = ask_order.ticks + 5, ask_order.lots
+    core.dispatch.submit(
+        AmendOrder(SYMBOL, ask_order.client_id, ticks, lots, (Reason.TOO_AGGRESSIVE,)), market, core.now_ns
+    )
+    turn = core.decide(core.now_ns)
+    assert [refusal.code for refusal in turn.refusals] == [RefusalCode.LOSS_LIMIT]
+    assert core.gate.latched is not None
+    assert any(isinstance(approved.command, CancelAll) for approved in turn.released)
+    assert market.halts & Reason.KILL_LATCHED.bit
+
+
+def gone(desk, at_ms):
+    """The venue says that everything of ours is cancelled."""
+    return [
+        OrderCanceled(SYMBOL, at_ms * MS, at_ms * MS, order.client_id, f"v{order.client_id}", True, order.filled_lots)
+        for order in desk.core.ledger.alive(SYMBOL)
+    ]
+
+
+@pytest.mark.parametrize("word", [OperatorAction.PAUSE, OperatorAction.CANCEL_ALL, OperatorAction.RESUME])
+def test_what_a_kill_flattens_is_flattened_whatever_is_paused_meanwhile(word):
+    """A kill with `flatten_on_kill` wants the position gone until it is cleared, as it does after a restart; a pause
+    beside it is about quotes.
+    """
+    desk = quoting_desk(builders.core_parameters(account=AccountLimits(flatten_on_kill=True)))
+    desk.fill(Side.BUY, 10, 1100)
+    ask(desk, 1200, OperatorAction.KILL)
+    ask(desk, 1205, word)
+    assert desk.core.markets[SYMBOL].flattening
+    (order,) = flatten_orders(desk.feed(*gone(desk, 1210)))
+    assert (order.side, order.lots) == (Side.SELL, 10)
+
+
+def test_a_pause_during_a_kill_leaves_nothing_to_flatten_when_it_is_cleared():
+    """Only what `flatten` asked for goes on behind a kill, not what the kill began; neither after a restart."""
+    desk = quoting_desk(builders.core_parameters(account=AccountLimits(flatten_on_kill=True)))
+    desk.fill(Side.BUY, 10, 1100)
+    ask(desk, 1200, OperatorAction.KILL)
+    ask(desk, 1205, OperatorAction.PAUSE)
+    resumed = TradingCore(desk.core.parameters, desk.core.checkpoint())
+    assert resumed.markets[SYMBOL].flattening
+    for core in (desk.core, resumed):
+        core.apply(OperatorRequest(1210 * MS, OperatorAction.CLEAR_KILL, "anna", None))
+        assert not core.markets[SYMBOL].flattening
 
 
 def test_flatten_on_kill_given_while_killed_holds_at_once():

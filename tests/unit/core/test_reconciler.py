@@ -5,7 +5,7 @@ import msgspec
 from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.capabilities import Capabilities
 from mm_daemon.domain.decisions import CancelAll, CancelOrder, Reason
-from mm_daemon.domain.events import FundingPaid, OpenOrder, OrderFilled, RunStarted
+from mm_daemon.domain.events import FundingPaid, OpenOrder, OrderCanceled, OrderFilled, RunStarted
 from mm_daemon.domain.money import ATTO
 from mm_daemon.domain.orders import ClientOrderId, Phase, Side
 from mm_daemon.domain.reconciliation import DiffKind
@@ -172,6 +172,27 @@ def test_order_of_ours_without_a_record_is_cancelled() -> None:
     assert isinstance(cancel, CancelOrder)
     assert (cancel.client_id, cancel.reasons) == (900, (Reason.ORPHAN,))
     assert desk.core.ledger.exposure(SYMBOL, Side.BUY) == 16
+
+
+def test_an_orphan_that_had_filled_before_we_knew_of_it_ends() -> None:
+    """Its death names lots that were filled before our record of it began: they are not owed for ever, but until the
+    fills are complete beyond its end.
+    """
+    desk = working()
+    orphan_id = ClientOrderId(900)
+    shown = [
+        OpenOrder(SYMBOL, order.client_id, f"v{order.client_id}", order.side, order.ticks, order.remaining_lots)
+        for order in (desk.quote(Side.BUY), desk.quote(Side.SELL))
+    ]
+    desk.feed(builders.account(2000, *shown, OpenOrder(SYMBOL, orphan_id, "v900", Side.BUY, 598_000, 6)))
+    desk.feed(OrderCanceled(SYMBOL, 2100 * MS, 2100 * MS, orphan_id, "v900", True, 4))
+    orphan = desk.core.ledger.get(orphan_id)
+    assert orphan is not None
+    assert (orphan.phase, orphan.exposure) == (Phase.CLOSING, 4)
+    desk.feed(builders.account(8000, *shown))
+    assert orphan.exposure == 4, "a fill of its last moment may not have been told yet"
+    desk.feed(builders.account(14_000, *shown))
+    assert (orphan.phase, orphan.exposure) == (Phase.CANCELED, 0)
 
 
 def test_order_that_we_thought_dead_pulls_everything() -> None:

@@ -18,11 +18,13 @@ from mm_daemon.domain.events import (
     ShutdownRequested,
     TopOfBook,
     VenueDisconnected,
+    VolatilityUpdate,
 )
 from mm_daemon.domain.instrument import InstrumentId, SignificantFigures, Venue
 from mm_daemon.domain.money import ATTO
 from mm_daemon.domain.orders import RejectKind, Side
 from mm_daemon.engine.parameters import QuoteParameters
+from mm_daemon.engine.units import annual_vol_to_bps
 from mm_daemon.risk.limits import AccountLimits
 from mm_daemon.testkit import builders
 from tests.unit.core.desk import MS, SYMBOL, Desk, commands, kinds
@@ -425,3 +427,13 @@ def test_a_quote_that_joined_the_best_price_goes_back_with_it_at_once():
     desk.acknowledge(desk.open_market(0, 599_000, 601_000), 10)
     desk.acknowledge(desk.feed(builders.snapshot(1000, 598_900, 601_100, update_id=2)), 1010)
     assert (desk.quote(Side.BUY).ticks, desk.quote(Side.SELL).ticks) == (598_900, 601_100)
+
+
+def test_a_volatility_that_is_told_is_what_is_quoted_by():
+    """From the next decision on, whatever the market did; a calmer figure brings the quotes closer again."""
+    desk = Desk()
+    desk.open_market()
+    engine = desk.core.markets[SYMBOL].engine
+    for annual_e6 in (900_000, 100_000):
+        desk.feed(VolatilityUpdate(SYMBOL, 2000 * MS, 2000 * MS, annual_e6))
+        assert engine.sigma_bps(600_000.0) == pytest.approx(annual_vol_to_bps(annual_e6 / 1e6))

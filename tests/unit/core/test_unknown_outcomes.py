@@ -28,6 +28,7 @@ from mm_daemon.domain.events import (
 )
 from mm_daemon.domain.orders import ClientOrderId, InFlight, Operation, Phase, RejectKind, Side
 from mm_daemon.domain.reconciliation import DiffKind
+from mm_daemon.journal.recovery import left_by
 from mm_daemon.testkit import builders
 from tests.unit.core.desk import MS, SYMBOL, Desk, commands
 
@@ -315,6 +316,43 @@ def test_doubt_outlives_the_process() -> None:
     assert (kept.phase, kept.expires_ns, kept.sent_ns) == (Phase.UNKNOWN, 5100 * MS, order(desk).sent_ns)
 
 
+@pytest.mark.parametrize(("outcome", "phase"), [(Resolution.DEAD, Phase.ABSENT), (Resolution.FILLED, Phase.FILLED)])
+def test_a_persons_word_outlives_the_process(outcome: Resolution, phase: Phase) -> None:
+    """The order was in doubt because its acknowledgement was overdue, which no journal tells: the word counts all the
+    same when the journal is taken in again.
+    """
+    desk, opening = started()
+    first = RunStarted(0, "test", desk.core.parameters.to_json())
+    word = OrderResolved(4000 * MS, ClientOrderId(1), outcome, "anna", "looked at the venue")
+    desk.feed(DeadlineReached(3200 * MS))
+    assert order(desk).phase is Phase.UNKNOWN
+    desk.feed(word)
+    left = left_by([first, builders.connected(100), builders.account(100), *opening.released, word])
+    assert left is not None
+    again = TradingCore(desk.core.parameters, left[0]).ledger.get(ClientOrderId(1))
+    assert again is not None
+    assert again.phase is order(desk).phase is phase
+
+
+def test_order_that_seemed_gone_when_its_process_died_is_fenced_by_the_next() -> None:
+    """A cancel of it was refused, which proves nothing, and no nonce of it is known: a fence ends the doubt."""
+    desk, _ = lost_bid(NONCE)
+    desk.feed(FenceAnswered(SYMBOL, 300 * MS, 300 * MS, ClientOrderId(1), True))
+    desk.feed(OrderCancelRejected(SYMBOL, 0, 400 * MS, ClientOrderId(1), RejectKind.GONE))
+    left = desk.core.checkpoint()
+    again = Desk(desk.core.parameters)
+    again.core = TradingCore(desk.core.parameters, left)
+    turn = again.feed(RunStarted(1000 * MS, "test", "", left))
+    kept = again.core.ledger.get(ClientOrderId(1))
+    assert kept is not None and (kept.phase, kept.wire_ref) == (Phase.CLOSING, "")
+    assert CancelOrder(SYMBOL, ClientOrderId(1), (Reason.UNKNOWN_FENCE,), fence=True) in commands(turn)
+    again.feed(FenceAnswered(SYMBOL, 1100 * MS, 1100 * MS, ClientOrderId(1), True))
+    for at_ms in (1200, 2300):
+        again.feed(not_found(at_ms))
+    again.feed(builders.account(11_400, ask_shown(desk)))
+    assert kept.final
+
+
 def test_an_amend_in_doubt_is_over_when_the_old_version_is_still_there_later() -> None:
     """Its larger size counts until then."""
     desk, turn = started()
@@ -368,6 +406,40 @@ def test_an_amend_in_doubt_is_over_when_its_order_has_ended_and_nothing_is_in_it
         assert bid.exposure, "it may still happen, or may have filled"
     desk.feed(builders.account(30_000, ask_shown(desk), lots=held))
     assert (bid.phase, bid.exposure) == (Phase.FILLED, 0)
+
+
+FORGOTTEN_VERSION = OrderCanceled(SYMBOL, 0, 0, ClientOrderId(1), "v99", True, 0)
+"""The amend that made this version was forgotten with a power cut."""
+SECOND_THOUGHTS = OrderRejected(SYMBOL, 0, 0, ClientOrderId(1), RejectKind.OTHER)
+"""The venue had accepted the order."""
+
+
+@pytest.mark.parametrize("word", [FORGOTTEN_VERSION, SECOND_THOUGHTS])
+def test_an_end_that_is_none_of_what_we_know_is_as_good_as_not_found(word: OrderCanceled | OrderRejected) -> None:
+    """The venue has nothing under this id any more, whatever became of it. That is no more than "not found": the other
+    proofs have to be there too.
+    """
+    fresh = Capabilities(amend=True, amend_quantity=AmendQuantity.FRESH, amend_new_venue_id=True, d_max_ms=15_000)
+    desk, turn = started(fresh)
+    desk.acknowledge(turn, 150)
+    bid = order(desk, 1)
+    for at_ms in (2000, 3500):
+        desk.feed(builders.account(at_ms, ask_shown(desk)))
+    assert (bid.phase, bid.exposure) == (Phase.CLOSING, bid.lots)
+
+    def answer(at_ms: int) -> None:
+        live(desk, at_ms)
+        desk.feed(msgspec.structs.replace(word, ts_local_ns=at_ms * MS))
+
+    for at_ms in (5000, 12_000):
+        answer(at_ms)
+        desk.feed(builders.account(at_ms + 500, ask_shown(desk)))
+        assert bid.exposure, "what was sent may still land"
+    for at_ms in (24_000, 36_000):
+        desk.feed(builders.account(at_ms - 500, ask_shown(desk)))
+        answer(at_ms)
+    desk.feed(builders.account(48_000, ask_shown(desk)))
+    assert (bid.phase, bid.exposure) == (Phase.CANCELED, 0)
 
 
 def test_queries_do_not_keep_an_older_version_from_being_settled() -> None:

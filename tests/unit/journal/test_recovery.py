@@ -18,11 +18,11 @@ from tests.unit.core.desk import MS, SYMBOL, Desk
 class Run:
     """A core whose turns are journaled, as a run does it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, boot: str = "") -> None:
         self.path = path
         self.desk = Desk()
         self.journal = JournalWriter(path)
-        self.tell(RunStarted(0, "test", self.desk.core.parameters.to_json()))
+        self.tell(RunStarted(0, "test", self.desk.core.parameters.to_json(), boot=boot))
 
     def tell(self, *events: Event) -> None:
         for event in events:
@@ -44,6 +44,24 @@ def test_nothing_is_continued_where_nothing_was(tmp_path: Path) -> None:
     assert recover(tmp_path / "none") is None
     (tmp_path / "2026.opening").mkdir()
     assert recover(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("began_in", "boot", "forgotten"),
+    [("monday", "monday", False), ("monday", "tuesday", True), ("monday", "", True), ("", "tuesday", True)],
+)
+def test_a_machine_that_went_down_may_have_forgotten(tmp_path: Path, began_in: str, boot: str, forgotten: bool) -> None:
+    """A process that dies loses nothing it has written; a machine may lose its last second. A run that ended has
+    waited for the disk."""
+    run = Run(tmp_path / "a.journal", boot=began_in)
+    run.open()
+    left = recover(tmp_path)
+    assert left is not None
+    assert left.may_have_forgotten(boot) is forgotten
+    run.tell(RunEnded(10 * MS, "test", True))
+    left = recover(tmp_path)
+    assert left is not None
+    assert not left.may_have_forgotten(boot)
 
 
 def test_released_commands_without_an_answer_are_unknown(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The journal of a run: two families, one sequence, rotation, torn tails, damage with its name."""
 
+import itertools
 import stat
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from mm_daemon.domain.codec import Decided
 from mm_daemon.domain.errors import JournalError
 from mm_daemon.domain.events import DeadlineReached, RunStarted, ShutdownRequested
+from mm_daemon.journal.disk import Disk
 from mm_daemon.journal.format import Family, FaultKind
 from mm_daemon.journal.log import JournalReader
 from mm_daemon.journal.run_reader import FamilyReader, RunReader, repair_run
@@ -226,3 +228,35 @@ def test_a_folder_without_segments_is_no_journal(tmp_path: Path) -> None:
         RunReader(tmp_path)
     with pytest.raises(JournalError, match="cannot be read"):
         RunReader(tmp_path / "absent")
+
+
+class Noting(Disk):
+    """The disk itself, and the order in which segments were begun and waited for."""
+
+    def __init__(self) -> None:
+        self.names: dict[int, str] = {}
+        self.calls: list[tuple[str, str]] = []
+
+    def create(self, path: Path, flags: int) -> int:
+        fd = super().create(path, flags)
+        self.names[fd] = path.name
+        self.calls.append(("begun", path.name))
+        return fd
+
+    def sync(self, fd: int) -> None:
+        super().sync(fd)
+        self.calls.append(("on the disk", self.names[fd]))
+
+
+def test_a_trade_segment_is_on_the_disk_before_the_next_begins(tmp_path: Path) -> None:
+    """A power cut must not take the end of one and leave the one behind it: a restart could not go on from there."""
+    disk = Noting()
+    writer = RunWriter(tmp_path / "run", segment_bytes=500, disk=disk)
+    for records in turns(40):
+        writer.append(records)
+        writer.flush()
+    trade = [name for what, name in disk.calls if what == "begun" and name.startswith("trade")]
+    assert len(trade) > 3
+    for before, name in itertools.pairwise(trade):
+        assert disk.calls.index(("on the disk", before)) < disk.calls.index(("begun", name))
+    writer.close()

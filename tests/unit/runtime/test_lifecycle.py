@@ -6,6 +6,7 @@ import io
 import pytest
 from structlog.typing import FilteringBoundLogger
 
+from mm_daemon.domain.capabilities import Capabilities, Validity
 from mm_daemon.domain.errors import ReconciliationFailed, VenueUnreachable
 from mm_daemon.domain.events import Event, OpenOrder, ShutdownRequested, VenueSnapshot, VenueSnapshotReceived
 from mm_daemon.domain.instrument import Venue
@@ -16,8 +17,10 @@ from mm_daemon.runtime.lifecycle import (
     clear_leftovers,
     keep_reconciled,
     load_instruments,
+    outlast_forgotten,
     stop_cleanly,
 )
+from mm_daemon.testkit import builders
 from mm_daemon.testkit.virtual_loop import VirtualLoop, run_virtual
 from tests.unit.runtime.parts import BTC, VENUE, DiaryConnector
 
@@ -180,6 +183,60 @@ def test_leftovers_may_be_left_for_the_core_to_adopt() -> None:
         (received,) = events
         assert isinstance(received, VenueSnapshotReceived)
         assert [order.client_id for order in received.snapshot.orders] == [3]
+
+    run_virtual(main)
+
+
+class Ageing(DiaryConnector):
+    """A venue whose time goes on, a block each half second, where a place that was sent before lands late."""
+
+    def __init__(self, loop: VirtualLoop, lands_after_s: float) -> None:
+        super().__init__()
+        self._loop = loop
+        self._begin_s = loop.time()
+        self._lands_s = loop.time() + lands_after_s
+        self._there = True
+
+    async def cancel_all(self) -> None:
+        await super().cancel_all()
+        self._there = self._loop.time() < self._lands_s
+
+    async def snapshot(self, since_ns: int) -> VenueSnapshot:
+        now_s = self._loop.time()
+        orders = showing(3).orders if self._there and now_s >= self._lands_s else ()
+        height = 1000 + int((now_s - self._begin_s) * 2)
+        return VenueSnapshot(VENUE, int(now_s * 1e9), since_ns, orders, (), height=height)
+
+
+@pytest.mark.parametrize(
+    ("validity", "least_s"),
+    [(Validity.DELAY, 15.0), (Validity.EXPIRES_AT, 7.0), (Validity.NONCE, 7.0), (Validity.HEIGHT, 8.0)],
+)
+def test_what_a_power_cut_made_us_forget_is_outlasted(validity: Validity, least_s: float) -> None:
+    """A place of the last second before a power cut lands after the restart: it is cancelled, and we go on only when
+    nothing else can land, by the venue's own time.
+    """
+
+    async def main(loop: VirtualLoop) -> None:
+        connector = Ageing(loop, lands_after_s=6.0)
+        capabilities = Capabilities(validity=validity, d_max_ms=15_000, max_order_blocks=16)
+        parameters = builders.core_parameters(capabilities=capabilities)
+        begin_s = loop.time()
+        await outlast_forgotten(parameters, {builders.VENUE: connector})
+        assert least_s < loop.time() - begin_s < least_s + 1.5
+        assert connector.diary == ["cancel_all"]
+
+    run_virtual(main)
+
+
+def test_a_venue_in_this_process_keeps_nobody_waiting() -> None:
+    """It went down with us: nothing can be on its way to it."""
+
+    async def main(loop: VirtualLoop) -> None:
+        parameters = builders.core_parameters(capabilities=Capabilities(simulated=True))
+        begin_s = loop.time()
+        await outlast_forgotten(parameters, {builders.VENUE: DiaryConnector()})
+        assert loop.time() == begin_s
 
     run_virtual(main)
 

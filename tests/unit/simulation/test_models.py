@@ -75,10 +75,10 @@ def test_gap_credits_no_cancels() -> None:
 
 def test_latency_is_constant_or_drawn_from_measurements() -> None:
     """Samples replace the constant, and one seed draws one sequence."""
-    assert latency_model(2.5, (), Rng(1)).draw() == 2_500_000
+    assert latency_model(2.5, (), Rng(1)).draw(0) == 2_500_000
     first, second = (latency_model(2.5, (1.0, 4.0), Rng(7)) for _ in range(2))
-    draws = [first.draw() for _ in range(50)]
-    assert draws == [second.draw() for _ in range(50)]
+    draws = [first.draw(0) for _ in range(50)]
+    assert draws == [second.draw(0) for _ in range(50)]
     assert set(draws) == {1 * MS, 4 * MS}
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from connectors.lighter import contracts
+from connectors.lighter import contracts, wire
 from connectors.lighter import transactions as tx
 from connectors.lighter.connector import LighterConnector
-from connectors.lighter.rest import RestClient
+from connectors.lighter.rest import NeverLeft, RestClient
 from connectors.lighter.settings import QUOTA, Deployment, LighterSettings, Tier, capabilities
 from connectors.simulators.faults import FaultKind
 from mm_daemon.domain.capabilities import AmendQuantity, BucketKind
-from mm_daemon.domain.decisions import CancelOrder, PlaceOrder, Reason
+from mm_daemon.domain.decisions import AmendOrder, CancelOrder, PlaceOrder, Reason
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused
 from mm_daemon.domain.events import (
     BalanceUpdate,
@@ -25,13 +25,16 @@ from mm_daemon.domain.events import (
     BookSnapshot,
     CommandOutcomeUnknown,
     CommandSent,
+    FenceAnswered,
     FundingUpdate,
     InstrumentUpdated,
     OrderAccepted,
     OrderCanceled,
+    OrderCancelRejected,
     OrderFilled,
     OrderNotFound,
     OrderRejected,
+    OrderStatus,
     PositionUpdate,
     RateLimited,
     RateLimitUsed,
@@ -188,15 +191,62 @@ async def test_lost_order_is_proven_dead_by_the_nonce_that_another_used() -> Non
         await control.fault(FaultKind.SERVER_ERROR, on="sendTx")
         await live.send(lost)
         await live.heard.until(CommandOutcomeUnknown, refused(lost))
-        await connector.query_order(lost.client_id)
-        first = await live.heard.until(OrderNotFound, refused(lost))
         await live.placed(live.order())
+        await connector.query_order(lost.client_id)
+        told = await live.heard.until(OrderNotFound, refused(lost))
+        sent = next(event for event in live.heard.of(CommandSent) if event.client_id == lost.client_id)
+        assert told.next_nonce == int(sent.wire_ref.partition(":")[0]) + 1
+        assert (await live.heard.until(FenceAnswered, refused(lost))).accepted
+
+
+async def test_lost_order_that_nothing_follows_is_shut_out_when_it_is_asked_about() -> None:
+    """A cancel of what the venue does not know uses no nonce: something that changes nothing does, and the dead man's
+    switch is armed again behind it. What was lost is refused if it comes after all."""
+    async with trading(keys=(KEY_INDEX,)) as (live, control, connector):
+        deadline_ns = control.clock.now_ns() + 400 * 10**9
+        await connector.arm_dead_man(deadline_ns)
+        lost = live.order()
+        await control.fault(FaultKind.SERVER_ERROR, on="sendTx")
+        await live.send(lost)
+        await live.heard.until(CommandOutcomeUnknown, refused(lost))
+        await live.send(CancelOrder(lost.instrument, lost.client_id, _WHY))
+        await live.heard.until(OrderCancelRejected, refused(lost))
+        await connector.query_order(lost.client_id)
+        assert (await live.heard.until(FenceAnswered, refused(lost))).accepted
         since = live.here
         await connector.query_order(lost.client_id)
-        second = await live.heard.until(OrderNotFound, refused(lost), since=since)
+        told = await live.heard.until(OrderNotFound, refused(lost), since=since)
         sent = next(event for event in live.heard.of(CommandSent) if event.client_id == lost.client_id)
-        nonce = int(sent.wire_ref.partition(":")[0])
-        assert (first.next_nonce, second.next_nonce) == (nonce, nonce + 1)
+        assert told.next_nonce is not None and told.next_nonce > int(sent.wire_ref.partition(":")[0])
+        assert abs(control.venue.exchange.cancel_all_ms - deadline_ns // 1_000_000) < 1000
+        await live.placed(live.order())
+
+
+async def test_lost_amend_is_shut_out_when_it_is_asked_about() -> None:
+    """The order stands as it was; that the amend can never happen is told, and said once."""
+    async with trading(keys=(KEY_INDEX,)) as (live, control, connector):
+        order = live.order()
+        await live.placed(order)
+        await control.fault(FaultKind.LOSE_REQUEST, on="sendTx")
+        await live.send(AmendOrder(order.instrument, order.client_id, order.ticks - 3, order.lots, _WHY))
+        await live.heard.until(CommandOutcomeUnknown, refused(order))
+        for _ in range(2):
+            await connector.query_order(order.client_id)
+        (told,) = live.heard.of(FenceAnswered)
+        assert told.accepted and told.client_id == order.client_id
+        assert live.heard.of(OrderStatus)[-1].ticks == order.ticks
+
+
+async def test_fence_shuts_out_what_an_earlier_process_has_sent() -> None:
+    """Of its transactions nothing is known here, and none can land any more."""
+    async with trading(keys=(KEY_INDEX,)) as (live, control, _):
+        before = control.venue.admission.nonces[KEY_INDEX]
+        fence = CancelOrder(live.instrument.id, live.next_id(), _WHY, fence=True)
+        await live.send(fence)
+        answered = await live.heard.until(FenceAnswered)
+        assert answered.accepted and answered.client_id == fence.client_id
+        assert control.venue.admission.nonces[KEY_INDEX] > before + 1000
+        await live.placed(live.order())
 
 
 async def test_order_of_somebody_else_is_shown_as_foreign() -> None:
@@ -245,6 +295,31 @@ async def test_cancel_all_without_quota_cancels_one_by_one() -> None:
         assert await live.open_ids() == []
         for order in orders:
             await live.heard.until(OrderCanceled, refused(order))
+
+
+async def test_cancel_all_does_not_wait_for_what_is_to_be_read() -> None:
+    """The venue takes no reads for now: everything is cancelled all the same, and confirmed as soon as it does."""
+    async with trading() as (live, control, connector):
+        order = live.order()
+        await live.placed(order)
+        await control.fault(FaultKind.RATE_LIMIT, on="accountActiveOrders")
+        await connector.cancel_all()
+        assert await live.open_ids() == []
+        await live.heard.until(OrderCanceled, refused(order))
+
+
+async def test_reads_of_a_minute_that_are_spent_fail_at_once_and_cost_nothing() -> None:
+    """Whoever asked has given up long before the minute is over; the urgent go on."""
+    async with lighter_venue() as control:
+        rest = RestClient(control.url, timeout_s=3.0, reads_per_minute=600, weighed=True)
+        query = {"by": "index", "value": ACCOUNT}
+        for _ in range(2):
+            await rest.read("account", wire.Accounts, query)
+        for _ in range(10):
+            with pytest.raises(NeverLeft, match=r"account: the reads of this minute are spent, for [56][0-9] s"):
+                await rest.read("account", wire.Accounts, query)
+        await rest.read("account", wire.Accounts, query, urgent=True)
+        await rest.close()
 
 
 # The link

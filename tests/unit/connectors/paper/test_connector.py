@@ -166,6 +166,32 @@ def test_latencies_keep_their_length_at_forty_times_the_speed() -> None:
     assert 0 <= late_ns[0] < 1000
 
 
+def test_a_late_timer_overtakes_no_recording() -> None:
+    """After a stall the recording's events until a deadline come before what the venue does at it, and what is due
+    later waits for its own deadline.
+    """
+    asked: list[int] = []
+    said: list[Event] = []
+
+    async def main(loop: VirtualLoop) -> None:
+        paper, tape = _paper(said.append, loop)
+        tape.catch_up = asked.append  # type: ignore[attr-defined]
+        await paper.load_instruments()
+        await paper.run()
+        began_ns = loop.now_ns()
+        for number, late_ms in ((1, 0), (2, 3)):
+            loop.elapsed_ns += late_ms * MS
+            await paper.send([approved(place(number, Side.BUY, 990, 10))])
+        loop.elapsed_ns += 500 * MS
+        await asyncio.sleep(0.1)
+        assert asked == [began_ns + 10 * MS, began_ns + 13 * MS]
+        await paper.close()
+
+    run_virtual(main, start_ns=0)
+    accepted = [event for event in said if isinstance(event, OrderAccepted)]
+    assert [event.ts_local_ns for event in accepted] == asked
+
+
 def test_real_account_is_neither_touched_nor_told() -> None:
     """Balances of a real account stay outside; link events pass."""
     said: list[Event] = []

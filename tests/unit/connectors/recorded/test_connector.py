@@ -4,6 +4,7 @@ import asyncio
 import gzip
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,40 @@ def test_recordings_that_run_together_come_in_local_order(tmp_path: Path, late_s
     ]
 
 
+def _noted(emitted: list[tuple[str, Event]], name: str, event: Event) -> None:
+    emitted.append((name, event))
+
+
+def test_a_late_recording_catches_up_when_it_is_asked(tmp_path: Path) -> None:
+    """All recordings that are played together, up to and with the instant; `run` goes on behind, and nothing twice."""
+    emitted: list[tuple[str, Event]] = []
+
+    def told() -> list[tuple[str, int]]:
+        return [(name, (event.ts_local_ns - START) // MS) for name, event in emitted if isinstance(event, PublicTrade)]
+
+    async def main(loop: VirtualLoop) -> None:
+        clock = Clock(wall_ns=loop.now_ns, monotonic_ns=loop.now_ns)
+        both = [
+            connector(
+                write(tmp_path / f"{name}.gz", *((at_ms, trade(at_ms)) for at_ms in times)),
+                partial(_noted, emitted, name),
+                clock,
+            )
+            for name, times in (("a", (10, 20, 30)), ("b", (15, 20, 40)))
+        ]
+        both[0].play_with(both[1:])
+        both[1].catch_up(START + 1000 * MS)
+        assert told() == [], "nothing plays yet"
+        playing = asyncio.gather(*(one.run() for one in both))
+        await asyncio.sleep(0)
+        both[1].catch_up(START + 20 * MS)
+        assert told() == [("a", 10), ("b", 15), ("a", 20), ("b", 20)]
+        await playing
+
+    run_virtual(main, start_ns=START)
+    assert told() == [("a", 10), ("b", 15), ("a", 20), ("b", 20), ("a", 30), ("b", 40)]
+
+
 def test_damage_is_told_apart_from_frames_without_meaning(tmp_path: Path) -> None:
     """Frames that cannot be read are named by line; replies are no damage."""
     path = write(
@@ -225,7 +260,7 @@ def test_damage_is_told_apart_from_frames_without_meaning(tmp_path: Path) -> Non
         (4, depth(21, 30, 20)[:-20]),
         (5, trade(7)),
     )
-    feed = connector(path)
+    feed = connector(path, damaged="skip")
     assert [type(event).__name__ for event in feed.events()] == [
         "BookSnapshot",
         "BookDelta",
@@ -235,6 +270,25 @@ def test_damage_is_told_apart_from_frames_without_meaning(tmp_path: Path) -> Non
     assert [damage.line for damage in feed.damage] == [3, 5]
     assert feed.problems == {"malformed": 2, "recording_damage": 2}
     assert feed.notes == [f"{path}: line 3: frame cannot be read", f"{path}: line 5: frame cannot be read"]
+
+
+def test_a_recording_knows_how_much_of_it_was_read(tmp_path: Path) -> None:
+    """Bytes as they are stored, from the beginning at each reading."""
+    feed = connector(small(tmp_path))
+    assert (feed.bytes_read, feed.bytes_total) == (0, (tmp_path / "small.gz").stat().st_size)
+    for _ in range(2):
+        assert len(list(feed.events())) > 3
+        assert feed.bytes_read == feed.bytes_total
+def test_recording_of_another_symbol_says_so(tmp_path: Path) -> None:
+    """A backtest of nothing would look like a quiet market."""
+    path = tmp_path / "eth.gz"
+    frame = depth(11, 20, 10).replace(b"BTCUSDT", b"ETHUSDT").replace(b"btcusdt", b"ethusdt")
+    write(path, (0, frame), (5, frame))
+    with pytest.raises(ConfigError, match=r"eth\.gz: line 2: none of 2 frames says anything of BTCUSDT"):
+        list(connector(path).events())
+    asked = connector(path, damaged="skip")
+    assert list(asked.events()) == []
+    assert asked.problems["recording_damage"] == 1
 
 
 def test_the_real_recording_is_read_to_its_last_frame() -> None:

@@ -1,12 +1,14 @@
 """Wire recordings: every good line comes out, everything else is named by its place, and nothing crashes."""
 
+import base64
 import gzip
 import tracemalloc
 from pathlib import Path
 
 import pytest
+import zstandard
 
-from connectors.recorded.reader import _BLOCK_BYTES, DAMAGE_MAX, WireLog
+from connectors.recorded.reader import _BLOCK_BYTES, BREAK, DAMAGE_MAX, WireLog
 from mm_daemon.domain.errors import ConfigError
 
 START = 1_700_000_000_000_000_000
@@ -156,10 +158,47 @@ def test_missing_file_names_the_path_and_what_to_do(tmp_path: Path) -> None:
         WireLog(tmp_path / "nowhere.gz")
 
 
-def test_zstd_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    """Rather than read as rubbish."""
-    with pytest.raises(ConfigError, match="unpack it first"):
-        log(tmp_path, b"\x28\xb5\x2f\xfd1234")
+def test_zstd_reads_like_gzip_frame_after_frame(tmp_path: Path) -> None:
+    """A file of several frames is one recording; what is cut off or damaged is named and costs only itself."""
+    pack = zstandard.ZstdCompressor(write_checksum=True).compress
+    chunks = [pack("".join(line(n) for n in range(at, at + 5)).encode()) for at in (0, 5)]
+    recording = log(tmp_path, b"".join(chunks))
+    assert read(recording) == list(range(10))
+    assert recording.damage == []
+    recording = log(tmp_path, (chunks[0] + chunks[1])[:-3])
+    assert read(recording)[:5] == [0, 1, 2, 3, 4]
+    assert "zstd is damaged" in str(recording.damage[0])
+    recording = log(tmp_path, b"\x28\xb5\x2f\xfd1234")
+    assert read(recording) == []
+    assert "zstd is damaged" in str(recording.damage[0])
+
+
+def test_damage_that_is_to_stop_stops_with_file_line_and_way_out(tmp_path: Path) -> None:
+    """Everything before it has been given."""
+    path = tmp_path / "recording"
+    path.write_text(line(1) + "rubbish\n" + line(3))
+    given = []
+    with pytest.raises(ConfigError, match=r"recording: line 2 \(byte 23\): line does not begin .*`damaged: skip`"):
+        for ts_local_ns, _ in WireLog(path, "stop").frames():
+            given.append(ts_local_ns - START)
+    assert given == [1]
+
+
+def test_remarks_of_a_recorder_break_books_and_carry_odd_frames(tmp_path: Path) -> None:
+    """A frame with a line's end in it is kept in base64; a gap in time that a remark bears out is a pause."""
+    hour = 3_600_000_000_000
+    odd = base64.b64encode(b'{\n "a": 1}').decode()
+    said = [f"# {START + 2} closed why", f"# {START + 3} opened", f"# {START + 4} raw {odd}", f"# {START} odd"]
+    text = line(1) + "".join(f"{each}\n" for each in said) + line(hour) + f"# {START + hour} lost 3 frames\n"
+    recording = log(tmp_path, text)
+    assert [(at_ns - START, frame) for at_ns, frame in recording.frames()] == [
+        (1, b"{}"),
+        (2, BREAK),
+        (4, b'{\n "a": 1}'),
+        (hour, b"{}"),
+        (hour, BREAK),
+    ]
+    assert [str(each) for each in recording.damage] == ["line 7: the recorder lost 3 frames"]
 
 
 def test_rubbish_before_the_first_good_line_has_no_time(tmp_path: Path) -> None:

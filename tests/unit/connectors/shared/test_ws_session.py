@@ -20,6 +20,7 @@ class Seen:
 
     def __init__(self, url: str, limits: SessionLimits = QUICK) -> None:
         self.frames: list[bytes] = []
+        self.tapped: list[tuple[bytes, int]] = []
         self.causes: list[str] = []
         self.opened = 0
         self._more = asyncio.Event()
@@ -31,6 +32,7 @@ class Seen:
             on_frame=self._on_frame,
             on_closed=self._on_closed,
             limits=limits,
+            tap=lambda frame, ts_local_ns: self.tapped.append((frame, ts_local_ns)),
         )
 
     async def _on_open(self, send: Send) -> None:
@@ -40,6 +42,7 @@ class Seen:
 
     def _on_frame(self, frame: bytes, ts_local_ns: int) -> None:
         assert ts_local_ns == 7
+        assert self.tapped[-1] == (frame, ts_local_ns), "a recorder sees each frame before it is read"
         self.frames.append(frame)
         self._more.set()
 

@@ -308,6 +308,22 @@ async def test_streams_are_routed_as_since_2026(control: Control) -> None:
         assert (await wrong.receive_json())["error"]["code"] == 2
 
 
+async def test_streams_of_one_path_are_cut_alone(control: Control) -> None:
+    """Those that are left go on."""
+    base = f"ws{control.url.removeprefix('http')}"
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"{base}/public/ws") as public,
+        session.ws_connect(f"{base}/private/ws/none") as private,
+    ):
+        await public.send_json({"method": "SUBSCRIBE", "params": ["btcusdt@depth@100ms"], "id": 1})
+        assert (await public.receive_json())["id"] == 1
+        await control.fault(FaultKind.DISCONNECT, on="/private")
+        async with asyncio.timeout(5):
+            assert (await private.receive()).type is not aiohttp.WSMsgType.TEXT
+            assert (await public.receive_json())["e"] == "depthUpdate"
+
+
 async def test_stream_ends_a_client_that_talks_too_much(control: Control) -> None:
     base = f"ws{control.url.removeprefix('http')}"
     async with aiohttp.ClientSession() as session, session.ws_connect(f"{base}/public/ws") as socket:

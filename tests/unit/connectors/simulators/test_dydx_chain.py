@@ -556,3 +556,16 @@ def test_the_indexer_may_never_hear_of_an_order_that_fills(desk: Desk) -> None:
     desk.chain.hit(next(iter(desk.chain.orders.values())), 10)
     desk.block()
     assert desk.statuses() == [("FILLED", "")]
+
+
+def test_a_chain_that_halts_makes_no_block_and_none_up_afterwards() -> None:
+    """An order that waits for its last block lives longer for it."""
+    desk = Desk()
+    height = desk.chain.height
+    desk.chain.halt(START_NS + 10 * BLOCK_NS)
+    desk.chain.advance(START_NS + 10 * BLOCK_NS - 1)
+    assert desk.chain.height == height
+    desk.chain.advance(START_NS + 10 * BLOCK_NS)
+    assert desk.chain.height == height + 1
+    desk.chain.advance(START_NS + 11 * BLOCK_NS)
+    assert desk.chain.height == height + 2

@@ -1,5 +1,6 @@
 """The simulated Hyperliquid's blocks, orders and accounts, on virtual time and without a socket."""
 
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from connectors.simulators.hyperliquid import wire
 from connectors.simulators.hyperliquid.accounts import USDC, Nonces, Position
 from connectors.simulators.hyperliquid.exchange import Exchange
 from connectors.simulators.hyperliquid.info import Info
-from connectors.simulators.hyperliquid.market import number
+from connectors.simulators.hyperliquid.market import money, number
 from connectors.simulators.hyperliquid.settings import CoinSettings, HyperliquidVenueSettings
 from mm_daemon.domain.orders import Side
 
@@ -271,3 +272,19 @@ def test_the_others_trade_with_quotes_at_the_touch() -> None:
     prices = desk.heard("bbo", 0) or [said.data for said in desk.said if said.key == ("bbo", "BTC")]
     assert all(float(row["bbo"][0]["px"]) < float(row["bbo"][1]["px"]) for row in prices)
     assert all(float(row["bbo"][0]["px"]).is_integer() for row in prices)  # five figures: whole prices at 60,000
+
+
+def test_fees_and_funding_are_charged_as_they_are_shown() -> None:
+    """To the last decimal on the wire, so that an account is what its rows add up to."""
+    desk = Desk()
+    price = desk.bid + (desk.ask - desk.bid) // 2
+    desk.status(order(price, "0.00017"))
+    desk.status(order(price, "0.00017", buy=False, tif="Ioc"), user=1)
+    before = HyperliquidVenueSettings().deposit
+    for number_of, user in enumerate(desk.users[:2]):
+        account = desk.exchange.accounts[user]
+        (fill,) = [fill for data in desk.heard("userFills", number_of) for fill in data["fills"]]
+        assert account.usdc == (before - Decimal(fill.fee)) * USDC  # nothing is realised by an opening trade
+        had = account.usdc
+        received = account.pay_funding(desk.btc, 12_345_679)
+        assert received and account.usdc - had == received == Decimal(money(received)) * USDC

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from mm_daemon.domain.errors import DomainError
 from mm_daemon.domain.rng import Rng
 from mm_daemon.engine.signals.volatility import EwmaVolatility
 
@@ -124,3 +125,22 @@ def test_moves_at_the_same_instant_are_real_variance() -> None:
     assert calm is not None
     assert volatility.estimate is not None
     assert volatility.estimate > calm
+
+
+def test_a_figure_that_is_told_stands_for_the_estimate_until_it_is_taken_back() -> None:
+    """Whatever the market does; ours goes on beneath it, and the state that outlives a process is ours alone."""
+    told, alone = (EwmaVolatility(60.0, 0) for _ in range(2))
+    told.tell(3.0)
+    assert (told.sigma_bps, told.confidence) == (3.0, 1.0)
+    for second in range(200):
+        for each in (told, alone):
+            each.update(second * 1_000_000_000, 100.0 + second % 3)
+    assert (told.sigma_bps, told.confidence) == (3.0, 1.0)
+    told.update(10_000 * 1_000_000_000, 100.0)
+    assert told.sigma_bps == 3.0, "a silence takes readiness from ours, not from theirs"
+    alone.update(10_000 * 1_000_000_000, 100.0)
+    assert told.state() == alone.state()
+    told.tell(0.0)
+    assert (told.sigma_bps, told.confidence) == (alone.sigma_bps, alone.confidence)
+    with pytest.raises(DomainError):
+        told.tell(-1.0)
