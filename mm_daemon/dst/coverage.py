@@ -76,10 +76,6 @@ UNREACHABLE: Mapping[str, Mapping[str, str]] = {
     REASONS: {
         Reason.JOURNAL_FAULT: "a write that fails stops the process (R14), which then decides nothing; " + _NOT_GIVEN,
         Reason.MODEL_NOT_READY: "models quote wider while they learn (`Doubt`); " + _NOT_GIVEN,
-        Reason.BAD_NUMBER: "the start refuses parameters without a finite quote, and the limits of the spread hold what is "
-        "large",
-        Reason.COST_TOO_HIGH: "the start refuses such costs; only k measured while it runs could bring them, of which the "
-        "scenarios' costs are too small",
         Reason.LEVEL_UNUSED: "orders of a level that is gone are `surplus`; " + _NOT_GIVEN,
         Reason.DEAD_MAN: "a venue's switch fires there and sends no command of ours; " + _NOT_GIVEN,
         Reason.HEDGE: "nothing hedges between venues yet; " + _NOT_GIVEN,
