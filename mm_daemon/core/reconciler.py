@@ -237,6 +237,8 @@ class Reconciler:
                 self._unexplained.pop(market.id, None)
             return kept
         lots = int(position.subject)
+        if market.instrument.spot and abs(lots) == 1:  # what is held of a lot is known to the venue alone
+            return [Diff(DiffKind.POSITION_ADOPTED, lots) if diff is position else diff for diff in kept]
         before, rounds, last_ns = self._unexplained.get(market.id, (lots, 0, 0))
         if before != lots:
             rounds = 0
