@@ -55,3 +55,15 @@ def test_every_connector_of_ours_has_its_keys_on_the_page() -> None:
         if plugin.kind == "connector" and plugin.package == "mm-daemon" and plugin.name != "paper":
             part = page.partition(f"### `connector: {plugin.name}`\n")[2].partition("\n#")[0]
             assert re.findall(r"^\| `([^`]+)` \|", part, re.M) == list(keys_of(registry.settings_of(plugin.name)))
+
+
+def test_guides_name_what_there_is() -> None:
+    """Keys, verbs and options in backticks on the pages that people tune by."""
+    text = (ROOT / "deploy/docs/tuning.md").read_text("utf-8")
+    verbs = {match for match in re.findall(r"`(?:mm-daemon )?([a-z-]+)(?: [^`]*)?`", text) if match in set(app)}
+    keys = {*keys_of(MarketKeys), *keys_of(QuoteParameters)}
+    named = {match for match in re.findall(r"`([a-z_]+)(?::[^`]*)?`", text) if "_" in match}
+    assert len(verbs) >= 8
+    assert named - keys - {reason.value for reason in Reason} - {"response_latency_ms", "queue_model"} <= {
+        "mm_ack_latency_seconds"
+    }
