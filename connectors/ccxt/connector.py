@@ -28,6 +28,7 @@ from connectors.ccxt.account import AccountReader
 from connectors.ccxt.client import Factory
 from connectors.ccxt.contracts import Contract, contract, find_market
 from connectors.ccxt.dialects import dialect
+from connectors.ccxt.doctor import Examination
 from connectors.ccxt.native import NativeMarketData
 from connectors.ccxt.orders import OrderBookkeeping, OrderCommand
 from connectors.ccxt.requests import LimitsHeard, NothingToChange, OrderUnknown, Requests
@@ -49,6 +50,7 @@ from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.domain.rng import Rng
 from mm_daemon.ports.connector import ConnectorContext
+from mm_daemon.ports.examination import Probe
 
 _CLOCK_EVERY_S = 10.0
 _CATCH_UP_PAUSE_S = 0.2
@@ -161,10 +163,16 @@ class CcxtConnector:
 
     async def _prepare_account(self) -> None:
         """A key that is refused is told before anything begins, and the account is set as the configuration says."""
-        requests, settings = self._asking, self._settings
+        requests = self._asking
         for method in self._dialect.prepare:
             await requests.read(method)
         await requests.read("fetch_positions", [each.unified for each in self._contracts])
+        if not self._context.read_only:
+            await self._set_up_account()
+            await self._refuse_hedge_mode()
+
+    async def _set_up_account(self) -> None:
+        requests, settings = self._asking, self._settings
         steps: list[tuple[str, tuple[Any, ...]]] = []
         if settings.set_one_way:
             steps.append(("set_position_mode", (False,)))
@@ -178,7 +186,6 @@ class CcxtConnector:
                 await requests.read(method, *args)
             except NothingToChange:
                 continue
-        await self._refuse_hedge_mode()
 
     async def _refuse_hedge_mode(self) -> None:
         """Raises ConfigError for an account that holds long and short apart."""
@@ -226,7 +233,7 @@ class CcxtConnector:
                 on_up=self._joined.set,
                 on_down=self._on_down,
             )
-        if self._with_key:
+        if self._with_key and not self._context.read_only:
             self._user = ProStreams(
                 self._factory,
                 lambda: self._asking.exchange,
@@ -530,6 +537,22 @@ class CcxtConnector:
             )
         assert self._account is not None
         return await self._account.snapshot(since_ns)
+
+    def probes(self) -> Sequence[Probe]:
+        """What `doctor` asks, once the instruments are loaded. See `Examination`."""
+        if self._requests is None:
+            return ()
+        native = self._settings.market_data is MarketData.NATIVE
+        stream = f"{native_url(self._requests.exchange)}/public/ws" if native else None
+        return Examination(
+            self._requests,
+            self._settings,
+            self._dialect,
+            self._contracts,
+            self._limits,
+            with_key=self._with_key,
+            stream=stream,
+        ).probes()
 
     async def close(self) -> None:
         """Nothing is said any more; the streams end with `run`."""

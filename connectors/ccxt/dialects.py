@@ -50,6 +50,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """Methods of ccxt to call at the start, which it would otherwise call before the first order."""
     decimal_amounts: bool = False
     """ccxt computes with the amount of an order before it writes it, so that text will not do."""
+    balance_of_one: bool = False
+    """Its balance is asked for one currency at a time, named by `code`."""
     leverage_in_orders: bool = False
     """Each order carries its leverage."""
     query_params: Mapping[str, object] = {}
@@ -221,6 +223,7 @@ _KUCOIN = Dialect(
     amend=False,
     decimal_amounts=True,
     prepare=("is_uta_enabled",),
+    balance_of_one=True,
     leverage_in_orders=True,
     places_max=20,
     cancels_max=10,

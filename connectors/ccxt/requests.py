@@ -44,6 +44,8 @@ class LimitsHeard:
         self._now_ns = now_ns
         self._emit = emit
         self._told: dict[str, int] = {}
+        self.used: dict[str, int] = {}
+        """As last told, by bucket."""
         self.reads_from_ns = 0
         """No read before this instant."""
 
@@ -66,6 +68,7 @@ class LimitsHeard:
         self._emit(RateLimited(self._venue, 0, now_ns, bucket, wait_ms, status == _BANNED))
 
     def _used(self, bucket: str, used: int, now_ns: int) -> None:
+        self.used[bucket] = used
         capacity, told = self._capacities.get(bucket), self._told.get(bucket, 0)
         if capacity is None:
             return

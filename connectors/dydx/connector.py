@@ -17,6 +17,7 @@ import msgspec
 from connectors.dydx import orders as own
 from connectors.dydx import tx, wire
 from connectors.dydx.account import CACHE_BLOCKS, Account
+from connectors.dydx.doctor import Examination
 from connectors.dydx.http import Http, Indexer, NeverLeft, Nodes, OutcomeUnknown, Refused, decoded
 from connectors.dydx.keys import PREFIX, Signer, private_key
 from connectors.dydx.numbers import Grid
@@ -48,6 +49,7 @@ from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.orders import ClientOrderId, RejectKind
 from mm_daemon.domain.rng import Rng
 from mm_daemon.ports.connector import ConnectorContext, Link
+from mm_daemon.ports.examination import Probe
 
 _NS_PER_MS = 1_000_000
 _READ_PAUSE_S = 0.1
@@ -195,8 +197,8 @@ class DydxConnector:
             return wire.FeeTier()
 
     async def _open_account(self, signer: Signer) -> None:
-        """The account's number, and a cancel of nothing that proves that the key may sign. Raises CredentialsRefused
-        or VenueUnreachable."""
+        """The account's number and, where we may send one, a cancel of nothing as proof of the key. Raises
+        CredentialsRefused or VenueUnreachable."""
         url = f"{self._where.rest}/cosmos/auth/v1beta1/account_info/{self._owner}"
         try:
             number = decoded(await self._http.ask("GET", url), wire.AccountReply).info.account_number
@@ -210,6 +212,8 @@ class DydxConnector:
         ids = () if self._settings.authenticator is None else (self._settings.authenticator,)
         self._builder = tx.TxBuilder(signer, chain_id=self._where.chain_id, account_number=number, authenticators=ids)
         self._orders.height = max(self._orders.height, await self.nodes.height())
+        if self._context.read_only:
+            return
         probe = self._markets[0].messages.cancel(_PROBE_ID, self._orders.height + 2)
         result = await self.nodes.broadcast(self._builder.raw(probe))
         if own.key_refused(result):
@@ -583,6 +587,18 @@ class DydxConnector:
             now_ns = self._context.now_ns()
             return VenueSnapshot(self._context.venue, now_ns, now_ns, (), ())
         return await self._account.snapshot(since_ns, self._translator.offset_ns)
+
+    def probes(self) -> Sequence[Probe]:
+        """What `doctor` asks. See `Examination`."""
+        return Examination(
+            self._http,
+            self._indexer,
+            self.nodes,
+            self._settings,
+            self._signer,
+            self._owner,
+            self._context.symbols,
+        ).probes()
 
     async def close(self) -> None:
         """Nothing is said any more; the stream ends with `run`."""

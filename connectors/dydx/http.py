@@ -21,6 +21,7 @@ _NS_PER_MS = 1_000_000
 _TOO_MANY = 429
 _REST_NS = 10 * 10**9
 """How long a node that failed is left alone."""
+_ABCI_INFO = b'{"jsonrpc":"2.0","id":1,"method":"abci_info","params":{}}'
 _WAIT_MS = 1000
 """After a 429 that names no time."""
 
@@ -142,8 +143,12 @@ class Nodes:
 
     async def height(self) -> int:
         """Last committed block."""
-        body = b'{"jsonrpc":"2.0","id":1,"method":"abci_info","params":{}}'
-        return decoded(await self._rpc(body), wire.AbciReply).result.response.last_block_height
+        return decoded(await self._rpc(_ABCI_INFO), wire.AbciReply).result.response.last_block_height
+
+    async def height_of(self, url: str) -> int:
+        """The same as one node has it."""
+        reply = await self._http.ask("POST", url, _ABCI_INFO, any_status=True)
+        return decoded(reply, wire.AbciReply).result.response.last_block_height
 
     async def _rpc(self, body: bytes) -> bytes:
         last: VenueUnreachable = NeverLeft("there is no node")

@@ -16,6 +16,7 @@ import msgspec
 from connectors.hyperliquid import account_wire as aw
 from connectors.hyperliquid import actions, contracts
 from connectors.hyperliquid.account import Account
+from connectors.hyperliquid.doctor import Examination
 from connectors.hyperliquid.orders import Batch, OwnOrders
 from connectors.hyperliquid.posts import Posts
 from connectors.hyperliquid.requests import Asset, Requests
@@ -51,6 +52,7 @@ from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.orders import ClientOrderId, RejectKind
 from mm_daemon.domain.rng import Rng
 from mm_daemon.ports.connector import ConnectorContext, Link
+from mm_daemon.ports.examination import Probe
 
 IGNORED_USER_CHANNELS = frozenset(
     {
@@ -219,7 +221,7 @@ class HyperliquidConnector:
         """Before anything is traded, and not when somebody only wants to cancel. Raises VenueUnreachable when the venue
         refuses it."""
         leverage, cross = self._settings.leverage, not self._settings.isolated
-        if leverage is not None and self._requests is not None:
+        if leverage is not None and self._requests is not None and not self._context.read_only:
             for asset in self._assets.values():
                 await self._confirmed(actions.UpdateLeverage(asset.number, cross, leverage))
 
@@ -544,6 +546,12 @@ class HyperliquidConnector:
     async def snapshot(self, since_ns: int) -> VenueSnapshot:
         """See `Account.snapshot`. Raises VenueUnreachable or CredentialsRefused."""
         return await self._owned().snapshot(since_ns)
+
+    def probes(self) -> Sequence[Probe]:
+        """What `doctor` asks. See `Examination`."""
+        address = None if self._signer is None else self._signer.address
+        most = {coin: asset.max_leverage for coin, asset in self._assets.items()}
+        return Examination(self._rest, self._settings, address, most).probes()
 
     async def close(self) -> None:
         """Nothing is said any more; the socket ends with `run`."""

@@ -19,6 +19,7 @@ from connectors.lighter import transactions as tx
 from connectors.lighter.account import AccountReader
 from connectors.lighter.account_streams import AccountStreams
 from connectors.lighter.channels import Channels
+from connectors.lighter.doctor import Examination
 from connectors.lighter.last_resort import LastResort
 from connectors.lighter.native import NativeLibrary, NativeSigner
 from connectors.lighter.orders import OrderCommand, OwnOrders
@@ -42,6 +43,7 @@ from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, 
 from mm_daemon.domain.events import (
     Event,
     FundingPaid,
+    InstrumentUpdated,
     OrderFilled,
     RateLimited,
     RateLimitUsed,
@@ -55,6 +57,7 @@ from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.orders import ClientOrderId, TimeInForce
 from mm_daemon.domain.rng import Rng
 from mm_daemon.ports.connector import ConnectorContext, Link
+from mm_daemon.ports.examination import Probe
 
 MARKET_CHANNELS = ("order_book", "trade", "market_stats")
 IGNORED_WORDS = frozenset({"pong", "connected", "unsubscribed"})
@@ -130,6 +133,8 @@ class LighterConnector:
             ping='{"type":"ping"}',
         )
         self._markets: Mapping[int, Instrument] = {}
+        self._fees: wire.Limits | None = None
+        """The account's own, where there is one."""
         self._translator = LighterTranslator({})
         self._orders = OwnOrders({}, 0, settings.order_expiry_s)
         self._reader: AccountReader | None = None
@@ -186,6 +191,7 @@ class LighterConnector:
             await trading.check_keys()
             reader = self._reader_of(account, tokens)
             fees = await self._limits(reader)
+        self._fees = fees
         self._markets = await contracts.markets(self._rest, self._context.venue, self._context.symbols, fees)
         self._translator = LighterTranslator(self._markets)
         self._orders = OwnOrders(self._markets, account or 0, settings.order_expiry_s)
@@ -194,7 +200,8 @@ class LighterConnector:
             self._reader = reader = self._reader_of(account, tokens)
             self._last_resort = LastResort(trading, reader, self._venue_now_ns)
             await trading.start()
-            await self._set_leverage(trading)
+            if not self._context.read_only:
+                await self._set_leverage(trading)
         return list(self._markets.values())
 
     def _reader_of(self, account: int, tokens: Tokens) -> AccountReader:
@@ -238,6 +245,7 @@ class LighterConnector:
                 group.create_task(self.channels.run())
                 group.create_task(self.channels.keep_alive())
                 group.create_task(self._watch_key())
+                group.create_task(self._watch_contracts())
                 if self._reader is not None and self._tokens is not None:
                     group.create_task(self._keep_token(self._tokens))
                     group.create_task(self._watch_funding(self._reader))
@@ -407,6 +415,20 @@ class LighterConnector:
             if not self._linked:
                 self._begin_link(now_ns)
 
+    async def _watch_contracts(self) -> None:
+        """No stream tells of a market that is stopped or gets other steps: the contracts are read now and then."""
+        shown = dict(self._markets)
+        while True:
+            await asyncio.sleep(self._settings.contracts_every_s)
+            try:
+                changed = await contracts.changed(self._rest, self._context.venue, shown, self._fees)
+            except VenueUnreachable:
+                continue  # weather: they are there the next time
+            shown |= changed
+            now_ns = self._context.now_ns()
+            for each in changed.values():
+                self._emit(InstrumentUpdated(each.id, now_ns + self._offset_ns, now_ns, each))
+
     async def _watch_funding(self, reader: AccountReader) -> None:
         """Payments come by no stream that we listen to: they are read, a while after they may have been made."""
         since_ns = self._venue_now_ns()
@@ -518,6 +540,12 @@ class LighterConnector:
     async def snapshot(self, since_ns: int) -> VenueSnapshot:
         """See `AccountReader.snapshot`. Raises VenueUnreachable or CredentialsRefused."""
         return await self._owned().snapshot(since_ns)
+
+    def probes(self) -> Sequence[Probe]:
+        """What `doctor` asks. See `Examination`."""
+        markets = {number: contract.symbol for number, contract in self._markets.items()}
+        now_s = self._venue_now_ns() // 1_000_000_000
+        return Examination(self._rest, self._settings, self._signer, markets, now_s).probes()
 
     async def close(self) -> None:
         """Nothing is said any more; the socket ends with `run`."""

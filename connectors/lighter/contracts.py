@@ -1,7 +1,10 @@
 """Lighter's contracts: which markets there are, on which grids, at which fees."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
+
+import msgspec
 
 from connectors.lighter import wire
 from connectors.lighter.rest import RestClient
@@ -29,6 +32,24 @@ async def markets(
         return {rows[symbol].market_id: instrument(rows[symbol], venue, fees) for symbol in symbols}
     except GridError as error:
         raise VenueUnreachable(f"venue {venue} names a contract we cannot trade: {error}") from error
+
+
+async def changed(
+    rest: RestClient, venue: Venue, known: Mapping[int, Instrument], fees: wire.Limits | None
+) -> Mapping[int, Instrument]:
+    """Those of the known contracts that the venue now names otherwise; one that it names no more, or so that we cannot
+    trade it, is not tradable. Raises VenueUnreachable."""
+    found = await rest.read("orderBooks", wire.Contracts, {})
+    rows = {row.market_id: row for row in found.order_books or ()}
+    told: dict[int, Instrument] = {}
+    for number, before in known.items():
+        now = msgspec.structs.replace(before, tradable=False)
+        if number in rows:
+            with suppress(GridError):
+                now = instrument(rows[number], venue, fees)
+        if now != before:
+            told[number] = now
+    return told
 
 
 def instrument(row: wire.Contract, venue: Venue, fees: wire.Limits | None) -> Instrument:

@@ -94,6 +94,9 @@ class LighterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         ]
         | None
     ) = 600_000
+    contracts_every_s: Annotated[
+        float, Meta(ge=0.1, le=3600, description="time between looks at status, grids and minimums, seconds")
+    ] = 60.0
     leverage: (
         Annotated[int, Meta(ge=1, le=100, description="set at the start for each market; null = as it is")] | None
     ) = None

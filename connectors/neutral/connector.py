@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from connectors.neutral import orders, wire
+from connectors.neutral.doctor import Examination
 from connectors.neutral.rest import NeverLeft, OutcomeUnknown, Refused, RestClient
 from connectors.neutral.translate import NeutralTranslator
 from connectors.shared.ws_session import Send, WsSession
@@ -37,6 +38,7 @@ from mm_daemon.domain.instrument import Instrument, InstrumentId
 from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.domain.rng import Rng
 from mm_daemon.ports.connector import ConnectorContext, Link
+from mm_daemon.ports.examination import Probe
 
 _ACK_TIMEOUT_MS = 3000
 _DEAD_MAN_FLOOR_MS = 1000
@@ -94,8 +96,9 @@ class NeutralConnector:
             timeout_s=_ACK_TIMEOUT_MS / 1000 * 0.9,
             on_limit=self._on_limit,
         )
+        self._stream = f"ws{url.removeprefix('http')}/v1/stream"
         self._session = WsSession(
-            f"ws{url.removeprefix('http')}/v1/stream",
+            self._stream,
             rng=Rng(0).split(context.venue),
             now_ns=context.now_ns,
             on_open=self._on_open,
@@ -357,6 +360,10 @@ class NeutralConnector:
             return [made(row, symbols[row.symbol], now_ns) for row in rows if row.symbol in symbols]
         except GridError as error:
             raise OutcomeUnknown(f"the account's history cannot be read: {error}") from error
+
+    def probes(self) -> Sequence[Probe]:
+        """What `doctor` asks. See `Examination`."""
+        return Examination(self._rest, self._stream).probes()
 
     async def close(self) -> None:
         """Nothing is said any more; the stream ends with `run`."""

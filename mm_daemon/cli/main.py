@@ -5,6 +5,12 @@ Verbs live in `operate.py` (configuration, running), `control.py` (a daemon that
 (what was traded), `journal.py`, `replicate.py` (published results of the models), `simulate.py` (venues behind sockets)
 and `dst.py` (the whole daemon among simulated faults); each imports what it needs when it is called, so that `--help`
 is quick. Known errors are told in words, with the exit code that belongs to them (OPERATIONS 4); a traceback is a bug.
+Verbs live in `operate.py` (configuration, running), `doctor.py` (before real money), `control.py` (a daemon that runs),
+`research.py` (backtests), `calibrate.py` (parameters from data), `explain.py` (why quotes are where they are),
+`history.py` (what was traded), `journal.py`, `replicate.py` (published results of the models), `simulate.py` (venues
+behind sockets) and `dst.py` (the whole daemon among simulated faults); each imports what it needs when it is called, so
+that `--help` is quick. Known errors are told in words, with the exit code that belongs to them (OPERATIONS 4); a
+traceback is a bug.
 """
 
 import gc
@@ -18,6 +24,7 @@ from mm_daemon import __version__
 from mm_daemon.cli import (
     calibrate,
     control,
+    doctor,
     dst,
     explain,
     history,
@@ -40,6 +47,7 @@ app = App(
 )
 app.command(operate.init)
 app.command(operate.check)
+app.command(doctor.doctor)
 app.command(operate.run)
 app.command(control.watch)
 app.command(control.status)

@@ -22,8 +22,8 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "": 1.0
 _PART = r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)"
 
 
-def seconds(text: str | None) -> float | None:
-    """`90`, `60s`, `1.5m`, `1h30m` as seconds; None stays None. Raises UsageError."""
+def seconds(text: str | None, option: str = "--duration") -> float | None:
+    """`90`, `60s`, `1.5m`, `1h30m` as seconds; None stays None. Raises UsageError, which names the option."""
     if text is None:
         return None
     if re.fullmatch(r"[0-9]+(?:\.[0-9]+)?", text):
@@ -31,9 +31,9 @@ def seconds(text: str | None) -> float | None:
     elif re.fullmatch(f"(?:{_PART})+", text):
         total = sum(float(number) * _SECONDS[unit] for number, unit in re.findall(_PART, text))
     else:
-        raise UsageError(f"--duration {text}: not a duration; write for example 60s, 2m or 1h30m")
+        raise UsageError(f"{option} {text}: not a duration; write for example 60s, 2m or 1h30m")
     if total <= 0:
-        raise UsageError(f"--duration {text}: must be longer than nothing")
+        raise UsageError(f"{option} {text}: must be longer than nothing")
     return total
 
 

@@ -32,6 +32,8 @@ class ConnectorContext(msgspec.Struct, frozen=True, kw_only=True):
     secrets: Mapping[str, str] = msgspec.field(default_factory=dict)
     translator: "Callable[[str], type[WireTranslator]] | None" = None
     """Finds a venue's wire translator by name; given to connectors that play recordings."""
+    read_only: bool = False
+    """Nothing may be changed at the venue: no order (`send` and the like are not called), no leverage, no setting."""
 
 
 class Connector(Protocol):

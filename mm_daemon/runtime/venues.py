@@ -78,6 +78,7 @@ def build_connectors(
                 state_dir=state_dir,
                 secrets=settings.secrets,
                 translator=registry.translator,
+                read_only=paper,
             )
             connectors[venue] = _connector(config, settings, context, connector_named, paper=paper)
     return connectors

@@ -6,6 +6,7 @@ reply leaves with the counts of the limits. Clients reach it unmodified but for 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl
@@ -72,6 +73,8 @@ class BinanceUsdmVenue:
         key, secret = context.secrets.get("api_key", DEFAULT_KEY), context.secrets.get("api_secret", DEFAULT_SECRET)
         self._limits = Limits(self._settings, key, secret)
         self._streams = Streams(self._settings, self.faults, self._carry_out)
+        self.acted: Counter[str] = Counter()
+        """How often each thing was asked that may change something here."""
         self._timer: asyncio.TimerHandle | None = None
         self._up = True
         self._failed: asyncio.Future[None] | None = None
@@ -91,6 +94,7 @@ class BinanceUsdmVenue:
         application.router.add_post("/control/fault", self._order_fault)
         application.router.add_post("/control/fill", self._hit)
         application.router.add_get("/control/struck", self._struck)
+        application.router.add_get("/control/acted", self._acted)
         application.router.add_route("*", "/{path:.*}", self._api)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
@@ -146,6 +150,8 @@ class BinanceUsdmVenue:
         if not self._up:
             return cut(request)
         where = f"{request.method} {request.path}"
+        if request.method != "GET":
+            self.acted[where] += 1
         fault = self.faults.strike(FaultPoint.REQUEST, where)
         if fault is not None and fault.kind is FaultKind.LOSE_REQUEST:
             return cut(request)
@@ -525,6 +531,9 @@ class BinanceUsdmVenue:
         done = self._exchange.hit(wanted.client_id, wanted.size, self._now_ns())
         self._turn()
         return web.Response(status=200 if done else 404)
+
+    async def _acted(self, request: web.Request) -> web.Response:
+        return web.json_response(self.acted)
 
     async def _struck(self, request: web.Request) -> web.Response:
         return web.json_response({kind.value: count for kind, count in self.faults.struck.items()})

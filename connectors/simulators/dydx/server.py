@@ -8,7 +8,7 @@ A fault strikes by the path: `/v4/orders`, `/broadcast_tx_sync` (also when it ca
 import asyncio
 import base64
 import binascii
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -115,6 +115,8 @@ class DydxVenue:
             self.chain, self._indexer, self.faults, Rng(context.seed).split("connections"), self._carry_out
         )
         self._spent: dict[str, deque[int]] = {}
+        self.acted: Counter[str] = Counter()
+        """How often each thing was asked that may change something here."""
         self._timer: asyncio.TimerHandle | None = None
         self._failed: asyncio.Future[None] | None = None
         self._down_until_ns = 0
@@ -171,6 +173,7 @@ class DydxVenue:
                 web.get(f"{prefix}/abci_info", self._abci_info_get),
                 web.get(f"{prefix}/cosmos/auth/v1beta1/account_info/{{address}}", self._account_info),
                 web.get(f"{prefix}/cosmos/base/tendermint/v1beta1/blocks/latest", self._latest_block),
+                web.get(f"{prefix}/dydxprotocol/accountplus/authenticators/{{address}}", self._authenticators),
                 web.get(f"{prefix}/dydxprotocol/clob/block_rate", self._block_rate),
                 web.get(f"{prefix}/dydxprotocol/clob/equity_tier", self._equity_tier),
                 web.get(f"{prefix}/dydxprotocol/v4/feetiers/user_fee_tier", self._user_fee_tier),
@@ -192,6 +195,7 @@ class DydxVenue:
                 web.post("/control/deposit", self._on_deposit),
                 web.post("/control/stream", self._on_stream),
                 web.get("/control/struck", self._on_struck),
+                web.get("/control/acted", self._acted),
             ]
         )
         return application
@@ -303,6 +307,9 @@ class DydxVenue:
 
     async def _read(self, request: web.Request) -> web.Response:
         self._turn()
+        if self._settings.geoblocked:
+            text = "Because you appear to be a resident of a restricted country, you may not use this service."
+            return _json({"errors": [{"code": "GEOBLOCKED", "msg": text}]}, status=403)
         try:
             return _json(self._indexer.answer(request.path, request.query))
         except NotFound as missing:
@@ -367,6 +374,7 @@ class DydxVenue:
 
     async def _broadcast(self, request: web.Request, raw: bytes, number: Any) -> web.Response:
         where = "/broadcast_tx_sync"
+        self.acted[where] += 1
         if not request.path.endswith(where):
             fault = self.faults.strike(FaultPoint.REQUEST, where)
             if fault is not None:
@@ -399,6 +407,12 @@ class DydxVenue:
         key = {"@type": "/cosmos.crypto.secp256k1.PubKey", "key": base64.b64encode(owner.public_key).decode()}
         numbers = {"account_number": str(owner.number), "sequence": str(owner.sequence)}
         return _json({"info": {"address": address, "pub_key": key, **numbers}})
+
+    async def _authenticators(self, request: web.Request) -> web.Response:
+        owner = self.chain.owners.get(request.match_info["address"])
+        permitted = {} if owner is None else owner.authenticators
+        rows = [{"id": str(number), "type": "AllOf", "config": _as_set(each)} for number, each in permitted.items()]
+        return _json({"account_authenticators": rows})
 
     async def _latest_block(self, request: web.Request) -> web.Response:
         self._turn()
@@ -517,8 +531,21 @@ class DydxVenue:
             self.streams.close_all(wanted.close, "ordered")
         return _json({})
 
+    async def _acted(self, request: web.Request) -> web.Response:
+        return web.json_response(self.acted)
+
     async def _on_struck(self, request: web.Request) -> web.Response:
         return _json({kind.value: count for kind, count in self.faults.struck.items()})
+
+
+def _as_set(permission: Permission) -> str:
+    """The chain's form of a permission: base64 of a list of authenticators, each with a base64 of its own."""
+    members = [("SignatureVerification", permission.public_key)]
+    for kind, numbers in (("SubaccountFilter", permission.subaccounts), ("ClobPairIdFilter", permission.pairs)):
+        if numbers is not None:
+            members.append((kind, ",".join(map(str, numbers)).encode()))
+    listed = [{"type": kind, "config": base64.b64encode(config).decode()} for kind, config in members]
+    return base64.b64encode(msgspec.json.encode(listed)).decode()
 
 
 def _rpc_answer(answer: Answer, number: Any) -> dict[str, Any]:

@@ -49,6 +49,7 @@ class DydxVenueSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         int, Meta(ge=1, description="indexer requests in 10 s, each limiter for itself")
     ] = 100
     indexer_lag_ms: Annotated[int, Meta(ge=0, le=60_000, description="how far the indexer is behind, ms")] = 0
+    geoblocked: Annotated[bool, Meta(description="the indexer refuses every request by its country")] = False
     batch_ms: Annotated[int, Meta(ge=1, description="time between batches of a batched subscription, ms")] = 250
     ping_s: Annotated[float, Meta(gt=0, description="time between ping frames, seconds")] = 30.0
     pong_s: Annotated[float, Meta(gt=0, description="wait for the pong before the connection is closed, seconds")] = (

@@ -37,8 +37,10 @@ def weight(kind: str, reply: object) -> int:
 class Info:
     """`now_ms` is the venue's clock."""
 
-    def __init__(self, exchange: Exchange, now_ms: Callable[[], int]) -> None:
+    def __init__(self, exchange: Exchange, now_ms: Callable[[], int], *, unified: bool = False) -> None:
+        """`unified`: money of accounts shows in the spot balance."""
         self._exchange = exchange
+        self._unified = unified
         self._now_ms = now_ms
         self._reads: Mapping[str, Callable[[wire.InfoRequest], Any]] = {
             "meta": self._meta,
@@ -53,8 +55,8 @@ class Info:
             "fundingHistory": self._funding_history,
             "exchangeStatus": lambda _: {"specialStatuses": None, "time": self._now_ms()},
             "clearinghouseState": self._state,
-            "spotClearinghouseState": lambda asked: {"balances": []} if _user(asked) else {},
-            "userAbstraction": lambda asked: "disabled" if _user(asked) else "",
+            "spotClearinghouseState": self._spot_state,
+            "userAbstraction": lambda asked: _MODES[unified] if _user(asked) else "",
             "openOrders": lambda asked: [order_row(each) for each in self._orders(asked)],
             "frontendOpenOrders": lambda asked: [frontend_row(each) for each in self._orders(asked)],
             "orderStatus": self._order_status,
@@ -184,6 +186,8 @@ class Info:
         notional = sum(position.worth(market.mark_ticks) for market, position in held)
         value, used = account.value(by_coin), account.margin_used(by_coin)
         signed = sum((1 if position.lots > 0 else -1) * position.worth(market.mark_ticks) for market, position in held)
+        if self._unified:
+            value = used
         summary = {
             "accountValue": money(value),
             "totalNtlPos": money(notional),
@@ -201,6 +205,13 @@ class Info:
             ],
             "time": self._now_ms(),
         }
+
+    def _spot_state(self, asked: wire.InfoRequest) -> dict[str, Any]:
+        account, by_coin = self._account(asked), self._exchange.by_coin
+        if not self._unified:
+            return {"balances": []}
+        total, hold = money(account.value(by_coin)), money(account.margin_used(by_coin))
+        return {"balances": [{"coin": "USDC", "token": 0, "total": total, "hold": hold, "entryNtl": "0.0"}]}
 
     def _order_status(self, asked: wire.InfoRequest) -> dict[str, Any]:
         if asked.oid is None:
@@ -291,6 +302,7 @@ class Info:
         ] or None
 
 
+_MODES = {False: "disabled", True: "unifiedAccount"}
 _SPOT_META = {
     "universe": [],
     "tokens": [

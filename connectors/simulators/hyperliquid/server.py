@@ -6,6 +6,7 @@ when its block is done, over whichever way it came; a fault strikes it by the na
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -76,9 +77,11 @@ class HyperliquidVenue:
         self._down_until_ns = 0
         self.faults = WireFaults(Rng(context.seed).split("faults"), settings.chances)
         self.exchange = Exchange(self.coins, settings, context.seed, context.now_ns())
-        self._info = info.Info(self.exchange, self._now_ms)
+        self._info = info.Info(self.exchange, self._now_ms, unified=settings.unified)
         self._limits = Limits(settings)
         self._streams = Streams(self.exchange, self._info, settings, self.faults, self._carry_out)
+        self.acted: Counter[str] = Counter()
+        """How often each thing was asked that may change something here."""
         self._timer: asyncio.TimerHandle | None = None
         self._posts: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[None] | None = None
@@ -110,6 +113,7 @@ class HyperliquidVenue:
                 web.post("/control/fault", self._on_fault),
                 web.post("/control/fill", self._on_fill),
                 web.get("/control/struck", self._on_struck),
+                web.get("/control/acted", self._acted),
             ]
         )
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
@@ -200,6 +204,7 @@ class HyperliquidVenue:
 
     async def _act(self, asked: wire.ExchangeRequest, *, weighs: bool) -> dict[str, Any]:
         """An action's reply, once its block is done. Raises Turned."""
+        self.acted[str(asked.action.__struct_config__.tag)] += 1
         if getattr(asked.action, "f", True) is False:
             raise Turned(422, _UNREADABLE)
         fault = await self._strike(str(asked.action.__struct_config__.tag))
@@ -347,6 +352,9 @@ class HyperliquidVenue:
             raise Turned(404, f"no open order {wanted.order} of {wanted.user}")
         filled = self.exchange.floor.hit(account, order, wanted.lots, self.exchange.block_ms)
         return web.Response(body=_encode({"filled": filled}), content_type="application/json")
+
+    async def _acted(self, request: web.Request) -> web.Response:
+        return web.json_response(self.acted)
 
     async def _on_struck(self, request: web.Request) -> web.Response:
         return web.Response(body=_encode(self.faults.struck), content_type="application/json")

@@ -44,6 +44,7 @@ class HyperliquidVenueSettings(msgspec.Struct, frozen=True, kw_only=True, forbid
     mainnet: Annotated[bool, Meta(description="whose signatures are taken; the test network's, unless true")] = False
     accounts: Annotated[int, Meta(ge=1, le=20, description="accounts that are there at the start")] = 2
     deposit: Annotated[Decimal, Meta(ge=0, description="what each has at the start, USDC")] = Decimal(100_000)
+    unified: Annotated[bool, Meta(description="accounts are unified: their money shows in the spot balance")] = False
     traded: Annotated[Decimal, Meta(ge=0, description="what each has traded before the start, USDC")] = Decimal(0)
     block_ms: Annotated[int, Meta(ge=1, le=10_000, description="time between blocks, ms")] = 70
     full_book_ms: Annotated[int, Meta(ge=10, description="time between books of 20 levels, ms")] = 5400

@@ -6,6 +6,7 @@ endpoint, a transaction as `sendTx` or `sendTxBatch` whichever way it came.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar
 
@@ -88,6 +89,8 @@ class LighterVenue:
             self.exchange, self._reads, settings, rng.split("offsets"), self.faults, self._carry_out
         )
         self._offsets = rng.split("servers")
+        self.acted: Counter[str] = Counter()
+        """How often each thing was asked that may change something here."""
         self._timer: asyncio.TimerHandle | None = None
         self._failed: asyncio.Future[None] | None = None
         self._up = False
@@ -124,6 +127,7 @@ class LighterVenue:
                 web.post("/control/fill", self._on_fill),
                 web.post("/control/nonce", self._on_nonce),
                 web.get("/control/struck", self._on_struck),
+                web.get("/control/acted", self._acted),
             ]
         )
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
@@ -228,6 +232,7 @@ class LighterVenue:
 
     async def _send(self, name: str, sent: list[tuple[int, str]], most: int) -> dict[str, Any] | None:
         """Admit transactions; the answer, None where it is to be lost. Raises Refused."""
+        self.acted.update(f"{name} {tx_type}" for tx_type, _ in sent)
         self._turn()
         fault = await self._strike(name)
         now_ms = self._now_ms()
@@ -258,6 +263,7 @@ class LighterVenue:
         return reply
 
     async def _on_change_tier(self, request: web.Request) -> web.Response:
+        self.acted["changeAccountTier"] += 1
         token = request.headers.get("authorization") or request.query.get("auth", "")
         self._reads.authorise(token, self._now_ms())
         raise Refused(codes.BAD_PARAMETER, "the simulated account's tier is set by its settings")
@@ -406,6 +412,9 @@ class LighterVenue:
             raise Refused(codes.KEY_NOT_FOUND, "api key not found", 404)
         self.admission.nonces[wanted.key_index] = wanted.nonce
         return _answer({"code": codes.OK})
+
+    async def _acted(self, request: web.Request) -> web.Response:
+        return web.json_response(self.acted)
 
     async def _on_struck(self, _request: web.Request) -> web.Response:
         return _answer({kind.value: count for kind, count in self.faults.struck.items()})

@@ -6,6 +6,7 @@ formed; then it is carried out, what came of it is told to the streams, and the 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import ClassVar, TypeVar
 
@@ -59,6 +60,8 @@ class NeutralVenue:
         key = context.secrets.get("api_key", DEFAULT_KEY)
         self._doorkeeper = Doorkeeper(self._settings, key, context.secrets.get("api_secret", DEFAULT_SECRET))
         self._streams = Streams(self.faults, self._carry_out)
+        self.acted: Counter[str] = Counter()
+        """How often each thing was asked that may change something here."""
         self._timer: asyncio.TimerHandle | None = None
         self._up = True
         self._failed: asyncio.Future[None] | None = None
@@ -104,6 +107,7 @@ class NeutralVenue:
                 web.post("/control/fault", self._order_fault),
                 web.post("/control/fill", self._hit),
                 web.get("/control/struck", self._struck),
+                web.get("/control/acted", self._acted),
             ]
         )
         return application
@@ -146,6 +150,8 @@ class NeutralVenue:
             return await self._refusing(request, handler)
         if not self._up:
             return cut(request)
+        if request.method != "GET":
+            self.acted[request.path] += 1
         fault = self.faults.strike(FaultPoint.REQUEST, request.path)
         if fault is not None and fault.kind is FaultKind.LOSE_REQUEST:
             return cut(request)
@@ -352,6 +358,9 @@ class NeutralVenue:
         if not done:
             raise Refused(404, m.Problem(code="unknown_order", text=f"no open order {wanted.client_id}"))
         return _reply(wanted)
+
+    async def _acted(self, request: web.Request) -> web.Response:
+        return web.json_response(self.acted)
 
     async def _struck(self, request: web.Request) -> web.Response:
         return web.json_response({kind.value: count for kind, count in self.faults.struck.items()})

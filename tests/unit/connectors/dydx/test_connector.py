@@ -550,3 +550,13 @@ async def test_there_is_no_switch_to_arm() -> None:
     with pytest.raises(VenueUnreachable, match="no dead man's switch"):
         await connector.arm_dead_man(1)
     await connector.close()
+
+
+async def test_a_country_that_is_shut_out_is_told_in_the_venues_words() -> None:
+    """Nothing begins, and nothing is sent to the node."""
+    async with dydx_venue(symbols=("BTC-USD",), geoblocked=True) as control:
+        connector = dydx_connector(control.url, lambda _event: None, key=control.key())
+        with pytest.raises(VenueUnreachable, match=r"403.*GEOBLOCKED"):
+            await connector.load_instruments()
+        await connector.close()
+        assert control.venue.acted == {}

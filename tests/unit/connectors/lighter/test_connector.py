@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from connectors.lighter import contracts
 from connectors.lighter import transactions as tx
 from connectors.lighter.connector import LighterConnector
+from connectors.lighter.rest import RestClient
 from connectors.lighter.settings import QUOTA, Deployment, LighterSettings, Tier, capabilities
 from connectors.simulators.faults import FaultKind
 from mm_daemon.domain.capabilities import AmendQuantity, BucketKind
@@ -24,6 +26,7 @@ from mm_daemon.domain.events import (
     CommandOutcomeUnknown,
     CommandSent,
     FundingUpdate,
+    InstrumentUpdated,
     OrderAccepted,
     OrderCanceled,
     OrderFilled,
@@ -343,6 +346,33 @@ async def test_switch_is_called_off_before_it_is_set_again() -> None:
         await connector.arm_dead_man(None)
         assert control.venue.exchange.cancel_all_ms == 0
         assert live.connector.capabilities.dead_man_floor_ms == 300_000
+
+
+async def test_a_contract_that_the_venue_changes_is_told_once() -> None:
+    """No stream says it: status and steps are read again; what has not changed is no news."""
+    async with trading(contracts_every_s=0.1) as (live, control, _):
+        book, heard = control.venue.exchange.books[0], live.heard
+        begun = book.instrument
+        for changed in (
+            msgspec.structs.replace(begun, tradable=False),
+            msgspec.structs.replace(begun, min_lots=7 * begun.min_lots),
+            msgspec.structs.replace(begun, tradable=False),
+        ):
+            since, book.instrument = live.here, changed
+            told = await heard.until(InstrumentUpdated, since=since)
+            assert told.instrument == "lighter:ETH"
+            assert (told.definition.tradable, told.definition.min_lots) == (changed.tradable, changed.min_lots)
+        assert len(heard.of(InstrumentUpdated)) == 3
+
+
+async def test_a_contract_that_the_venue_names_no_more_is_closed() -> None:
+    async with lighter_venue() as control:
+        rest = RestClient(control.url, timeout_s=3.0, reads_per_minute=100, weighed=False)
+        there = dict(await contracts.markets(rest, Venue("lighter"), ("ETH",), None))
+        gone = msgspec.structs.replace(there[0], symbol="OLD")
+        told = await contracts.changed(rest, Venue("lighter"), {**there, 77: gone}, None)
+        await rest.close()
+        assert told == {77: msgspec.structs.replace(gone, tradable=False)}
 
 
 async def test_payments_of_funding_are_in_the_snapshot_once() -> None:
