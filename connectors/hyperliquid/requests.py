@@ -18,7 +18,8 @@ _NS_PER_MS = 1_000_000
 
 
 class Asset(msgspec.Struct, frozen=True, gc=False):
-    """A market in the venue's words: its number in actions, its name in reads, the decimals of its numbers."""
+    """A market in the venue's words: its number in actions, its name in reads (which need not be our symbol), the
+    decimals of its numbers."""
 
     number: int
     coin: str
@@ -28,10 +29,18 @@ class Asset(msgspec.Struct, frozen=True, gc=False):
     max_leverage: int = 1
 
     @staticmethod
-    def of(instrument: Instrument, number: int, size_decimals: int, max_leverage: int = 1) -> "Asset":
+    def of(
+        instrument: Instrument, number: int, size_decimals: int, max_leverage: int = 1, *, coin: str | None = None
+    ) -> "Asset":
         grid = instrument.grid
         assert isinstance(grid, SignificantFigures)
-        return Asset(number, instrument.symbol, instrument, grid.decimals, size_decimals, max_leverage)
+        name = instrument.symbol if coin is None else coin
+        return Asset(number, name, instrument, grid.decimals, size_decimals, max_leverage)
+
+
+def dex_of(coin: str) -> str:
+    """The builder's dex of a market; empty: the first one, or spot."""
+    return coin.partition(":")[0] if ":" in coin else ""
 
 
 class Terms(msgspec.Struct, frozen=True, gc=False):

@@ -201,8 +201,8 @@ class Position:
         return FillBooked(fee_atto, estimated, stale)
 
     def _take_out(self, base_fee_atto: int, price: int, mid: int) -> None:
-        """Lots that a fee in the base costs, sold at `price` while a lot is worth `mid`."""
-        taken = max(-(-(base_fee_atto - self.base_surplus) // self._lot_atto), 0)
+        """Lots that a fee in the base costs (a rebate: brings), sold at `price` while a lot is worth `mid`."""
+        taken = -(-(base_fee_atto - self.base_surplus) // self._lot_atto)
         self.base_surplus += taken * self._lot_atto - base_fee_atto
         self.spread_atto -= taken * (mid - price)
         self.cash_atto += taken * price

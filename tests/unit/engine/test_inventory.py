@@ -141,7 +141,7 @@ def test_rest_of_a_fee_text_enters_the_next_estimate() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.integers(-50, 50).filter(bool), st.integers(500_000, 700_000), st.integers(0, 3000)), max_size=30
+        st.tuples(st.integers(-50, 50).filter(bool), st.integers(500_000, 700_000), st.integers(-2000, 3000)), max_size=30
     )
 )
 def test_fees_out_of_the_base_take_whole_lots_and_money_stays_exact(fills: list[tuple[int, int, int]]) -> None:
@@ -151,7 +151,7 @@ def test_fees_out_of_the_base_take_whole_lots_and_money_stays_exact(fills: list[
     position = Position(instrument, half_ticks=1_200_000)
     held = 0
     for lots, ticks, ppm in fills:
-        base_fee = abs(lots) * lot * ppm // 1_000_000 if lots > 0 else 0
+        base_fee = abs(lots) * lot * ppm // 1_000_000 if lots > 0 else 0  # negative: a rebate
         fee = base_fee * ticks // 10  # its value at the price, atto
         position.fill(lots, ticks, 1_200_000, fee_atto=fee, base_fee_atto=base_fee)
         held += lots * lot - base_fee
