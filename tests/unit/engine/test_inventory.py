@@ -141,7 +141,8 @@ def test_rest_of_a_fee_text_enters_the_next_estimate() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.integers(-50, 50).filter(bool), st.integers(500_000, 700_000), st.integers(-2000, 3000)), max_size=30
+        st.tuples(st.integers(-50, 50).filter(bool), st.integers(500_000, 700_000), st.integers(-2000, 3000)),
+        max_size=30,
     )
 )
 def test_fees_out_of_the_base_take_whole_lots_and_money_stays_exact(fills: list[tuple[int, int, int]]) -> None:
