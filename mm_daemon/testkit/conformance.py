@@ -638,8 +638,8 @@ def _position(snapshot: VenueSnapshot, instrument: InstrumentId) -> int:
 
 
 def _follows(live: ConnectorUnderTest, before: int, fills: Iterable[OrderFilled], after: int) -> bool:
-    """Whether a position is what it was and what was filled, each fill once, less the fees taken out of the base: in whole
-    lots, of which the first may have been begun before."""
+    """Whether a position is what it was and what was filled, each fill once, less the fees taken out of the base: in
+    whole lots, of which the first may have been begun before."""
     told = {fill.fill_key: fill for fill in fills if fill.instrument == live.instrument.id}
     lots = sum(fill.side * fill.lots for fill in told.values())
     fees = sum(from_pair(fill.base_fee) for fill in told.values() if fill.base_fee is not None)
