@@ -97,8 +97,8 @@ def test_a_purchase_pays_in_what_was_bought_and_a_sale_in_money() -> None:
     assert before == {"USDC": (100_000, 0), "PURR": (1000, 0), "HYPE": (1000, 0)}
     desk.status(HYPE, desk.best(Side.SELL), "1.23", tif="Ioc")
     bought = desk.read("userFills")[0]
-    assert (bought["coin"] if isinstance(bought, dict) else bought.coin) == "@107"
-    assert (bought.dir, bought.feeToken, bought.startPosition, bought.crossed) == ("Buy", "HYPE", "1000.0", True)
+    assert (bought.coin, bought.dir, bought.crossed) == ("@107", "Buy", True)
+    assert (bought.feeToken, bought.startPosition) == ("HYPE", "1000.0")
     assert bought.fee == "0.000861"  # 7 bps
     desk.status(HYPE, desk.best(Side.BUY), "0.5", buy=False, tif="Ioc")
     sold = desk.read("userFills")[0]
