@@ -118,6 +118,7 @@ def test_what_is_held_at_the_start_is_taken_over(tmp_path: Path) -> None:
 
 
 @needs_proof
+@pytest.mark.slow
 def test_broken_links_and_sudden_deaths_change_no_balance(tmp_path: Path, venue: VenueProcess) -> None:
     """Orders outlive the daemon and are filled meanwhile; links break; what is left of a lot survives both."""
     desk = SpotDesk(tmp_path, venue)
