@@ -74,7 +74,7 @@ class VenueProcess:
 class LiveDesk:
     """The test network's example on the simulated venue, through many lives."""
 
-    def __init__(self, folder: Path, venue: VenueProcess, **more: object) -> None:
+    def __init__(self, folder: Path, venue: VenueProcess, **changes: object) -> None:
         self.venue = venue
         self.state_dir = folder / "state"
         key = folder / "key"
@@ -86,7 +86,7 @@ class LiveDesk:
             private_key=f"{{file: {key}}} #",
             order_lockout_ms="50\n    fill_lockout_ms: 0\n    fees_in_model: false",
             k=5,
-            **more,
+            **changes,
         )
         self.config = folder / "live.yaml"
         # An order that died on its way is proven dead some seconds after its validity: a stop waits for that.

@@ -15,7 +15,8 @@ from mm_daemon.journal.segments import runs_in
 from tests.e2e.neutral import wait_for
 from tests.e2e.test_hyperliquid import BUSY, LiveDesk, VenueProcess
 from tests.e2e.test_neutral import needs_proof
-from tests.e2e.test_recovery import Life, positions
+from tests.e2e.test_recovery import Life, positions, substituted
+from tests.shared import ROOT
 
 pytestmark = pytest.mark.e2e
 
@@ -115,6 +116,25 @@ def test_what_is_held_at_the_start_is_taken_over(tmp_path: Path) -> None:
             life.end()
     finally:
         venue.end()
+
+
+def test_paper_example_quotes_a_spot_pair(tmp_path: Path, venue: VenueProcess) -> None:
+    """The ready file, on the simulated venue: bought first, then sold, and stopped clean."""
+    text = substituted(
+        (ROOT / "deploy/examples/hyperliquid-spot-paper.yaml").read_text("utf-8"),
+        state_dir=tmp_path / "state",
+        network=f"mainnet\n    url: {venue.url} #",
+        k=5,
+    )
+    config = tmp_path / "paper.yaml"
+    config.write_text(f"{text}\nhttp: {{port: 0}}\n", "utf-8")
+    life = Life(config)
+    try:
+        life.wait_for_quotes((SYMBOL,))
+        wait_for(life, "fill", 1)
+        assert life.stop() == 0, life.log
+    finally:
+        life.end()
 
 
 @needs_proof

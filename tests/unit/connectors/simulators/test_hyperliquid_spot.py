@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from connectors.simulators.hyperliquid import spot, wire
@@ -21,9 +22,8 @@ class Desk:
     """An exchange with quiet markets of each kind, and a way to act in blocks."""
 
     def __init__(self, held: int = 1000, market: CoinSettings = QUIET, **keys: Any) -> None:
-        pair = {"held": Decimal(held), "volatility": market.volatility, "trades_per_second": market.trades_per_second}
-        quiet = {"impact_bps": 0.0, "join_chance": market.join_chance, "pull_chance": 0.0}
-        coins = {coin: CoinSettings(**pair, **quiet) if "/" in coin else QUIET for coin in COINS}
+        pair = msgspec.structs.replace(market, held=Decimal(held))
+        coins = {coin: pair if "/" in coin else QUIET for coin in COINS}
         made = HyperliquidVenueSettings(coins=coins, **keys)
         self.exchange = Exchange(COINS, made, 1, START_NS)
         self.now_ns = START_NS
