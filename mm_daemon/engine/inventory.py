@@ -76,6 +76,7 @@ class Position:
         "bought",
         "cash_atto",
         "estimated_fees",
+        "fee_lots",
         "fee_residue",
         "fees_atto",
         "funding_atto",
@@ -110,6 +111,8 @@ class Position:
         self.funding_residue = 0
         self.base_surplus = 0
         """Atto of the base held beyond `lots`, where fees are taken out of the base: less than a lot."""
+        self.fee_lots = 0
+        """Lots that fees were taken out of, counted from the start of this process."""
         self.estimated_fees = 0
         """Fees that are still our own estimate."""
         self.stale_mids = 0
@@ -207,17 +210,19 @@ class Position:
         self.spread_atto -= taken * (mid - price)
         self.cash_atto += taken * price
         self.lots -= taken
+        self.fee_lots += taken
         if not self.lots:
             self._average = None
 
     def adopt(self, lots: int) -> None:
         """Take over signed `lots` at the mid last seen: nothing is earned or lost by it, and it is no trade. The part
-        `inventory` follows them from here on.
+        `inventory` follows them from here on. What is held beyond whole lots is not known then, and counts as nothing.
         """
         if self.half_ticks is not None:
             self.cash_atto -= lots * self._fold()
             self._average = self._average_after(lots, 0.5 * self.half_ticks)
         self.lots += lots
+        self.base_surplus = 0
 
     def correct_fee(self, booked_atto: int, charged_atto: int) -> int:
         """The venue's own fee for a fill whose fee was estimated: books the difference and returns it."""

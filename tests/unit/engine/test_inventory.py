@@ -171,3 +171,25 @@ def test_what_is_held_of_a_lot_outlives_the_process() -> None:
     again.restore(position.state())
     again.fill(10, 600_000, 1_200_000, fee_atto=0, base_fee_atto=ATTO // 4000)
     assert (again.lots, again.base_surplus) == (19, ATTO // 1000 - ATTO // 2000)
+
+
+@given(
+    st.integers(0, 999),
+    st.lists(st.tuples(st.integers(1, 50), st.integers(0, 200_000)), min_size=1, max_size=30),
+)
+def test_lots_never_exceed_a_balance_whose_rest_is_not_known(begun: int, fills: list[tuple[int, int]]) -> None:
+    """An account that had something already, in thousandths of a lot: told its whole lots now and then, what is
+    believed in between is that or less, so that no sale is larger than what is there."""
+    instrument = _instrument()
+    lot = int(instrument.lot * ATTO)
+    position = Position(instrument, half_ticks=1_200_000)
+    held = 5 * lot + begun * lot // 1000
+    position.adopt(held // lot)
+    for count, (lots, ppm) in enumerate(fills):
+        base_fee = lots * lot * ppm // 1_000_000
+        position.fill(lots, 600_000, 1_200_000, fee_atto=0, base_fee_atto=base_fee)
+        held += lots * lot - base_fee
+        assert held // lot - 1 <= position.lots <= held // lot
+        if count % 3 == 0 and position.lots != held // lot:
+            position.adopt(held // lot - position.lots)
+            assert position.lots == held // lot
