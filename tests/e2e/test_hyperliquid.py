@@ -36,10 +36,10 @@ BUSY: dict[str, Any] = {
 class VenueProcess:
     """`mm-daemon simulate hyperliquid` on a port of its own choice."""
 
-    def __init__(self, folder: Path, symbol: str = SYMBOL, **settings: Any) -> None:
+    def __init__(self, folder: Path, **settings: Any) -> None:
         file = folder / "venue.yaml"
         file.write_text(json.dumps({**BUSY, **settings}), "utf-8")
-        command = [*DAEMON, "simulate", "hyperliquid", "--port", "0", "--symbols", symbol, "--settings", str(file)]
+        command = [*DAEMON, "simulate", "hyperliquid", "--port", "0", "--symbols", "BTC", "--settings", str(file)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd=ROOT, text=True)
         watchdog = threading.Timer(PATIENCE_S, self._process.kill)
         watchdog.start()
@@ -74,7 +74,7 @@ class VenueProcess:
 class LiveDesk:
     """The test network's example on the simulated venue, through many lives."""
 
-    def __init__(self, folder: Path, venue: VenueProcess, **changes: object) -> None:
+    def __init__(self, folder: Path, venue: VenueProcess) -> None:
         self.venue = venue
         self.state_dir = folder / "state"
         key = folder / "key"
@@ -86,7 +86,6 @@ class LiveDesk:
             private_key=f"{{file: {key}}} #",
             order_lockout_ms="50\n    fill_lockout_ms: 0\n    fees_in_model: false",
             k=5,
-            **changes,
         )
         self.config = folder / "live.yaml"
         # An order that died on its way is proven dead some seconds after its validity: a stop waits for that.

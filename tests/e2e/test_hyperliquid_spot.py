@@ -1,10 +1,11 @@
 """A live daemon on a spot pair of the simulated Hyperliquid, two processes: quotes, fills, stops, sudden deaths."""
 
+import json
+import subprocess
 from collections.abc import Iterator
 from decimal import Decimal
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from mm_daemon.journal.segments import runs_in
 from tests.e2e.neutral import wait_for
 from tests.e2e.test_hyperliquid import BUSY, LiveDesk, VenueProcess
 from tests.e2e.test_neutral import needs_proof
-from tests.e2e.test_recovery import Life, positions, substituted
+from tests.e2e.test_recovery import DAEMON, Life, positions, substituted
 from tests.shared import ROOT
 
 pytestmark = pytest.mark.e2e
@@ -26,15 +27,38 @@ LOT = Decimal("0.01")
 HELD = Decimal(3)
 
 
+class SpotProcess(VenueProcess):
+    """The simulated venue with one spot pair, of whose base the accounts have `held`."""
+
+    def __init__(self, folder: Path, held: Decimal = Decimal(0)) -> None:
+        file = folder / "venue.yaml"
+        coins = {SYMBOL: {**BUSY["coins"]["BTC"], "held": float(held)}}
+        file.write_text(json.dumps({**BUSY, "coins": coins}), "utf-8")
+        command = [*DAEMON, "simulate", "hyperliquid", "--port", "0", "--symbols", SYMBOL, "--settings", str(file)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd=ROOT, text=True)
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line.startswith("{"):
+            self.end()
+            raise AssertionError(line)
+        told = json.loads(line)
+        self.url, self.account = told["rest"], told["accounts"][0]
+
+
 class SpotDesk(LiveDesk):
     """The test network's example on HYPE/USDC; what the account has of HYPE at the start is taken over."""
 
     def __init__(self, folder: Path, venue: VenueProcess, held: Decimal = Decimal(0)) -> None:
         self._held = held
-        size = {"order_size": 1, "max_position": "6\n    min_position: 0"}
-        # Looks each second are more than the venue's minute allows; this one allows more.
-        super().__init__(folder, venue, symbol=SYMBOL, dead_man_ms="null\n    weight_per_minute: 100_000", **size)
-        text = self.config.read_text("utf-8")
+        super().__init__(folder, venue)
+        text = substituted(
+            self.config.read_text("utf-8"),
+            symbol=SYMBOL,
+            order_size=1,
+            max_position="6\n    min_position: 0",
+            # Looks each second are more than the venue's minute allows; this one allows more.
+            dead_man_ms="null\n    weight_per_minute: 100_000",
+        )
         self.config.write_text(f"{text}\nreconcile: {{interval_s: 1, position_adopt: venue}}\n", "utf-8")
 
     def compare(self) -> None:
@@ -78,14 +102,9 @@ class SpotDesk(LiveDesk):
         assert [order for order in last.ledger.orders if order.final_ns is None] == []
 
 
-def venue_with(folder: Path, held: Decimal = Decimal(0), **settings: Any) -> VenueProcess:
-    coins = {SYMBOL: {**BUSY["coins"]["BTC"], "held": float(held)}}
-    return VenueProcess(folder, SYMBOL, **{"coins": coins, **settings})
-
-
 @pytest.fixture
 def venue(tmp_path: Path) -> Iterator[VenueProcess]:
-    process = venue_with(tmp_path)
+    process = SpotProcess(tmp_path)
     yield process
     process.end()
 
@@ -104,7 +123,7 @@ def test_live_run_buys_first_then_sells_what_it_has(tmp_path: Path, venue: Venue
 
 def test_what_is_held_at_the_start_is_taken_over(tmp_path: Path) -> None:
     """With `position_adopt: venue` after a few looks: then it is quoted with, and sold."""
-    venue = venue_with(tmp_path, HELD)
+    venue = SpotProcess(tmp_path, HELD)
     desk = SpotDesk(tmp_path, venue, HELD)
     try:
         life = Life(desk.config)

@@ -23,7 +23,7 @@ MONEY_DECIMALS = 12
 MONEY_ONE = 10**MONEY_DECIMALS
 """A USDC."""
 MONEY_PER_TICK_LOT = 10**6
-"""What a tick of a lot of a perpetual is worth, in 1e-12 USDC."""
+"""What a tick of a lot is worth, in 1e-12 USDC."""
 _TRADES_SHOWN = 200
 _IMPACT_USDC = {"BTC": 20_000, "ETH": 20_000}
 _OTHER_IMPACT_USDC = 6_000
