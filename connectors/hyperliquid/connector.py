@@ -170,8 +170,7 @@ class HyperliquidConnector:
         self._assets = {asset.coin: asset for asset in found.ours}
         self._numbers = found.numbers
         instruments = [asset.instrument for asset in found.ours]
-        coins = {asset.instrument.symbol: asset.coin for asset in found.ours}
-        self._translator = HyperliquidTranslator(instruments, coins)
+        self._translator = HyperliquidTranslator(instruments)
         self._orders = OwnOrders(found.ours, fast_cancels=self._settings.fast_cancels)
         if self._user is not None:
             self._account = Account(

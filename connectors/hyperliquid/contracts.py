@@ -112,9 +112,7 @@ async def _first_number(rest: RestClient, venue: Venue, dex: str) -> int:
 def _perpetual(venue: Venue, row: aw.AssetRow, number: int, charged: Fees) -> Asset:
     if not 0 <= row.szDecimals <= _SIZE_DECIMALS_MAX:
         raise OutcomeUnknown(f"{venue}:{row.name}: sizes of {row.szDecimals} decimals cannot be")
-    instrument = _instrument(
-        venue, row.name, row.name, row.szDecimals, charged, spot=False, tradable=not row.isDelisted
-    )
+    instrument = _instrument(venue, row.name, row.name, row.szDecimals, charged, tradable=not row.isDelisted)
     return Asset.of(instrument, number, row.szDecimals, row.maxLeverage)
 
 
@@ -145,14 +143,21 @@ def _spot(
         raise OutcomeUnknown(f"{venue}:{symbol}: sizes of {base.szDecimals} decimals cannot be")
     if charged is None:
         raise OutcomeUnknown(f"{venue}:{symbol}: the venue names no fees of spot")
-    instrument = _instrument(venue, symbol, base.name, base.szDecimals, charged, spot=True, tradable=True)
-    return Asset.of(instrument, _SPOT_FROM + pair.index, base.szDecimals, coin=pair.name)
+    instrument = _instrument(venue, symbol, base.name, base.szDecimals, charged, pair=pair)
+    return Asset.of(instrument, _SPOT_FROM + pair.index, base.szDecimals)
 
 
 def _instrument(
-    venue: Venue, symbol: str, base: str, size_decimals: int, charged: Fees, *, spot: bool, tradable: bool
+    venue: Venue,
+    symbol: str,
+    base: str,
+    size_decimals: int,
+    charged: Fees,
+    *,
+    tradable: bool = True,
+    pair: aw.SpotPair | None = None,
 ) -> Instrument:
-    grid = price_grid(size_decimals, spot=spot)
+    grid = price_grid(size_decimals, spot=pair is not None)
     return Instrument(
         venue=venue,
         symbol=symbol,
@@ -165,5 +170,6 @@ def _instrument(
         maker_fee_ppm=charged.maker_ppm,
         taker_fee_ppm=charged.taker_ppm,
         tradable=tradable,
-        spot=spot,
+        spot=pair is not None,
+        wire_symbol="" if pair is None or pair.name == symbol else pair.name,
     )

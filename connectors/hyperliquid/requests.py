@@ -29,13 +29,11 @@ class Asset(msgspec.Struct, frozen=True, gc=False):
     max_leverage: int = 1
 
     @staticmethod
-    def of(
-        instrument: Instrument, number: int, size_decimals: int, max_leverage: int = 1, *, coin: str | None = None
-    ) -> "Asset":
+    def of(instrument: Instrument, number: int, size_decimals: int, max_leverage: int = 1) -> "Asset":
         grid = instrument.grid
         assert isinstance(grid, SignificantFigures)
-        name = instrument.symbol if coin is None else coin
-        return Asset(number, name, instrument, grid.decimals, size_decimals, max_leverage)
+        coin = instrument.wire_symbol or instrument.symbol
+        return Asset(number, coin, instrument, grid.decimals, size_decimals, max_leverage)
 
 
 def dex_of(coin: str) -> str:

@@ -137,10 +137,8 @@ class _Market:
 class HyperliquidTranslator:
     """`WireTranslator` of the venue; `problems` and `ignored` count frames, and single prints, by kind."""
 
-    def __init__(self, instruments: Sequence[Instrument], coins: Mapping[str, str] | None = None) -> None:
-        """`coins`: the venue's names by symbol, where they differ (spot pairs may be written as BASE/QUOTE)."""
-        named = coins or {}
-        self._markets = {named.get(each.symbol, each.symbol): _Market(each) for each in instruments}
+    def __init__(self, instruments: Sequence[Instrument]) -> None:
+        self._markets = {each.wire_symbol or each.symbol: _Market(each) for each in instruments}
         self._problems: dict[str, int] = {}
         self._ignored: dict[str, int] = {}
         self._handlers: dict[type[wire.Frame], Callable[[Any, int], Sequence[MarketEvent]]] = {

@@ -78,6 +78,8 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     spot: bool = False
     """Bought outright: the position is the balance of the base, in whole lots, and cannot be short. No funding, no
     leverage; fees may be taken out of the base."""
+    wire_symbol: str = ""
+    """The venue's name of it in its frames, where that is not the symbol."""
 
     @property
     def id(self) -> InstrumentId:

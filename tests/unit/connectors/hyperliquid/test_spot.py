@@ -40,13 +40,14 @@ HYPE = Instrument(
     lot=Decimal("0.01"),
     grid=SignificantFigures(figures=5, decimals=6),
     spot=True,
+    wire_symbol="@107",
 )
 CID = ClientOrderId(77)
 MESSAGES = "venues/hyperliquid/messages"
 
 
 def orders() -> OwnOrders:
-    return OwnOrders([Asset.of(HYPE, 10_107, 2, coin="@107")])
+    return OwnOrders([Asset.of(HYPE, 10_107, 2)])
 
 
 def fill(side: str, fee: str, token: str, **more: Any) -> aw.Fill:
@@ -187,7 +188,7 @@ def test_an_update_names_the_coin_and_is_told_under_our_symbol() -> None:
 
 def test_market_data_names_the_coin_and_is_told_under_our_symbol() -> None:
     """Books by the venue's name; the context comes on a channel of its own, with a mark and no funding."""
-    translator = HyperliquidTranslator([HYPE], {"HYPE/USDC": "@107"})
+    translator = HyperliquidTranslator([HYPE])
     frame = book(1000, bids=[("40.003", "1.5")], asks=[("40.01", "2")], coin="@107")
     (snapshot,) = translator.translate(frame, 1)
     assert isinstance(snapshot, BookSnapshot)
