@@ -203,9 +203,13 @@ class Position:
         self.stale_mids += stale
         return FillBooked(fee_atto, estimated, stale)
 
+    def lots_taken_by(self, base_fee_atto: int) -> int:
+        """Lots that fees in the base (atto, of any number of fills) cost; negative: that rebates bring."""
+        return -(-(base_fee_atto - self.base_surplus) // self._lot_atto)
+
     def _take_out(self, base_fee_atto: int, price: int, mid: int) -> None:
-        """Lots that a fee in the base costs (a rebate: brings), sold at `price` while a lot is worth `mid`."""
-        taken = -(-(base_fee_atto - self.base_surplus) // self._lot_atto)
+        """Lots that a fee in the base costs, sold at `price` while a lot is worth `mid`."""
+        taken = self.lots_taken_by(base_fee_atto)
         self.base_surplus += taken * self._lot_atto - base_fee_atto
         self.spread_atto -= taken * (mid - price)
         self.cash_atto += taken * price

@@ -300,3 +300,24 @@ def test_a_fee_out_of_the_base_leaves_the_position() -> None:
     position = desk.core.markets[SYMBOL].position
     assert (position.lots, position.fees_atto) == (7, -150 * ATTO // 1000)
     assert position.base_surplus == 5 * ATTO // 10_000
+
+
+def test_fills_that_only_a_snapshot_tells_of_bring_what_their_fees_leave() -> None:
+    """Two purchases of ten lots, a lot and a half of each gone as a fee: seventeen more are what the venue has, and
+    nothing is taken over."""
+    parameters = builders.core_parameters(capabilities=REAL)
+    (market,) = parameters.markets
+    spot = msgspec.structs.replace(market, instrument=msgspec.structs.replace(market.instrument, spot=True))
+    desk = Desk(msgspec.structs.replace(parameters, markets=(spot,)))
+    desk.acknowledge(desk.open_market(), 10)
+    desk.wait(1000)
+    base_fee = to_pair(15 * ATTO // 10_000)
+    fills = tuple(
+        OrderFilled(
+            SYMBOL, 1400 * MS, 1500 * MS, ClientOrderId(5), "v5", key, Side.BUY, 600_000, 10, True, (0, 0), base_fee
+        )
+        for key in ("k1", "k2")
+    )
+    turn = desk.feed(builders.account(5000, *shown(desk), lots=17, fills=fills))
+    assert kinds(turn) == [DiffKind.FILL_UNSEEN, DiffKind.FILL_UNSEEN]
+    assert desk.core.markets[SYMBOL].position.lots == 17
