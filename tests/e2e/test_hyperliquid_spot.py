@@ -11,6 +11,7 @@ import pytest
 
 from mm_daemon.domain.checkpoint import Checkpoint
 from mm_daemon.domain.money import ATTO, from_pair
+from mm_daemon.domain.reconciliation import DiffKind, Reconciled
 from mm_daemon.journal.run_reader import RunReader
 from mm_daemon.journal.segments import runs_in
 from tests.e2e.neutral import wait_for
@@ -98,6 +99,8 @@ class SpotDesk(LiveDesk):
         if not self._held:
             assert from_pair(position.cash) == cash
         assert from_pair(position.funding) == 0
+        found = [diff.kind for record in records if isinstance(record, Reconciled) for diff in record.diffs]
+        assert bool(self._held) == (DiffKind.POSITION_ADOPTED in found)
         (*_, last) = [record for record in records if isinstance(record, Checkpoint)]
         assert [order for order in last.ledger.orders if order.final_ns is None] == []
 
