@@ -42,7 +42,7 @@ types: setup ## strict types
 	$(BIN)/mypy
 
 test: lint types ## everything the pipeline runs: lint, types, contracts, tests
-	$(BIN)/pytest -q -m "not slow and not bench"
+	$(BIN)/pytest -q -m "not slow and not bench" -n auto --dist loadfile
 
 check: lint types ## everything, the slow proofs too
 	$(BIN)/pytest -q -m "not bench" -o faulthandler_timeout=1800

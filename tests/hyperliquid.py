@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Any
 
 import aiohttp
@@ -23,8 +24,10 @@ from mm_daemon.runtime.clock import Clock
 
 QUIET = CoinSettings(volatility=0.0, trades_per_second=0.0, impact_bps=0.0, join_chance=0.0, pull_chance=0.0)
 """A market in which makers come and go, and nobody takes."""
+HOLDING = msgspec.structs.replace(QUIET, held=Decimal(2000))
+"""The same, of a spot pair whose base the accounts have."""
 QUICK: dict[str, Any] = {
-    "coins": {"BTC": QUIET, "ETH": QUIET},
+    "coins": {"BTC": QUIET, "ETH": QUIET, "PURR/USDC": HOLDING, "HYPE/USDC": HOLDING, "xyz:GOLD": QUIET},
     "block_ms": 10,
     "fast_book_ms": 20,
     "full_book_ms": 50,

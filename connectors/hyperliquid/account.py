@@ -11,6 +11,7 @@ from typing import TypeVar, cast
 from connectors.hyperliquid import account_wire as aw
 from connectors.hyperliquid import actions
 from connectors.hyperliquid.orders import OwnOrders
+from connectors.hyperliquid.requests import dex_of
 from connectors.hyperliquid.rest import OutcomeUnknown, RestClient
 from mm_daemon.domain.errors import GridError
 from mm_daemon.domain.events import Event, FundingPaid, OrderFilled, OrderNotFound, VenueSnapshot
@@ -18,6 +19,8 @@ from mm_daemon.domain.instrument import Venue
 from mm_daemon.domain.orders import ClientOrderId
 
 _PAGES_MAX = 100
+_ROUNDS = 5
+_LATER_MS = 60_000
 _FILLS_A_PAGE, _FUNDINGS_A_PAGE = 2000, 500
 _NS_PER_MS = 1_000_000
 
@@ -48,7 +51,7 @@ class Account:
 
     def _by_dex(self, kind: str) -> list[Mapping[str, object]]:
         """A read for each dex that has a market of ours."""
-        dexes = dict.fromkeys(coin.partition(":")[0] if ":" in coin else "" for coin in self._orders.coins)
+        dexes = dict.fromkeys(map(dex_of, self._orders.coins))
         return [self._asked(kind, dex=dex) if dex else self._asked(kind) for dex in dexes]
 
     async def open_rows(self) -> list[aw.OrderRow]:
@@ -89,23 +92,39 @@ class Account:
     async def snapshot(self, since_ns: int) -> VenueSnapshot:
         """Positions, then orders, then fills and payments from `since_ns` up to the time of the positions, which is the
         snapshot's: there is no one instant for all. Orders were looked at a little later than it says, so that what it
-        does not show after some instant was not there after it. Raises VenueUnreachable."""
+        does not show after some instant was not there after it. The venue does not say of what time spot balances are:
+        they are read again when a fill shows that they may not be of the snapshot's. Raises VenueUnreachable."""
+        for _ in range(_ROUNDS):
+            shown, later = await self._snapshot(since_ns)
+            if not any(self._orders.is_spot(fill.instrument) for fill in later):
+                return shown
+        raise OutcomeUnknown(f"spot balances moved whenever they were read, {_ROUNDS} times")
+
+    async def _snapshot(self, since_ns: int) -> tuple[VenueSnapshot, Sequence[OrderFilled]]:
+        """A snapshot, and the fills that came while it was taken."""
         requested_ns = self._now_ns()
         states = [await self._rest.info(asked, aw.ClearinghouseState) for asked in self._by_dex("clearinghouseState")]
         held = [position for state in states for position in state.assetPositions]
         at_ms = min(state.time for state in states) or requested_ns // _NS_PER_MS
+        spot: list[aw.Balance] = []
+        if self._orders.any_spot:
+            spot = (await self._rest.info(self._asked("spotClearinghouseState"), aw.SpotState)).balances
         rows = await self.open_rows()
         fills: Sequence[OrderFilled] = ()
         payments: Sequence[FundingPaid] = ()
         try:
-            orders, positions = self._orders.open_orders(rows), self._orders.positions(held)
+            orders = self._orders.open_orders(rows)
+            positions = self._orders.positions(held) + self._orders.balances(spot)
             if since_ns // _NS_PER_MS <= at_ms:
-                fills = await self._fills(since_ns // _NS_PER_MS, at_ms)
+                until_ms = at_ms + _LATER_MS if self._orders.any_spot else at_ms
+                fills = await self._fills(since_ns // _NS_PER_MS, until_ms)
                 payments = await self._payments(since_ns // _NS_PER_MS, at_ms)
         except GridError as error:
             raise OutcomeUnknown(f"the account cannot be read: {error}") from error
-        since = tuple(fill for fill in fills if fill.ts_venue_ns >= since_ns)
-        return VenueSnapshot(self._venue, at_ms * _NS_PER_MS, requested_ns, orders, positions, since, tuple(payments))
+        at_ns = at_ms * _NS_PER_MS
+        since = tuple(fill for fill in fills if since_ns <= fill.ts_venue_ns <= at_ns)
+        later = [fill for fill in fills if fill.ts_venue_ns > at_ns]
+        return VenueSnapshot(self._venue, at_ns, requested_ns, orders, positions, since, tuple(payments)), later
 
     async def _fills(self, start_ms: int, end_ms: int) -> Sequence[OrderFilled]:
         """In the order of time and key."""

@@ -191,6 +191,37 @@ class PerpDex(msgspec.Struct, gc=False):
     name: str
 
 
+class SpotToken(msgspec.Struct, gc=False):
+    name: str
+    szDecimals: int
+    index: int
+
+
+class SpotPair(msgspec.Struct, gc=False):
+    """`tokens`: indices of base and quote. `index` is the pair's own, whatever its place in the list."""
+
+    name: str
+    tokens: list[int]
+    index: int
+
+
+class SpotMeta(msgspec.Struct, gc=False):
+    tokens: list[SpotToken]
+    universe: list[SpotPair]
+
+
+class Balance(msgspec.Struct, gc=False):
+    """`total` of a token; `hold` of it is behind open orders."""
+
+    coin: str
+    total: str
+    hold: str = "0"
+
+
+class SpotState(msgspec.Struct, gc=False):
+    balances: list[Balance]
+
+
 class Held(msgspec.Struct, gc=False):
     """`szi`: signed size."""
 
@@ -224,6 +255,8 @@ class UserRole(msgspec.Struct, gc=False):
 class UserFees(msgspec.Struct, gc=False):
     taker: str = field(name="userCrossRate")
     maker: str = field(name="userAddRate")
+    spot_taker: str | None = field(name="userSpotCrossRate", default=None)
+    spot_maker: str | None = field(name="userSpotAddRate", default=None)
 
 
 class UserRateLimit(msgspec.Struct, gc=False):

@@ -213,7 +213,7 @@ class HyperliquidConnector:
     def _check_leverage(self) -> None:
         """Raises ConfigError for one that a market does not allow."""
         leverage = self._settings.leverage
-        for asset in self._assets.values():
+        for asset in self._perpetuals():
             if leverage is not None and leverage > asset.max_leverage:
                 most = f"the {asset.max_leverage} of {asset.coin}"
                 raise ConfigError(f"venue {self._context.venue}: leverage {leverage} is above {most}")
@@ -223,8 +223,11 @@ class HyperliquidConnector:
         refuses it."""
         leverage, cross = self._settings.leverage, not self._settings.isolated
         if leverage is not None and self._requests is not None and not self._context.read_only:
-            for asset in self._assets.values():
+            for asset in self._perpetuals():
                 await self._confirmed(actions.UpdateLeverage(asset.number, cross, leverage))
+
+    def _perpetuals(self) -> list[Asset]:
+        return [asset for asset in self._assets.values() if not asset.instrument.spot]
 
     # The link
 
@@ -555,8 +558,7 @@ class HyperliquidConnector:
     def probes(self) -> Sequence[Probe]:
         """What `doctor` asks. See `Examination`."""
         address = None if self._signer is None else self._signer.address
-        most = {coin: asset.max_leverage for coin, asset in self._assets.items()}
-        return Examination(self._rest, self._settings, address, most).probes()
+        return Examination(self._rest, self._settings, address, list(self._assets.values())).probes()
 
     async def close(self) -> None:
         """Nothing is said any more; the socket ends with `run`."""

@@ -6,6 +6,7 @@ from decimal import Decimal, InvalidOperation
 import msgspec
 
 from connectors.hyperliquid import account_wire as aw
+from connectors.hyperliquid.requests import Asset, dex_of
 from connectors.hyperliquid.rest import OutcomeUnknown, RestClient
 from connectors.hyperliquid.settings import LEAST_A_DAY, HyperliquidSettings
 from connectors.shared.round_trip import latency
@@ -57,27 +58,19 @@ class State(msgspec.Struct, gc=False):
     assetPositions: list[HeldRow] = []
 
 
-class Balance(msgspec.Struct, gc=False):
-    coin: str
-    total: str = "0"
-    hold: str = "0"
-
-
-class SpotState(msgspec.Struct, gc=False):
-    balances: list[Balance] = []
-
-
 class Examination:
     """`address` is the key's; None: there is no key, and only the way to the venue is looked at."""
 
     def __init__(
-        self, rest: RestClient, settings: HyperliquidSettings, address: str | None, max_leverage: Mapping[str, int]
+        self, rest: RestClient, settings: HyperliquidSettings, address: str | None, assets: Sequence[Asset]
     ) -> None:
-        """`max_leverage`: of our markets, by coin."""
+        """`assets`: our markets."""
         self._rest = rest
         self._settings = settings
         self._address = "" if address is None else address.lower()
-        self._max_leverage = max_leverage
+        self._coins = dict.fromkeys(asset.coin for asset in assets)
+        self._max_leverage = {asset.coin: asset.max_leverage for asset in assets if not asset.instrument.spot}
+        self._bases = [asset.instrument.base for asset in assets if asset.instrument.spot]
         self._master: str | None = None
         """Whom the key acts for, once that is known."""
 
@@ -175,44 +168,56 @@ class Examination:
         return vault.lower() if vault is not None else self._master
 
     async def _balance(self) -> Sequence[Check]:
-        """The first dex's money, and that of each builder's dex that has a market of ours: they are apart."""
+        """The first dex's money, that of each builder's dex and of spot where a market of ours is: they are apart."""
         user = self._user()
         if user is None:
             return [not_applicable("balance", "whose account it is, is not known")]
         told = await self._rest.info({"type": "userAbstraction", "user": user}, msgspec.Raw)
         mode = bytes(told).decode("utf-8", "replace").strip('"')
         found, states = [], []
-        for dex in dict.fromkeys(coin.partition(":")[0] if ":" in coin else "" for coin in self._max_leverage):
+        unified = mode in _UNIFIED
+        for dex in dict.fromkeys(map(dex_of, self._coins)):
             named = {"dex": dex} if dex else {}
             state = await self._rest.info({"type": "clearinghouseState", "user": user, **named}, State)
             states.append(state)
-            if mode not in _UNIFIED:
+            if not unified and dex in map(dex_of, self._max_leverage):
                 found.append(_money(state, dex, user, may_move=mode == "disabled"))
             found += await self._elsewhere(user, state, named)
-        if mode in _UNIFIED:
-            spot = await self._rest.info({"type": "spotClearinghouseState", "user": user}, SpotState)
-            usdc = next((each for each in spot.balances if each.coin == "USDC"), Balance("USDC"))
-            text = f"{_number(usdc.total):.2f} USDC in the {mode} balance, {_number(usdc.hold):.2f} of it held"
-            enough = _number(usdc.total) > 0
-            found.append(ok("balance", text) if enough else failed("balance", text, f"deposit USDC to {user}"))
+        if unified or self._bases:
+            spot = await self._rest.info({"type": "spotClearinghouseState", "user": user}, aw.SpotState)
+            found.append(self._spot(spot, user, f"the {mode} balance" if unified else "the spot balance"))
         return [*found, self._margin(states)]
+
+    def _spot(self, state: aw.SpotState, user: str, where: str) -> Check:
+        """USDC, and of the bases of our pairs what there is to sell."""
+        held = {each.coin: each for each in state.balances}
+        usdc = held.get("USDC", aw.Balance("USDC", "0"))
+        text = f"{_number(usdc.total):.2f} USDC in {where}, {_number(usdc.hold):.2f} of it held"
+        bases = {base: _number(held[base].total) if base in held else Decimal(0) for base in self._bases}
+        text += "".join(f"; {total:f} {base}" for base, total in bases.items())
+        if _number(usdc.total) > 0 or any(bases.values()):
+            return ok("balance", text)
+        move = ", or move it from perps to spot" if where.startswith("the spot") else ""
+        return failed("balance", text, f"deposit USDC to {user}{move}")
 
     async def _elsewhere(self, user: str, state: State, dex: Mapping[str, str]) -> list[Check]:
         """What the account has in markets that are not ours."""
         found = []
-        held = sorted({row.position.coin for row in state.assetPositions} - set(self._max_leverage))
+        held = sorted({row.position.coin for row in state.assetPositions} - self._coins.keys())
         if held:
             found.append(elsewhere("position", f"a position in {', '.join(held)}"))
         rows = await self._rest.info({"type": "frontendOpenOrders", "user": user, **dex}, list[aw.OrderRow])
-        coins = sorted({row.coin for row in rows} - set(self._max_leverage))
+        coins = sorted({row.coin for row in rows} - self._coins.keys())
         if coins:
             found.append(elsewhere("orders", f"open orders on {', '.join(coins)}"))
         return found
 
     def _margin(self, states: Sequence[State]) -> Check:
         leverage, kind = self._settings.leverage, "isolated" if self._settings.isolated else "cross"
+        if not self._max_leverage:
+            return not_applicable("margin", "spot is bought outright")
         if leverage is not None:
-            return ok("margin", f"one-way; a start sets {leverage}x {kind} in each market")
+            return ok("margin", f"one-way; a start sets {leverage}x {kind} in each perpetual")
         seen = [
             f"{row.position.coin} {row.position.leverage.value}x {row.position.leverage.type}"
             for state in states

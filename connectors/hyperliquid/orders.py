@@ -7,11 +7,13 @@ it again.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from decimal import Decimal
 
 from msgspec import UNSET, UnsetType
 
 from connectors.hyperliquid import account_wire as aw
 from connectors.hyperliquid import actions
+from connectors.hyperliquid.numbers import floor_units
 from connectors.hyperliquid.requests import Asset, Terms, order_wire
 from mm_daemon.domain.decisions import AmendOrder, CancelOrder, Command, PlaceOrder
 from mm_daemon.domain.events import (
@@ -48,6 +50,8 @@ _OPERATIONS: Mapping[type[Command], Operation] = {
 _KINDS = (
     ("Post only order would have immediately matched", RejectKind.POST_ONLY_CROSS),
     ("Insufficient margin", RejectKind.INSUFFICIENT_MARGIN),
+    ("Insufficient spot balance", RejectKind.INSUFFICIENT_MARGIN),
+    ("Order has insufficient spot balance", RejectKind.INSUFFICIENT_MARGIN),
     ("Reduce only order would increase", RejectKind.REDUCE_ONLY),
     ("Order was never placed", RejectKind.GONE),
     ("Cannot modify canceled or filled order", RejectKind.GONE),
@@ -64,9 +68,11 @@ _KINDS = (
 _STATUS_KINDS = {
     "badAloPxRejected": RejectKind.POST_ONLY_CROSS,
     "perpMarginRejected": RejectKind.INSUFFICIENT_MARGIN,
+    "insufficientSpotBalanceRejected": RejectKind.INSUFFICIENT_MARGIN,
     "reduceOnlyRejected": RejectKind.REDUCE_ONLY,
     "tickRejected": RejectKind.INVALID,
     "minTradeNtlRejected": RejectKind.INVALID,
+    "minTradeSpotNtlRejected": RejectKind.INVALID,
     "oracleRejected": RejectKind.INVALID,
 }
 _UNDECIDED = ("Invalid nonce: duplicate nonce",)
@@ -114,6 +120,7 @@ class OwnOrders:
         self._fast: bool | UnsetType = True if fast_cancels else UNSET
         self._assets = {asset.instrument.id: asset for asset in assets}
         self._coins = {asset.coin: asset for asset in self._assets.values()}
+        self.any_spot = any(asset.instrument.spot for asset in self._assets.values())
         self._own: dict[ClientOrderId, _Own] = {}
         self._by_oid: dict[int, ClientOrderId] = {}
 
@@ -153,7 +160,8 @@ class OwnOrders:
             kind = actions.ALO if command.post_only else actions.GTC
             if command.time_in_force is TimeInForce.IOC:
                 kind = actions.IOC
-            terms = Terms(command.side, command.reduce_only, kind)
+            reduce_only = command.reduce_only and not asset.instrument.spot  # nothing else can be done there
+            terms = Terms(command.side, reduce_only, kind)
             row = order_wire(asset, command.client_id, terms, command.ticks, command.lots)
             own = _Own(asset, command.client_id, terms, command.ticks, command.lots)
             own.placing = True
@@ -378,7 +386,7 @@ class OwnOrders:
             _ticks(asset, fill.px),
             _lots(asset, fill.sz),
             not fill.crossed,
-            _fee(fill),
+            *_fees(asset, fill),
         )
 
     def paid(self, coin: str, time_ms: int, usdc: str, now_ns: int) -> FundingPaid | None:
@@ -410,6 +418,19 @@ class OwnOrders:
         found = [(self._coins.get(each.position.coin), each.position.szi) for each in held]
         return tuple((asset.instrument.id, _lots(asset, size)) for asset, size in found if asset is not None)
 
+    def balances(self, rows: Iterable[aw.Balance]) -> tuple[tuple[InstrumentId, int], ...]:
+        """Positions of our spot pairs: whole lots of what is held of the base. Raises GridError."""
+        totals = {row.coin: row.total for row in rows}
+        return tuple(
+            (asset.instrument.id, floor_units(totals.get(asset.instrument.base, "0"), asset.size_decimals)[0])
+            for asset in self._assets.values()
+            if asset.instrument.spot
+        )
+
+    def is_spot(self, instrument: InstrumentId) -> bool:
+        asset = self._assets.get(instrument)
+        return asset is not None and asset.instrument.spot
+
 
 def refusal(command: OrderCommand, text: str, now_ns: int, kind: RejectKind | None = None) -> Event:
     """The venue has refused one command."""
@@ -427,12 +448,18 @@ def unknown(command: OrderCommand, text: str, now_ns: int) -> CommandOutcomeUnkn
     return CommandOutcomeUnknown(command.instrument, 0, now_ns, command.client_id, operation, text)
 
 
-def _fee(fill: aw.Fill) -> MoneyPair | None:
-    """None for a fee that was not taken in USDC."""
-    if fill.feeToken != "USDC":
-        return None
+def _fees(asset: Asset, fill: aw.Fill) -> tuple[MoneyPair | None, MoneyPair | None]:
+    """Fee in money, and how much was taken out of the base for it: the money is then its value at the fill's price.
+    None for a fee in anything else. Rounded against us. Raises GridError."""
     atto, rest = from_text(fill.fee)
-    return to_pair(atto + 1 if rest else atto)
+    if rest:
+        atto += 1
+    if fill.feeToken == asset.instrument.quote:
+        return to_pair(atto), None
+    if not (asset.instrument.spot and fill.feeToken == asset.instrument.base):
+        return None, None
+    price, one = Decimal(fill.px).as_integer_ratio()
+    return to_pair(-(-atto * price // one)), to_pair(atto)
 
 
 def _ticks(asset: Asset, text: str) -> int:

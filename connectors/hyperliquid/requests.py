@@ -18,7 +18,8 @@ _NS_PER_MS = 1_000_000
 
 
 class Asset(msgspec.Struct, frozen=True, gc=False):
-    """A market in the venue's words: its number in actions, its name in reads, the decimals of its numbers."""
+    """A market in the venue's words: its number in actions, its name in reads (which need not be our symbol), the
+    decimals of its numbers."""
 
     number: int
     coin: str
@@ -31,7 +32,13 @@ class Asset(msgspec.Struct, frozen=True, gc=False):
     def of(instrument: Instrument, number: int, size_decimals: int, max_leverage: int = 1) -> "Asset":
         grid = instrument.grid
         assert isinstance(grid, SignificantFigures)
-        return Asset(number, instrument.symbol, instrument, grid.decimals, size_decimals, max_leverage)
+        coin = instrument.wire_symbol or instrument.symbol
+        return Asset(number, coin, instrument, grid.decimals, size_decimals, max_leverage)
+
+
+def dex_of(coin: str) -> str:
+    """The builder's dex of a market; empty: the first one, or spot."""
+    return coin.partition(":")[0] if ":" in coin else ""
 
 
 class Terms(msgspec.Struct, frozen=True, gc=False):

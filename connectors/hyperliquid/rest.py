@@ -27,6 +27,7 @@ _WEIGHTS = {
     "exchangeStatus": 2,
     "l2Book": 2,
     "orderStatus": 2,
+    "spotClearinghouseState": 2,
     "userRole": 60,
 }
 _OTHER_WEIGHT = 20

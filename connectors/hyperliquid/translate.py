@@ -50,7 +50,6 @@ _UNDECODABLE = (msgspec.DecodeError, ValueError, RecursionError)
 IGNORED_CHANNELS = frozenset(
     {
         "activeAssetData",
-        "activeSpotAssetCtx",
         "allDexsAssetCtxs",
         "allDexsClearinghouseState",
         "allMids",
@@ -78,7 +77,7 @@ IGNORED_CHANNELS = frozenset(
 )
 """Channels we know and take no market data from."""
 
-_OUR_CHANNELS = frozenset({"activeAssetCtx", "bbo", "l2Book", "trades"})
+_OUR_CHANNELS = frozenset({"activeAssetCtx", "activeSpotAssetCtx", "bbo", "l2Book", "trades"})
 _HOUR_NS = 3_600_000_000_000
 
 
@@ -139,7 +138,7 @@ class HyperliquidTranslator:
     """`WireTranslator` of the venue; `problems` and `ignored` count frames, and single prints, by kind."""
 
     def __init__(self, instruments: Sequence[Instrument]) -> None:
-        self._markets = {instrument.symbol: _Market(instrument) for instrument in instruments}
+        self._markets = {each.wire_symbol or each.symbol: _Market(each) for each in instruments}
         self._problems: dict[str, int] = {}
         self._ignored: dict[str, int] = {}
         self._handlers: dict[type[wire.Frame], Callable[[Any, int], Sequence[MarketEvent]]] = {
@@ -147,6 +146,7 @@ class HyperliquidTranslator:
             wire.BestFrame: self._on_best,
             wire.TradesFrame: self._on_trades,
             wire.ContextFrame: self._on_context,
+            wire.SpotContextFrame: self._on_context,
         }
 
     @property

@@ -51,7 +51,7 @@ class Trade(msgspec.Struct, gc=False):
 
 
 class Prices(msgspec.Struct, gc=False):
-    """What the venue reckons of a perpetual: its mark, and the running estimate of the hourly funding rate."""
+    """What the venue reckons of a market: its mark, and of a perpetual the running estimate of its hourly funding."""
 
     mark: float | None = field(name="markPx", default=None)
     funding: float | None = None
@@ -78,7 +78,13 @@ class ContextFrame(msgspec.Struct, tag_field="channel", tag="activeAssetCtx", gc
     data: Context
 
 
-Frame = BookFrame | BestFrame | TradesFrame | ContextFrame
+class SpotContextFrame(msgspec.Struct, tag_field="channel", tag="activeSpotAssetCtx", gc=False):
+    """What a subscription to `activeAssetCtx` brings for a spot pair."""
+
+    data: Context
+
+
+Frame = BookFrame | BestFrame | TradesFrame | ContextFrame | SpotContextFrame
 
 decode = msgspec.json.Decoder(Frame, strict=False).decode
 """Not strict, so that text becomes the number it spells. Raises msgspec.DecodeError on any other frame."""

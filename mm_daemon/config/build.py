@@ -114,6 +114,10 @@ def _market(
                 f"multiplier {instrument.multiplier} is no multiple of 2e-12 {instrument.quote} (EXECUTION 7b)",
             )
         )
+    least = market.min_position if market.money is None else market.money.min_position
+    if instrument.spot and least is not None and least < 0:
+        text = f"{instrument.id} is spot and cannot be short: write min_position: 0, or more"
+        problems.append(_problem(market, "min_position", text))
     if market.money is not None:
         return _in_money(market, market.money, instrument, problems)
     sizes = {

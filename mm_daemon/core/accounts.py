@@ -140,6 +140,7 @@ class Accounts:
             mid_half_ticks=book.half_ticks if book.trusted else None,
             fee_atto=None if event.fee is None else from_pair(event.fee),
             maker=event.maker,
+            base_fee_atto=0 if event.base_fee is None else from_pair(event.base_fee),
         )
         self._agenda.rebook(market)
         if order is not None and order.purpose is Purpose.QUOTE:

@@ -19,6 +19,7 @@ from mm_daemon.domain.checkpoint import FillCursor
 from mm_daemon.domain.decisions import CancelAll, CancelOrder, Intent, Reason
 from mm_daemon.domain.events import FundingPaid, OpenOrder, OrderAmended, OrderFilled, VenueSnapshot
 from mm_daemon.domain.instrument import InstrumentId, Venue
+from mm_daemon.domain.money import from_pair
 from mm_daemon.domain.orders import ClientOrderId, InFlight, Phase
 from mm_daemon.domain.reconciliation import Diff, DiffKind, Reconciled
 
@@ -210,10 +211,12 @@ class Reconciler:
             )
             for order in self._ledger.alive(market.id)
         ]
+        here = [fill for fill in fills if fill.instrument == market.id]
+        fees = [from_pair(fill.base_fee) for fill in here if fill.base_fee is not None]
         return reconcile_diff(
             held,
-            market.position.lots,
-            [Unseen(f.fill_key, f.client_id, f.side * f.lots) for f in fills if f.instrument == market.id],
+            market.position.lots - (market.position.lots_taken_by(sum(fees)) if fees else 0),
+            [Unseen(fill.fill_key, fill.client_id, fill.side * fill.lots) for fill in here],
             [order for order in snapshot.orders if order.instrument == market.id],
             next((lots for instrument, lots in snapshot.positions if instrument == market.id), 0),
             requested_ns=snapshot.requested_ns,
@@ -237,6 +240,8 @@ class Reconciler:
                 self._unexplained.pop(market.id, None)
             return kept
         lots = int(position.subject)
+        if market.instrument.spot and abs(lots) == 1:  # what is held of a lot is known to the venue alone
+            return [Diff(DiffKind.POSITION_ADOPTED, lots) if diff is position else diff for diff in kept]
         before, rounds, last_ns = self._unexplained.get(market.id, (lots, 0, 0))
         if before != lots:
             rounds = 0

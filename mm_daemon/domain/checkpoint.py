@@ -34,6 +34,8 @@ class PositionState(_State, frozen=True, array_like=True, gc=False):
     stale_mids: int
     average: float | None
     """As `Position` keeps it: in the price in which averages are arithmetic."""
+    base_surplus: MoneyPair = (0, 0)
+    """Base units held beyond the whole lots, where fees are taken out of the base."""
 
 
 class PositionBooked(_State, frozen=True, array_like=True, gc=False, tag="position_booked"):

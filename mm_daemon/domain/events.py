@@ -150,7 +150,7 @@ class OrderAmendRejected(_OrderEvent, frozen=True, array_like=True, gc=False, ta
 
 class OrderFilled(_OrderEvent, frozen=True, array_like=True, gc=False, tag="filled"):
     """One fill, identified by the venue's trade id. `fee` is what the venue charged (negative: a rebate), None if
-    unsaid.
+    unsaid; where it took it out of what was bought, `base_fee` is how much of that, and `fee` its value at the price.
     """
 
     venue_order_id: str
@@ -160,6 +160,7 @@ class OrderFilled(_OrderEvent, frozen=True, array_like=True, gc=False, tag="fill
     lots: int
     maker: bool
     fee: MoneyPair | None = None
+    base_fee: MoneyPair | None = None
 
 
 class OrderCanceled(_OrderEvent, frozen=True, array_like=True, gc=False, tag="canceled"):

@@ -75,6 +75,11 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     """Settled in the base currency: a lot is `lot * multiplier` of quote currency, worth that over the price."""
     family: str = ""
     """Contracts of different families never share a batch of commands."""
+    spot: bool = False
+    """Bought outright: the position is the balance of the base, in whole lots, and cannot be short. No funding, no
+    leverage; fees may be taken out of the base."""
+    wire_symbol: str = ""
+    """The venue's name of it in its frames, where that is not the symbol."""
 
     @property
     def id(self) -> InstrumentId:

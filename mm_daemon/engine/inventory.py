@@ -69,11 +69,14 @@ class Position:
         "_folded_inventory",
         "_folded_value",
         "_inverse",
+        "_lot_atto",
         "_maker_ppm",
         "_taker_ppm",
+        "base_surplus",
         "bought",
         "cash_atto",
         "estimated_fees",
+        "fee_lots",
         "fee_residue",
         "fees_atto",
         "funding_atto",
@@ -94,6 +97,7 @@ class Position:
         self.unit_atto = 0 if self._inverse else unit_of(instrument)
         # The table of an inverse contract is -floor(c / half_ticks), with c kept as an exact ratio.
         self._contract_atto = _inverse_contract(instrument) if self._inverse else (0, 1)
+        self._lot_atto = int(_exact(instrument.lot) * ATTO)
         self._maker_ppm = instrument.maker_fee_ppm
         self._taker_ppm = instrument.taker_fee_ppm
         self.lots = lots
@@ -105,6 +109,10 @@ class Position:
         self.funding_atto = 0
         self.fee_residue = 0
         self.funding_residue = 0
+        self.base_surplus = 0
+        """Atto of the base held beyond `lots`, where fees are taken out of the base: less than a lot."""
+        self.fee_lots = 0
+        """Lots that fees were taken out of, counted from the start of this process."""
         self.estimated_fees = 0
         """Fees that are still our own estimate."""
         self.stale_mids = 0
@@ -160,11 +168,14 @@ class Position:
         fee_atto: int | None,
         maker: bool = True,
         fee_rest: int = 0,
+        base_fee_atto: int = 0,
     ) -> FillBooked:
         """Book a fill of signed `lots` at `ticks`; `mid_half_ticks` None: the mid is not valid, the last one is used.
 
         `fee_atto` None estimates the fee at the instrument's rate for the role; `fee_rest` is what rounding left of a
-        venue's fee text (see `fee_from_text`), in millionths of an atto.
+        venue's fee text (see `fee_from_text`), in millionths of an atto. `base_fee_atto`: what the venue took out of
+        the base for it (atto of base units): booked as paid in money, with as much of the base sold for that at
+        `ticks`, in whole lots, so that the lots here never exceed what is held.
         """
         stale = mid_half_ticks is None
         if mid_half_ticks is not None:
@@ -187,17 +198,35 @@ class Position:
         self.cash_atto -= lots * price + fee_atto
         self._average = self._average_after(lots, ticks)
         self.lots += lots
+        if base_fee_atto:
+            self._take_out(base_fee_atto, price, mid)
         self.stale_mids += stale
         return FillBooked(fee_atto, estimated, stale)
 
+    def lots_taken_by(self, base_fee_atto: int) -> int:
+        """Lots that fees in the base (atto, of any number of fills) cost; negative: that rebates bring."""
+        return -(-(base_fee_atto - self.base_surplus) // self._lot_atto)
+
+    def _take_out(self, base_fee_atto: int, price: int, mid: int) -> None:
+        """Lots that a fee in the base costs, sold at `price` while a lot is worth `mid`."""
+        taken = self.lots_taken_by(base_fee_atto)
+        self.base_surplus += taken * self._lot_atto - base_fee_atto
+        self.spread_atto -= taken * (mid - price)
+        self.cash_atto += taken * price
+        self.lots -= taken
+        self.fee_lots += taken
+        if not self.lots:
+            self._average = None
+
     def adopt(self, lots: int) -> None:
         """Take over signed `lots` at the mid last seen: nothing is earned or lost by it, and it is no trade. The part
-        `inventory` follows them from here on.
+        `inventory` follows them from here on. What is held beyond whole lots is not known then, and counts as nothing.
         """
         if self.half_ticks is not None:
             self.cash_atto -= lots * self._fold()
             self._average = self._average_after(lots, 0.5 * self.half_ticks)
         self.lots += lots
+        self.base_surplus = 0
 
     def correct_fee(self, booked_atto: int, charged_atto: int) -> int:
         """The venue's own fee for a fill whose fee was estimated: books the difference and returns it."""
@@ -243,6 +272,7 @@ class Position:
             self.estimated_fees,
             self.stale_mids,
             self._average,
+            to_pair(self.base_surplus),
         )
 
     def restore(self, state: PositionState) -> None:
@@ -260,6 +290,7 @@ class Position:
         self._folded_inventory = from_pair(state.inventory)
         self._folded_value = 0 if state.half_ticks is None else self.value(state.half_ticks)
         self._average = state.average
+        self.base_surplus = from_pair(state.base_surplus)
 
     # Leaves
 

@@ -284,7 +284,7 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     inventory_skip_at: Annotated[
         _Share,
         Meta(description="share of the position limit above which the side that grows the position is not quoted"),
-    ] = 0.95
+    ] = 0.8
     inventory_exit_at: (
         Annotated[
             float,
@@ -293,7 +293,7 @@ class QuoteParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             ),
         ]
         | None
-    ) = None
+    ) = 0.95
     stop_loss_bps: (
         Annotated[
             float,

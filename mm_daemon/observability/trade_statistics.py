@@ -109,6 +109,7 @@ class TradeStatistics:
 
     __slots__ = (
         "_captured",
+        "_fee_lots",
         "_fills",
         "_first_fills",
         "_inventory",
@@ -127,6 +128,7 @@ class TradeStatistics:
         self._market = market
         self._start_ns = start_ns
         self._lots, self._spread_atto = position.lots, position.spread_atto
+        self._fee_lots = position.fee_lots
         self._fills = self._first_fills = _fills_of(market)
         self._captured = Moments()
         self._markouts = Markouts(DEFAULT_HORIZONS_NS, self._observed)
@@ -159,14 +161,18 @@ class TradeStatistics:
         known = tuple({fill.fill_key: fill for fill in fills}.values())
         count, spread_atto = _fills_of(self._market), position.spread_atto
         new, captured_atto = count - self._fills, spread_atto - self._spread_atto
+        fee_lots = position.fee_lots - self._fee_lots
         self._lots, self._fills, self._spread_atto = position.lots, count, spread_atto
-        if new == len(known) and held_lots + sum(fill.side * fill.lots for fill in known) == position.lots:
+        self._fee_lots = position.fee_lots
+        if new == len(known) and held_lots + sum(fill.side * fill.lots for fill in known) == position.lots + fee_lots:
             if known:
-                mid_ticks = self._mid_ticks(known, captured_atto)
+                mid_ticks = self._mid_ticks(known, captured_atto, fee_lots)
                 for fill in known:
                     held_lots += fill.side * fill.lots
                     self._inventory.on_position(fill.ts_local_ns, held_lots)
                     self._fill(fill, mid_ticks)
+                if fee_lots:
+                    self._inventory.on_position(now_ns, position.lots)
         else:
             self.untold += new
             self._inventory.on_position(now_ns, position.lots)
@@ -237,17 +243,21 @@ class TradeStatistics:
             self._markouts.on_mid(fill.ts_local_ns - 1, mid_ticks)  # earlier fills that were due while nobody looked
         self._markouts.on_fill(fill.ts_local_ns, fill.side, fill.ticks, _Fill(fill.side, half_spread_bps, notional))
 
-    def _mid_ticks(self, fills: Sequence[OrderFilled], captured_atto: int) -> float:
-        """The mid the core booked these fills at, from what they captured: all of a turn are booked at one mid.
+    def _mid_ticks(self, fills: Sequence[OrderFilled], captured_atto: int, fee_lots: int) -> float:
+        """The mid the core booked these fills at, from what they captured: all of a turn are booked at one mid. Lots
+        that paid fees have gone at the price of one of the fills.
 
         Where buys and sells of a turn cancel out it cannot be told, and the mark stands in.
         """
         position, contract = self._market.position, self._market.instrument
-        net_lots = sum(fill.side * fill.lots for fill in fills)
+        net_lots = sum(fill.side * fill.lots for fill in fills) - fee_lots
         if not net_lots:
             return 0.5 * (position.half_ticks or 0)
         ticks = fills[0].ticks
         paid_atto = sum(fill.side * fill.lots * position.value(2 * fill.ticks) for fill in fills)
+        if fee_lots:
+            charged = next((fill for fill in fills if fill.base_fee is not None), fills[0])
+            paid_atto -= fee_lots * position.value(2 * charged.ticks)
         ratio = (captured_atto + paid_atto) / (net_lots * position.value(2 * ticks))
         return 0.5 * round(2 * ticks / ratio if contract.inverse else 2 * ticks * ratio)
 

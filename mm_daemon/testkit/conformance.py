@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from enum import StrEnum
+from math import ceil
 from typing import Protocol, TypeVar, cast
 
 import msgspec
@@ -48,6 +49,7 @@ from mm_daemon.domain.events import (
     VenueSnapshot,
 )
 from mm_daemon.domain.instrument import Instrument, InstrumentId, grid_ceil, grid_floor
+from mm_daemon.domain.money import from_pair, to_decimal
 from mm_daemon.domain.orders import ClientOrderId, Operation, Phase, RejectKind, Side
 from mm_daemon.ports.connector import Connector, CountsProblems
 
@@ -346,7 +348,7 @@ class ConnectorConformance:
         keys = [fill.fill_key for fill in live.heard.of(OrderFilled) if fill.client_id == order.client_id]
         assert len(set(keys)) == len(keys) == 2
         after = await live.snapshot()
-        assert _position(after, live.instrument.id) - before == order.side * order.lots
+        assert _follows(live, before, live.heard.of(OrderFilled), _position(after, live.instrument.id))
         assert {fill.fill_key for fill in after.fills} >= set(keys)
         assert order.client_id not in [each.client_id for each in after.orders]
 
@@ -354,6 +356,7 @@ class ConnectorConformance:
         """What was filled before a time is left out, what was filled after it is whole, and the position agrees."""
         live.needs(Trouble.FILL)
         first, second = live.order(away=0), live.order(away=0)
+        before = _position(await live.snapshot(), live.instrument.id)
         for order in (first, second):
             await live.placed(order)
             await live.hand.fill(order.client_id, order.lots)
@@ -364,8 +367,7 @@ class ConnectorConformance:
         assert first.client_id not in {fill.client_id for fill in since.fills}
         assert all(fill.ts_venue_ns <= since.ts_venue_ns for fill in since.fills)
         whole = await live.snapshot()
-        summed = sum(fill.side * fill.lots for fill in whole.fills if fill.instrument == live.instrument.id)
-        assert summed == _position(whole, live.instrument.id)
+        assert _follows(live, before, whole.fills, _position(whole, live.instrument.id))
 
     async def test_amend_moves_price_and_size(self, live: ConnectorUnderTest) -> None:
         """The order keeps its client id and has the new price and size, in the reply and in the account."""
@@ -373,7 +375,7 @@ class ConnectorConformance:
             pytest.skip("this venue cannot amend")
         order = live.order()
         await live.placed(order)
-        ticks, lots = order.ticks - 10, order.lots - 1
+        ticks, lots = grid_floor(order.ticks - 10, live.instrument.grid), order.lots - 1
         await live.send(AmendOrder(order.instrument, order.client_id, ticks, lots, _WHY))
         amended = await live.heard.until(OrderAmended, lambda event: event.client_id == order.client_id)
         assert (amended.ticks, amended.lots) == (ticks, lots)
@@ -440,7 +442,8 @@ class ConnectorConformance:
         if not live.connector.capabilities.post_only:
             pytest.skip("this venue has no post-only orders")
         book = live.see_book()
-        order = msgspec.structs.replace(live.order(), ticks=book.ask_ticks + (book.ask_ticks - book.bid_ticks) + 100)
+        through = book.ask_ticks + (book.ask_ticks - book.bid_ticks) + 100
+        order = msgspec.structs.replace(live.order(), ticks=grid_ceil(through, live.instrument.grid))
         await live.send(order)
         refused = await live.heard.until(OrderRejected, lambda event: event.client_id == order.client_id)
         assert refused.kind is RejectKind.POST_ONLY_CROSS
@@ -614,8 +617,7 @@ class ConnectorConformance:
         shown = await live.snapshot()
         alive = {order.client_id: order.remaining_lots for order in ledger.alive(live.instrument.id)}
         assert alive == {each.client_id: each.remaining_lots for each in shown.orders}
-        fills = {fill.fill_key: fill.side * fill.lots for fill in live.heard.of(OrderFilled)}
-        assert start + sum(fills.values()) == _position(shown, live.instrument.id)
+        assert _follows(live, start, live.heard.of(OrderFilled), _position(shown, live.instrument.id))
 
 
 async def refuses_wrong_key(connector: Connector, error: type[MmError]) -> None:
@@ -633,6 +635,16 @@ def _approved(command: Command) -> ApprovedCommand:
 
 def _position(snapshot: VenueSnapshot, instrument: InstrumentId) -> int:
     return next((lots for each, lots in snapshot.positions if each == instrument), 0)
+
+
+def _follows(live: ConnectorUnderTest, before: int, fills: Iterable[OrderFilled], after: int) -> bool:
+    """Whether a position is what it was and what was filled, each fill once, less the fees taken out of the base: in
+    whole lots, of which the first may have been begun before."""
+    told = {fill.fill_key: fill for fill in fills if fill.instrument == live.instrument.id}
+    lots = sum(fill.side * fill.lots for fill in told.values())
+    fees = sum(from_pair(fill.base_fee) for fill in told.values() if fill.base_fee is not None)
+    taken = ceil(to_decimal(fees) / live.instrument.lot)
+    return after - before - lots in ({-taken, 1 - taken} if taken else {0})
 
 
 def _ledger(live: ConnectorUnderTest, *orders: PlaceOrder) -> OrderLedger:

@@ -48,12 +48,29 @@ class HyperliquidHand:
 class TestHyperliquid(ConnectorConformance):
     """Every case that the venue's hand can make."""
 
+    symbol = "BTC"
+
     @pytest.fixture
     async def connector_under_test(self) -> AsyncIterator[ConnectorUnderTest]:
         clock, heard = Clock(), Heard()
-        async with hyperliquid_venue(clock=clock, traded=2_000_000) as control:
-            connector = hyperliquid_connector(control.url, heard.put, key=control.key(), clock=clock)
+        coins = tuple(dict.fromkeys(("BTC", "ETH", self.symbol)))
+        async with hyperliquid_venue(coins=coins, clock=clock, traded=2_000_000) as control:
+            connector = hyperliquid_connector(
+                control.url, heard.put, key=control.key(), clock=clock, symbols=(self.symbol,)
+            )
             yield ConnectorUnderTest(connector, heard, HyperliquidHand(control), clock.now_ns, first_client_id=1 << 40)
+
+
+class TestHyperliquidSpot(TestHyperliquid):
+    """A pair that the venue calls `@107`, under its own name."""
+
+    symbol = "HYPE/USDC"
+
+
+class TestHyperliquidBuilder(TestHyperliquid):
+    """A perpetual of a builder's dex."""
+
+    symbol = "xyz:GOLD"
 
 
 async def test_key_without_an_account_is_refused_at_the_start() -> None:

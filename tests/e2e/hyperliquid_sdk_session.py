@@ -481,7 +481,80 @@ def upgraded(s: Session) -> None:
     assert "resting" in first(s.exchange.order("BTC", True, 0.001, s.far_bid(), ALO))
 
 
+# Spot and builders' dexes
+
+
+def spot_reads(s: Session) -> None:
+    info = s.info
+    meta, contexts = info.spot_meta_and_asset_ctxs()
+    assert meta == info.spot_meta() and [row["coin"] for row in contexts] == ["PURR/USDC", "@107"]
+    assert info.name_to_asset("PURR/USDC") == 10_000 and info.name_to_asset("HYPE/USDC") == 10_107
+    assert info.name_to_coin["HYPE/USDC"] == "@107" and info.asset_to_sz_decimals[10_107] == 2
+    assert tokens(s) == {"USDC": 100_000, "PURR": 1000}
+    assert info.l2_snapshot("HYPE/USDC")["coin"] == "@107"
+    fees = info.user_fees(s.me)
+    assert (float(fees["userSpotCrossRate"]), float(fees["userSpotAddRate"])) == (0.0007, 0.0004)
+
+
+def tokens(s: Session) -> dict[str, float]:
+    return {row["coin"]: float(row["total"]) for row in s.info.spot_user_state(s.me)["balances"]}
+
+
+def spot_orders(s: Session) -> None:
+    order, low = s.exchange.order, round(s.mid("@107") * 0.9, 1)
+    oid = first(order("HYPE/USDC", True, 1.25, low, ALO))["resting"]["oid"]
+    (shown,) = s.info.open_orders(s.me)
+    assert (shown["coin"], shown["oid"], float(shown["sz"])) == ("@107", oid, 1.25)
+    (usdc,) = [row for row in s.info.spot_user_state(s.me)["balances"] if row["coin"] == "USDC"]
+    assert abs(float(usdc["hold"]) - 1.25 * low) < 1e-6
+    fresh = first(s.exchange.modify_order(oid, "HYPE/USDC", True, 1.5, low, ALO))["resting"]["oid"]
+    assert first(s.exchange.cancel("HYPE/USDC", fresh)) == "success"
+    error(order("HYPE/USDC", False, 1.0, round(low * 1.3, 1), ALO), "Insufficient spot balance")
+    error(order("HYPE/USDC", True, 10_000.0, low, ALO), "Insufficient spot balance")
+    error(order("HYPE/USDC", True, 0.2, low, ALO), "Order must have minimum value of 10 USDC.")
+    error(order("HYPE/USDC", True, 1.0, low + 0.000123, ALO), "Price must be divisible by tick size.")
+    error(order("PURR/USDC", True, 100.5, 0.14, ALO), "Order has invalid size.")
+
+
+def spot_trades(s: Session) -> None:
+    """A purchase pays in what was bought, a sale in USDC, and balances are what the fills say."""
+    ear = Streams(s.url)
+    try:
+        ear.listen(type="userFills", user=s.me)
+        ear.listen(type="activeAssetCtx", coin="@107")
+        assert ear.until("activeAssetCtx")["ctx"]["markPx"]
+        bought = first(s.exchange.market_open("HYPE/USDC", True, 2.5))["filled"]
+        (fill, *_) = ear.until("userFills", lambda data: data["fills"])["fills"]
+        assert (fill["coin"], fill["dir"], fill["feeToken"], fill["oid"]) == ("@107", "Buy", "HYPE", bought["oid"])
+        assert first(s.exchange.market_open("PURR/USDC", False, 400.0))["filled"]["totalSz"] == "400"
+    finally:
+        ear.close()
+    money, base = 100_000.0, 0.0
+    for each in s.info.user_fills(s.me):
+        sign, size, fee = (1 if each["side"] == "B" else -1), float(each["sz"]), float(each["fee"])
+        money -= sign * float(each["px"]) * size + (fee if each["feeToken"] == "USDC" else 0)
+        base += size - fee if each["coin"] == "@107" else 0
+        assert each["feeToken"] == ("HYPE" if each["side"] == "B" else "USDC")
+    held = tokens(s)
+    assert abs(held["USDC"] - money) < 1e-6 and abs(held["HYPE"] - base) < 1e-8 and held["PURR"] == 600
+    assert s.info.user_state(s.me)["assetPositions"] == []
+
+
+def builders_dex(s: Session) -> None:
+    trading = Exchange(s.wallets[0], s.url, perp_dexs=["", "xyz"])
+    assert trading.info.name_to_asset("xyz:GOLD") == 110_000
+    low = round(float(trading.info.all_mids("xyz")["xyz:GOLD"]) * 0.9, 1)
+    oid = first(trading.order("xyz:GOLD", True, 1.0, low, ALO))["resting"]["oid"]
+    assert [row["oid"] for row in s.info.open_orders(s.me, "xyz")] == [oid] and s.info.open_orders(s.me) == []
+    assert first(trading.cancel("xyz:GOLD", oid)) == "success"
+    first(trading.market_open("xyz:GOLD", True, 1.0))
+    (held,) = s.info.user_state(s.me, "xyz")["assetPositions"]
+    assert (held["position"]["coin"], held["position"]["szi"]) == ("xyz:GOLD", "1.0")
+    first(trading.market_close("xyz:GOLD"))
+
+
 PARTS = {
+    "spot": [spot_reads, spot_orders, spot_trades, builders_dex],
     "usual": [
         reads,
         bad_requests,

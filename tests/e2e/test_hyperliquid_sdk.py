@@ -28,15 +28,17 @@ PARTS = {
     "capped": ({**USUAL, "coins": {"BTC": {"open_interest_cap": 500, "tier_notional": 50_000}}}, 1),
     "broke": ({**USUAL, "deposit": 0}, 1),
     "upgraded": ({**USUAL, "post_only_ms": 60_000}, 1),
+    "spot": ({**USUAL, "coins": {"PURR/USDC": {"held": 1000}}}, 4),
 }
+SYMBOLS = {"spot": "BTC,PURR/USDC,HYPE/USDC,xyz:GOLD"}
 
 
 @contextmanager
-def simulated(folder: Path, settings: dict[str, Any]) -> Iterator[str]:
+def simulated(folder: Path, settings: dict[str, Any], symbols: str) -> Iterator[str]:
     """`mm-daemon simulate hyperliquid` on a port of its own choice; the line it printed."""
     file = folder / "venue.yaml"
     file.write_text(json.dumps(settings), "utf-8")
-    command = [*DAEMON, "simulate", "hyperliquid", "--port", "0", "--seed", "3", "--symbols", "BTC,ETH"]
+    command = [*DAEMON, "simulate", "hyperliquid", "--port", "0", "--seed", "3", "--symbols", symbols]
     process = subprocess.Popen(
         [*command, "--settings", str(file)], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd=ROOT, text=True
     )
@@ -60,7 +62,7 @@ def test_official_sdk(part: str, tmp_path: Path) -> None:
     """Every call, subscription and refusal of the session is as the SDK expects it."""
     settings, checks = PARTS[part]
     python = python_of("hyperliquid_sdk")
-    with simulated(tmp_path, settings) as line:
+    with simulated(tmp_path, settings, SYMBOLS.get(part, "BTC,ETH")) as line:
         venue = json.loads(line)
         assert set(venue) == {"venue", "rest", "ws", "accounts", "symbols"}
         script = ROOT / "tests/e2e/hyperliquid_sdk_session.py"

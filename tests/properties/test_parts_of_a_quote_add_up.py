@@ -28,8 +28,9 @@ _LAST_BITS = 1e-12
 
 @st.composite
 def quotings(draw: st.DrawFn) -> QuoteParameters:
-    """Any model, with every clamp now loose, now tight."""
+    """Any model, with every clamp now loose, now tight. Nothing is worked off: that quote goes by the touch."""
     return QuoteParameters(
+        inventory_exit_at=None,
         model=draw(st.sampled_from(sorted(MODELS))),
         gamma=draw(st.floats(1e-3, 2.0)),
         k=draw(st.floats(0.1, 3.0)),

@@ -1,6 +1,7 @@
 """Accounts of the simulated Hyperliquid: money, positions, orders, agents, nonces and budgets. No matching, no clock.
 
-Money is integers of 1e-12 USDC (see `market.py`).
+Money is integers of 1e-12 USDC, and so are other tokens, of 1e-12 of them (see `market.py`). Money of perpetuals and of
+spot is apart, unless the account is unified.
 """
 
 from collections import deque
@@ -21,6 +22,10 @@ _NAMED_AGENTS, _MORE_BY_SUB_ACCOUNT = 3, 2
 _PPM = 10**6
 _TIERS = ((0, 450, 150), (5, 400, 120), (25, 350, 80), (100, 300, 40), (500, 280, 0), (2000, 260, 0), (7000, 240, 0))
 """From a volume in millions of USDC on: taker and maker fee, parts per million."""
+_SPOT_FEES = ((700, 400), (600, 300), (500, 200), (400, 100), (350, 0), (300, 0), (250, 0))
+"""Of spot, in the same tiers."""
+_SPOT_MONEY_STEP = 10**4
+"""Spot money is kept to eight decimals."""
 
 
 class Order:
@@ -112,6 +117,16 @@ class Position:
         return (self.worth(mark_ticks) - self.cost) * (1 if self.lots > 0 else -1)
 
 
+class Token:
+    """What is held of one token, in 1e-12 of it, and what it was bought for."""
+
+    __slots__ = ("cost", "units")
+
+    def __init__(self) -> None:
+        self.units = 0
+        self.cost = 0
+
+
 class Fill(msgspec.Struct, frozen=True):
     """One fill as the venue shows it; the fields are those of the wire."""
 
@@ -174,6 +189,10 @@ class Account:
         self.master = master
         self.name = name
         self.usdc = usdc
+        self.spot_usdc = 0
+        self.unified = False
+        self.tokens: dict[str, Token] = {}
+        """What is held of others than USDC, by name."""
         self.volume = traded
         """What was traded since inception, in 1e-12 USDC."""
         self.positions: dict[str, Position] = {}
@@ -245,8 +264,8 @@ class Account:
     def margin_with_orders(self, markets: Mapping[str, Market], more: Mapping[tuple[str, Side], int]) -> int:
         """Initial margin if each coin's worse side of orders were filled, with `more` lots of them."""
         total = 0
-        coins = {order.market.coin for order in self.orders.values()} | set(self.positions) | {coin for coin, _ in more}
-        for coin in sorted(coins):
+        ordered = {order.market.coin for order in self.orders.values() if order.market.pair is None}
+        for coin in sorted(ordered | set(self.positions) | {coin for coin, _ in more}):
             market, lots = markets[coin], self.position(markets[coin]).lots
             wanted = {
                 side: more.get((coin, side), 0)
@@ -257,11 +276,11 @@ class Account:
             total += worst * market.mark_ticks * MONEY_PER_TICK_LOT // self.position(market).leverage
         return total
 
-    def fees_ppm(self) -> tuple[int, int]:
+    def fees_ppm(self, *, spot: bool = False) -> tuple[int, int]:
         """Taker's and maker's, by the volume."""
         millions = self.master_volume() // (USDC * 10**6)
-        taker, maker = next((taker, maker) for least, taker, maker in reversed(_TIERS) if millions >= least)
-        return taker, maker
+        tier = max(place for place, (least, _, _) in enumerate(_TIERS) if millions >= least)
+        return _SPOT_FEES[tier] if spot else _TIERS[tier][1:]
 
     def master_volume(self) -> int:
         return self.volume if self.master is None else self.master.volume + self.volume
@@ -277,6 +296,71 @@ class Account:
         self.volume += notional
         order.lots -= lots
         return before, profit, fee
+
+    # Spot
+
+    def spot_money(self, markets: Mapping[str, Market]) -> int:
+        return self.value(markets) if self.unified else self.spot_usdc
+
+    def spot_hold(self, base: str | None) -> int:
+        """What open orders hold of a token; None: of USDC."""
+        held = 0
+        for order in self.orders.values():
+            market = order.market
+            if market.pair is None:
+                continue
+            if base is None and order.side is Side.BUY:
+                held += order.lots * order.ticks * market.money_per_tick_lot
+            elif base == market.pair.base.name and order.side is Side.SELL:
+                held += order.lots * market.lot_units
+        return held
+
+    def can_pay(self, order: Order, markets: Mapping[str, Market]) -> bool:
+        """Whether what is free covers a new spot order."""
+        market = order.market
+        assert market.pair is not None
+        if order.side is Side.SELL:
+            name = market.pair.base.name
+            return order.lots * market.lot_units <= self.token(name).units - self.spot_hold(name)
+        free = self.spot_money(markets) - self.spot_hold(None)
+        if self.unified:
+            free -= self.margin_with_orders(markets, {})
+        return order.lots * order.ticks * market.money_per_tick_lot <= free
+
+    def token(self, name: str) -> "Token":
+        return self.tokens.setdefault(name, Token())
+
+    def book_spot_fill(self, order: Order, ticks: int, lots: int, *, taker: bool) -> tuple[int, int, int]:
+        """Balances of a fill: (base before, profit of what was sold, fee). The fee is in what was received,
+        rounded up to its decimals."""
+        market = order.market
+        assert market.pair is not None
+        held = self.token(market.pair.base.name)
+        before, units = held.units, lots * market.lot_units
+        notional = ticks * lots * market.money_per_tick_lot
+        ppm = self.fees_ppm(spot=True)[0 if taker else 1]
+        profit = 0
+        if order.side is Side.BUY:
+            fee = _rounded_up(units * ppm, market.base_step)
+            held.units += units - fee
+            held.cost += notional
+            self._add_spot_money(-notional)
+        else:
+            fee = _rounded_up(notional * ppm, _SPOT_MONEY_STEP)
+            share = held.cost * units // held.units
+            profit = notional - share - fee
+            held.units -= units
+            held.cost -= share
+            self._add_spot_money(notional - fee)
+        self.volume += notional
+        order.lots -= lots
+        return before, profit, fee
+
+    def _add_spot_money(self, money: int) -> None:
+        if self.unified:
+            self.usdc += money
+        else:
+            self.spot_usdc += money
 
     def pay_funding(self, market: Market, rate_e12: int) -> int | None:
         """What is received (negative: paid) on the position at the oracle's price; None without a position."""
@@ -330,3 +414,7 @@ class Account:
 
 def usdc(amount: Decimal) -> int:
     return int(amount * USDC)
+
+
+def _rounded_up(times_ppm: int, step: int) -> int:
+    return -(-times_ppm // (_PPM * step)) * step

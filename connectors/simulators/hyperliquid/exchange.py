@@ -15,6 +15,7 @@ from connectors.simulators.hyperliquid.accounts import USDC, Account, Nonces, us
 from connectors.simulators.hyperliquid.floor import CANNOT_MODIFY, GONE, Floor, RefusedBatch
 from connectors.simulators.hyperliquid.market import MONEY_DECIMALS, Market, Trade, money, number
 from connectors.simulators.hyperliquid.settings import CoinSettings, HyperliquidVenueSettings
+from connectors.simulators.hyperliquid.spot import FIRST_NUMBER, is_pair, pairs
 from mm_daemon.domain.book import NO_ASK, NO_BID
 from mm_daemon.domain.orders import Side
 from mm_daemon.domain.rng import Rng
@@ -25,6 +26,8 @@ Answer = Callable[[dict[str, Any]], None]
 
 _NS_PER_MS = 1_000_000
 _FIRST_OID = 560_000_000_000
+_BUILDERS_FROM, _BUILDERS_ROOM = 100_000, 10_000
+"""Numbers of builders' perpetuals, by the place of their dex."""
 _LOOK_MS, _SAMPLE_MS = 3000, 5000
 _DAY_MS = 86_400_000
 _SCHEDULE_LEAST_MS, _SCHEDULES_A_DAY = 5000, 10
@@ -52,12 +55,9 @@ class Exchange:
     def __init__(self, coins: tuple[str, ...], settings: HyperliquidVenueSettings, seed: int, opened_ns: int) -> None:
         self._settings = settings
         rng = Rng(seed)
-        universe = [(coins[0], False), *((coin, True) for coin in settings.delisted if coin not in coins)]
-        universe += [(coin, False) for coin in coins[1:]]
-        self.markets = {
-            place: Market(coin, place, settings.coins.get(coin, CoinSettings()), rng.split(coin), delisted=delisted)
-            for place, (coin, delisted) in enumerate(universe)
-        }
+        self.pairs = pairs(coins)
+        self.dexes = tuple(dict.fromkeys(coin.partition(":")[0] for coin in coins if ":" in coin))
+        self.markets = {market.number: market for market in self._universe(coins, rng)}
         self.by_coin: Mapping[str, Market] = {market.coin: market for market in self.markets.values()}
         self.accounts: dict[str, Account] = {}
         self.floor = Floor(self.markets, self.accounts, self._next_oid)
@@ -65,7 +65,7 @@ class Exchange:
         self.keys = [signatures.seeded_key(seed, place) for place in range(settings.accounts)]
         for key in self.keys:
             address = signatures.address_of(key)
-            self.accounts[address] = Account(address, usdc(settings.deposit), usdc(settings.traded))
+            self.accounts[address] = self._funded(Account(address, usdc(settings.deposit), usdc(settings.traded)))
         self._nonces: dict[str, Nonces] = {}
         self._waiting: list[_Waiting] = []
         self._said: list[Said] = []
@@ -75,6 +75,36 @@ class Exchange:
         self._timers = {"look": 0, "sample": 0, "fund": (opened_ns // _NS_PER_MS // self._hour_ms + 1) * self._hour_ms}
         for market in self.markets.values():
             market.open(opened_ns)
+
+    def _universe(self, coins: tuple[str, ...], rng: Rng) -> Iterator[Market]:
+        """Perpetuals of the first dex (delisted ones behind its first coin) and of builders' dexes, and spot pairs."""
+        settings = self._settings
+        for place, dex in enumerate(("", *self.dexes)):
+            names = [coin for coin in coins if not is_pair(coin) and coin.rpartition(":")[0] == dex]
+            gone = () if dex else (coin for coin in settings.delisted if coin not in coins)
+            rows = [*((coin, False) for coin in names[:1]), *((coin, True) for coin in gone)]
+            rows += [(coin, False) for coin in names[1:]]
+            first = _BUILDERS_FROM + _BUILDERS_ROOM * place if dex else 0
+            for asset, (coin, delisted) in enumerate(rows, first):
+                made = settings.coins.get(coin, CoinSettings())
+                yield Market(coin, asset, made, rng.split(coin), delisted=delisted)
+        for pair in self.pairs:
+            made = settings.coins.get(pair.symbol, CoinSettings())
+            yield Market(pair.coin, FIRST_NUMBER + pair.index, made, rng.split(pair.coin), pair=pair)
+
+    def _funded(self, account: Account) -> Account:
+        """With what it has in spot at the start."""
+        account.unified = self._settings.unified
+        if self.pairs and not account.unified:
+            account.spot_usdc = usdc(self._settings.spot_deposit)
+        for pair in self.pairs:
+            market = self.by_coin[pair.coin]
+            held = self._settings.coins.get(pair.symbol, CoinSettings()).held
+            lots = int(held.scaleb(market.size_decimals))
+            token = account.token(pair.base.name)
+            token.units = lots * market.lot_units
+            token.cost = lots * market.last_ticks * market.money_per_tick_lot
+        return account
 
     def _next_oid(self) -> int:
         self._oid += 1
@@ -124,7 +154,7 @@ class Exchange:
         if now_ms >= self._timers["fund"]:
             self._timers["fund"] += self._hour_ms
             for market in self.markets.values():
-                if not market.delisted:
+                if market.is_funded:
                     self._pay_funding(market, market.settle(now_ms), now_ms)
 
     def _pay_funding(self, market: Market, rate_e12: int, now_ms: int) -> None:
@@ -222,7 +252,8 @@ class Exchange:
                     break
         if account is None:
             return f"User or API Wallet {signer} does not exist."
-        if account.usdc <= 0 and not account.fills and account.master is None:
+        broke = account.usdc <= 0 and not account.spot_usdc
+        if broke and not account.fills and account.master is None:
             return f"Must deposit before performing actions. User: {account.address}"
         if request.vaultAddress is None:
             return account
@@ -337,7 +368,7 @@ class Exchange:
 
     def _update_leverage(self, account: Account, action: wire.UpdateLeverageAction) -> dict[str, Any]:
         market = self.markets.get(action.asset)
-        if market is None or market.delisted:
+        if market is None or not market.is_funded:
             return _error(f"Asset {action.asset} is not tradable")
         position = account.position(market)
         if not 1 <= action.leverage <= market.leverage_at(position.worth(market.mark_ticks)):
@@ -353,6 +384,7 @@ class Exchange:
         secret = signatures.seeded_key(self._oid, len(self.accounts) + 1000)
         address = signatures.address_of(secret)  # nobody has its key: it is traded by its master
         made = self.accounts[address] = Account(address, 0, 0, master=account, name=name)
+        made.unified = account.unified
         account.sub_accounts.append(made)
         return {"status": "ok", "response": {"type": "createSubAccount", "data": address}}
 

@@ -14,7 +14,15 @@ import msgspec
 
 from connectors.simulators.hyperliquid import wire
 from connectors.simulators.hyperliquid.accounts import Account, Fill, Order, TriggerTerms
-from connectors.simulators.hyperliquid.market import MONEY_ONE, MONEY_PER_TICK_LOT, Market, Trade, money
+from connectors.simulators.hyperliquid.market import (
+    MONEY_DECIMALS,
+    MONEY_ONE,
+    MONEY_PER_TICK_LOT,
+    Market,
+    Trade,
+    money,
+    number,
+)
 from mm_daemon.domain.book import NO_ASK, NO_BID
 from mm_daemon.domain.instrument import grid_floor
 from mm_daemon.domain.orders import Side
@@ -22,6 +30,7 @@ from mm_daemon.domain.orders import Side
 _LETTERS = {Side.BUY: "B", Side.SELL: "A"}
 _LEAST_NOTIONAL = 10 * 10**6
 """10 USDC in ticks times lots."""
+_LEAST_SPOT_MONEY = 10 * MONEY_ONE
 _BAND = Decimal("0.95")
 _OPEN_ORDERS, _MOST_OPEN_ORDERS, _VOLUME_PER_ORDER = 1000, 5000, 5_000_000 * 10**12
 _TID_BITS = 50
@@ -162,6 +171,9 @@ class Floor:
         return TriggerTerms(ticks, above, wanted.isMarket, wanted.tpsl)
 
     def _check_account(self, account: Account, order: Order) -> None:
+        if order.market.pair is not None:
+            self._check_spot(account, order)
+            return
         lots_held = account.position(order.market).lots
         room = -order.side * lots_held
         if order.reduce_only and order.trigger is None:
@@ -171,17 +183,32 @@ class Floor:
         closing = order.reduce_only and order.lots == room
         if order.ticks * order.lots < _LEAST_NOTIONAL and not closing:
             raise Refused("Order must have minimum value of $10.", "minTradeNtlRejected")
-        most = min(_OPEN_ORDERS + account.volume // _VOLUME_PER_ORDER, _MOST_OPEN_ORDERS)
-        if len(account.orders) >= most or (
-            len(account.orders) >= _OPEN_ORDERS and (order.reduce_only or order.trigger is not None)
-        ):
-            raise Refused(f"Too many open orders: {len(account.orders)}")
+        self._check_count(account, order)
         self._check_open_interest(order, lots_held)
         after = abs(lots_held + order.side * order.lots) * order.ticks * MONEY_PER_TICK_LOT
         if not order.reduce_only and account.position(order.market).leverage > order.market.leverage_at(after):
             raise Refused("Order would cause position to exceed margin tier limit at current leverage")
         if not order.reduce_only and not self._has_margin(account, order):
             raise Refused("Insufficient margin to place order.", "perpMarginRejected")
+
+    @staticmethod
+    def _check_count(account: Account, order: Order) -> None:
+        most = min(_OPEN_ORDERS + account.volume // _VOLUME_PER_ORDER, _MOST_OPEN_ORDERS)
+        if len(account.orders) >= most or (
+            len(account.orders) >= _OPEN_ORDERS and (order.reduce_only or order.trigger is not None)
+        ):
+            raise Refused(f"Too many open orders: {len(account.orders)}")
+
+    def _check_spot(self, account: Account, order: Order) -> None:
+        if order.trigger is not None:
+            raise Refused("Order has invalid type.")
+        if order.reduce_only:
+            raise Refused("Reduce only order would increase position.", "reduceOnlyRejected")
+        if order.ticks * order.lots * order.market.money_per_tick_lot < _LEAST_SPOT_MONEY:
+            raise Refused("Order must have minimum value of 10 USDC.", "minTradeSpotNtlRejected")
+        self._check_count(account, order)
+        if not account.can_pay(order, self._by_coin):
+            raise Refused("Insufficient spot balance", "insufficientSpotBalanceRejected")
 
     def _check_open_interest(self, order: Order, lots_held: int) -> None:
         """While it is capped no position may grow, and no price may be more aggressive than the oracle's."""
@@ -200,10 +227,13 @@ class Floor:
             raise Refused(text, "tooAggressiveAtOpenInterestCapRejected")
 
     def _has_margin(self, account: Account, order: Order) -> bool:
+        if order.market.pair is not None:
+            return True  # what a spot order may cost is held for it
         more = {(order.market.coin, order.side): order.lots}
         before = account.margin_with_orders(self._by_coin, {})
         after = account.margin_with_orders(self._by_coin, more)
-        return after <= before or after <= account.value(self._by_coin)
+        held = account.spot_hold(None) if account.unified else 0
+        return after <= before or after <= account.value(self._by_coin) - held
 
     # Matching
 
@@ -294,23 +324,29 @@ class Floor:
     def _fill(
         self, account: Account, order: Order, ticks: int, lots: int, tid: int, now_ms: int, *, taker: bool
     ) -> None:
-        before, profit, fee = account.book_fill(order, ticks, lots, taker=taker)
-        market = order.market
+        market, pair = order.market, order.market.pair
+        if pair is None:
+            before, profit, fee = account.book_fill(order, ticks, lots, taker=taker)
+            start, direction, fee_text = market.size(before), _direction(before, order.side, lots), money(fee)
+        else:
+            before, profit, fee = account.book_spot_fill(order, ticks, lots, taker=taker)
+            start, direction = number(before, MONEY_DECIMALS), "Buy" if order.side is Side.BUY else "Sell"
+            fee_text = number(fee, MONEY_DECIMALS)
         fill = Fill(
             coin=market.coin,
             px=market.price(ticks),
             sz=wire.shortest(market.size(lots)),
             side=_LETTERS[order.side],
             time=now_ms,
-            startPosition=market.size(before),
-            dir=_direction(before, order.side, lots),
+            startPosition=start,
+            dir=direction,
             closedPnl=money(profit),
             hash="0x" + hashlib.sha256(f"{now_ms} {tid}".encode()).hexdigest(),
             oid=order.oid,
             crossed=taker,
-            fee=money(fee),
+            fee=fee_text,
             tid=tid,
-            feeToken="USDC",
+            feeToken="USDC" if pair is None or order.side is Side.SELL else pair.base.name,
             twapId=None,
             cloid=msgspec.UNSET if order.client_order_id is None else order.client_order_id,
         )
@@ -341,6 +377,8 @@ class Floor:
 
     def _guard_reduce_only(self, account: Account, market: Market, now_ms: int) -> None:
         """Resting orders that only reduce never exceed the position: the older ones go first."""
+        if market.pair is not None:
+            return
         for side in (Side.BUY, Side.SELL):
             room = max(-side * account.position(market).lots, 0)
             for order in reversed(account.resting(market, side)):
@@ -433,10 +471,10 @@ def _direction(before: int, side: Side, lots: int) -> str:
 
 def _decimal(text: str) -> Decimal | None:
     try:
-        number = Decimal(text)
+        found = Decimal(text)
     except InvalidOperation:
         return None
-    return number if number.is_finite() and abs(number.adjusted()) < 30 else None
+    return found if found.is_finite() and abs(found.adjusted()) < 30 else None
 
 
 def _suffixed(text: str, asset: int) -> str:

@@ -45,10 +45,13 @@ class Info:
         self._reads: Mapping[str, Callable[[wire.InfoRequest], Any]] = {
             "meta": self._meta,
             "metaAndAssetCtxs": self._meta_and_contexts,
-            "allPerpMetas": lambda asked: [self._meta(asked)],
-            "perpDexs": lambda _: [None],
-            "spotMeta": lambda _: _SPOT_META,
-            "spotMetaAndAssetCtxs": lambda _: [_SPOT_META, []],
+            "allPerpMetas": lambda _: [self._meta(wire.InfoRequest("meta", dex=dex)) for dex in ("", *exchange.dexes)],
+            "perpDexs": lambda _: [None, *map(_dex_row, exchange.dexes)],
+            "spotMeta": lambda _: self._spot_meta(),
+            "spotMetaAndAssetCtxs": lambda _: [
+                self._spot_meta(),
+                [self.context(exchange.by_coin[pair.coin]) for pair in exchange.pairs],
+            ],
             "allMids": lambda asked: self.mids(asked.dex),
             "l2Book": self._book,
             "recentTrades": self._recent_trades,
@@ -76,14 +79,14 @@ class Info:
         read = self._reads.get(asked.type)
         if read is None:
             raise BadRequest
-        if asked.dex:
+        if asked.dex and asked.dex not in self._exchange.dexes:
             raise NoSuch
         return read(asked)
 
     # The market
 
     def _meta(self, asked: wire.InfoRequest) -> dict[str, Any]:
-        markets = self._exchange.markets.values()
+        markets = self._perpetuals(asked.dex)
         tables = {_table_of(market): _tiers(market) for market in markets}
         return {
             "universe": [_universe_row(each) for each in markets],
@@ -92,10 +95,19 @@ class Info:
         }
 
     def _meta_and_contexts(self, asked: wire.InfoRequest) -> list[Any]:
-        return [self._meta(asked), [self.context(market) for market in self._exchange.markets.values()]]
+        return [self._meta(asked), [self.context(market) for market in self._perpetuals(asked.dex)]]
+
+    def _perpetuals(self, dex: str) -> list[Market]:
+        return [each for each in self._exchange.markets.values() if each.pair is None and each.dex == dex]
+
+    def _spot_meta(self) -> dict[str, Any]:
+        markets = [self._exchange.by_coin[pair.coin] for pair in self._exchange.pairs]
+        return {"universe": list(map(_pair_row, markets)), "tokens": [_USDC, *map(_token_row, markets)]}
 
     def context(self, market: Market) -> dict[str, Any]:
-        """Prices and funding of a coin; it does not name the coin."""
+        """Prices and, of a perpetual, funding; only that of a spot pair names it."""
+        if market.pair is not None:
+            return self._spot_context(market)
         mid = market.mid_half_ticks()
         impact = market.impact_ticks()
         sides = [
@@ -115,9 +127,26 @@ class Info:
             "dayBaseVlm": market.size(market.day_lots),
         }
 
+    @staticmethod
+    def _spot_context(market: Market) -> dict[str, Any]:
+        mid = market.mid_half_ticks()
+        return {
+            "dayNtlVlm": wire.shortest(number(market.day_money, 12)),
+            "prevDayPx": market.price(market.day_open_ticks),
+            "markPx": market.price(market.mark_ticks),
+            "midPx": None if mid is None else market.half(mid),
+            "circulatingSupply": _SUPPLY,
+            "coin": market.coin,
+            "totalSupply": _SUPPLY,
+            "dayBaseVlm": market.size(market.day_lots),
+        }
+
     def mids(self, dex: str = "") -> dict[str, str]:
+        """Spot pairs are among those of the first dex."""
         found = {}
         for market in self._exchange.markets.values():
+            if market.dex != dex:
+                continue
             mid = market.mid_half_ticks()
             found[market.coin] = market.price(market.last_ticks) if mid is None else market.half(mid)
         return found
@@ -178,11 +207,11 @@ class Info:
         return self._exchange.accounts.get(address) or Account(address, 0, 0)
 
     def _orders(self, asked: wire.InfoRequest) -> Iterable[Order]:
-        return self._account(asked).orders.values()
+        return [order for order in self._account(asked).orders.values() if order.market.dex == asked.dex]
 
     def _state(self, asked: wire.InfoRequest) -> dict[str, Any]:
         account, by_coin = self._account(asked), self._exchange.by_coin
-        held = account.held(by_coin)
+        held = [(market, position) for market, position in account.held(by_coin) if market.dex == asked.dex]
         notional = sum(position.worth(market.mark_ticks) for market, position in held)
         value, used = account.value(by_coin), account.margin_used(by_coin)
         signed = sum((1 if position.lots > 0 else -1) * position.worth(market.mark_ticks) for market, position in held)
@@ -208,10 +237,26 @@ class Info:
 
     def _spot_state(self, asked: wire.InfoRequest) -> dict[str, Any]:
         account, by_coin = self._account(asked), self._exchange.by_coin
-        if not self._unified:
+        if not self._unified and not self._exchange.pairs:
             return {"balances": []}
-        total, hold = money(account.value(by_coin)), money(account.margin_used(by_coin))
-        return {"balances": [{"coin": "USDC", "token": 0, "total": total, "hold": hold, "entryNtl": "0.0"}]}
+        used = account.margin_used(by_coin) if self._unified else 0
+        rows = [("USDC", 0, account.spot_money(by_coin), account.spot_hold(None) + used, 0)]
+        for pair in self._exchange.pairs:
+            held, name = account.token(pair.base.name), pair.base.name
+            rows.append((name, pair.base.index, held.units, account.spot_hold(name), held.cost))
+        return {
+            "balances": [
+                {
+                    "coin": name,
+                    "token": index,
+                    "total": number(total, 12),
+                    "hold": number(hold, 12),
+                    "entryNtl": number(cost, 12),
+                }
+                for name, index, total, hold, cost in rows
+                if total or not index
+            ]
+        }
 
     def _order_status(self, asked: wire.InfoRequest) -> dict[str, Any]:
         if asked.oid is None:
@@ -258,14 +303,15 @@ class Info:
         }
 
     def _fees(self, asked: wire.InfoRequest) -> dict[str, Any]:
-        taker, maker = self._account(asked).fees_ppm()
+        account = self._account(asked)
+        (taker, maker), (spot_taker, spot_maker) = account.fees_ppm(), account.fees_ppm(spot=True)
         return {
             "dailyUserVlm": [],
             "feeSchedule": {"cross": "0.00045", "add": "0.00015", "tiers": {"vip": [], "mm": []}},
             "userCrossRate": wire.shortest(number(taker, 6)),
             "userAddRate": wire.shortest(number(maker, 6)),
-            "userSpotCrossRate": "0.0007",
-            "userSpotAddRate": "0.0004",
+            "userSpotCrossRate": wire.shortest(number(spot_taker, 6)),
+            "userSpotAddRate": wire.shortest(number(spot_maker, 6)),
             "activeReferralDiscount": "0.0",
         }
 
@@ -303,19 +349,44 @@ class Info:
 
 
 _MODES = {False: "disabled", True: "unifiedAccount"}
-_SPOT_META = {
-    "universe": [],
-    "tokens": [
-        {
-            "name": "USDC",
-            "szDecimals": 8,
-            "weiDecimals": 8,
-            "index": 0,
-            "tokenId": "0x6d1e7cde53ba9467b783cb7c530ce054",
-            "isCanonical": True,
-        }
-    ],
+_SUPPLY = "1000000000.0"
+_USDC = {
+    "name": "USDC",
+    "szDecimals": 8,
+    "weiDecimals": 8,
+    "index": 0,
+    "tokenId": "0x6d1e7cde53ba9467b783cb7c530ce054",
+    "isCanonical": True,
 }
+
+
+def _token_row(market: Market) -> dict[str, Any]:
+    assert market.pair is not None
+    base = market.pair.base
+    return {
+        **_USDC,
+        "name": base.name,
+        "szDecimals": market.size_decimals,
+        "weiDecimals": max(base.wei_decimals, market.size_decimals),
+        "index": base.index,
+        "tokenId": f"0x{base.index:032x}",
+    }
+
+
+def _pair_row(market: Market) -> dict[str, Any]:
+    assert market.pair is not None
+    pair = market.pair
+    return {
+        "name": pair.coin,
+        "tokens": [pair.base.index, 0],
+        "index": pair.index,
+        "isCanonical": not pair.coin.startswith("@"),
+    }
+
+
+def _dex_row(dex: str) -> dict[str, Any]:
+    nobody = "0x" + "0" * 40
+    return {"name": dex, "fullName": dex, "deployer": nobody, "oracleUpdater": None, "feeRecipient": None}
 
 
 def good_aggregation(figures: int | None, mantissa: int | None) -> bool:

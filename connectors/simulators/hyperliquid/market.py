@@ -1,13 +1,16 @@
-"""One perpetual of the simulated Hyperliquid: its grid, its book with the others in it, its prices and its context.
+"""One market of the simulated Hyperliquid: its grid, its book with the others in it, its prices and its context.
 
-A price is an integer of 10**-(6 - szDecimals), a size one of 10**-szDecimals, so that a tick of a lot is always a
-millionth of a USDC: money below is exact in integers of 1e-12 USDC.
+A price is an integer of 10**-(6 - szDecimals), a size one of 10**-szDecimals, so that a tick of a lot of a perpetual is
+always a millionth of a USDC, and of a spot pair, whose prices have two decimals more, a hundredth of that: money below
+is exact in integers of 1e-12 USDC.
 """
 
 from collections import deque
 from decimal import Decimal
 
-from connectors.simulators.hyperliquid.settings import KNOWN, OTHER, CoinSettings
+from connectors.simulators.hyperliquid.settings import KNOWN, OTHER, CoinFacts, CoinSettings
+from connectors.simulators.hyperliquid.spot import PRICE_DECIMALS as SPOT_PRICE_DECIMALS
+from connectors.simulators.hyperliquid.spot import Pair
 from mm_daemon.domain.book import NO_ASK, NO_BID
 from mm_daemon.domain.instrument import SignificantFigures, grid_ceil, grid_floor
 from mm_daemon.domain.orders import Side
@@ -63,15 +66,32 @@ class Trade:
 
 
 class Market:
-    """`number` is its place in the universe. A delisted one has a place and nothing else."""
+    """`number` is its own in actions. A delisted one has a number and nothing else. `pair`: it is spot."""
 
-    def __init__(self, coin: str, number: int, settings: CoinSettings, rng: Rng, *, delisted: bool = False) -> None:
-        known = KNOWN.get(coin, OTHER)
+    def __init__(
+        self,
+        coin: str,
+        number: int,
+        settings: CoinSettings,
+        rng: Rng,
+        *,
+        delisted: bool = False,
+        pair: Pair | None = None,
+    ) -> None:
+        self.dex, _, name = coin.partition(":") if ":" in coin else ("", "", coin)
+        known = KNOWN.get(name, OTHER) if pair is None else CoinFacts(pair.base.price, pair.base.size_decimals, 1)
         self.coin = coin
         self.number = number
         self.delisted = delisted
+        self.pair = pair
         self.size_decimals = known.sz_decimals if settings.sz_decimals is None else settings.sz_decimals
-        self.price_decimals = PRICE_DECIMALS - self.size_decimals
+        self.price_decimals = (PRICE_DECIMALS if pair is None else SPOT_PRICE_DECIMALS) - self.size_decimals
+        self.money_per_tick_lot: int = 10 ** (MONEY_DECIMALS - self.price_decimals - self.size_decimals)
+        self.lot_units: int = 10 ** (MONEY_DECIMALS - self.size_decimals)
+        """A lot in 1e-12 of the base."""
+        wei_decimals = 0 if pair is None else max(pair.base.wei_decimals, self.size_decimals)
+        self.base_step: int = 10 ** (MONEY_DECIMALS - wei_decimals)
+        """What balances of the base are kept to, in 1e-12 of it."""
         self.max_leverage = settings.max_leverage or known.max_leverage
         self.open_interest_cap = settings.open_interest_cap
         self.tier_notional = settings.tier_notional
@@ -121,7 +141,7 @@ class Market:
         self.unsaid.append(trade)
         self.last_ticks = trade.ticks
         self.day_lots += trade.lots
-        self.day_money += trade.ticks * trade.lots * MONEY_PER_TICK_LOT
+        self.day_money += trade.ticks * trade.lots * self.money_per_tick_lot
 
     def look(self) -> None:
         """Validators look at the market: oracle and mark (median of the oracle with its basis, the book and the last
@@ -162,8 +182,12 @@ class Market:
         bid, ask = impact
         return (max(bid - self.oracle_ticks, 0.0) - max(self.oracle_ticks - ask, 0.0)) / self.oracle_ticks
 
+    @property
+    def is_funded(self) -> bool:
+        return not self.delisted and self.pair is None
+
     def sample(self) -> None:
-        if not self.delisted:
+        if self.is_funded:
             self.premiums.append(self.premium())
 
     def rate_e12(self) -> int:

@@ -12,13 +12,16 @@ from mm_daemon.simulation.flow import FlowSettings
 
 
 class CoinSettings(FlowSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One perpetual; null: by the coin's name."""
+    """One perpetual or spot pair; null: by the coin's name."""
 
     start_price: Annotated[Decimal, Meta(gt=0, description="price at the start, USDC; null = by the coin")] | None = (
         None
     )
     sz_decimals: Annotated[int, Meta(ge=0, le=6, description="decimals of sizes; null = by the coin")] | None = None
     max_leverage: Annotated[int, Meta(ge=1, le=100, description="highest leverage; null = by the coin")] | None = None
+    held: Annotated[
+        Decimal, Meta(ge=0, description="of a spot pair: what each account has of its base at the start")
+    ] = Decimal(0)
     typical_notional: Annotated[Decimal, Meta(gt=0, description="median worth of a taker's order, USDC")] = Decimal(
         3000
     )
@@ -37,13 +40,18 @@ class CoinSettings(FlowSettings, frozen=True, kw_only=True, forbid_unknown_field
 class HyperliquidVenueSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The simulated Hyperliquid's own keys: a YAML file for `mm-daemon simulate hyperliquid --settings FILE`."""
 
-    coins: Annotated[dict[str, CoinSettings], Meta(description="keys of single coins; others take the defaults")] = {}
+    coins: Annotated[
+        dict[str, CoinSettings], Meta(description="keys of single coins, as --symbols names them; others take defaults")
+    ] = {}
     delisted: Annotated[
         tuple[str, ...], Meta(description="delisted coins; they keep their place behind the first one")
     ] = ("MATIC",)
     mainnet: Annotated[bool, Meta(description="whose signatures are taken; the test network's, unless true")] = False
     accounts: Annotated[int, Meta(ge=1, le=20, description="accounts that are there at the start")] = 2
     deposit: Annotated[Decimal, Meta(ge=0, description="what each has at the start, USDC")] = Decimal(100_000)
+    spot_deposit: Annotated[
+        Decimal, Meta(ge=0, description="what each has in spot at the start, USDC, where there are pairs")
+    ] = Decimal(100_000)
     unified: Annotated[bool, Meta(description="accounts are unified: their money shows in the spot balance")] = False
     traded: Annotated[Decimal, Meta(ge=0, description="what each has traded before the start, USDC")] = Decimal(0)
     block_ms: Annotated[int, Meta(ge=1, le=10_000, description="time between blocks, ms")] = 70

@@ -168,7 +168,10 @@ class Streams:
         self._delivery.deliver(channel, said)
 
     def _send(self, said: Said, before: bytes | None) -> None:
-        frame = _frame(said.key[0], said.data)
+        channel = said.key[0]
+        if channel == "activeAssetCtx" and self._exchange.by_coin[said.key[1]].pair is not None:
+            channel = "activeSpotAssetCtx"
+        frame = _frame(channel, said.data)
         for client in tuple(self.clients):
             if said.key in client.subscriptions:
                 if before is not None:

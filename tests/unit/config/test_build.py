@@ -194,3 +194,12 @@ def test_an_instrument_without_exact_money_is_refused() -> None:
     fine = msgspec.structs.replace(BTC, tick=Decimal("1e-12"))
     assert not money_unit_is_exact(fine)
     assert "cannot be kept in exact money" in _problems(GOOD, fine)[0]
+
+
+def test_a_spot_market_is_never_short() -> None:
+    """Said at the key, whether it is written or the default; a range that begins at nothing is fine."""
+    spot = msgspec.structs.replace(BTC, spot=True)
+    (problem,) = _problems(GOOD, spot)
+    assert "is spot and cannot be short: write min_position: 0, or more" in problem
+    fine = core_parameters(read(GOOD.replace("max_position", "min_position: 0, max_position")), [spot], CAPABILITIES)
+    assert fine.markets[0].limits.min_position_lots == 0

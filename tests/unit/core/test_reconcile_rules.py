@@ -12,10 +12,12 @@ from mm_daemon.domain.events import (
     OrderAmended,
     OrderCancelRejected,
     OrderEventsLost,
+    OrderFilled,
     PositionAdopted,
     RateLimited,
     RunStarted,
 )
+from mm_daemon.domain.money import ATTO, to_pair
 from mm_daemon.domain.orders import ClientOrderId, InFlight, Operation, Phase, RejectKind, Side
 from mm_daemon.domain.reconciliation import DiffKind
 from mm_daemon.testkit import builders
@@ -268,3 +270,54 @@ def test_a_moved_price_that_was_asked_for_is_the_amend() -> None:
     at = 61_100 * MS
     desk.feed(OrderAmended(SYMBOL, at, at, bid.client_id, f"v{bid.client_id}", ticks, lots))
     assert (bid.ticks, bid.lots) == (ticks, lots)
+
+
+def test_a_lot_of_a_spot_balance_is_dust() -> None:
+    """What is held of a lot is known to the venue alone: one lot more or less is taken over at once, two are not."""
+    parameters = builders.core_parameters(capabilities=REAL)
+    (market,) = parameters.markets
+    spot = msgspec.structs.replace(market, instrument=msgspec.structs.replace(market.instrument, spot=True))
+    desk = Desk(msgspec.structs.replace(parameters, markets=(spot,)))
+    desk.acknowledge(desk.open_market(), 10)
+    desk.wait(1000)
+    turn = desk.feed(builders.account(2000, *shown(desk), lots=1))
+    assert kinds(turn) == [DiffKind.POSITION_ADOPTED]
+    assert desk.core.markets[SYMBOL].position.lots == 1
+    turn = desk.feed(builders.account(12_000, *shown(desk), lots=3))
+    assert kinds(turn) == [DiffKind.POSITION]
+
+
+def test_a_fee_out_of_the_base_leaves_the_position() -> None:
+    """Two lots and a half of ten: seven are left, and the fee is its value."""
+    desk = working()
+    bid = desk.quote(Side.BUY)
+    fee, base_fee = to_pair(150 * ATTO // 1000), to_pair(25 * ATTO // 10_000)
+    desk.feed(
+        OrderFilled(
+            SYMBOL, 0, 1500 * MS, bid.client_id, f"v{bid.client_id}", "k1", Side.BUY, 600_000, 10, True, fee, base_fee
+        )
+    )
+    position = desk.core.markets[SYMBOL].position
+    assert (position.lots, position.fees_atto) == (7, -150 * ATTO // 1000)
+    assert position.base_surplus == 5 * ATTO // 10_000
+
+
+def test_fills_that_only_a_snapshot_tells_of_bring_what_their_fees_leave() -> None:
+    """Two purchases of ten lots, a lot and a half of each gone as a fee: seventeen more are what the venue has, and
+    nothing is taken over."""
+    parameters = builders.core_parameters(capabilities=REAL)
+    (market,) = parameters.markets
+    spot = msgspec.structs.replace(market, instrument=msgspec.structs.replace(market.instrument, spot=True))
+    desk = Desk(msgspec.structs.replace(parameters, markets=(spot,)))
+    desk.acknowledge(desk.open_market(), 10)
+    desk.wait(1000)
+    base_fee = to_pair(15 * ATTO // 10_000)
+    fills = tuple(
+        OrderFilled(
+            SYMBOL, 1400 * MS, 1500 * MS, ClientOrderId(5), "v5", key, Side.BUY, 600_000, 10, True, (0, 0), base_fee
+        )
+        for key in ("k1", "k2")
+    )
+    turn = desk.feed(builders.account(5000, *shown(desk), lots=17, fills=fills))
+    assert kinds(turn) == [DiffKind.FILL_UNSEEN, DiffKind.FILL_UNSEEN]
+    assert desk.core.markets[SYMBOL].position.lots == 17

@@ -251,3 +251,36 @@ async def test_a_start_that_may_change_things_is_heard_by_the_venue(tmp_path: Pa
         await connector._set_leverage()
         await connector.close()
         assert control.venue.acted == {"updateLeverage": 1}
+
+
+async def spot_look(folder: Path, control: Control, symbol: str = "HYPE/USDC", **settings: Any) -> Report:
+    """Of a spot pair."""
+    venue = {"connector": "hyperliquid", "network": "testnet", "url": control.url, **settings}
+    market = {"symbol": symbol, "order_size": 1, "min_position": 0, "max_spread_bps": 100}
+    report = await examined(config_of(folder, venue, market, secrets={"private_key": control.key()}))
+    assert control.venue.acted == {}, report.to_text()
+    return report
+
+
+async def test_spot_is_looked_at_by_its_balances(tmp_path: Path) -> None:
+    """USDC and the base, spot's fees and grid, the base as the position, no leverage; perpetuals' money is not it."""
+    async with hyperliquid_venue(coins=("BTC", "HYPE/USDC"), deposit=Decimal(0)) as control:
+        report = await spot_look(tmp_path, control, leverage=5)
+        assert report.ok, report.to_text()
+        assert the(report, "balance").text == "100000.00 USDC in the spot balance, 0.00 of it held; 2000.0 HYPE"
+        assert the(report, "margin").verdict is Verdict.NOT_APPLICABLE
+        assert "maker 4 bps, taker 7 bps" in the(report, "fees").text
+        assert "+2000.00 HYPE" in the(report, "position").text
+        assert "tick 0.000001 and 5 significant figures, lot 0.01 HYPE" in the(report, "contract").text
+
+
+async def test_spot_without_anything_to_trade_with_fails(tmp_path: Path) -> None:
+    """Money of perpetuals does not help, unless the account is unified."""
+    async with hyperliquid_venue(coins=("BTC", "@250"), spot_deposit=Decimal(0)) as control:
+        report = await spot_look(tmp_path, control, "@250")
+        assert failures(report) == {"balance"}
+        assert "move it from perps to spot" in the(report, "balance").advice
+    async with hyperliquid_venue(coins=("BTC", "@250"), unified=True) as control:
+        report = await spot_look(tmp_path, control, "@250")
+        assert report.ok, report.to_text()
+        assert the(report, "balance").text.startswith("100000.00 USDC in the unifiedAccount balance")

@@ -3,6 +3,8 @@
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mm_daemon.domain.errors import GridError
 from mm_daemon.domain.instrument import Instrument, Venue
@@ -132,3 +134,62 @@ def test_rest_of_a_fee_text_enters_the_next_estimate() -> None:
     exact = -60 * ATTO // 10_000
     assert booked.fee_atto == exact - 1
     assert position.fee_residue == 300_000
+
+
+# Fees out of the base
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(-50, 50).filter(bool), st.integers(500_000, 700_000), st.integers(-2000, 3000)),
+        max_size=30,
+    )
+)
+def test_fees_out_of_the_base_take_whole_lots_and_money_stays_exact(fills: list[tuple[int, int, int]]) -> None:
+    """The lots are what is held, rounded down; the parts are the total; and what is not in lots is less than one."""
+    instrument = _instrument()
+    lot = int(instrument.lot * ATTO)
+    position = Position(instrument, half_ticks=1_200_000)
+    held = 0
+    for lots, ticks, ppm in fills:
+        base_fee = abs(lots) * lot * ppm // 1_000_000 if lots > 0 else 0  # negative: a rebate
+        fee = base_fee * ticks // 10  # its value at the price, atto
+        position.fill(lots, ticks, 1_200_000, fee_atto=fee, base_fee_atto=base_fee)
+        held += lots * lot - base_fee
+        assert position.lots == held // lot
+        assert position.base_surplus == held - position.lots * lot
+        parts = position.spread_atto + position.inventory_atto + position.fees_atto + position.funding_atto
+        assert parts == position.total_atto == position.cash_atto + position.lots * position.value(1_200_000)
+
+
+def test_what_is_held_of_a_lot_outlives_the_process() -> None:
+    """A restart goes on from the same surplus."""
+    position = Position(_instrument(), half_ticks=1_200_000)
+    position.fill(10, 600_000, 1_200_000, fee_atto=0, base_fee_atto=ATTO // 4000)
+    assert (position.lots, position.base_surplus) == (9, ATTO // 1000 - ATTO // 4000)
+    again = Position(_instrument())
+    again.restore(position.state())
+    again.fill(10, 600_000, 1_200_000, fee_atto=0, base_fee_atto=ATTO // 4000)
+    assert (again.lots, again.base_surplus) == (19, ATTO // 1000 - ATTO // 2000)
+
+
+@given(
+    st.integers(0, 999),
+    st.lists(st.tuples(st.integers(1, 50), st.integers(0, 200_000)), min_size=1, max_size=30),
+)
+def test_lots_never_exceed_a_balance_whose_rest_is_not_known(begun: int, fills: list[tuple[int, int]]) -> None:
+    """An account that had something already, in thousandths of a lot: told its whole lots now and then, what is
+    believed in between is that or less, so that no sale is larger than what is there."""
+    instrument = _instrument()
+    lot = int(instrument.lot * ATTO)
+    position = Position(instrument, half_ticks=1_200_000)
+    held = 5 * lot + begun * lot // 1000
+    position.adopt(held // lot)
+    for count, (lots, ppm) in enumerate(fills):
+        base_fee = lots * lot * ppm // 1_000_000
+        position.fill(lots, 600_000, 1_200_000, fee_atto=0, base_fee_atto=base_fee)
+        held += lots * lot - base_fee
+        assert held // lot - 1 <= position.lots <= held // lot
+        if count % 3 == 0 and position.lots != held // lot:
+            position.adopt(held // lot - position.lots)
+            assert position.lots == held // lot

@@ -14,6 +14,7 @@ from mm_daemon.domain.events import (
     InvalidCause,
     OrderFilled,
 )
+from mm_daemon.domain.money import ATTO, to_pair
 from mm_daemon.domain.orders import ClientOrderId, Side
 from mm_daemon.engine.markouts import NEVER_NS
 from mm_daemon.observability.live_statistics import LiveStatistics
@@ -144,6 +145,22 @@ def test_a_fill_told_twice_is_one_and_one_that_nobody_told_is_none() -> None:
     inventory = lived.of.inventory_figures(19_000 * b.MS)
     assert inventory is not None
     assert inventory.mean_abs == pytest.approx(0.001 * (8.99 + 3 * 10) / 19)
+
+
+def test_fees_taken_out_of_what_was_bought_hide_no_fill() -> None:
+    """Two lots of ten and a half go to the venue: the fill counts as it was, the position is what is left."""
+    lived = Lived()
+    lived.mid(0, MID)
+    lot = int(lived.core.markets[BTC].instrument.lot * ATTO)
+    fill = lived.fill(1000, Side.BUY, MID - 60, 10)
+    lived.turn(1000, msgspec.structs.replace(fill, base_fee=to_pair(3 * lot // 2)))
+    assert lived.core.markets[BTC].position.lots == 8
+    lived.mid(2001, MID)
+    figure = lived.markout(Side.BUY, 1)
+    assert (figure.fills, lived.of.untold) == (1, 0)
+    assert figure.half_spread_bps == pytest.approx(60 * 1e4 / (MID - 60))
+    held = lived.of.inventory_figures(2001 * b.MS)
+    assert held is not None and held.mean_abs == pytest.approx(8 * float(lot / ATTO) * 1001 / 2001)
 
 
 def test_a_lost_book_observes_nothing() -> None:

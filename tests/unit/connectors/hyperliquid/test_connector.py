@@ -88,7 +88,13 @@ async def test_contracts_are_read_from_the_venue() -> None:
 
 
 @pytest.mark.parametrize(
-    ("symbol", "words"), [("BTX", "did you mean 'BTC'"), ("MATIC", "delisted"), ("@107", "spot"), ("PURR/USDC", "spot")]
+    ("symbol", "words"),
+    [
+        ("BTX", "did you mean 'BTC'"),
+        ("MATIC", "delisted"),
+        ("@107", "no spot pair @107"),
+        ("PURR/USDC", "no spot pair"),
+    ],
 )
 async def test_symbol_that_cannot_be_traded_is_refused(symbol: str, words: str) -> None:
     """In words that say why."""

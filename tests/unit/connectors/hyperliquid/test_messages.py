@@ -77,6 +77,8 @@ READ: dict[str, Decode] = {
     "rest_info_openOrders_response": of(list[aw.OrderRow]),
     "rest_info_orderStatus_found_response": of(aw.OrderStatus),
     "rest_info_orderStatus_unknown_response": of(aw.OrderStatus),
+    "rest_info_spotClearinghouseState_response": of(aw.SpotState),
+    "rest_info_spotMeta_sample_response": of(aw.SpotMeta),
     "rest_info_userFills_response": of(list[aw.Fill]),
     "rest_info_userFunding_response": of(list[aw.FundingEntry]),
     "rest_info_userRateLimit_docs_response": of(aw.UserRateLimit),
@@ -143,8 +145,6 @@ NEVER_ASKED = {
     "rest_info_extraAgents_response": "the venue refuses a key that is out",
     "rest_info_metaAndAssetCtxs_docs_response": "contexts come by the stream",
     "rest_info_recentTrades_btc_response": "prints come by the stream",
-    "rest_info_spotClearinghouseState_response": "perpetuals only",
-    "rest_info_spotMeta_sample_response": "perpetuals only",
     "http_non_json_errors": "judged by their status: test_rest.py",
     "ws_allMids_frame": "best prices come by block",
     "ws_candle_1m_btc_frame": "made of prints",
@@ -181,7 +181,7 @@ def test_channels_that_are_ignored_are_listed() -> None:
     assert IGNORED_USER_CHANNELS <= IGNORED_CHANNELS
     channels = {json.loads(body(name)).get("channel") for name in names() if name.startswith("ws_")} - {None}
     ours = {"orderUpdates", "userFills", "userFundings", "post", "subscriptionResponse", "error"}
-    market = {"activeAssetCtx", "bbo", "l2Book", "trades"}
+    market = {"activeAssetCtx", "activeSpotAssetCtx", "bbo", "l2Book", "trades"}
     assert channels <= ours | market | IGNORED_CHANNELS
 
 
