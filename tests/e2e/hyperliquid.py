@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from math import ceil
 from pathlib import Path
 from typing import Any, ClassVar
 
+from mm_daemon.domain.money import ATTO
 from tests.e2e.test_recovery import substituted
 from tests.e2e.venue import Books, VenueProcess, atto, paid_in_order
 from tests.shared import ROOT
@@ -83,3 +85,43 @@ class HyperliquidProcess(VenueProcess):
             if len(page) < _ROWS_A_REPLY[kind]:
                 return list(found.values())
             start_ms = page[-1]["time"]
+
+
+class HyperliquidSpotProcess(HyperliquidProcess):
+    """The same with one spot pair, whose base the accounts do not have at the start."""
+
+    symbol = "HYPE/USDC"
+    base, lot = "HYPE", Decimal("0.01")
+    keys: ClassVar[dict[str, Any]] = {**HyperliquidProcess.keys, "coins": {"HYPE/USDC": {"trades_per_second": 20}}}
+
+    def configuration(self, folder: Path, dead_man_ms: int | None, **values: object) -> str:
+        spot = {"symbol": self.symbol, "order_size": 1, "max_position": "6\n    min_position: 0"}
+        return super().configuration(folder, dead_man_ms, **(spot | values))
+
+    def books(self) -> Books:
+        """Lots are whole ones of the balance. What a purchase's fee takes out of the base counts at its price: it is
+        a fee, and in whole lots it was sold. The balances must be what the fills say.
+        """
+        fills = self._rows("userFillsByTime", ("tid", "oid"))
+        base, quote, traded, fees, surplus = Decimal(0), Decimal(_DEPOSIT), Decimal(0), 0, Decimal(0)
+        for fill in fills:
+            price, size, fee = Decimal(fill["px"]), Decimal(fill["sz"]), Decimal(fill["fee"])
+            if fill["side"] == "B":
+                assert fill["feeToken"] == self.base
+                taken = ceil((fee - surplus) / self.lot) * self.lot
+                surplus += taken - fee
+                base += size - fee
+                quote -= price * size
+                traded -= price * (size - taken)
+                fees -= ceil(fee * price * ATTO)
+            else:
+                assert fill["feeToken"] == "USDC"
+                base -= size
+                quote += price * size - fee
+                traded += price * size
+                fees -= atto(fee)
+        rows = self.ask("spotClearinghouseState")["balances"]
+        balances = {row["coin"]: Decimal(row["total"]) for row in rows}
+        assert (balances.get(self.base, 0), balances["USDC"]) == (base, quote)
+        assert base % self.lot == surplus
+        return Books(int(base // self.lot), atto(traded), fees, fills=len(fills))

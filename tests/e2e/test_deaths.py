@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.binance import BinanceProcess
 from tests.e2e.dydx import DydxProcess
-from tests.e2e.hyperliquid import HyperliquidProcess
+from tests.e2e.hyperliquid import HyperliquidProcess, HyperliquidSpotProcess
 from tests.e2e.lighter import LighterProcess
 from tests.e2e.venue import LiveDesk, VenueProcess
 
@@ -27,9 +27,15 @@ class Deaths(msgspec.Struct, frozen=True):
     settings: dict[str, Any] = {}
     """Of the venue: payments of funding within minutes, and rebates where the venue can pay them."""
 
+    @property
+    def name(self) -> str:
+        spot = "/" in self.made.symbol
+        return f"{self.made.name}-spot" if spot else self.made.name
+
 
 DEATHS = (
     Deaths(HyperliquidProcess),
+    Deaths(HyperliquidSpotProcess),
     Deaths(
         BinanceProcess,
         {"symbols": {"BTCUSDT": {"trades_per_second": 20, "funding_period_s": 10, "maker_fee_bps": -0.5}}},
@@ -37,14 +43,14 @@ DEATHS = (
     Deaths(DydxProcess, {"maker_fee_ppm": -110}),
     Deaths(LighterProcess),
 )
-PROVEN_BY_TIME = (HyperliquidProcess, BinanceProcess)
+PROVEN_BY_TIME = (HyperliquidProcess, HyperliquidSpotProcess, BinanceProcess)
 """Where what was on its way at a death stays in doubt for many seconds: a stop waits for that."""
 
 
 @pytest.mark.parametrize(
     "deaths",
     [
-        pytest.param(each, id=each.made.name, marks=[pytest.mark.slow] if each.made in PROVEN_BY_TIME else [])
+        pytest.param(each, id=each.name, marks=[pytest.mark.slow] if each.made in PROVEN_BY_TIME else [])
         for each in DEATHS
     ],
 )
@@ -62,7 +68,7 @@ def test_killed_it_finds_its_orders_and_what_they_did_meanwhile(deaths: Deaths, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("deaths", DEATHS, ids=lambda deaths: deaths.made.name)
+@pytest.mark.parametrize("deaths", DEATHS, ids=lambda deaths: deaths.name)
 def test_killed_fifty_times(
     deaths: Deaths, tmp_path: Path, pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
