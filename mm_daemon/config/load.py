@@ -113,7 +113,7 @@ def load_settings(path: Path, struct: type[msgspec.Struct], *, environ: Mapping[
     problems: list[Problem] = []
     root = compose(config_text(path), str(path), problems)
     if root is None and not problems:
-        root = yaml.MappingNode("tag:yaml.org,2002:map", [], yaml.Mark(str(path), 0, 0, 0, None, None))
+        root = yaml.MappingNode("tag:yaml.org,2002:map", [], yaml.Mark(str(path), 0, 0, 0, "", 0))
     settings = None if root is None else Reader(str(path), environ, problems).struct(root, struct, "")
     if problems or settings is None:
         raise ConfigProblems(problems)
