@@ -110,6 +110,8 @@ def state_dir_of(path: Path, *, environ: Mapping[str, str]) -> Path:
 
 def load_settings(path: Path, struct: type[msgspec.Struct], *, environ: Mapping[str, str]) -> msgspec.Struct:
     """A file with the keys of one struct, such as a simulator's. Raises ConfigProblems and ConfigError as `load`."""
+    if not path.exists():
+        raise ConfigError(f"{path}: there is no such file")
     problems: list[Problem] = []
     root = compose(config_text(path), str(path), problems)
     if root is None and not problems:

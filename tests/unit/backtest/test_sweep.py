@@ -122,6 +122,12 @@ def test_mistakes_in_a_sweep_file_are_named_with_their_line(text: str, said: str
     assert said in str(problems.value)
 
 
+def test_a_sweep_file_that_is_not_there_is_no_configuration_to_be_written(tmp_path: Path) -> None:
+    """`init` would write something else there."""
+    with pytest.raises(ConfigError, match=r"sweep\.yaml: there is no such file$"):
+        load_settings(tmp_path / "sweep.yaml", SweepSettings, environ={})
+
+
 # Pieces of market
 
 
