@@ -67,11 +67,14 @@ def logs(
 
     import msgspec
 
+    from mm_daemon.domain.errors import UsageError
     from mm_daemon.domain.instrument import symbol_of
     from mm_daemon.journal.history import utc
     from mm_daemon.observability.story import Kind, sentence
 
-    span = Span(moment(since), moment(until))
+    if last is not None and last < 0:
+        raise UsageError(f"--last {last}: must be at least 0, which means all")
+    span = _span(since, until)
     kinds = {Kind(name) for name in only} or {Kind.FILLS, Kind.TROUBLE, Kind.RUNS}
     runs = _runs(config, state_dir)
 
@@ -115,12 +118,15 @@ def history(
     """
     import msgspec
 
+    from mm_daemon.domain.errors import UsageError
     from mm_daemon.journal import history as journals
 
+    if days is not None and days < 1:
+        raise UsageError(f"--days {days}: must be at least 1")
     runs = _runs(config, state_dir)
     found = journals.days(journals.History(runs))
     if days is not None:
-        shown = sorted({each.day for each in found})[-days:] if days > 0 else []
+        shown = sorted({each.day for each in found})[-days:]
         found = [each for each in found if each.day in shown]
     if json:
         print(msgspec.json.encode(found).decode())
@@ -179,7 +185,7 @@ def export(
         raise UsageError(f"{out}: must end in .csv, .jsonl or .parquet, which says what is written")
     if out.suffix == ".parquet":
         check_parquet()
-    span = Span(moment(since), moment(until))
+    span = _span(since, until)
 
     def wanted(time_ns: int, venue: str, name: str) -> bool:
         return span.holds(time_ns) and symbol in {None, name, f"{venue}:{name}"}
@@ -202,12 +208,25 @@ def export(
     return _told(runs)
 
 
+def _span(since: str | None, until: str | None) -> Span:
+    """Raises UsageError."""
+    from mm_daemon.domain.errors import UsageError
+
+    span = Span(moment(since), moment(until))
+    if span.since_ns is not None and span.until_ns is not None and span.until_ns <= span.since_ns:
+        raise UsageError(f"--until {until} is not after --since {since}: there is no time between them")
+    return span
+
+
 def _runs(config: Path, state_dir: Path | None) -> "KeptRuns":
     import os
 
     from mm_daemon.config.load import state_dir_of
+    from mm_daemon.domain.errors import UsageError
     from mm_daemon.journal.kept import KeptRuns
 
+    if state_dir is not None and not state_dir.is_dir():
+        raise UsageError(f"--state-dir {state_dir}: there is no such folder")
     folder = state_dir if state_dir is not None else state_dir_of(config, environ=os.environ)
     return KeptRuns(folder / "journal")
 

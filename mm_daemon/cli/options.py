@@ -45,7 +45,10 @@ def moment(text: str | None) -> int | None:
 
     if re.fullmatch(f"(?:{_PART})+", text):
         ago_s = sum(float(number) * _SECONDS[unit] for number, unit in re.findall(_PART, text))
-        at = datetime.now(UTC) - timedelta(seconds=ago_s)
+        try:
+            at = datetime.now(UTC) - timedelta(seconds=ago_s)
+        except OverflowError:
+            raise UsageError(f"{text}: longer ago than there are dates") from None
     else:
         try:
             at = datetime.fromisoformat(text)

@@ -79,7 +79,8 @@ def record(
     for name, (frames, size) in recorded.folders.items():
         print(f"{out / name}: {frames} frames, {size / (1 << 20):.2f} MiB")
     if recorded.lost:
-        print(f"{recorded.lost} frames were lost because the disk was too slow; the index says where")
+        why = "the disk bound was reached" if recorded.full else "the disk was too slow"
+        print(f"{recorded.lost} frames were lost because {why}; the index says where")
     if recorded.full:
         print("stopped: the disk bound is reached (--max-gib, --when-full)")
     return 0

@@ -98,6 +98,8 @@ def estimate(
     json:
         Answer as one JSON object.
     """
+    import math
+
     from mm_daemon.backtest.estimate import estimate as judged
     from mm_daemon.backtest.progress import Bar
     from mm_daemon.backtest.several.executors import executor
@@ -109,8 +111,8 @@ def estimate(
 
     if parts < 1 or seeds < 1:
         raise UsageError("--parts and --seeds count pieces of market: at least one")
-    if infrastructure < 0:
-        raise UsageError(f"--infrastructure {infrastructure:g}: a cost is not below nothing")
+    if not 0 <= infrastructure < math.inf:
+        raise UsageError(f"--infrastructure {infrastructure:g}: must be a number, and a cost is not below nothing")
     base = BacktestTask(name=config.stem, config=config_text(config), file=str(config))
     span = span_of(base)
     pieces = cut(base, span, parts=parts if span is not None else 1, duration_s=seconds(duration))

@@ -110,10 +110,14 @@ def state_dir_of(path: Path, *, environ: Mapping[str, str]) -> Path:
 
 def load_settings(path: Path, struct: type[msgspec.Struct], *, environ: Mapping[str, str]) -> msgspec.Struct:
     """A file with the keys of one struct, such as a simulator's. Raises ConfigProblems and ConfigError as `load`."""
+    if not path.exists():
+        raise ConfigError(f"{path}: there is no such file")
     problems: list[Problem] = []
     root = compose(config_text(path), str(path), problems)
-    settings = struct() if root is None else Reader(str(path), environ, problems).struct(root, struct, "")
-    if problems:
+    if root is None and not problems:
+        root = yaml.MappingNode("tag:yaml.org,2002:map", [], yaml.Mark(str(path), 0, 0, 0, "", 0))
+    settings = None if root is None else Reader(str(path), environ, problems).struct(root, struct, "")
+    if problems or settings is None:
         raise ConfigProblems(problems)
     return cast("msgspec.Struct", settings)
 

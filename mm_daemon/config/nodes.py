@@ -41,6 +41,7 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _DECIMAL_LIMIT = Decimal(10) ** 15
 _DECIMAL_PLACES = 18
+_SECRET_BYTES_MAX = 1 << 16
 _SHOWN = 40
 
 
@@ -303,10 +304,15 @@ class Reader:
 
     def _from_file(self, node: yaml.Node, path: str, source: Path) -> str | None:
         try:
-            value = source.read_text("utf-8").strip()
+            with source.open("rb") as file:
+                raw = file.read(_SECRET_BYTES_MAX + 1)
+            value = raw.decode("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             said = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
             self.report(node, path, f"the file named here cannot be read: {said}")
+            return None
+        if len(raw) > _SECRET_BYTES_MAX:
+            self.report(node, path, f"the file named here is larger than {_SECRET_BYTES_MAX} bytes, which no secret is")
             return None
         if not value:
             self.report(node, path, "the file named here is empty")

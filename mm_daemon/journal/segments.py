@@ -169,3 +169,8 @@ def sync_directory(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def shown(path: Path | str) -> str:
+    """A path as text that can be written anywhere: names of files need not be UTF-8."""
+    return os.fsencode(path).decode("utf-8", "replace")

@@ -183,7 +183,8 @@ class OperatorsView:
             await http.serve(host, port, metrics=self.metrics, unready=self._unready, serving=self._serving, page=page)
         except OSError as error:
             cause = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be had ({error.strerror or error})"
-            text = f"no metrics in this run: {host}:{port} {cause}; name another with http.port"
+            what = "metrics and no status page" if self._config.http.page else "metrics"
+            text = f"no {what} in this run: {host}:{port} {cause}; name another with http.port"
             self._log.warning("http", text=text)
         finally:
             self._http = None

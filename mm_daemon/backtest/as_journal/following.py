@@ -51,6 +51,7 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import Venue, venue_of
 from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.domain.reconciliation import Reconciled
+from mm_daemon.journal.segments import shown
 from mm_daemon.simulation.desk import QueryOrder, Request
 from mm_daemon.simulation.venue import SimulatedVenue
 
@@ -168,7 +169,7 @@ class Follower:
             clean=self._clean,
             problems={},
             notes=(),
-            journal=str(path),
+            journal=shown(path),
         )
 
     def _answered(self, venue: SimulatedVenue, request: Request) -> tuple[int, int] | None:

@@ -19,6 +19,7 @@ from mm_daemon.config.schema import Config
 from mm_daemon.domain.errors import ConfigError, CoreError, UsageError
 from mm_daemon.domain.events import Event
 from mm_daemon.domain.instrument import Venue
+from mm_daemon.journal.format import MAGIC
 from mm_daemon.journal.market_data import JournalMarketData
 from mm_daemon.ports.connector import ConnectorContext, NotesDamage, RecordedFeed
 from mm_daemon.ports.recording import RecordingIndex, read_index
@@ -149,13 +150,24 @@ def _symbols_of(path: Path, venue: Venue) -> Sequence[str]:
     index = _index_at(path, venue)
     if index is not None:
         return [each.symbol for each in index.instruments]
-    if path.is_dir() or path.suffix == ".journal":
+    if not path.exists():
+        raise UsageError(f"{path}: there is no such recording")
+    if path.is_dir() or _is_journal(path):
         instruments = JournalMarketData(path).instruments()
         return [each.symbol for each in instruments if each.venue == venue] or [each.symbol for each in instruments]
     raise UsageError(
         f"{path} does not say what its contracts are; give --config with a venue of `connector: recorded` that "
         "names translator and instruments"
     )
+
+
+def _is_journal(path: Path) -> bool:
+    """By what is in it: a backtest's may have any name."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _index_at(path: Path, venue: str | None) -> RecordingIndex | None:

@@ -32,6 +32,7 @@ from mm_daemon.backtest.queue.stays import EXPONENTS, MODELS, MarketStays, Queue
 from mm_daemon.backtest.relived import relive_run
 from mm_daemon.backtest.report import table
 from mm_daemon.domain.instrument import InstrumentId
+from mm_daemon.journal.segments import shown
 from mm_daemon.simulation.models import QueueModel
 
 _RESAMPLES = 1000
@@ -132,7 +133,7 @@ def calibrate_queue(path: Path) -> QueueReport:
     watcher = QueueWatcher()
     run = relive_run(path, watcher)
     return QueueReport(
-        journal=str(run.path),
+        journal=shown(run.path),
         simulated=watcher.simulated,
         markets=tuple(_assess(name, market) for name, market in watcher.markets.items()),
         notes=run.notes,

@@ -18,6 +18,7 @@ from mm_daemon.backtest.report import MarketReport, Pnl, market_report, money_of
 from mm_daemon.domain.decisions import Action
 from mm_daemon.domain.orders import Side
 from mm_daemon.engine.markouts import MarkoutFigures
+from mm_daemon.journal.segments import shown
 
 _NS_PER_S = 1_000_000_000
 
@@ -151,7 +152,7 @@ def names_of(paths: Sequence[Path]) -> list[str]:
             break
     else:
         names = [f"{path} ({number})" for number, path in enumerate(paths, 1)]
-    return [name.removesuffix(".journal") for name in names]
+    return [shown(name.removesuffix(".journal")) for name in names]
 
 
 def build(curves: RunCurves, *, name: str) -> Reported:
@@ -159,7 +160,7 @@ def build(curves: RunCurves, *, name: str) -> Reported:
     markets = tuple(_market(curves, market, curves.markets[market]) for market in curves.markets)
     report = RunReport(
         name=name,
-        journal=str(run.path),
+        journal=shown(run.path),
         version=run.version,
         start_ns=run.start_ns,
         stop_ns=run.stop_ns,

@@ -23,6 +23,7 @@ from mm_daemon.backtest.side_by_side.why import NO_CAUSE, Parted, explain
 from mm_daemon.domain.decisions import Action, Decision, DecisionsChanged
 from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.journal.history import utc
+from mm_daemon.journal.segments import shown
 
 
 def compare(a: Path, b: Path) -> Comparison:
@@ -43,8 +44,8 @@ def compare(a: Path, b: Path) -> Comparison:
     first = None if parted is None else explain(parted, one, other, parameters)
     alike = all(one.name in NO_CAUSE for one in parameters) and not only and first is None
     return Comparison(
-        a=str(a),
-        b=str(b),
+        a=shown(a),
+        b=shown(b),
         equal=alike
         and all(market.data.first_difference is None and set(market.fills.kinds) <= {"same"} for market in markets),
         parameters=parameters,

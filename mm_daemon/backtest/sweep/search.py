@@ -5,7 +5,10 @@ seldom. With walk-forward there is one search for each window, and its best poin
 search over the newest pieces gives the configurations to go on with.
 """
 
+import fcntl
+import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +23,7 @@ from mm_daemon.backtest.sweep.objectives import figures_of
 from mm_daemon.backtest.sweep.plan import Point, Span, SweepSettings, Window, fingerprint, windows
 from mm_daemon.backtest.sweep.study import Asked, Figures, Study, Tried
 from mm_daemon.backtest.venues import compose
-from mm_daemon.domain.errors import ConfigError
+from mm_daemon.domain.errors import ConfigError, UsageError
 
 ALL, LATEST = "all", "latest"
 """Names of the search without walk-forward, and of the last one with."""
@@ -70,7 +73,32 @@ def sweep(settings: SweepSettings, base: BacktestTask, folder: Path, where: Exec
 
     Raises ConfigError, UsageError, and what says that not one point could be tried.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with _alone_in(folder):
+        return _sweep(settings, base, folder, where, heard)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Make a folder and keep other sweeps out of it: each would take what the other has under way for interrupted.
+
+    The lock is the kernel's, on the folder itself: it is gone with the process, however that ended.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be used as the folder of a sweep: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"{folder}: a sweep is at work there; name another folder with --out, or wait") from None
+        yield
+    finally:
+        os.close(lock)
+
+
+def _sweep(settings: SweepSettings, base: BacktestTask, folder: Path, where: Executor, heard: Heard) -> Found:
     spans = [span_of(replace(base, overrides={**base.overrides, **feed})) for feed in settings.feeds or ({},)]
     pieces = windows(settings, base, spans)
     kind = fingerprint(settings, base.config)

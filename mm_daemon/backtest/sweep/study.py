@@ -55,7 +55,10 @@ class Study:
         store = _store(optuna, folder / STORE)
         known = name in optuna.study.get_all_study_names(store)
         before = optuna.load_study(study_name=name, storage=store) if known else None
-        if before is not None and before.user_attrs.get(_KIND) != kind:
+        if before is not None and _KIND not in before.user_attrs:  # begun and not filled: nothing was tried
+            optuna.delete_study(study_name=name, storage=store)
+            before = None
+        if before is not None and before.user_attrs[_KIND] != kind:
             raise UsageError(
                 f"{folder / STORE} was begun with other keys, data or another configuration, and its points say "
                 "nothing about these; name another folder with --out, or remove that one"

@@ -71,11 +71,16 @@ class RecordingWriter:
         ts_local_ns = self._in_order(folder, ts_local_ns)
         if folder in self._lost:
             lost = self._lost.pop(folder)
-            self._waiting.append((folder, ts_local_ns, LOST, b"%d frames, the disk was too slow" % lost, lost))
+            self._waiting.append((folder, ts_local_ns, LOST, b"%d frames, %s" % (lost, self._why), lost))
             self._bytes_in += _OVERHEAD
         self._waiting.append((folder, ts_local_ns, b"", frame, 0))
         self._bytes_in += len(frame) + _OVERHEAD
         self.taken += 1
+
+    @property
+    def _why(self) -> bytes:
+        """Frames are lost."""
+        return b"the disk bound was reached" if self.full else b"the disk was too slow"
 
     def remark(self, folder: SegmentFolder, ts_local_ns: int, word: bytes, rest: str = "") -> None:
         self._waiting.append((folder, self._in_order(folder, ts_local_ns), word, rest.encode(), 0))
@@ -85,7 +90,7 @@ class RecordingWriter:
         """Write what is left and close the folders. Raises JournalError when that, or anything before, failed."""
         for folder, lost in self._lost.items():
             at_ns = self._in_order(folder, 0)
-            self._waiting.append((folder, at_ns, LOST, b"%d frames, the disk was too slow" % lost, lost))
+            self._waiting.append((folder, at_ns, LOST, b"%d frames, %s" % (lost, self._why), lost))
         self._lost.clear()
         self._stopping.set()
         if self._thread.ident is not None:

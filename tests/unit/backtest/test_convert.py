@@ -1,6 +1,7 @@
 """Recordings in the forms of others: the same market, row by row."""
 
 import gzip
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -163,5 +164,9 @@ def test_command_line_converts_and_refuses_in_words(
     assert "holds raw frames, and this recording has none" in capsys.readouterr().err
     assert execute(["convert", str(part), str(tmp_path / "b.npz")]) == 64
     assert "does not say what its contracts are; give --config" in capsys.readouterr().err
+    assert execute(["convert", str(tmp_path / "none"), str(tmp_path / "b.npz")]) == 64
+    assert "none: there is no such recording" in capsys.readouterr().err
+    other = shutil.copy(direct[1], tmp_path / "mine.mmj")
+    assert execute(["convert", str(other), str(tmp_path / "mine.npz")]) == 0
     with pytest.raises(UsageError, match="the configuration has the recorded venues a, b; name one"):
         open_feed(part, config=config(a=wire(part), b=wire(part)))

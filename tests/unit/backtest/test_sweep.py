@@ -122,6 +122,12 @@ def test_mistakes_in_a_sweep_file_are_named_with_their_line(text: str, said: str
     assert said in str(problems.value)
 
 
+def test_a_sweep_file_that_is_not_there_is_no_configuration_to_be_written(tmp_path: Path) -> None:
+    """`init` would write something else there."""
+    with pytest.raises(ConfigError, match=r"sweep\.yaml: there is no such file$"):
+        load_settings(tmp_path / "sweep.yaml", SweepSettings, environ={})
+
+
 # Pieces of market
 
 
@@ -188,6 +194,49 @@ def test_an_interrupted_search_goes_on_where_it_stood(tmp_path: Path) -> None:
     third: list[int] = []
     sweep(settings(), BASE, tmp_path / "cut", InProcess(), third.append)
     assert third == [6]
+
+
+def test_a_search_interrupted_before_its_first_point_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While its points were still being written down."""
+
+    def interrupted(self: Study) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("optuna.study.Study.set_user_attr", lambda *_: interrupted)
+        patch.setattr(Study, "_begin_again", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            found(tmp_path)
+    assert len(found(tmp_path).study.tried()) == 6
+
+
+def test_two_sweeps_do_not_share_a_folder(tmp_path: Path) -> None:
+    """Each would take for interrupted what the other has under way."""
+
+    class Meddled(InProcess):
+        def run(self, work: Callable[..., Any], tasks: Iterable[Any]) -> Iterator[tuple[int, Outcome[Any]]]:
+            with pytest.raises(UsageError, match="a sweep is at work there"):
+                found(tmp_path)
+            yield from super().run(work, tasks)
+
+    assert len(sweep(settings(), BASE, tmp_path, Meddled(), unheard).study.tried()) == 6
+    found(tmp_path)
+
+
+def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
+    """A file stands in its place."""
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="cannot be used as the folder of a sweep"):
+        found(tmp_path / "file")
+
+
+@pytest.mark.parametrize("text", ["", "config: [\n", "# nothing\n"])
+def test_a_sweep_file_without_keys_is_a_mistake(text: str, tmp_path: Path) -> None:
+    """Empty, or not YAML."""
+    file = tmp_path / "sweep.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigProblems, match=r"sweep\.yaml:\d+:\d+: .+"):
+        load_settings(file, SweepSettings, environ={})
 
 
 @pytest.mark.parametrize("more", [{"duration_s": 6.0}, {"seeds": (5,)}, {"objectives": (Objective.VOLUME,)}])

@@ -12,6 +12,7 @@ import pytest
 from mm_daemon.cli.main import execute
 from mm_daemon.domain.checkpoint import PositionBooked
 from mm_daemon.domain.decisions import ApprovedCommand, DecisionsChanged, PlaceOrder
+from mm_daemon.domain.errors import UsageError
 from mm_daemon.domain.events import OrderAccepted, OrderFilled
 from mm_daemon.domain.instrument import Venue, instrument_id
 from mm_daemon.domain.money import from_pair, to_decimal
@@ -191,3 +192,34 @@ def test_a_run_leaves_its_figures_for_those_without_prometheus(traded: Path) -> 
     symbols = {sample["symbol"] for sample in left["metrics"]["mm_position_base"]}
     assert symbols == {"BTC-USDT", "ETH-USDT"}
     assert all(name.startswith(("mm_", "process_", "python_")) for name in left["metrics"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["logs", "--since", "99999999h"], "longer ago than there are dates"),
+        (["logs", "--since", "1m", "--until", "2m"], "no time between them"),
+        (["logs", "--last=-5"], "--last -5: must be at least 0"),
+        (["history", "--days", "0"], "--days 0: must be at least 1"),
+        (["history", "--days=-1"], "--days -1: must be at least 1"),
+        (["export", "{}/x.csv", "--since", "2h", "--until", "3h"], "no time between them"),
+    ],
+)
+def test_choices_that_can_choose_nothing_are_mistakes(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And no answer that nothing was traded."""
+    asked = [argument.format(tmp_path) for argument in arguments]
+    assert execute([*asked, "--state-dir", str(tmp_path)]) == UsageError.exit_code
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "x.csv").exists()
+
+
+@pytest.mark.parametrize("verb", [["logs"], ["history"], ["export", "{}/x.csv"]])
+def test_a_folder_that_is_not_there_is_no_empty_history(
+    verb: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where --state-dir names it."""
+    asked = [argument.format(tmp_path) for argument in verb]
+    assert execute([*asked, "--state-dir", str(tmp_path / "none")]) == UsageError.exit_code
+    assert "there is no such folder" in capsys.readouterr().err

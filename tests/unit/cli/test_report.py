@@ -1,6 +1,7 @@
 """`report`, `compare` and `calibrate-queue` on what backtests and a daemon really left."""
 
 import json
+import os
 import re
 from decimal import Decimal
 from html.parser import HTMLParser
@@ -189,6 +190,20 @@ def test_a_backtest_can_draw_its_page_at_once(tmp_path: Path, capsys: pytest.Cap
     assert page.read_text().startswith("<!DOCTYPE html>")
     assert execute([*arguments, "--no-journal", "--html", str(page)]) == UsageError.exit_code
     assert "drawn from the journal" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", [["report"], ["compare", "{}"], ["calibrate-queue"]])
+def test_a_name_that_is_not_utf8_is_shown_as_far_as_it_can_be(
+    verb: list[str], filled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In JSON, and in a page."""
+    other = filled.rename(Path(os.fsdecode(os.fsencode(tmp_path) + b"/odd\xffname.journal")))
+    asked = [word.format(other) for word in verb]
+    assert execute([*asked, str(other), "--json"]) == 0
+    assert "odd\ufffdname" in json.dumps(json.loads(capsys.readouterr().out), ensure_ascii=False)
+    if verb == ["report"]:
+        assert execute(["report", str(other), "--html", str(tmp_path / "page.html")]) == 0
+        assert "odd\ufffdname" in (tmp_path / "page.html").read_text("utf-8")
 
 
 def test_compare_in_words_and_json(journal: Path, filled: Path, capsys: pytest.CaptureFixture[str]) -> None:

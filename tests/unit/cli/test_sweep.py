@@ -70,6 +70,8 @@ def test_an_estimate_is_read_by_people_and_programs(folder: Path, capsys: pytest
         (["sweep", "{}/sweep.yaml", "--workers", "0"], "at least one process", UsageError.exit_code),
         (["estimate", "-c", "{}/config.yaml"], "how much market time", UsageError.exit_code),
         (["estimate", "-c", "{}/config.yaml", "--infrastructure=-1"], "not below nothing", UsageError.exit_code),
+        (["estimate", "-c", "{}/config.yaml", "--infrastructure", "nan"], "must be a number", UsageError.exit_code),
+        (["estimate", "-c", "{}/config.yaml", "--infrastructure", "inf"], "must be a number", UsageError.exit_code),
     ],
 )
 def test_mistakes_are_said(

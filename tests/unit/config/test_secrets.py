@@ -61,6 +61,11 @@ def test_an_empty_secret_is_a_mistake(tmp_path: Path) -> None:
     assert "is empty" in problems(_with(f"secrets: {{a: {{file: '{tmp_path}/empty'}}}}"))[0]
 
 
+def test_a_secret_is_never_read_without_end() -> None:
+    """A wrong path may lead to a device, or to a recording."""
+    assert "larger than 65536 bytes" in problems(_with("secrets: {a: {file: /dev/zero}}"))[0]
+
+
 def test_the_token_of_the_page_is_a_secret() -> None:
     """It is read like the others, is nothing that can be printed, and one that can be guessed is a mistake."""
     text = GOOD + "http: {token: {env: MM_T}}\n"

@@ -237,7 +237,7 @@ async def test_taken_port_costs_the_metrics_and_not_the_run(tmp_path: Path) -> N
     config = loads(text, "c.yaml", settings_of=registry.settings_of, environ=os.environ)
     log = io.StringIO()
     assert await Daemon(config, paper=True, duration_s=1.0, log_to=log).run() == 0
-    assert f"no metrics in this run: 127.0.0.1:{port} is taken" in log.getvalue()
+    assert f"no metrics and no status page in this run: 127.0.0.1:{port} is taken" in log.getvalue()
     server.close()
 
 

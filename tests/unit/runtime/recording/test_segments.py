@@ -158,13 +158,18 @@ def test_disk_bound_holds_for_all_folders_together(tmp_path: Path, when_full: Wh
         writer._write()
         if writer.full:
             break
+    if writer.full:
+        writer.put(first, START + 500, b"{}")
     writer.start()
     writer.stop()
     held = sum(path.stat().st_size for name in ("a", "b") for path in segments_in(tmp_path / name))
     if when_full == "stop":
         assert writer.full
         assert not deleted
-        assert read(tmp_path / "a")[0][0] == 0
+        log = SegmentLog(tmp_path / "a")
+        assert next(log.frames())[0] == START
+        assert [*log.frames()]
+        assert "the recorder lost 1 frames, the disk bound was reached" in str(log.damage[-1])
         assert held < 70_000
     else:
         assert not writer.full
