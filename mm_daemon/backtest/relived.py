@@ -90,6 +90,11 @@ class Relived(msgspec.Struct, kw_only=True):
     """What ended the good part early."""
 
     @property
+    def damaged(self) -> bool:
+        """The journal is, so that what stands behind the place is missing; a torn tail is no damage."""
+        return self.fault is not None and self.fault.kind is FaultKind.DAMAGED
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know before believing any figure."""
         notes = []
@@ -97,7 +102,7 @@ class Relived(msgspec.Struct, kw_only=True):
             notes.append("all market data were deleted by retention: prices, quotes and markouts cannot be recomputed")
         elif self.kept_from:
             notes.append(f"records before {self.kept_from} were deleted by retention: figures count what is left")
-        if self.fault is not None and self.fault.kind is FaultKind.DAMAGED:
+        if self.damaged:
             notes.append(f"damaged: {self.fault}; what stands behind is not counted")
         if self.ended is None:
             notes.append("the run did not write its end: it was killed, or it is still running")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from mm_daemon.cli.options import DEFAULT_CONFIG, ConfigPath, Json, Set, overrides, read_config, say, seconds
-from mm_daemon.domain.errors import CoreError, JournalError, UsageError
+from mm_daemon.domain.errors import ConfigError, CoreError, JournalError, UsageError
 
 if TYPE_CHECKING:
     from mm_daemon.backtest.several.tasks import BacktestTask
@@ -130,6 +130,8 @@ def _play_once(config: "Config", journal: Path | None, duration_s: float | None,
 
     with Bar(wanted=not json) as bar:
         report = play(config, journal=journal, duration_s=duration_s, told=bar.first)
+    if not report.rows:
+        raise ConfigError("the recordings hold no market data")
     say(report, json=json)
 
 

@@ -38,7 +38,7 @@ def report(*journals: Path, html: Path | None = None, json: Json = False) -> int
     print(to_json(told).decode() if json else to_text(told))
     if html is not None and not json:
         print(f"\npage      {html}")
-    return 0
+    return _exit_code(any(one.damaged for one in told))
 
 
 def write_html(journal: Path, html: Path) -> None:
@@ -80,7 +80,7 @@ def compare(journal_a: Path, journal_b: Path, /, *, json: Json = False) -> int:
 
     found = hold(one_journal(journal_a), one_journal(journal_b))
     print(found.to_json().decode() if json else to_text(found))
-    return 0
+    return _exit_code(found.damaged)
 
 
 def calibrate_queue(journal: Path, /, *, json: Json = False) -> int:
@@ -99,4 +99,11 @@ def calibrate_queue(journal: Path, /, *, json: Json = False) -> int:
 
     found = hold(one_journal(journal))
     print(found.to_json().decode() if json else to_text(found))
-    return 0
+    return _exit_code(found.damaged)
+
+
+def _exit_code(damaged: bool) -> int:
+    """A program that reads no notes must not take half a run for a whole one."""
+    from mm_daemon.domain.errors import JournalError
+
+    return JournalError.exit_code if damaged else 0

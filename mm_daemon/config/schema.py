@@ -176,7 +176,7 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
         | None
     ) = None
     names: Annotated[
-        tuple[str, ...],
+        tuple[Annotated[str, Meta(min_length=1)], ...],
         Meta(
             description="host names the page answers to, beside localhost and addresses: that of a proxy before it",
         ),

@@ -123,6 +123,8 @@ class QueueReport(msgspec.Struct, frozen=True, kw_only=True):
     """The fills are a simulated venue's: what is found is its own model, not the market's."""
     markets: tuple[MarketQueue, ...]
     notes: tuple[str, ...]
+    damaged: bool
+    """The journal is: what stands behind the place is not in it."""
 
     def to_json(self) -> bytes:
         return msgspec.json.encode(self)
@@ -137,6 +139,7 @@ def calibrate_queue(path: Path) -> QueueReport:
         simulated=watcher.simulated,
         markets=tuple(_assess(name, market) for name, market in watcher.markets.items()),
         notes=run.notes,
+        damaged=run.damaged,
     )
 
 

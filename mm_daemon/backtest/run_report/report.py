@@ -121,6 +121,8 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     ended: str | None
     clean: bool | None
     notes: tuple[str, ...]
+    damaged: bool
+    """The journal is: figures count what stands before the place."""
     reasons: Mapping[str, int]
     refusals: Mapping[str, int]
     dropped: Mapping[str, int]
@@ -172,6 +174,7 @@ def build(curves: RunCurves, *, name: str) -> Reported:
         ended=run.ended,
         clean=run.clean,
         notes=run.notes,
+        damaged=run.damaged,
         reasons=dict(sorted(tally.reasons.items())),
         refusals=dict(sorted(tally.refusals.items())),
         dropped=dict(sorted(tally.dropped.items())),

@@ -54,6 +54,7 @@ def compare(a: Path, b: Path) -> Comparison:
         only=only,
         first=first,
         notes=(*(f"A: {note}" for note in one.notes), *(f"B: {note}" for note in other.notes)),
+        damaged=one.damaged or other.damaged,
     )
 
 

@@ -90,6 +90,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """Markets that one of them has alone."""
     first: FirstDifference | None
     notes: tuple[str, ...] = ()
+    damaged: bool = False
+    """One of the journals is: what stands behind the place was not compared."""
 
     def to_json(self) -> bytes:
         return msgspec.json.encode(self)

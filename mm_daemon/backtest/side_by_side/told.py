@@ -27,6 +27,7 @@ from mm_daemon.domain.events import (
 )
 from mm_daemon.domain.instrument import Instrument, InstrumentId
 from mm_daemon.domain.orders import ClientOrderId
+from mm_daemon.journal.format import FaultKind
 from mm_daemon.journal.run_reader import open_journal
 
 _MARKET_EVENTS = frozenset(get_args(MarketEvent))
@@ -68,6 +69,7 @@ class Journal:
         self.turns = 0
         self.markets: dict[InstrumentId, Told] = {}
         self.notes: list[str] = []
+        self.damaged = False
         self.contracts: dict[InstrumentId, Instrument] = {}
 
 
@@ -118,6 +120,7 @@ def read(path: Path) -> Journal:
                         market.heard.append(Heard(len(market.data), record.ts_local_ns, _words(record)))
         if reader.fault is not None:
             journal.notes.append(str(reader.fault))
+            journal.damaged = reader.fault.kind is FaultKind.DAMAGED
     if journal.started is None:
         raise JournalError(f"journal {path} does not begin with RunStarted: it is one segment, or no journal of a run")
     return journal

@@ -94,7 +94,9 @@ class SweepSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Objective.PNL,
     )
     seed: Annotated[int, Meta(ge=0, description="start of the chance by which points are drawn")] = 1
-    seeds: Annotated[tuple[int, ...], Meta(description="tried with each of these as the configuration's seed")] = ()
+    seeds: Annotated[
+        tuple[Annotated[int, Meta(ge=0)], ...], Meta(description="tried with each of these as the configuration's seed")
+    ] = ()
     feeds: Annotated[
         tuple[Mapping[str, str], ...], Meta(description="recordings, oldest first: keys of the configuration")
     ] = ()

@@ -219,3 +219,18 @@ def test_calibrate_queue_in_words_and_json(filled: Path, capsys: pytest.CaptureF
     assert execute(["calibrate-queue", str(filled), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["markets"][0]["suggestion"]["queue_model"] in ("risk_averse", "power")
+
+
+@pytest.mark.parametrize("verb", [["report"], ["compare"], ["calibrate-queue"]])
+def test_half_a_run_is_not_taken_for_a_whole_one(
+    verb: list[str], filled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a damaged journal what stands before the place is told, and the exit code says that it is not all."""
+    intact = [str(filled)] * (1 + (verb == ["compare"]))
+    assert execute([*verb, *intact, "--json"]) == 0
+    damaged = bytearray(filled.read_bytes())
+    damaged[len(damaged) // 2] ^= 255
+    filled.write_bytes(bytes(damaged))
+    capsys.readouterr()
+    assert execute([*verb, *intact, "--json"]) == JournalError.exit_code
+    assert "damaged" in capsys.readouterr().out
