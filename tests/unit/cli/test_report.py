@@ -118,6 +118,7 @@ def test_live_runs_count_what_is_theirs(traded: Path, capsys: pytest.CaptureFixt
     for run in runs_in(traded / "journal"):
         for frame in RunReader(run):
             booked = [one for one in frame.records if isinstance(one, PositionBooked)]
+            booked = [one for one in booked if one.instrument == first["market"]]
             last = booked[-1] if booked else last
     assert last is not None
     for part in ("spread", "fees"):
