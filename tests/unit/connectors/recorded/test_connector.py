@@ -279,6 +279,8 @@ def test_a_recording_knows_how_much_of_it_was_read(tmp_path: Path) -> None:
     for _ in range(2):
         assert len(list(feed.events())) > 3
         assert feed.bytes_read == feed.bytes_total
+
+
 def test_recording_of_another_symbol_says_so(tmp_path: Path) -> None:
     """A backtest of nothing would look like a quiet market."""
     path = tmp_path / "eth.gz"
