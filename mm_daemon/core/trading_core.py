@@ -233,6 +233,7 @@ class TradingCore:
         for cursor in resumed.cursors:
             if cursor.venue in reconcilers:
                 reconcilers[cursor.venue].cursor = cursor
+                self.ledger.history_ns[cursor.venue] = cursor.history_ns
         for state in resumed.markets:
             if state.instrument in self._markets:
                 take_up(self._markets[state.instrument], state, resumed.now_ns)

@@ -66,6 +66,21 @@ def test_known_fill_is_not_booked_again() -> None:
     assert again.core.reconciled
 
 
+def test_fill_that_is_told_again_long_after_it_is_not_booked_again() -> None:
+    """Its key is forgotten by then, in this life as in the next one: no stream makes news of it."""
+    desk = working()
+    told = fill(desk.quote(Side.BUY).client_id, 4, "f1", 1500)
+    desk.feed(told)
+    later_ms = 1500 + (desk.core.parameters.orders.keep_final_s + 60) * 1000
+    desk.wait(later_ms)
+    assert not desk.core.ledger.seen(SYMBOL, "f1")
+    for each in (desk, resumed(desk, later_ms + 1000)):
+        assert each.core.markets[SYMBOL].position.lots == 4
+        each.feed(msgspec.structs.replace(told, ts_local_ns=(later_ms + 2000) * MS))
+        assert each.core.markets[SYMBOL].position.lots == 4
+        assert each.core.ledger.duplicates == 1
+
+
 def test_payment_that_only_the_venue_knows_is_booked_once() -> None:
     """Funding is told by its key like a fill."""
     desk = working()
