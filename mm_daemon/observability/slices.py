@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable
-from time import perf_counter
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -12,12 +11,13 @@ SLICE_S = 0.0002
 
 
 async def in_slices(steps: Iterable[T]) -> list[T]:
-    """All steps, in order, giving way after each slice."""
+    """All steps, in order, giving way after each slice, by the event loop's clock: on virtual time work takes none."""
+    clock_s = asyncio.get_running_loop().time
     done = []
-    since_s = perf_counter()
+    since_s = clock_s()
     for step in steps:
         done.append(step)
-        if perf_counter() - since_s >= SLICE_S:
+        if clock_s() - since_s >= SLICE_S:
             await asyncio.sleep(0)
-            since_s = perf_counter()
+            since_s = clock_s()
     return done
