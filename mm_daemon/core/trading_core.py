@@ -48,10 +48,12 @@ from mm_daemon.domain.events import (
     RunStarted,
     StreamStale,
     TopOfBook,
+    VenueSnapshotReceived,
     VolatilityUpdate,
 )
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.orders import ClientOrderId, Purpose, Side
+from mm_daemon.domain.reconciliation import Reconciled
 from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.pricing_model import ModelFactory
 from mm_daemon.engine.units import annual_vol_to_bps
@@ -205,6 +207,16 @@ class TradingCore:
             for side, orders in market.quotes.items():
                 if any(order.final for order in orders):
                     market.quotes[side] = [order for order in orders if not order.final]
+
+    def relive_round(self, of: VenueSnapshotReceived | Reconciled) -> None:
+        """A comparison of an earlier life: the snapshot it looked at, or what came of it."""
+        reconciler = self._accounts.reconcilers[of.venue]
+        if isinstance(of, Reconciled):
+            reconciler.relive(of)
+            return
+        reconciler.relives = True
+        self.apply(of)
+        reconciler.relives = False
 
     def checkpoint(self) -> Checkpoint:
         """Everything that must outlive this process."""
