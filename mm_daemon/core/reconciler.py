@@ -149,7 +149,7 @@ class Reconciler:
         return Reconciled(self.venue, now_ns, found, clean, tuple(fills), tuple(payments))
 
     def relive(self, record: Reconciled) -> None:
-        """Book what this round of an earlier life booked, as far as its snapshot alone did not say so."""
+        """Take in what this round of an earlier life booked, as far as its snapshot alone did not say so."""
         for fill in record.fills:
             if not self._ledger.known(fill):
                 self._actions.fill(msgspec.structs.replace(fill, ts_local_ns=record.now_ns), 0)

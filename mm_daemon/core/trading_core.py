@@ -212,7 +212,11 @@ class TradingCore:
         """A comparison of an earlier life: the snapshot it looked at, or what came of it."""
         reconciler = self._accounts.reconcilers[of.venue]
         if isinstance(of, Reconciled):
+            held = [(market, market.position.state()) for market in self._agenda.of_venue(of.venue)]
             reconciler.relive(of)
+            for market, state in held:  # as the turn has it, whose positions are written down in front of this
+                market.position.restore(state)
+                market.facts.position_lots = market.position.lots
             return
         reconciler.relives = True
         self.apply(of)

@@ -93,7 +93,7 @@ def test_fill_that_was_left_to_the_stream_is_not_lost_by_a_death() -> None:
     shown = builders.account(3000, lots=7, fills=(old, young))
     turn = desk.feed(shown)
     assert desk.core.markets[SYMBOL].position.lots == 3
-    left = left_by([started, before, shown, *turn.reconciled, *turn.booked])
+    left = left_by([started, before, shown, *turn.booked, *turn.reconciled])
     assert left is not None
     assert [key.key for key in left[0].ledger.fills] == ["old"]
     again = Desk(desk.core.parameters)
@@ -113,7 +113,7 @@ def test_what_was_booked_at_a_start_is_known_after_a_death() -> None:
     started = RunStarted(2990 * MS, "test", desk.core.parameters.to_json(), desk.core.checkpoint())
     shown = builders.account(3000, lots=4, fills=(young,), payments=(paid,))
     turn = again.feed(shown)
-    left = left_by([started, shown, *turn.reconciled, *turn.booked])
+    left = left_by([started, shown, *turn.booked, *turn.reconciled])
     assert left is not None
     assert [key.key for key in left[0].ledger.fills] == ["young"]
     assert [key.key for key in left[0].payments] == ["pay"]
