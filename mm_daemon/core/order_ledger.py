@@ -165,9 +165,14 @@ class OrderLedger:
         return sum(len(market.alive) for market in self._markets.values() if venue is None or market.venue == venue)
 
     def seen(self, instrument: InstrumentId, fill_key: str) -> bool:
-        """Whether this fill has been booked."""
+        """Whether this fill's key is remembered: it has been booked, and not long ago."""
         market = self._markets.get(instrument)
         return market is not None and fill_key in market.fill_keys
+
+    def known(self, fill: OrderFilled) -> bool:
+        """Whether this fill has been booked, its key forgotten or not. Without the venue's time its key alone tells."""
+        history_ns = self.history_ns.get(venue_of(fill.instrument), 0)
+        return 0 < fill.ts_venue_ns <= history_ns or self.seen(fill.instrument, fill.fill_key)
 
     def fills_touched_ns(self, instrument: InstrumentId) -> int:
         """When a fill of this instrument was last taken in; 0: not in this life."""
@@ -473,7 +478,7 @@ class OrderLedger:
     def _apply_fill(self, event: OrderFilled) -> LedgerChange:
         market = self._market(event.instrument)
         order = self._orders.get(event.client_id)
-        if event.fill_key in market.fill_keys:
+        if self.known(event):
             self.duplicates += 1
             market.duplicates += 1
             return LedgerChange(order, duplicate=True)

@@ -89,6 +89,8 @@ class Reconciler:
         self.complete_to: tuple[int, int | None] = (0, None)
         """Up to which time of its own, and which block, the venue's fills are known complete."""
         self._rules = rules
+        self.relives = False
+        """An earlier life is lived again: what it booked at once, as it was starting, its records tell."""
         self._final_absence = capabilities.simulated and not capabilities.lossy
         """A venue in this process forgets nothing: an order that its snapshot lacks is dead."""
         self._markets = {market.id: market for market in markets}
@@ -147,6 +149,15 @@ class Reconciler:
         clean = all(market.agreed for market in self._markets.values())
         return Reconciled(self.venue, now_ns, found, clean, tuple(fills), tuple(payments))
 
+    def relive(self, record: Reconciled) -> None:
+        """Take in what this round of an earlier life booked, as far as its snapshot alone did not say so."""
+        for fill in record.fills:
+            if not self._ledger.known(fill):
+                self._actions.fill(msgspec.structs.replace(fill, ts_local_ns=record.now_ns), 0)
+        for payment in record.payments:
+            if not self._actions.paid(payment):
+                self._actions.payment(msgspec.structs.replace(payment, ts_local_ns=record.now_ns))
+
     def hold(self, source: str, now_ns: int, only: MarketState | None = None) -> None:
         """Nothing of this venue, or of one market, is quoted until two rounds, asked for after this, found no
         difference.
@@ -177,7 +188,7 @@ class Reconciler:
             known = fill.ts_venue_ns <= history_ns or self._ledger.seen(fill.instrument, fill.fill_key)
             if market is None or known:
                 continue
-            starting = market.halts & _STARTING
+            starting = market.halts & _STARTING and not self.relives
             late = fill.ts_venue_ns <= snapshot.ts_venue_ns - _STREAM_LEAD_NS
             (book if starting or late else pending).append(fill)
         return book, pending
@@ -189,7 +200,8 @@ class Reconciler:
             market = self._markets.get(payment.instrument)
             if market is None or payment.ts_venue_ns <= history_ns or self._actions.paid(payment):
                 continue
-            if market.halts & _STARTING or payment.ts_venue_ns <= snapshot.ts_venue_ns - _STREAM_LEAD_NS:
+            starting = market.halts & _STARTING and not self.relives
+            if starting or payment.ts_venue_ns <= snapshot.ts_venue_ns - _STREAM_LEAD_NS:
                 unseen.append(payment)
         return unseen
 

@@ -18,7 +18,14 @@ from mm_daemon.domain.decisions import (
     Reason,
     Refusal,
 )
-from mm_daemon.domain.events import DeadlineReached, Event, MarketEvent, OrderResolved, Resolution
+from mm_daemon.domain.events import (
+    DeadlineReached,
+    Event,
+    MarketEvent,
+    OrderResolved,
+    Resolution,
+    VenueSnapshotReceived,
+)
 from mm_daemon.domain.orders import ClientOrderId, Phase
 from mm_daemon.domain.reconciliation import DiffKind, Reconciled
 
@@ -48,6 +55,7 @@ def relive(core: TradingCore, record: Record) -> None:
         core.reach(record.now_ns)
         _relive_overlays(core, record)
     elif isinstance(record, Reconciled):
+        core.relive_round(record)
         _relive_proofs(core, record)
     elif isinstance(record, Decided):
         core.reach(record.now_ns)
@@ -60,7 +68,10 @@ def relive(core: TradingCore, record: Record) -> None:
         core.reach(event.ts_local_ns)
         if isinstance(event, OrderResolved):
             _relive_word(core, event)
-        core.apply(event)
+        if isinstance(event, VenueSnapshotReceived):
+            core.relive_round(event)
+        else:
+            core.apply(event)
 
 
 def _relive_overlays(core: TradingCore, decided: DecisionsChanged) -> None:
@@ -85,7 +96,7 @@ def _relive_word(core: TradingCore, event: OrderResolved) -> None:
 
 
 def _relive_proofs(core: TradingCore, record: Reconciled) -> None:
-    """What a snapshot did follows from its event; a proof was the answer to many."""
+    """What else a snapshot did follows from its event; a proof was the answer to many."""
     for diff in record.diffs:
         if isinstance(diff.subject, str):
             continue

@@ -48,10 +48,12 @@ from mm_daemon.domain.events import (
     RunStarted,
     StreamStale,
     TopOfBook,
+    VenueSnapshotReceived,
     VolatilityUpdate,
 )
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.orders import ClientOrderId, Purpose, Side
+from mm_daemon.domain.reconciliation import Reconciled
 from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.pricing_model import ModelFactory
 from mm_daemon.engine.units import annual_vol_to_bps
@@ -206,6 +208,20 @@ class TradingCore:
                 if any(order.final for order in orders):
                     market.quotes[side] = [order for order in orders if not order.final]
 
+    def relive_round(self, of: VenueSnapshotReceived | Reconciled) -> None:
+        """A comparison of an earlier life: the snapshot it looked at, or what came of it."""
+        reconciler = self._accounts.reconcilers[of.venue]
+        if isinstance(of, Reconciled):
+            held = [(market, market.position.state()) for market in self._agenda.of_venue(of.venue)]
+            reconciler.relive(of)
+            for market, state in held:  # as the turn has it, whose positions are written down in front of this
+                market.position.restore(state)
+                market.facts.position_lots = market.position.lots
+            return
+        reconciler.relives = True
+        self.apply(of)
+        reconciler.relives = False
+
     def checkpoint(self) -> Checkpoint:
         """Everything that must outlive this process."""
         reconcilers = self._accounts.reconcilers.values()
@@ -233,6 +249,7 @@ class TradingCore:
         for cursor in resumed.cursors:
             if cursor.venue in reconcilers:
                 reconcilers[cursor.venue].cursor = cursor
+                self.ledger.history_ns[cursor.venue] = cursor.history_ns
         for state in resumed.markets:
             if state.instrument in self._markets:
                 take_up(self._markets[state.instrument], state, resumed.now_ns)

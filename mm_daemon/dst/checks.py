@@ -258,7 +258,7 @@ class Checks:
             if isinstance(event, ShutdownRequested):
                 self._stopping = True
             elif isinstance(event, RunEnded) and event.clean:
-                self._expect_nothing_open()
+                self.expect_nothing_open()
             elif self.met_ns is None and isinstance(event, VenueSnapshotReceived):
                 self.met_ns = self._now_ns()
         for event in events:
@@ -354,7 +354,7 @@ class Checks:
         self._learn(instrument, market)
         if not market.pending:
             return
-        booked = [fill for key, fill in market.pending.items() if core.ledger.seen(instrument, key)]
+        booked = [fill for fill in market.pending.values() if core.ledger.known(fill)]
         for fill in booked:
             del market.pending[fill.fill_key]
             market.seen.append((self._now_ns(), fill))
@@ -496,9 +496,12 @@ class Checks:
 
     # Quiet
 
-    def _expect_nothing_open(self) -> None:
+    def expect_nothing_open(self) -> None:
+        """At a clean end no order of ours rests at the venue, and none that is under way can still come to rest."""
+        worthless = self._venue.ended.keys() | self._venue.spent  # a place that arrives now does nothing any more
         ours = [client_id for client_id in self._venue.orders if client_id not in self.meddled]
-        left = [*ours, *(c.client_id for c in orders_of(self._link.flying) if isinstance(c, PlaceOrder))]
+        coming = [each.client_id for each in orders_of(self._link.flying) if isinstance(each, PlaceOrder)]
+        left = [*ours, *(client_id for client_id in coming if client_id not in worthless)]
         if left:
             raise Breach("clean end", f"the run ended clean, and orders {left} are open at the venue")
 

@@ -85,6 +85,8 @@ class Link:
         self.flying: dict[int, Flight] = {}
         self._flights = 0
         self._arrival_ns = self._report_ns = 0
+        self._apart_ns = int(scenario.capabilities.simulated)
+        """What is due at one instant comes in any order, as on connections of its own; in one process it keeps it."""
         self.reports = 0
         """Reports under way."""
         self.hasty = False
@@ -112,7 +114,7 @@ class Link:
             self._world.fault("commands reordered")
             at_ns += self._rng.below(self._late_ns)
         else:
-            at_ns = self._arrival_ns = max(self._arrival_ns, at_ns)
+            at_ns = self._arrival_ns = max(self._arrival_ns + self._apart_ns, at_ns)
         self._flights += 1
         self.flying[self._flights] = Flight(command, refused, at_ns)
         loop.call_later((at_ns - loop.now_ns()) / 1e9, self._arrive, self._flights)
@@ -187,7 +189,7 @@ class Link:
                 world.fault("reports reordered")
                 at_ns += self._rng.below(self._late_ns)
         else:
-            at_ns = self._report_ns = max(self._report_ns, at_ns)
+            at_ns = self._report_ns = max(self._report_ns + self._apart_ns, at_ns)
         self.reports += 1
         world.loop.call_later((at_ns - now_ns) / 1e9, self._deliver, event, connector, connector.session)
 

@@ -110,6 +110,9 @@ def scenario(seed: int) -> Scenario:
         restless = 1
     if meddled or doubtful:
         lost_reports = pick(plans, (10, 40, 100))
+    if chance(plans, 3):  # numbers from which no price follows, as soon as fills are seen to move the market
+        document["markets"][0].pop("half_spread_bps", None)
+        document["markets"][0] |= {"model": "glft", "k": 300, "impact_times": 10, "max_impact_bps": 1000}
     return Scenario(
         seed=seed,
         instruments=instruments,

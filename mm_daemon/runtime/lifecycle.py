@@ -24,6 +24,9 @@ _START_TIMEOUT_S = 20.0
 _ANSWER_TIMEOUT_S = 3.0
 _LOOK_S = 0.02
 _PUSH_S = 2.0
+"""Cancels are repeated at least so often while a stop is not confirmed ..."""
+_LEAST_PUSH_S = 0.2
+"""... and at most so often, when its time is nearly over."""
 _LEFTOVER_TRIES = 10
 _UNSETTLED_ROUND_S = 1.0
 _NO_FILLS_NS = 1 << 62
@@ -220,10 +223,14 @@ async def stop_cleanly(
     now_ns: Callable[[], int],
     log: FilteringBoundLogger,
 ) -> bool:
-    """Cancel everything and have it confirmed. True when no venue shows an open order of ours any more."""
+    """Cancel everything and have it confirmed. True when no venue shows an open order of ours any more.
+
+    A cancel may be lost, or overtake the order that it is for, and its answer may take longer than a stop has: each
+    venue is asked again when half of the time that was left is over, and at least every two seconds.
+    """
     loop = asyncio.get_running_loop()
     emit(ShutdownRequested(now_ns(), request.reason))
-    next_push_s = loop.time() + _PUSH_S
+    pushed_s = loop.time()
     while True:
         await asyncio.sleep(_LOOK_S)
         if core.stopped and await _confirmed(connectors.items(), log):
@@ -231,8 +238,9 @@ async def stop_cleanly(
         if loop.time() >= request.deadline_s:
             log.error("not_confirmed", text="the time to stop is over and orders may still be open")
             return False
-        if loop.time() >= next_push_s:
-            next_push_s = loop.time() + _PUSH_S
+        pause_s = min(_PUSH_S, max(_LEAST_PUSH_S, (request.deadline_s - pushed_s) / 2))
+        if loop.time() >= pushed_s + pause_s:
+            pushed_s = loop.time()
             await cancel_without_core(connectors, log)
 
 

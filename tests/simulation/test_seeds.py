@@ -12,6 +12,12 @@ def test_a_seed_holds_and_is_the_same_twice(seed: int) -> None:
     assert outcome.steps >= 600
 
 
+def test_a_fill_whose_key_is_forgotten_is_still_a_fill_that_was_booked() -> None:
+    """The clock was set forward by an hour between two lives, and then the power was cut."""
+    outcome = live_seed(1693, 2000)
+    assert outcome.breach is None, "\n".join([outcome.breach or "", *outcome.trace])
+
+
 @pytest.mark.slow
 def test_many_seeds_hold() -> None:
     report = simulate(range(1000, 1200), 2000, workers=2)

@@ -8,6 +8,7 @@ from mm_daemon.core.order_ledger import OrderLedger
 from mm_daemon.core.parameters import OrderRules
 from mm_daemon.domain.decisions import DropCode, Reason
 from mm_daemon.domain.errors import CoreError
+from mm_daemon.domain.events import OrderFilled
 from mm_daemon.domain.orders import InFlight, Operation, Phase, RejectKind, Side
 from tests.orders import (
     FRESH,
@@ -90,7 +91,22 @@ def test_final_orders_and_fill_keys_are_forgotten_after_their_time() -> None:
     assert ledger.get(cid(150)) is None
     assert sum(ledger.get(cid(number)) is not None for number in range(1, 200)) == 10
     assert ledger.apply(filled(199, "t199", 10)).duplicate
-    assert not ledger.apply(filled(150, "t150", 10)).duplicate
+    assert not ledger.apply(filled(150, "t150", 10)).duplicate, "its key is forgotten, and no time says that it is old"
+
+
+def test_a_fill_is_booked_once_even_when_its_key_is_forgotten() -> None:
+    """After a reconnect venues tell their fills again from the last one on, however long ago that was: what is not
+    newer than a fill whose key was forgotten is no news, and what is newer is."""
+
+    def told(key: str, venue_ns: int, now_ns: int) -> OrderFilled:
+        return msgspec.structs.replace(filled(7, key, 3, now_ns=now_ns), ts_venue_ns=venue_ns)
+
+    ledger = OrderLedger({VENUE: TOTAL}, OrderRules(keep_final_s=10))
+    assert ledger.apply(told("t1", 5 * SECOND, 6 * SECOND)).fill_lots == 3
+    ledger.expire(100 * SECOND)
+    again = ledger.apply(told("t1", 5 * SECOND, 100 * SECOND))
+    assert again.duplicate and again.fill_lots == 0
+    assert ledger.apply(told("t2", 5 * SECOND + 1, 100 * SECOND)).fill_lots == 3
 
 
 def test_place_without_answer_becomes_unknown_and_keeps_its_exposure() -> None:

@@ -9,6 +9,7 @@ from mm_daemon.domain.events import FundingPaid, OpenOrder, OrderCanceled, Order
 from mm_daemon.domain.money import ATTO
 from mm_daemon.domain.orders import ClientOrderId, Phase, Side
 from mm_daemon.domain.reconciliation import DiffKind
+from mm_daemon.journal.recovery import left_by
 from mm_daemon.testkit import builders
 from tests.unit.core.desk import MS, SYMBOL, Desk, commands
 
@@ -64,6 +65,59 @@ def test_known_fill_is_not_booked_again() -> None:
     again.feed(builders.account(2001, lots=4, fills=(told,)))
     assert again.core.markets[SYMBOL].position.lots == 4
     assert again.core.reconciled
+
+
+def test_fill_that_is_told_again_long_after_it_is_not_booked_again() -> None:
+    """Its key is forgotten by then, in this life as in the next one: no stream makes news of it."""
+    desk = working()
+    told = fill(desk.quote(Side.BUY).client_id, 4, "f1", 1500)
+    desk.feed(told)
+    later_ms = 1500 + (desk.core.parameters.orders.keep_final_s + 60) * 1000
+    desk.wait(later_ms)
+    assert not desk.core.ledger.seen(SYMBOL, "f1")
+    for each in (desk, resumed(desk, later_ms + 1000)):
+        assert each.core.markets[SYMBOL].position.lots == 4
+        each.feed(msgspec.structs.replace(told, ts_local_ns=(later_ms + 2000) * MS))
+        assert each.core.markets[SYMBOL].position.lots == 4
+        assert each.core.ledger.duplicates == 1
+
+
+def test_fill_that_was_left_to_the_stream_is_not_lost_by_a_death() -> None:
+    """A snapshot while running books what the stream should have told long ago, and leaves what is young to it. Who
+    lives the journal again must not take the young one for booked: its key would be known and its lots missing."""
+    desk = working()
+    bid = desk.quote(Side.BUY)
+    old, young = fill(bid.client_id, 3, "old", 1500), fill(bid.client_id, 4, "young", 2900)
+    started = RunStarted(0, "test", desk.core.parameters.to_json(), None)
+    before = desk.core.checkpoint()
+    shown = builders.account(3000, lots=7, fills=(old, young))
+    turn = desk.feed(shown)
+    assert desk.core.markets[SYMBOL].position.lots == 3
+    left = left_by([started, before, shown, *turn.booked, *turn.reconciled])
+    assert left is not None
+    assert [key.key for key in left[0].ledger.fills] == ["old"]
+    again = Desk(desk.core.parameters)
+    again.core = TradingCore(desk.core.parameters, left[0])
+    again.feed(RunStarted(4000 * MS, "test", desk.core.parameters.to_json(), left[0]))
+    assert again.core.markets[SYMBOL].position.lots == 3
+    again.feed(builders.account(4001, lots=7, fills=(old, young)))
+    assert again.core.markets[SYMBOL].position.lots == 7
+
+
+def test_what_was_booked_at_a_start_is_known_after_a_death() -> None:
+    """At a start the stream has told nothing: young fills and payments are booked at once, and so they are relived."""
+    desk = working()
+    young = fill(desk.quote(Side.BUY).client_id, 4, "young", 2900)
+    paid = FundingPaid(SYMBOL, 2950 * MS, 2950 * MS, (1, 0), "pay")
+    again = resumed(desk, 2990)
+    started = RunStarted(2990 * MS, "test", desk.core.parameters.to_json(), desk.core.checkpoint())
+    shown = builders.account(3000, lots=4, fills=(young,), payments=(paid,))
+    turn = again.feed(shown)
+    left = left_by([started, shown, *turn.booked, *turn.reconciled])
+    assert left is not None
+    assert [key.key for key in left[0].ledger.fills] == ["young"]
+    assert [key.key for key in left[0].payments] == ["pay"]
+    assert [(each.position.lots, each.position.funding) for each in left[0].markets] == [(4, (1, 0))]
 
 
 def test_payment_that_only_the_venue_knows_is_booked_once() -> None:

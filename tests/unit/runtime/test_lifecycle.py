@@ -46,6 +46,13 @@ class Book:
         return self._loop.time() >= self._at_s
 
 
+class Holding(DiaryConnector):
+    """A venue that shows an order of ours until somebody cancels all."""
+
+    async def snapshot(self, since_ns: int) -> VenueSnapshot:
+        return showing() if "cancel_all" in self.diary else showing(7)
+
+
 class Agreeing:
     """Stands for a core that agrees with its venue after some rounds, and has met it before."""
 
@@ -116,14 +123,29 @@ def test_order_still_at_the_venue_is_not_confirmed() -> None:
 
 
 def test_stop_gives_up_at_its_deadline() -> None:
-    """Orders that do not die within the time are reported as not confirmed, after repeated cancels."""
+    """Orders that do not die within the time are reported as not confirmed, after cancels that come ever sooner."""
 
     async def main(loop: VirtualLoop) -> None:
         stop = Stop(loop, DiaryConnector(), timeout_s=5.0)
         started_s = loop.time()
         assert not await stop.run(stops_after_s=1000.0)
         assert loop.time() - started_s == pytest.approx(5.0, abs=0.1)
-        assert stop.connector.diary == ["cancel_all", "cancel_all"]
+        assert stop.connector.diary == ["cancel_all"] * 5  # with 3, 1.5, 0.75, 0.4 and 0.2 s left
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize(("timeout_s", "hurried"), [(0.5, False), (2.0, False), (60.0, True)])
+def test_a_short_stop_cancels_again_before_it_gives_up(timeout_s: float, hurried: bool) -> None:
+    """The first cancel overtook the order that it was for, and nothing but another one takes it away."""
+
+    async def main(loop: VirtualLoop) -> None:
+        stop = Stop(loop, Holding(), timeout_s=timeout_s)
+        stop.request.ask("test")
+        if hurried:
+            stop.request.hurry("SIGINT")
+        assert await stop.run(stops_after_s=0.0)
+        assert stop.connector.diary == ["cancel_all"]
 
     run_virtual(main)
 
