@@ -42,7 +42,7 @@ def test_live_run_quotes_is_filled_and_stops_clean(desk: LiveDesk, venue: DydxPr
 def test_quote_that_nobody_cancels_dies_by_block_height(tmp_path: Path) -> None:
     """The daemon is dead for good, the chain goes on: each of its orders is gone with the block that it named, which is
     not far ahead, and not before."""
-    venue = DydxProcess(tmp_path, markets={SYMBOL: {"trades_per_second": 0.2}}, block_ms=250)
+    venue = DydxProcess(tmp_path, markets={SYMBOL: {"trades_per_second": 0.001}}, block_ms=250)  # none is filled
     desk = LiveDesk(tmp_path, venue)
     try:
         with desk.living() as life:
