@@ -8,8 +8,8 @@ import pytest
 
 from mm_daemon.domain.rng import Rng
 from tests.binance_usdm import SYMBOL
-from tests.e2e.binance import BinanceProcess, PaperDesk
-from tests.e2e.neutral import SECRET
+from tests.e2e.binance_process import BinanceProcess, PaperDesk
+from tests.e2e.neutral_process import SECRET
 from tests.e2e.test_neutral import needs_proof
 from tests.e2e.venue import LiveDesk, events_of, trades_on, wait_for
 

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.e2e.binance import BinanceProcess
-from tests.e2e.dydx import DydxProcess
-from tests.e2e.hyperliquid import HyperliquidProcess, HyperliquidSpotProcess
-from tests.e2e.lighter import LighterProcess
+from tests.e2e.binance_process import BinanceProcess
+from tests.e2e.dydx_process import DydxProcess
+from tests.e2e.hyperliquid_process import HyperliquidProcess, HyperliquidSpotProcess
+from tests.e2e.lighter_process import LighterProcess
 from tests.e2e.venue import LiveDesk, VenueProcess
 
 pytestmark = pytest.mark.e2e

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mm_daemon.doctor.findings import EXIT_FAILED
-from tests.e2e.hyperliquid import HyperliquidProcess
+from tests.e2e.hyperliquid_process import HyperliquidProcess
 from tests.e2e.test_recovery import DAEMON, PATIENCE_S
 from tests.e2e.venue import LiveDesk
 from tests.shared import ROOT

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.dydx import SYMBOL, DydxProcess
+from tests.e2e.dydx_process import SYMBOL, DydxProcess
 from tests.e2e.venue import LiveDesk, events_of, fills_of, trades_on, wait_for
 
 pytestmark = pytest.mark.e2e

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.hyperliquid import HyperliquidProcess
+from tests.e2e.hyperliquid_process import HyperliquidProcess
 from tests.e2e.venue import LiveDesk, events_of, trades_on, wait_for
 
 pytestmark = pytest.mark.e2e

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mm_daemon.journal.segments import runs_in
-from tests.e2e.hyperliquid import HyperliquidSpotProcess
+from tests.e2e.hyperliquid_process import HyperliquidSpotProcess
 from tests.e2e.test_recovery import Life, positions, substituted
 from tests.e2e.venue import LiveDesk, _records, events_of, trades_on, wait_for
 from tests.shared import ROOT

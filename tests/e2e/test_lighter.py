@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.lighter import SYMBOL, LighterProcess
+from tests.e2e.lighter_process import SYMBOL, LighterProcess
 from tests.e2e.test_recovery import Life, substituted
 from tests.e2e.venue import STOP_WITHIN_S, LiveDesk, trades_on, wait_for
 from tests.shared import ROOT

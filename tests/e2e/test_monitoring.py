@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.neutral import SECRET, SYMBOL, NeutralProcess
+from tests.e2e.neutral_process import SECRET, SYMBOL, NeutralProcess
 from tests.e2e.test_recovery import Life
 from tests.unit.deploy.expressions import Asked, asked_by_alerts, asked_by_panels
 from tests.unit.deploy.tools import DEPLOY, said, tool

@@ -9,7 +9,7 @@ import pytest
 
 from mm_daemon.domain.capabilities import Capabilities
 from mm_daemon.domain.rng import Rng
-from tests.e2e.neutral import SECRET, SYMBOL, NeutralProcess
+from tests.e2e.neutral_process import SECRET, SYMBOL, NeutralProcess
 from tests.e2e.venue import LiveDesk, percentile, wait_for
 
 pytestmark = pytest.mark.e2e

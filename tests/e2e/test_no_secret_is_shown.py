@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from tests.e2e.neutral import SYMBOL, NeutralProcess
+from tests.e2e.neutral_process import SYMBOL, NeutralProcess
 from tests.e2e.test_recovery import DAEMON, PATIENCE_S
 from tests.e2e.venue import LiveDesk, wait_for
 from tests.shared import ROOT

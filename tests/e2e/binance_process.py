@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from connectors.simulators.binance_usdm.server import DEFAULT_KEY
 from mm_daemon.domain.instrument import Venue
 from tests.binance_usdm import SYMBOL
-from tests.e2e.neutral import SECRET, WithAccountFile
+from tests.e2e.neutral_process import SECRET, WithAccountFile
 from tests.e2e.test_recovery import substituted
 from tests.e2e.venue import LiveDesk
 from tests.shared import ROOT
