@@ -46,12 +46,13 @@ class PositionGuard:
         "_age",
         "_day",
         "_day_began_atto",
+        "_exit_longest",
         "_exit_share",
+        "_exit_shortest",
         "_least_lots",
         "_least_tick_lots",
         "_loss",
-        "_max_lots",
-        "_min_lots",
+        "_size_alone",
         "_stop",
     )
 
@@ -59,7 +60,6 @@ class PositionGuard:
         self, instrument: Instrument, quoting: QuoteParameters, *, min_position_lots: int, max_position_lots: int
     ) -> None:
         """Raises DomainError for losses that contradict each other."""
-        self._max_lots, self._min_lots = max_position_lots, min_position_lots
         # Of an order: its least size, and the least product of ticks and lots.
         self._least_lots = instrument.min_lots
         unit = instrument.tick * instrument.lot * instrument.multiplier
@@ -74,14 +74,20 @@ class PositionGuard:
             self._loss = LossLimits(widen, quoting.day_loss_stop, quoting.day_loss_widening)
         self._day = -1
         self._day_began_atto = 0
+        self._size_alone = self._stop is None and self._age is None and self._loss is None
+        """Nothing but the size of the position matters: the default, and judged for next to nothing."""
+        self.resize(min_position_lots, max_position_lots)
 
     def resize(self, min_position_lots: int, max_position_lots: int) -> None:
         """The position limits have changed."""
-        self._max_lots, self._min_lots = max_position_lots, min_position_lots
+        share = 1.0 if self._exit_share is None else self._exit_share
+        self._exit_longest, self._exit_shortest = share * max_position_lots, share * min_position_lots
 
     def judge(self, position: Position, mid_ticks: float, now_ns: int) -> Guarded:
         """What holds for this position at this mid."""
         lots = position.lots
+        if self._size_alone and self._exit_shortest <= lots <= self._exit_longest:
+            return UNGUARDED
         if abs(lots) < self._least_lots or abs(lots) * mid_ticks < self._least_tick_lots:
             lots = 0
         reasons, widening = 0, 1.0
@@ -91,10 +97,8 @@ class PositionGuard:
             self._age.on_position(now_ns, lots)
             if self._age.expired(now_ns):
                 reasons |= _POSITION_AGE
-        if self._exit_share is not None and lots:
-            limit = self._max_lots if lots > 0 else -self._min_lots
-            if abs(lots) > self._exit_share * limit:
-                reasons |= _MAX_POSITION
+        if self._exit_share is not None and lots and not self._exit_shortest <= lots <= self._exit_longest:
+            reasons |= _MAX_POSITION
         if self._loss is not None:
             by_loss = self._loss.judge(self._day_result(position.total_atto, now_ns))
             if by_loss is None:
