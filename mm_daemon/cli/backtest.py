@@ -78,6 +78,8 @@ def backtest(
         raise UsageError("name recordings or --days, not both: a recording may hold several days")
     if as_journal is not None and (several or queue_sensitivity or duration is not None):
         raise UsageError("--as-journal plays what the run played: no other choice of it goes with it")
+    if as_journal is not None and (html is not None or journal is not None):
+        raise UsageError("--as-journal compares and keeps no journal: leave --journal and --html out")
     if html is not None:
         _check_page(html, no_journal=no_journal, several=several)
     values = overrides(set_)

@@ -152,3 +152,10 @@ def test_the_command_line_tells_and_judges(folder: Path, tmp_path: Path, capsys:
     assert execute(["backtest", "-c", str(tmp_path / "config.yaml"), "--journal", str(own), "--duration", "2s"]) == 0
     capsys.readouterr()
     assert isinstance(play_as_journal(settings, own), AsJournal)
+
+
+@pytest.mark.parametrize("more", [["--html", "run.html"], ["--journal", "run.journal"]])
+def test_what_it_would_not_write_is_refused(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is read."""
+    assert execute(["backtest", "--as-journal", "run", *more]) == 64
+    assert "leave --journal and --html out" in capsys.readouterr().err
