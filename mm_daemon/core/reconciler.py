@@ -92,7 +92,9 @@ class Reconciler:
         self.relives = False
         """An earlier life is lived again: what it booked at once, as it was starting, its records tell."""
         self._final_absence = capabilities.simulated and not capabilities.lossy
-        """A venue in this process forgets nothing: an order that its snapshot lacks is dead."""
+        """A venue in this process forgets nothing: an order that its snapshot lacks is dead, and at the start nothing
+        that an earlier process sent is still on its way.
+        """
         self._markets = {market.id: market for market in markets}
         self._ledger = ledger
         self._actions = actions
@@ -214,12 +216,13 @@ class Reconciler:
         now_ns: int,
     ) -> list[Diff]:
         racing = {fill.client_id for fill in pending if fill.instrument == market.id}
+        died_with_us = self._final_absence and bool(market.halts & _STARTING)
         held = [
             Held(
                 order.client_id,
                 order.ticks,
                 order.remaining_lots,
-                now_ns if order.client_id in racing or _on_its_way(order) else order.touched_ns,
+                now_ns if order.client_id in racing or (_on_its_way(order) and not died_with_us) else order.touched_ns,
             )
             for order in self._ledger.alive(market.id)
         ]

@@ -21,7 +21,7 @@ from mm_daemon.domain.checkpoint import Checkpoint, PositionBooked, PositionStat
 from mm_daemon.domain.codec import Decided, Record
 from mm_daemon.domain.events import RunStarted, VenueSnapshotReceived
 from mm_daemon.domain.instrument import InstrumentId, Venue
-from mm_daemon.domain.money import ATTO, from_pair
+from mm_daemon.domain.money import ATTO, from_pair, to_pair
 from mm_daemon.domain.reconciliation import DiffKind, Reconciled
 from mm_daemon.domain.rng import Rng
 from mm_daemon.journal.run_reader import RunReader
@@ -34,6 +34,8 @@ DAEMON = (sys.executable, "-c", "from mm_daemon.cli.main import main; main()")
 PATIENCE_S = 30.0
 QUOTE_WITHIN_S = 5.0
 """Half of the goal (R11). Behind a torn journal accounts are compared twice, a second apart (EXECUTION 7)."""
+UNTOLD_NS = 100_000_000
+"""A payment this shortly before the last turn is still on its way to us when the process ends; the next one asks."""
 EXPECTED_DIFFS = frozenset({DiffKind.FILL_UNSEEN, DiffKind.ORDER_MISSING})
 """What a death may leave between us and the venue: fills we were not told of, orders that died with the process."""
 
@@ -68,8 +70,10 @@ class Life:
         return "\n".join(rows)
 
     def quoted_after_s(self, symbol: str) -> float | None:
+        """Decisions are told when their reasons change, so a fill is at times the first word of a quote."""
         for after_s, line in tuple(self.log):
-            if line["event"] == "decision" and line.get("symbol") == symbol and "quote" in line["text"]:
+            said = line["event"] == "decision" and "quote" in line["text"]
+            if line.get("symbol") == symbol and (said or line["event"] == "fill"):
                 return after_s
         return None
 
@@ -161,7 +165,13 @@ class Desk:
         assert self.check(truth)
         history = read_account(self._account)
         assert not history.open
-        assert_equal(positions(self._records(), to_the_end=True), history)
+        records = self._records()
+        ended_ns = max(record.now_ns for record in records if isinstance(record, Decided))
+        for payment in history.payments_since(ended_ns - UNTOLD_NS):
+            history.holdings[payment.instrument].add(
+                msgspec.structs.replace(payment, amount=to_pair(-from_pair(payment.amount)))
+            )
+        assert_equal(positions(records, to_the_end=True), history)
 
     @property
     def payments(self) -> int:
@@ -251,13 +261,15 @@ def substituted(text: str, **values: object) -> str:
 
 @pytest.fixture
 def embedded(tmp_path: Path) -> Desk:
-    """The configuration of `make run`, with a slow answer so that much is between the venue and us when we die."""
+    """The configuration of `make run`, with a slow answer so that much is between the venue and us when we die. So near
+    the market many quotes are refused, and what is measured is recovery, not the pause behind a refusal."""
     busy = "trades_per_second: 20, funding_period_s: 10"
     text = substituted(
         (ROOT / "config.yaml").read_text("utf-8"),
         state_dir=tmp_path / "state",
         fill_lockout_ms=0,
         order_lockout_ms=20,
+        reject_lockout_ms=0,
         response_latency_ms=60,
         fees_in_model="false",
         k=5,
@@ -302,7 +314,7 @@ def test_embedded_market_is_survived(embedded: Desk) -> None:
     embedded.live_and_stop()
     assert embedded.compared >= 3
     assert embedded.recovered_fills >= 2
-    assert max(embedded.quoted_after_s) < QUOTE_WITHIN_S
+    assert max(embedded.quoted_after_s) < 1.5, embedded.quoted_after_s
 
 
 def test_recorded_paper_run_is_survived(recorded: Desk) -> None:
@@ -328,7 +340,7 @@ def test_embedded_market_is_survived_a_hundred_times(embedded: Desk) -> None:
     assert embedded.compared >= 60
     assert embedded.recovered_fills >= 10
     assert embedded.payments > 0
-    assert max(embedded.quoted_after_s) < QUOTE_WITHIN_S
+    assert max(embedded.quoted_after_s) < 1.5, embedded.quoted_after_s
 
 
 @pytest.mark.slow

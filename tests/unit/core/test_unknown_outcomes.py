@@ -34,6 +34,7 @@ from tests.unit.core.desk import MS, SYMBOL, Desk, commands
 
 VENUE = builders.VENUE
 DELAY = Capabilities(amend=True, d_max_ms=15_000)
+IN_PROCESS = Capabilities(amend=True, simulated=True)
 EXPIRING = Capabilities(amend=True, validity=Validity.EXPIRES_AT, ack_timeout_ms=3000)
 HEIGHT = Capabilities(validity=Validity.HEIGHT, max_order_blocks=20, cancel_final=False)
 NONCE = Capabilities(validity=Validity.NONCE, fence=True, action_ttl_floor_ms=300_000)
@@ -314,6 +315,22 @@ def test_doubt_outlives_the_process() -> None:
     kept = again.core.ledger.get(ClientOrderId(1))
     assert kept is not None
     assert (kept.phase, kept.expires_ns, kept.sent_ns) == (Phase.UNKNOWN, 5100 * MS, order(desk).sent_ns)
+
+
+@pytest.mark.parametrize(("capabilities", "dead"), [(IN_PROCESS, True), (DELAY, False)])
+def test_order_of_a_venue_in_the_process_is_dead_as_soon_as_the_next_life_looks(
+    capabilities: Capabilities, dead: bool
+) -> None:
+    """Its venue died with it, and nothing is on its way from one to the other: there is nothing to wait for."""
+    desk, _ = lost_bid(capabilities)
+    left = desk.core.checkpoint()
+    again = Desk(desk.core.parameters)
+    again.core = TradingCore(desk.core.parameters, left)
+    again.feed(RunStarted(1000 * MS, "test", "", left))
+    again.feed(builders.account(1100))
+    kept = again.core.ledger.get(ClientOrderId(1))
+    assert kept is not None
+    assert kept.final is dead
 
 
 @pytest.mark.parametrize(("outcome", "phase"), [(Resolution.DEAD, Phase.ABSENT), (Resolution.FILLED, Phase.FILLED)])
