@@ -20,7 +20,8 @@ from itertools import pairwise
 from mm_daemon.domain.errors import DomainError
 from mm_daemon.engine.domain_checks import require_finite, require_not_negative
 from mm_daemon.engine.models.depth_table import Depths, DepthTable, depth_table
-from mm_daemon.engine.models.tridiagonal import Generator, gap, leading
+from mm_daemon.engine.models.solving import Work
+from mm_daemon.engine.models.tridiagonal import Generator, Leading, gap
 
 TOLERANCE = 3e-4
 """Of the difference of two neighbours in one step: depths are as exact as about this share of 1/k."""
@@ -29,6 +30,8 @@ _BLUR_S = 1e-5
 hundredth of a second from the end it makes a thousandth of 1/k.
 """
 _MOST_STEPS = 1000
+_STEP_VISITS = 32
+"""What a step costs for each inventory, in visits of a simple recursion."""
 _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 5.0
 
 
@@ -74,8 +77,8 @@ class Moment:
 
 
 class Approach:
-    """Depths by time to the end, solved when they are first asked for within `until_s` of it; further off they are
-    `stationary`, as the end is not seen.
+    """Depths by time to the end, once they have been solved for. Further off than `until_s` they are `stationary`: the
+    end is not seen.
     """
 
     __slots__ = (
@@ -88,6 +91,7 @@ class Approach:
         "_slopes",
         "_start",
         "_times",
+        "solved",
         "stationary",
         "until_s",
     )
@@ -95,39 +99,37 @@ class Approach:
     def __init__(
         self,
         generator: Generator,
+        final: Leading,
         end: Sequence[float],
         decay: float,
         ask_premium: float,
         bid_premium: float,
         horizon_s: float,
     ) -> None:
-        """`end`: ln w when no time is left; `decay` and premiums as in `depth_table`; `horizon_s`: how much time may be
-        asked for. Raises DomainError.
+        """`final`: the generator's; `end`: ln w when no time is left; `decay` and premiums as in `depth_table`;
+        `horizon_s`: how much time may be asked for. Raises DomainError.
         """
         require_not_negative(horizon_s=horizon_s)
         self._generator, self._decay = generator, decay
         self._ask_premium, self._bid_premium = ask_premium, bid_premium
-        self._final = final = leading(generator)
+        self._final = final
         self._start = start = _eased(end, max(1.0, -math.log(min(generator.lower, generator.upper) * _BLUR_S)))
         self.stationary = depth_table(final.log_vector, decay, ask_premium, bid_premium)
         # What is left of the end fades as e^(-gap t), and it was no more than the two shapes can differ by.
         differ = _width(start) + 2.0 * _width(final.log_vector) - math.log(TOLERANCE)
         slowest = gap(generator, final.rate)
         self.until_s = min(horizon_s, differ / slowest if slowest > 0.0 else math.inf)
+        self.solved = False
         self._times: list[float] = []
         self._falls: list[list[float]] = []
         self._slopes: list[list[float]] = []
 
     def at(self, left_s: float) -> Moment | DepthTable:
-        """With so much time left. Raises DomainError."""
+        """With so much time left; `stationary` before it is solved. Raises DomainError."""
         require_not_negative(left_s=left_s)
-        if left_s > self.until_s:
-            return self.stationary
-        if not self._times:
-            self._solve()
-            if left_s > self.until_s:
-                return self.stationary
         times = self._times
+        if left_s > self.until_s or not self.solved:
+            return self.stationary
         index = min(bisect_right(times, left_s), len(times) - 1)
         before = max(index - 1, 0)
         span = times[index] - times[before]
@@ -142,11 +144,11 @@ class Approach:
 
     @property
     def knots(self) -> int:
-        """Times at which depths are kept; 0 before they were needed."""
+        """Times at which depths are kept."""
         return len(self._times)
 
-    def _solve(self) -> None:
-        """From the end back to `until_s`, which becomes what it took to settle."""
+    def solve(self) -> Work[None]:
+        """From the end back to `until_s`, which becomes what it took to settle. Raises DomainError."""
         lower, upper = self._generator.lower, self._generator.upper
         diagonal = [element - self._final.rate for element in self._generator.diagonal]
         settled = [here - beyond for here, beyond in pairwise(self._final.log_vector)]
@@ -157,7 +159,9 @@ class Approach:
         step_s = min(TOLERANCE ** (1.0 / 3.0) / fastest if fastest > 0.0 else self.until_s, self.until_s)
         for _ in range(_MOST_STEPS):
             if time_s >= self.until_s:
+                self.solved = True
                 return
+            yield _STEP_VISITS * len(diagonal)
             step_s = min(step_s, self.until_s - time_s)
             try:
                 new, error = _step(values, slope, a, b, diagonal, lower, upper, step_s)
@@ -174,7 +178,7 @@ class Approach:
                     abs(here - beyond - fall) <= TOLERANCE
                     for (here, beyond), fall in zip(pairwise(values), settled, strict=True)
                 ):
-                    self.until_s = time_s
+                    self.until_s, self.solved = time_s, True
                     return
             step_s *= min(_GROW, max(_SHRINK, _SAFETY * (TOLERANCE / error) ** (1.0 / 3.0))) if error > 0.0 else _GROW
         raise DomainError("the quotes with an end cannot be solved for these parameters")

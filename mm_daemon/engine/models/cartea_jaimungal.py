@@ -15,7 +15,8 @@ from mm_daemon.domain.errors import DomainError
 from mm_daemon.engine.domain_checks import require_finite, require_not_negative, require_positive
 from mm_daemon.engine.models.approach import Approach
 from mm_daemon.engine.models.depth_table import DepthTable, depth_table, interpolate, whole_bound
-from mm_daemon.engine.models.tridiagonal import Generator, evolve, leading
+from mm_daemon.engine.models.solving import Work, at_once
+from mm_daemon.engine.models.tridiagonal import Generator, evolve, find_leading, leading
 
 
 class CjSolution(msgspec.Struct, frozen=True):
@@ -57,10 +58,24 @@ def solve(
     trade sizes; T: seconds left, None for the stationary quotes, which do not depend on alpha; eps_buy, eps_sell: how
     far each buy (sell) order moves the mid up (down), whether it fills us or not, in price.
     """
-    generator = _generator(kappa, lam_buy, lam_sell, phi, alpha, Q, eps_buy, eps_sell)
     if T is not None:
         return schedule(kappa, lam_buy, lam_sell, phi, alpha, Q, T, 1, eps_buy, eps_sell)[-1]
-    stationary = leading(generator)
+    return at_once(find_stationary(kappa, lam_buy, lam_sell, phi, alpha, Q, eps_buy, eps_sell))
+
+
+def find_stationary(
+    kappa: float,
+    lam_buy: float,
+    lam_sell: float,
+    phi: float,
+    alpha: float,
+    Q: int,
+    eps_buy: float = 0.0,
+    eps_sell: float = 0.0,
+) -> Work[CjSolution]:
+    """As `solve` without T, in slices."""
+    generator = _generator(kappa, lam_buy, lam_sell, phi, alpha, Q, eps_buy, eps_sell)
+    stationary = yield from find_leading(generator)
     h_rate = stationary.rate / kappa
     require_finite(h_rate=h_rate)
     table = depth_table(stationary.log_vector, kappa, *_premiums(kappa, eps_buy, eps_sell))
@@ -100,7 +115,7 @@ def schedule(
     )
 
 
-def approach(
+def find_approach(
     kappa: float,
     lam_buy: float,
     lam_sell: float,
@@ -110,13 +125,14 @@ def approach(
     horizon_s: float,
     eps_buy: float = 0.0,
     eps_sell: float = 0.0,
-) -> Approach:
-    """Depths with any time left up to `horizon_s`: what `schedule` has, to a thousandth of 1/kappa, from plain floats
-    and quickly enough to be solved while trading. Parameters as for `solve`.
+) -> Work[Approach]:
+    """Depths with any time left up to `horizon_s`: what `schedule` has, to a thousandth of 1/kappa, in slices and from
+    plain floats. Parameters as for `solve`.
     """
     generator = _generator(kappa, lam_buy, lam_sell, phi, alpha, Q, eps_buy, eps_sell)
     end = [-alpha * kappa * (i - Q) * (i - Q) for i in range(len(generator.diagonal))]
-    return Approach(generator, end, kappa, *_premiums(kappa, eps_buy, eps_sell), horizon_s)
+    final = yield from find_leading(generator)
+    return Approach(generator, final, end, kappa, *_premiums(kappa, eps_buy, eps_sell), horizon_s)
 
 
 def quotes(

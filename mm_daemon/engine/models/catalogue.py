@@ -8,12 +8,15 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from mm_daemon.domain.errors import CostTooHigh, DomainError
+import msgspec
+
+from mm_daemon.domain.errors import CostTooHigh
 from mm_daemon.engine.domain_checks import require_finite, require_positive
 from mm_daemon.engine.models import avellaneda_stoikov, cartea_jaimungal, glft, glft_exact, ho_stoll
 from mm_daemon.engine.models.approach import Approach
 from mm_daemon.engine.models.depth_table import INVENTORY_BOUND_LIMIT, Depths
 from mm_daemon.engine.models.exponential_fills import premium
+from mm_daemon.engine.models.solving import Kept, Work
 from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.engine.pricing_model import (
     LinearCurve,
@@ -29,13 +32,11 @@ _ALONE = ho_stoll.Mode.MONOPOLY
 _DAY_S = 86_400.0
 _LEAST_SHARE = 1e-135
 """Of takers that a cost leaves: fewer are none, and the square of fewer is no number any more."""
-_SAME = 0.02
-"""Inputs that differ by less than this share are the same to a model that has to be solved (MODELS 2.1)."""
 
 
 def most_orders(quoting: QuoteParameters) -> int | None:
     """Up to how many orders held a model can be solved for while trading; None: it need not be solved, or its author
-    knows. With an end in sight a hundred take about 20 ms, without one a thousand take 4.
+    knows. With an end in sight a hundred take some fifteen slices of a decision's, without one a thousand take eight.
     """
     if quoting.model == "cartea_jaimungal" and quoting.tau != "auto":
         return 100
@@ -145,11 +146,11 @@ class Solution(Protocol):
 class TableCurve:
     """Depths solved for whole inventories and looked up between them; beyond the bound a side has no quote."""
 
-    __slots__ = ("_cost", "_table", "half_bps", "risk_bps", "skew_bps", "tau_s")
+    __slots__ = ("_cost", "half_bps", "risk_bps", "skew_bps", "table", "tau_s")
 
     def __init__(self, table: Solution, cost_bps: float, riskless_bps: float, tau_s: float | None) -> None:
         """`riskless_bps`: the half-spread of somebody who does not mind inventory."""
-        self._table, self._cost = table, cost_bps
+        self.table, self._cost = table, cost_bps
         flat, held = table.at(0.0), table.at(1.0)
         bid, ask = flat.delta_bid or 0.0, flat.delta_ask or 0.0
         self.half_bps = cost_bps + 0.5 * (bid + ask)
@@ -158,32 +159,25 @@ class TableCurve:
         self.tau_s = tau_s
 
     def at(self, q: float) -> Depths:
-        depths, cost = self._table.at(q), self._cost
+        depths, cost = self.table.at(q), self._cost
         bid, ask = depths.delta_bid, depths.delta_ask
         return Depths(None if bid is None else bid + cost, None if ask is None else ask + cost)
 
 
 class Solved:
-    """A model that has to be solved: keeps its last curve while no input has moved by more than two percent."""
+    """A model whose one table serves until an input has moved by two percent."""
 
-    def __init__(self, solve: Callable[[ModelInputs, int], TableCurve], max_orders: int) -> None:
-        """`solve`: of inputs and the bound on inventory, in order sizes."""
-        self._solve = solve
-        self._bound = max_orders
-        self._inputs: ModelInputs | None = None
-        self._curve: TableCurve | None = None
+    def __init__(self, find: Callable[[ModelInputs, int], Work[TableCurve]], max_orders: int) -> None:
+        """`find`: of inputs and the bound on inventory, in order sizes."""
+        self._kept = Kept(lambda inputs: find(inputs, max_orders))
 
     def curve(self, inputs: ModelInputs) -> TableCurve:
-        known = self._curve
-        if known is None or self._inputs is None or not _same(inputs, self._inputs):
-            self._curve = known = self._solve(inputs, self._bound)
-            self._inputs = inputs
-        return known
+        return self._kept.solution(inputs)
 
 
 def glft_exact_model(settings: ModelSettings) -> PricingModel:
     """GLFT with the position limit as its bound, solved for each inventory (MODELS 2.1, stationary)."""
-    return Solved(_solve_glft, settings.max_orders)
+    return Solved(_find_glft, settings.max_orders)
 
 
 def cartea_jaimungal_model(settings: ModelSettings) -> PricingModel:
@@ -191,14 +185,20 @@ def cartea_jaimungal_model(settings: ModelSettings) -> PricingModel:
     seconds or the rest of a session left, at whose end an inventory costs its `terminal_penalty`.
     """
     if settings.quoting.tau == "auto":
-        return Solved(_solve_cartea_jaimungal, settings.max_orders)
+        return Solved(_find_cartea_jaimungal, settings.max_orders)
     return FiniteCarteaJaimungal(settings)
 
 
+class Ending(msgspec.Struct, frozen=True):
+    """A solution for all of the time to the end, and the inputs that it holds for."""
+
+    inputs: ModelInputs
+    approach: Approach
+    tau_star: float | None
+
+
 class FiniteCarteaJaimungal:
-    """Solved for all of the time to the end, once that is near enough to be seen, and kept while no input has moved by
-    more than two percent.
-    """
+    """Solved for all of the time to the end, once that is near enough to be seen."""
 
     def __init__(self, settings: ModelSettings) -> None:
         quoting = settings.quoting
@@ -206,57 +206,49 @@ class FiniteCarteaJaimungal:
         self._horizon_s = quoting.tau if isinstance(quoting.tau, float) else quoting.session_s
         self._alpha = quoting.terminal_penalty
         self._bound = settings.max_orders
-        self._inputs: ModelInputs | None = None
-        self._tau_star: float | None = None
-        self._approach: Approach | None = None
-        self._unsolved: DomainError | None = None
-        """These inputs have no solution, which need not be found out again."""
+        self._kept = Kept(self._find)
         self._left_s = 0.0
-        self._table: Solution | None = None
+        self._ending: Ending | None = None
         self._curve: TableCurve | None = None
 
     def curve(self, inputs: ModelInputs) -> TableCurve:
         left_s = self._tau if isinstance(self._tau, float) else inputs.session_left_s or 0.0
-        known = self._inputs
-        if known is None or not _same(inputs, known):
-            self._inputs = known = inputs
-            self._approach = self._unsolved = self._table = self._curve = None
-        if self._unsolved is not None:
-            raise self._unsolved
-        if self._curve is not None and left_s == self._left_s:
-            return self._curve
-        try:
-            if self._approach is None:
-                self._tau_star = _glft(known).tau_star
-                self._approach = _approach(known, self._alpha, self._bound, self._horizon_s)
-            table = self._approach.at(left_s)
-        except DomainError as error:
-            self._unsolved = error
-            raise
-        self._left_s = left_s
-        tau_s = left_s if self._tau_star is None else min(self._tau_star, left_s)
+        passed, self._left_s = left_s != self._left_s, left_s
+        ending = self._kept.solution(inputs)
+        approach, known = ending.approach, ending.inputs
+        if not approach.solved and left_s <= approach.until_s:
+            self._kept.renew(inputs)
         curve = self._curve
-        if curve is None or table is not self._table or tau_s != curve.tau_s:
-            self._table = table
-            self._curve = curve = TableCurve(table, known.cost_bps, 1.0 / known.k, tau_s)
+        if curve is None or passed or ending is not self._ending:
+            tau_s = left_s if ending.tau_star is None else min(ending.tau_star, left_s)
+            table = approach.at(left_s)
+            if curve is None or table is not curve.table or tau_s != curve.tau_s:
+                self._curve = curve = TableCurve(table, known.cost_bps, 1.0 / known.k, tau_s)
+            self._ending = ending
         return curve
 
+    def _find(self, inputs: ModelInputs) -> Work[Ending]:
+        flows, phi, tau_star = _thinned(inputs), _running_penalty(inputs), _glft(inputs).tau_star
+        approach = yield from cartea_jaimungal.find_approach(
+            inputs.k, *flows, phi, self._alpha, self._bound, self._horizon_s
+        )
+        if self._left_s <= approach.until_s:
+            yield from approach.solve()
+        return Ending(inputs, approach, tau_star)
 
-def _solve_glft(inputs: ModelInputs, bound: int) -> TableCurve:
+
+def _find_glft(inputs: ModelInputs, bound: int) -> Work[TableCurve]:
     thinned = inputs.A * _share_left(inputs)
-    solved = glft_exact.solve(thinned, inputs.k, inputs.gamma, inputs.sigma_bps, bound)
+    solved = yield from glft_exact.find_stationary(thinned, inputs.k, inputs.gamma, inputs.sigma_bps, bound)
     closed = _glft(inputs)
     return TableCurve(solved.table, inputs.cost_bps, closed.c1, closed.tau_star)
 
 
-def _solve_cartea_jaimungal(inputs: ModelInputs, bound: int) -> TableCurve:
-    solved = cartea_jaimungal.solve(inputs.k, *_thinned(inputs), _running_penalty(inputs), 0.0, bound)
+def _find_cartea_jaimungal(inputs: ModelInputs, bound: int) -> Work[TableCurve]:
+    solved = yield from cartea_jaimungal.find_stationary(
+        inputs.k, *_thinned(inputs), _running_penalty(inputs), 0.0, bound
+    )
     return TableCurve(solved.table, inputs.cost_bps, 1.0 / inputs.k, _glft(inputs).tau_star)
-
-
-def _approach(inputs: ModelInputs, alpha: float, bound: int, horizon_s: float) -> Approach:
-    flows = _thinned(inputs)
-    return cartea_jaimungal.approach(inputs.k, *flows, _running_penalty(inputs), alpha, bound, horizon_s)
 
 
 def _thinned(inputs: ModelInputs) -> tuple[float, float]:
@@ -333,14 +325,3 @@ MODELS: Mapping[str, ModelFactory] = {
 
 def _glft(inputs: ModelInputs) -> glft.GlftCoefficients:
     return glft.coefficients(inputs.A * _share_left(inputs), inputs.k, inputs.gamma, inputs.sigma_bps)
-
-
-def _same(inputs: ModelInputs, known: ModelInputs) -> bool:
-    return (
-        inputs.cost_bps == known.cost_bps
-        and abs(inputs.sigma_bps - known.sigma_bps) <= _SAME * known.sigma_bps
-        and abs(inputs.k - known.k) <= _SAME * known.k
-        and abs(inputs.gamma - known.gamma) <= _SAME * known.gamma
-        and abs(inputs.A_buy - known.A_buy) <= _SAME * known.A_buy
-        and abs(inputs.A_sell - known.A_sell) <= _SAME * known.A_sell
-    )

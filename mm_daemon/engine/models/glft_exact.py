@@ -13,7 +13,8 @@ import msgspec
 from mm_daemon.engine.domain_checks import require_finite, require_not_negative, require_positive
 from mm_daemon.engine.models.depth_table import DepthTable, depth_table, interpolate, whole_bound
 from mm_daemon.engine.models.exponential_fills import log_risk_factor, premium
-from mm_daemon.engine.models.tridiagonal import Generator, evolve, leading
+from mm_daemon.engine.models.solving import Work, at_once
+from mm_daemon.engine.models.tridiagonal import Generator, evolve, find_leading
 
 
 class GlftSolution(msgspec.Struct, frozen=True):
@@ -53,17 +54,27 @@ def solve(
     per square root of a second; Q: bound in trade sizes; T: seconds left, None for the stationary quotes; mu: drift,
     price per second; xi: aversion to execution risk alone, gamma unless given.
     """
-    generator, execution = _problem(A, k, gamma, sigma, Q, mu, gamma if xi is None else xi)
-    stationary = leading(generator)
-    ce_rate = stationary.rate / k
-    require_finite(ce_rate=ce_rate)
+    stationary = at_once(find_stationary(A, k, gamma, sigma, Q, mu, xi))
     if T is None:
-        return GlftSolution(depth_table(stationary.log_vector, k, execution, execution), None, ce_rate)
+        return stationary
+    generator, execution = _problem(A, k, gamma, sigma, Q, mu, gamma if xi is None else xi)
+    ce_rate = stationary.ce_rate
     require_not_negative(T=T)
     require_finite(certainty_equivalent=ce_rate * T)
     log_values = evolve(generator, [0.0] * len(generator.diagonal), T)[-1].tolist()
     worth = tuple(value / k + ce_rate * T for value in log_values)
     return GlftSolution(depth_table(log_values, k, execution, execution), worth, ce_rate)
+
+
+def find_stationary(
+    A: float, k: float, gamma: float, sigma: float, Q: int, mu: float = 0.0, xi: float | None = None
+) -> Work[GlftSolution]:
+    """As `solve` without T, in slices."""
+    generator, execution = _problem(A, k, gamma, sigma, Q, mu, gamma if xi is None else xi)
+    stationary = yield from find_leading(generator)
+    ce_rate = stationary.rate / k
+    require_finite(ce_rate=ce_rate)
+    return GlftSolution(depth_table(stationary.log_vector, k, execution, execution), None, ce_rate)
 
 
 def _problem(A: float, k: float, gamma: float, sigma: float, Q: int, mu: float, xi: float) -> tuple[Generator, float]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mm_daemon.domain.errors import DomainError
+from mm_daemon.engine.models.solving import Work, at_once
 
 if TYPE_CHECKING:
     from numpy import float64
@@ -65,6 +66,11 @@ class Leading(msgspec.Struct, frozen=True):
 
 
 def leading(generator: Generator) -> Leading:
+    """As `find_leading`, at once."""
+    return at_once(find_leading(generator))
+
+
+def find_leading(generator: Generator) -> Work[Leading]:
     """What `exp(K t) w` tends to as t grows, up to a factor: growth at `rate`, in the shape of the eigenvector.
 
     The eigenvalue is that of the similar symmetric matrix, bisected between the largest diagonal element and
@@ -83,6 +89,7 @@ def leading(generator: Generator) -> Leading:
             "too small or too large to calculate with"
         )
     while low < (middle := 0.5 * (low + high)) < high:
+        yield len(diagonal)
         if _exceeds_spectrum(middle, diagonal, squared):
             high = middle
         else:

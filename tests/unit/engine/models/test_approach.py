@@ -12,6 +12,7 @@ from mm_daemon.domain.errors import DomainError
 from mm_daemon.engine.models import cartea_jaimungal
 from mm_daemon.engine.models.approach import Approach
 from mm_daemon.engine.models.depth_table import Depths
+from mm_daemon.engine.models.solving import at_once
 from mm_daemon.engine.models.tridiagonal import Generator, gap, leading
 
 _USUAL: dict[str, Any] = {"kappa": 0.5, "lam_buy": 1.2, "lam_sell": 1.2, "phi": 0.02, "alpha": 1.0, "Q": 10}
@@ -25,6 +26,13 @@ _CASES: dict[str, dict[str, Any]] = {
     "the book's units": {"kappa": 100.0, "lam_buy": 1.0, "lam_sell": 1.0, "phi": 1e-3, "alpha": 1e-4, "Q": 5},
     "a busy market": {"kappa": 5.0, "lam_buy": 50.0, "lam_sell": 50.0, "phi": 1e-3, "Q": 20, "alpha": 0.01},
 }
+
+
+def found(*, solved: bool = True, **keys: Any) -> Approach:
+    approach = at_once(cartea_jaimungal.find_approach(**keys))
+    if solved:
+        at_once(approach.solve())
+    return approach
 
 
 def furthest(approach: Approach, keys: dict[str, Any], left_s: float) -> float:
@@ -49,8 +57,7 @@ def test_depths_are_those_of_the_reference(case: str) -> None:
     that is a tenth of a tick, and usually a hundredth.
     """
     keys = {**_USUAL, **_CASES[case]}
-    approach = cartea_jaimungal.approach(**keys, horizon_s=600.0)
-    approach.at(0.0)
+    approach = found(**keys, horizon_s=600.0)
     for share in (0.003, 0.02, 0.11, 0.3, 0.7, 1.0):
         assert furthest(approach, keys, share * approach.until_s) < 1e-3
     assert furthest(approach, keys, 1.5 * approach.until_s) < 1e-3
@@ -74,41 +81,40 @@ def test_depths_are_those_of_the_reference_for_any_parameters(
 ) -> None:
     """But for the last moment, in which a steep end is levelled: what is missing there is ten microseconds' worth."""
     keys: dict[str, Any] = {"kappa": kappa, "lam_buy": buy, "lam_sell": sell, "phi": phi, "alpha": alpha, "Q": Q}
-    approach = cartea_jaimungal.approach(**keys, horizon_s=3600.0)
-    approach.at(0.0)
+    approach = found(**keys, horizon_s=3600.0)
     left_s = min(share * approach.until_s, 3600.0)
     assert furthest(approach, keys, left_s) < 2e-3 + 2e-5 / left_s
 
 
 def test_at_the_end_only_the_terminal_penalty_is_left() -> None:
     """h = -alpha q^2."""
-    depths = cartea_jaimungal.approach(**_USUAL, horizon_s=60.0).at(0.0).at(3.0)
+    depths = found(**_USUAL, horizon_s=60.0).at(0.0).at(3.0)
     assert both(depths) == pytest.approx((2.0 + 7.0, 2.0 - 5.0))
 
 
 def test_a_steep_end_is_eased_within_a_moment() -> None:
     """A penalty of a thousand bps: no overflow, and right again a tenth of a second later."""
     keys = {**_USUAL, "alpha": 1000.0, "Q": 50}
-    approach = cartea_jaimungal.approach(**keys, horizon_s=600.0)
+    approach = found(**keys, horizon_s=600.0)
     assert math.isfinite(approach.at(0.0).at(40.0).delta_ask or math.nan)
     for left_s in (0.1, 1.0, 10.0):
         assert furthest(approach, keys, left_s) < 1e-3
 
 
-def test_it_is_solved_when_it_is_needed() -> None:
-    """Far from the end the stationary depths answer, and nothing has been integrated."""
-    approach = cartea_jaimungal.approach(**_USUAL, horizon_s=86_400.0)
-    assert approach.at(80_000.0) is approach.stationary
+def test_the_end_is_seen_once_it_has_been_solved_for() -> None:
+    """Far from it, and before that, the stationary depths answer."""
+    approach = found(**_USUAL, horizon_s=86_400.0, solved=False)
+    assert approach.at(80_000.0) is approach.at(1.0) is approach.stationary
     assert approach.knots == 0
-    approach.at(1.0)
+    at_once(approach.solve())
     assert 10 < approach.knots < 200
+    assert approach.at(1.0) is not approach.stationary
     assert approach.at(approach.until_s * 1.01) is approach.stationary
 
 
 def test_depths_do_not_jump_between_knots() -> None:
     """A second's way to the end changes a depth by little, also where the stationary ones begin."""
-    approach = cartea_jaimungal.approach(**_USUAL, horizon_s=600.0)
-    approach.at(0.0)
+    approach = found(**_USUAL, horizon_s=600.0)
     steps = int(1.1 * approach.until_s / 0.05)
     depths = [approach.at(0.05 * step).at(2.0).delta_bid or math.nan for step in range(20, steps)]
     moves = [abs(later - earlier) for earlier, later in pairwise(depths)]
@@ -117,11 +123,11 @@ def test_depths_do_not_jump_between_knots() -> None:
 
 
 def test_a_negative_time_and_a_hopeless_problem_are_domain_errors() -> None:
-    approach = cartea_jaimungal.approach(**_USUAL, horizon_s=60.0)
+    approach = found(**_USUAL, horizon_s=60.0)
     with pytest.raises(DomainError):
         approach.at(-1.0)
     with pytest.raises(DomainError):
-        cartea_jaimungal.approach(**{**_USUAL, "phi": 1e308}, horizon_s=60.0).at(1.0)
+        found(**{**_USUAL, "phi": 1e308}, horizon_s=60.0).at(1.0)
 
 
 def test_the_gap_is_that_of_a_free_walk() -> None:

@@ -130,8 +130,8 @@ def test_cartea_jaimungal_with_an_end_is_its_formula(left_s: float) -> None:
 def test_the_end_of_a_session_is_not_seen_from_far() -> None:
     """Hours before it the quotes are the stationary ones, and one curve serves; near it they lean more and more."""
     model = MODELS["cartea_jaimungal"](ModelSettings(QuoteParameters(model="cartea_jaimungal", tau="session"), 10))
-    left = [msgspec.structs.replace(_PLAIN, session_left_s=seconds) for seconds in (80_000.0, 79_990.0, 9.0, 3.0, 0.0)]
-    far, later, *near = [model.curve(inputs) for inputs in left]
+    left_s = (80_000.0, 79_990.0, *(3.0 * step for step in range(20, -1, -1)))
+    far, later, *near = [model.curve(msgspec.structs.replace(_PLAIN, session_left_s=left)) for left in left_s]
     assert far is later
     assert far.at(3.0) == curve("cartea_jaimungal").at(3.0)
     skews = [far.skew_bps, *(one.skew_bps for one in near)]
@@ -173,7 +173,11 @@ def test_a_solved_curve_is_kept_for_two_percent() -> None:
     finite = MODELS["cartea_jaimungal"](ModelSettings(QuoteParameters(model="cartea_jaimungal", tau=9.0), 10))
     first = finite.curve(_PLAIN)
     assert finite.curve(ModelInputs(0.917, 1.21, 1.19, 0.507, 0.0505, 0.0)) is first
-    assert finite.curve(ModelInputs(0.93, 1.2, 1.2, 0.5, 0.05, 0.0)) is not first
+    moved = ModelInputs(0.93, 1.2, 1.2, 0.5, 0.05, 0.0)
+    assert finite.curve(moved) is first
+    curves = [finite.curve(moved) for _ in range(3)]
+    assert curves[-1] is not first
+    assert curves[-1].at(3.0) == curve("cartea_jaimungal", moved, max_orders=10, tau=9.0).at(3.0)
 
 
 def test_unequal_flow_leans_only_cartea_jaimungal() -> None:
