@@ -314,7 +314,7 @@ def test_embedded_market_is_survived(embedded: Desk) -> None:
     embedded.live_and_stop()
     assert embedded.compared >= 3
     assert embedded.recovered_fills >= 2
-    assert max(embedded.quoted_after_s) < 1.5, embedded.quoted_after_s
+    assert max(embedded.quoted_after_s) < QUOTE_WITHIN_S
 
 
 def test_recorded_paper_run_is_survived(recorded: Desk) -> None:
@@ -340,7 +340,7 @@ def test_embedded_market_is_survived_a_hundred_times(embedded: Desk) -> None:
     assert embedded.compared >= 60
     assert embedded.recovered_fills >= 10
     assert embedded.payments > 0
-    assert max(embedded.quoted_after_s) < 1.5, embedded.quoted_after_s
+    assert max(embedded.quoted_after_s) < QUOTE_WITHIN_S
 
 
 @pytest.mark.slow
