@@ -5,20 +5,12 @@ A figure that does not exist (no fill, no order, no risk) is None, and `-` in th
 """
 
 from collections.abc import Sequence
-from decimal import Decimal
-from math import sqrt
 from typing import Protocol
 
 import msgspec
 
-from mm_daemon.domain.money import to_decimal
-from mm_daemon.engine.equity import EquityCurve
+from mm_daemon.observability.equity_figures import EQUITY_S, EquityFigures
 from mm_daemon.observability.trade_statistics import FillFigures, InventoryFigures
-
-EQUITY_NS = 1_000_000_000
-"""Market time between two samples of the equity, counted from the first event."""
-_NS_PER_S = 1_000_000_000
-_YEAR_NS = 365 * 86_400 * _NS_PER_S
 
 
 class RateFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,26 +20,6 @@ class RateFigures(msgspec.Struct, frozen=True, kw_only=True):
     """Fills over places and amends sent; an order filled in parts has several."""
     filled_size_share: float | None
     """Size filled over size offered: that of all places, and what amends added to theirs."""
-
-
-class EquityFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """Total profit and loss, sampled each `interval_s` of market time from the first event; the stop after the data's
-    end is not in it.
-    """
-
-    interval_s: float
-    samples: int
-    sharpe: float | None
-    """Mean over standard deviation (n - 1) of the increments in currency, of one interval: not annual. None without
-    risk.
-    """
-    sharpe_se: float | None
-    """`sqrt((1 + sharpe^2/2)/n)`, for independent increments."""
-    sharpe_annual: float | None
-    """`sharpe` times the root of the intervals in 365 days."""
-    sharpe_annual_se: float | None
-    max_drawdown: Decimal
-    """Largest fall from the running peak, settlement currency."""
 
 
 class HasFigures(Protocol):
@@ -70,20 +42,6 @@ def rate_figures(*, fills: int, orders: int, filled_lots: int, offered_lots: int
     return RateFigures(
         fills_per_order=fills / orders if orders else None,
         filled_size_share=filled_lots / offered_lots if offered_lots else None,
-    )
-
-
-def equity_figures(curve: EquityCurve) -> EquityFigures:
-    sharpe = curve.sharpe()
-    year = sqrt(_YEAR_NS / EQUITY_NS)
-    return EquityFigures(
-        interval_s=EQUITY_NS / _NS_PER_S,
-        samples=curve.samples,
-        sharpe=None if sharpe is None else sharpe[0],
-        sharpe_se=None if sharpe is None else sharpe[1],
-        sharpe_annual=None if sharpe is None else sharpe[0] * year,
-        sharpe_annual_se=None if sharpe is None else sharpe[1] * year,
-        max_drawdown=Decimal(f"{to_decimal(curve.drawdown_atto):f}"),
     )
 
 
@@ -123,7 +81,7 @@ def figure_rows(markets: Sequence[HasFigures]) -> list[tuple[str, list[str]]]:
             [_number(None if m.inventory is None else m.inventory.mean_holding_s, ",.1f", " s") for m in markets],
         ),
         (
-            f"sharpe of {EQUITY_NS / _NS_PER_S:g} s",
+            f"sharpe of {EQUITY_S:g} s",
             [_with_error(m.equity.sharpe, m.equity.sharpe_se, digits=3) for m in markets],
         ),
         ("largest drawdown", [f"{m.equity.max_drawdown:,.4f} {m.currency}" for m in markets]),

@@ -11,10 +11,11 @@ from decimal import Decimal, localcontext
 
 import msgspec
 
-from mm_daemon.backtest.figures import EquityFigures, RateFigures, equity_figures, figure_rows, rate_figures
+from mm_daemon.backtest.figures import RateFigures, figure_rows, rate_figures
 from mm_daemon.backtest.tally import MarketTally, Tally
 from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.money import to_decimal
+from mm_daemon.observability.equity_figures import EquityFigures, equity_figures
 from mm_daemon.observability.trade_statistics import FillFigures, InventoryFigures
 
 _NS_PER_S = 1_000_000_000
@@ -269,7 +270,7 @@ def market_report(name: str, tally: MarketTally, span_ns: int, end_ns: int) -> M
         ),
         trades=tally.statistics.fill_figures(end_ns),
         inventory=tally.inventory,
-        equity=equity_figures(tally.equity),
+        equity=equity_figures(tally.statistics.equity),
         cash=money_of(position.cash_atto + start_atto),  # the core's cash starts by paying for the starting position
         position_value=money_of(0 if final is None else position.lots * position.value(final)),
         start_value=money_of(start_atto),

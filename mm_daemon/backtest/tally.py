@@ -9,7 +9,6 @@ later (the mid after a fill, the equity each second) has an instant, `due_ns`, t
 from collections import Counter
 from collections.abc import Mapping
 
-from mm_daemon.backtest.figures import EQUITY_NS
 from mm_daemon.core.market import MarketState
 from mm_daemon.domain.decisions import AmendOrder, PlaceOrder, Turn
 from mm_daemon.domain.events import (
@@ -23,6 +22,7 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.engine.equity import EquityCurve
 from mm_daemon.engine.markouts import NEVER_NS
+from mm_daemon.observability.equity_figures import EQUITY_NS
 from mm_daemon.observability.quoted_time import QuotedTime
 from mm_daemon.observability.trade_statistics import InventoryFigures, TradeStatistics
 
@@ -33,7 +33,6 @@ class MarketTally:
     __slots__ = (
         "amends_sent",
         "decisions",
-        "equity",
         "inventory",
         "maker_fills",
         "market",
@@ -57,7 +56,6 @@ class MarketTally:
         self.quoted = QuotedTime()
         self.quoted.advance(start_ns)
         self.statistics = TradeStatistics(market, start_ns)
-        self.equity = EquityCurve()
         self.inventory: InventoryFigures | None = None
         """As they were when the data ended."""
         self.decisions = 0
@@ -125,7 +123,7 @@ class Tally:
             total_atto = 0
             for tally in self.markets.values():
                 worth_atto = tally.market.position.total_atto
-                tally.equity.add(worth_atto, samples)
+                tally.statistics.equity.add(worth_atto, samples)
                 total_atto += worth_atto
             self.equity.add(total_atto, samples)
         due_ns = self._sample_ns

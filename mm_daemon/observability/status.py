@@ -12,6 +12,7 @@ import msgspec
 from mm_daemon.domain.decisions import Reason
 from mm_daemon.domain.instrument import Venue
 from mm_daemon.domain.orders import ClientOrderId
+from mm_daemon.observability.equity_figures import EquityFigures
 from mm_daemon.observability.recent import Line
 from mm_daemon.observability.trade_statistics import FillFigures, InventoryFigures
 
@@ -115,6 +116,7 @@ class MarketStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Share of the time with quotes on both sides."""
     trades: FillFigures
     inventory: InventoryFigures | None
+    equity: EquityFigures
     model: ModelStatus
     guard: GuardStatus | None = None
     """None where no guard is configured."""

@@ -10,6 +10,7 @@ from mm_daemon.domain.decisions import LOCKOUT_MASK, Reason, reasons_in
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.money import from_pair, to_text
 from mm_daemon.domain.orders import ClientOrderId, InFlight, Side
+from mm_daemon.observability.equity_figures import equity_figures
 from mm_daemon.observability.quoted_time import quote_works
 from mm_daemon.observability.readiness import unready_reasons
 from mm_daemon.observability.status import (
@@ -177,6 +178,7 @@ def market_status(
         uptime=round(tally.uptime, 4),
         trades=statistics.fill_figures(now_ns),
         inventory=statistics.inventory_figures(now_ns),
+        equity=equity_figures(statistics.equity),
         model=_model(market),
         guard=_guard(market, now_ns),
     )

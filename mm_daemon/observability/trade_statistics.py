@@ -18,6 +18,7 @@ from mm_daemon.core.market import MarketState
 from mm_daemon.domain.events import OrderFilled
 from mm_daemon.domain.money import ATTO
 from mm_daemon.domain.orders import Side
+from mm_daemon.engine.equity import EquityCurve
 from mm_daemon.engine.inventory_time import InventoryTime
 from mm_daemon.engine.markouts import DEFAULT_HORIZONS_NS, Markouts
 from mm_daemon.engine.moments import Moments
@@ -119,6 +120,7 @@ class TradeStatistics:
         "_markouts",
         "_spread_atto",
         "_start_ns",
+        "equity",
         "outcomes",
         "untold",
     )
@@ -139,6 +141,8 @@ class TradeStatistics:
             (side, horizon_ns): Outcome() for side in Side for horizon_ns in DEFAULT_HORIZONS_NS
         }
         """By side of ours and horizon in nanoseconds."""
+        self.equity = EquityCurve()
+        """Sampled by the owner, every `EQUITY_NS`."""
         self.untold = 0
         """Fills in the books that nobody told one by one, such as those a venue's snapshot showed: of them only the
         position is known here."""

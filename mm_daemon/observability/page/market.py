@@ -26,8 +26,10 @@ from mm_daemon.observability.page.sentences import Headline, Situation, numbers_
 from mm_daemon.observability.page.trail import Trail, drawn
 from mm_daemon.observability.recent import Recent
 from mm_daemon.observability.status import MarketStatus, Surroundings
+from mm_daemon.observability.trade_statistics import WIN_HORIZON_NS
 
 _NS_PER_S = 1_000_000_000
+_WIN_S = WIN_HORIZON_NS // _NS_PER_S
 _LEVELS_SHOWN = 8
 _FILLS_SHOWN = 12
 _ORDERS_SHOWN = 20
@@ -159,6 +161,12 @@ def _quality(at: Situation) -> str:
             f"{figure.side} {bps(figure.markout_bps)}" for figure in trades.markouts if figure.horizon_s == horizon_s
         )
         rows.append(pair(f"Markout, {horizon_s} s", said))
+    if trades.win_rate is not None:
+        rows.append(pair("Fills that won", f"{trades.win_rate:.0%}, by the mid {_WIN_S} s later"))
+    equity = status.equity
+    rows.append(pair("Largest fall", f"{equity.max_drawdown:.2f} {escape(status.currency)} from the best so far"))
+    if equity.sharpe_annual is not None and equity.sharpe_annual_se is not None:
+        rows.append(pair("Sharpe, a year", f"{equity.sharpe_annual:.1f} ± {equity.sharpe_annual_se:.1f}"))
     limits, budget = at.market.facts.limits, at.core.gate.budget
     if limits.actions_per_minute is not None:
         used = budget.actions(at.market.id, at.now_ns)

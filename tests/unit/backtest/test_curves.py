@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from mm_daemon.backtest.curves import RunCurves, read_curves
 from mm_daemon.backtest.curves.samples import FIRST_WIDTH_NS, Buckets, Thinned
-from mm_daemon.backtest.figures import equity_figures
 from mm_daemon.backtest.relived import journals_of, relive_run
 from mm_daemon.backtest.report import BacktestReport
 from mm_daemon.backtest.runner import RecordedMarket, run_backtest
@@ -22,6 +21,7 @@ from mm_daemon.domain.money import ATTO, from_pair, to_pair
 from mm_daemon.domain.orders import Side
 from mm_daemon.domain.reconciliation import Reconciled
 from mm_daemon.journal.log import JournalReader, JournalWriter
+from mm_daemon.observability.equity_figures import equity_figures
 from mm_daemon.simulation.faults import FaultPlan
 from mm_daemon.simulation.policy import VenuePolicy
 from mm_daemon.simulation.venue import SimulatedVenue
@@ -62,7 +62,7 @@ def test_curves_agree_with_the_backtest(tmp_path_factory: pytest.TempPathFactory
     (only,) = report.markets
     assert tally.statistics.fill_figures(report.end_ns) == only.trades
     assert tally.inventory == only.inventory
-    assert equity_figures(tally.equity) == only.equity
+    assert equity_figures(tally.statistics.equity) == only.equity
     assert (tally.maker_fills, tally.orders_placed, tally.orders_amended) == (
         only.maker_fills,
         only.orders_placed,

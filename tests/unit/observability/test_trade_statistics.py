@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
+from statistics import mean, stdev
 
 import msgspec
 import pytest
@@ -17,6 +19,7 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.money import ATTO, to_pair
 from mm_daemon.domain.orders import ClientOrderId, Side
 from mm_daemon.engine.markouts import NEVER_NS
+from mm_daemon.observability.equity_figures import equity_figures
 from mm_daemon.observability.live_statistics import LiveStatistics
 from mm_daemon.observability.trade_statistics import MarkoutFigure, TradeStatistics
 from mm_daemon.testkit import builders as b
@@ -103,6 +106,24 @@ def test_means_have_errors_and_wins_are_counted_over_both_sides() -> None:
     gained, lost = lived.of.outcomes[Side.SELL, 10_000 * b.MS].gain, lived.of.outcomes[Side.SELL, 10_000 * b.MS].loss
     notional = 0.001 * MID * 0.1
     assert (gained, lost) == (pytest.approx(2e-4 * notional), pytest.approx(1e-4 * notional))
+
+
+def test_the_equity_is_sampled_each_second() -> None:
+    """One lot bought at the mid, which then moves each second or, for three seconds, not at all: the increments, their
+    Sharpe ratio, and the largest fall from the peak.
+    """
+    lived = Lived()
+    lived.mid(0, MID)
+    lived.turn(500, lived.fill(500, Side.BUY, MID))
+    for at_s, mid in ((1, MID + 100), (2, MID + 300), (3, MID + 180), (7, MID + 240)):
+        lived.mid(at_s * 1000, mid)
+        lived.mid(at_s * 1000 + 400, mid + 7)
+        lived.mid(at_s * 1000 + 900, mid)
+    moves = [100.0, 200.0, -120.0, 0.0, 0.0, 0.0, 60.0]
+    figures = equity_figures(lived.of.equity)
+    assert (figures.samples, figures.interval_s) == (8, 1.0)
+    assert figures.sharpe == pytest.approx(mean(moves) / stdev(moves))
+    assert figures.max_drawdown == 120 * Decimal("0.1") * Decimal("0.001")
 
 
 def test_mid_of_a_fill_is_that_before_the_market_moved_in_the_same_turn() -> None:
