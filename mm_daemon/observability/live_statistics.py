@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from mm_daemon.core.market import MarketState
-from mm_daemon.domain.decisions import Turn
+from mm_daemon.domain.decisions import AmendOrder, PlaceOrder, Turn
 from mm_daemon.domain.events import Event, OrderFilled
 from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.engine.markouts import NEVER_NS
@@ -25,6 +25,9 @@ class LiveStatistics:
         """One turn and its order events. Next to nothing while nothing was booked and no fill waits."""
         if turn.now_ns >= self._sample_ns:
             self._sample(turn.now_ns)
+        for approved in turn.released:
+            if isinstance(approved.command, PlaceOrder | AmendOrder):
+                self.markets[approved.command.instrument].orders += 1
         if turn.booked:
             told: dict[InstrumentId, list[OrderFilled]] = {}
             for event in events:

@@ -111,6 +111,8 @@ class MarketStatus(msgspec.Struct, frozen=True, kw_only=True):
     fills: int
     maker_fills: int
     duplicate_fills: int
+    fills_per_order: float | None
+    """Fills over places and amends sent, since the start; None: nothing was sent."""
     decisions: int
     uptime: float
     """Share of the time with quotes on both sides."""

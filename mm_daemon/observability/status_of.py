@@ -174,6 +174,7 @@ def market_status(
         fills=sum(side.maker_fills + side.taker_fills for side in (position.bought, position.sold)),
         maker_fills=position.bought.maker_fills + position.sold.maker_fills,
         duplicate_fills=ledger.duplicates_of(market.id),
+        fills_per_order=round(tally.fills / statistics.orders, 4) if statistics.orders else None,
         decisions=tally.decisions,
         uptime=round(tally.uptime, 4),
         trades=statistics.fill_figures(now_ns),

@@ -121,6 +121,7 @@ class TradeStatistics:
         "_spread_atto",
         "_start_ns",
         "equity",
+        "orders",
         "outcomes",
         "untold",
     )
@@ -143,6 +144,8 @@ class TradeStatistics:
         """By side of ours and horizon in nanoseconds."""
         self.equity = EquityCurve()
         """Sampled by the owner, every `EQUITY_NS`."""
+        self.orders = 0
+        """Places and amends sent, counted by the owner of a live run."""
         self.untold = 0
         """Fills in the books that nobody told one by one, such as those a venue's snapshot showed: of them only the
         position is known here."""

@@ -153,6 +153,7 @@ def _quality(at: Situation) -> str:
     rows = [
         pair("Both sides", f"quoted {status.uptime:.1%} of the time"),
         pair("Fills", f"{status.fills} ({status.maker_fills} as maker), {rate}"),
+        pair("Fills an order", "–" if status.fills_per_order is None else f"{status.fills_per_order:.3f}"),
         pair("Spread captured", f"{bps(trades.spread_captured_bps)} a fill"),
         pair("Decisions", str(status.decisions)),
     ]

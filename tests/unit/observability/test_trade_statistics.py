@@ -126,6 +126,13 @@ def test_the_equity_is_sampled_each_second() -> None:
     assert figures.max_drawdown == 120 * Decimal("0.1") * Decimal("0.001")
 
 
+def test_orders_sent_are_counted() -> None:
+    """Places and amends, not cancels."""
+    lived = Lived()
+    lived.turn(0, b.connected(), b.account(0), book(0, MID))
+    assert lived.of.orders == 2
+
+
 def test_mid_of_a_fill_is_that_before_the_market_moved_in_the_same_turn() -> None:
     """Orders come first in a turn: what the core booked counts, not the book as it is when we look."""
     lived = Lived()
