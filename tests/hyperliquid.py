@@ -21,6 +21,7 @@ from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.ports.connector import ConnectorContext
 from mm_daemon.ports.simulator import SimulatorContext
 from mm_daemon.runtime.clock import Clock
+from tests.serving import served
 
 QUIET = CoinSettings(volatility=0.0, trades_per_second=0.0, impact_bps=0.0, join_chance=0.0, pull_chance=0.0)
 """A market in which makers come and go, and nobody takes."""
@@ -79,18 +80,8 @@ async def hyperliquid_venue(
     keys["coins"] = {coin: each for coin, each in keys["coins"].items() if coin in coins}
     context = SimulatorContext(host="127.0.0.1", port=0, seed=1, symbols=coins, now_ns=clock.now_ns)
     venue = HyperliquidVenue(context, HyperliquidVenueSettings(**keys))
-    listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(venue.run(listening.set_result))
-    try:
-        waiting: set[asyncio.Future[Any]] = {serving, listening}
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        if serving.done():
-            await serving
-        async with aiohttp.ClientSession() as session:
-            yield Control(venue, await listening, session)
-    finally:
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
+    async with served(venue) as (address, session):
+        yield Control(venue, address, session)
 
 
 def hyperliquid_connector(

@@ -12,7 +12,8 @@ from connectors.hyperliquid import account_wire as aw
 from connectors.hyperliquid import actions
 from connectors.hyperliquid.orders import OwnOrders
 from connectors.hyperliquid.requests import dex_of
-from connectors.hyperliquid.rest import OutcomeUnknown, RestClient
+from connectors.hyperliquid.rest import RestClient
+from connectors.shared.http import OutcomeUnknown
 from mm_daemon.domain.errors import GridError
 from mm_daemon.domain.events import Event, FundingPaid, OrderFilled, OrderNotFound, VenueSnapshot
 from mm_daemon.domain.instrument import Venue

@@ -20,7 +20,7 @@ from connectors.hyperliquid.doctor import Examination
 from connectors.hyperliquid.orders import Batch, OwnOrders
 from connectors.hyperliquid.posts import Posts
 from connectors.hyperliquid.requests import Asset, Requests
-from connectors.hyperliquid.rest import NeverLeft, OutcomeUnknown, Refused, RestClient
+from connectors.hyperliquid.rest import Refused, RestClient
 from connectors.hyperliquid.settings import (
     ACK_TIMEOUT_MS,
     BATCH_MAX,
@@ -33,6 +33,7 @@ from connectors.hyperliquid.settings import (
 )
 from connectors.hyperliquid.signing import Signer
 from connectors.hyperliquid.translate import HyperliquidTranslator
+from connectors.shared.http import NeverLeft, OutcomeUnknown
 from connectors.shared.ws_session import Send, SessionLimits, WsSession
 from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from connectors.hyperliquid import account_wire as aw
 from connectors.hyperliquid.numbers import price_grid
 from connectors.hyperliquid.requests import Asset, dex_of
-from connectors.hyperliquid.rest import OutcomeUnknown, RestClient
+from connectors.hyperliquid.rest import RestClient
+from connectors.shared.http import OutcomeUnknown
 from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.instrument import Instrument, Venue
 from mm_daemon.domain.spelling import did_you_mean

@@ -7,8 +7,9 @@ import msgspec
 
 from connectors.hyperliquid import account_wire as aw
 from connectors.hyperliquid.requests import Asset, dex_of
-from connectors.hyperliquid.rest import OutcomeUnknown, RestClient
+from connectors.hyperliquid.rest import RestClient
 from connectors.hyperliquid.settings import LEAST_A_DAY, HyperliquidSettings
+from connectors.shared.http import OutcomeUnknown
 from connectors.shared.round_trip import latency
 from mm_daemon.ports.examination import Check, Probe, elsewhere, failed, not_applicable, ok, warning
 

@@ -12,7 +12,8 @@ from websockets.exceptions import ConnectionClosed
 
 from connectors.hyperliquid import account_wire as aw
 from connectors.hyperliquid.requests import post_frame
-from connectors.hyperliquid.rest import OutcomeUnknown, Refused
+from connectors.hyperliquid.rest import Refused
+from connectors.shared.http import OutcomeUnknown
 from connectors.shared.ws_session import Send
 from mm_daemon.domain.errors import VenueUnreachable
 

@@ -13,6 +13,7 @@ from typing import TypeVar
 import aiohttp
 import msgspec
 
+from connectors.shared.http import NeverLeft, OutcomeUnknown, ask
 from mm_daemon.domain.errors import VenueUnreachable
 
 BODY_BYTES_MAX = 16 << 20
@@ -31,16 +32,9 @@ _WEIGHTS = {
     "userRole": 60,
 }
 _OTHER_WEIGHT = 20
+_JSON = {"Content-Type": "application/json"}
 
 T = TypeVar("T")
-
-
-class OutcomeUnknown(VenueUnreachable):
-    """No answer, or none that can be trusted: the request may have been carried out, or may be yet."""
-
-
-class NeverLeft(VenueUnreachable):
-    """There was no connection: the venue has not seen the request."""
 
 
 class Refused(VenueUnreachable):
@@ -124,23 +118,14 @@ class RestClient:
     async def _post(self, path: str, body: bytes) -> bytes:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout)
-        headers = {"Content-Type": "application/json"}
-        try:
-            async with self._session.post(self._url + path, data=body, headers=headers) as reply:
-                text = bytearray()
-                while len(text) <= BODY_BYTES_MAX and (more := await reply.content.read(BODY_BYTES_MAX)):
-                    text += more
-                status = reply.status
-        except aiohttp.ClientConnectorError as error:
-            raise NeverLeft(f"cannot connect: {error}") from error
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise OutcomeUnknown(f"POST {path}: {type(error).__name__} {error}") from error
-        if len(text) > BODY_BYTES_MAX:
-            raise OutcomeUnknown(f"the answer is larger than {BODY_BYTES_MAX} bytes")
+        what = f"POST {path}"
+        status, _, text = await ask(
+            self._session, "POST", self._url + path, most=BODY_BYTES_MAX, what=what, data=body, headers=_JSON
+        )
         if status == 200:
-            return bytes(text)
+            return text
         if status >= 500:
-            raise OutcomeUnknown(f"POST {path}: the venue answered {status}")
+            raise OutcomeUnknown(f"{what}: the venue answered {status}")
         if status == _TOO_MANY:
             self._reads_from_ns = self._now_ns() + round(_BACKOFF_S * _NS_PER_S)
         raise Refused(status, text.decode("utf-8", "replace")[:200])

@@ -1,35 +1,18 @@
 """What one address of the network may ask of the simulated Hyperliquid: weights and messages in a minute. No socket."""
 
 from connectors.simulators.hyperliquid.settings import HyperliquidVenueSettings
+from connectors.simulators.window import Window
 
 _MINUTE_MS = 60_000
-
-
-class _Window:
-    __slots__ = ("_capacity", "_minute", "_used")
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._minute = -1
-        self._used = 0
-
-    def spend(self, count: int, now_ms: int) -> bool:
-        minute = now_ms // _MINUTE_MS
-        if minute != self._minute:
-            self._minute, self._used = minute, 0
-        if self._used + count > self._capacity:
-            return False
-        self._used += count
-        return True
 
 
 class Limits:
     """Everybody comes from one address here."""
 
     def __init__(self, settings: HyperliquidVenueSettings) -> None:
-        self._weight = _Window(settings.weight_per_minute)
-        self._messages = _Window(settings.messages_per_minute)
-        self._connections = _Window(settings.new_connections_per_minute)
+        self._weight = Window(settings.weight_per_minute, _MINUTE_MS)
+        self._messages = Window(settings.messages_per_minute, _MINUTE_MS)
+        self._connections = Window(settings.new_connections_per_minute, _MINUTE_MS)
         self._refused_until_ms = 0
 
     def refuse_for(self, now_ms: int, ms: int) -> None:
@@ -37,11 +20,19 @@ class Limits:
         self._refused_until_ms = max(self._refused_until_ms, now_ms + ms)
 
     def may_read(self, weight: int, now_ms: int) -> bool:
-        return now_ms >= self._refused_until_ms and self._weight.spend(weight, now_ms)
+        return now_ms >= self._refused_until_ms and _spend(self._weight, weight, now_ms)
 
     def may_say(self, now_ms: int) -> bool:
         """One more message over a socket."""
-        return now_ms >= self._refused_until_ms and self._messages.spend(1, now_ms)
+        return now_ms >= self._refused_until_ms and _spend(self._messages, 1, now_ms)
 
     def may_connect(self, now_ms: int) -> bool:
-        return now_ms >= self._refused_until_ms and self._connections.spend(1, now_ms)
+        return now_ms >= self._refused_until_ms and _spend(self._connections, 1, now_ms)
+
+
+def _spend(window: Window, count: int, now_ms: int) -> bool:
+    """Whether there was room for it."""
+    window.turn(now_ms)
+    room = window.used + count <= window.capacity
+    window.used += count if room else 0
+    return room

@@ -19,6 +19,7 @@ from connectors.simulators.hyperliquid.exchange import Exchange
 from connectors.simulators.hyperliquid.limits import Limits
 from connectors.simulators.hyperliquid.settings import HyperliquidVenueSettings
 from connectors.simulators.hyperliquid.streams import Client, DropConnection, Streams
+from connectors.simulators.pulse import Pulse
 from connectors.simulators.socket import cut, from_here
 from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.rng import Rng
@@ -82,9 +83,8 @@ class HyperliquidVenue:
         self._streams = Streams(self.exchange, self._info, settings, self.faults, self._carry_out)
         self.acted: Counter[str] = Counter()
         """How often each thing was asked that may change something here."""
-        self._timer: asyncio.TimerHandle | None = None
+        self._pulse = Pulse(self._live)
         self._posts: set[asyncio.Task[None]] = set()
-        self._failed: asyncio.Future[None] | None = None
         self._up = True
 
     def described(self, address: str) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class HyperliquidVenue:
 
     async def run(self, listening: Callable[[str], None]) -> None:
         """Serve until cancelled. Raises OSError when the port cannot be had."""
-        self._failed = asyncio.get_running_loop().create_future()
+        failed = self._pulse.start()
         application = web.Application(middlewares=[self._guard], client_max_size=_BODY_MAX)
         application.add_routes(
             [
@@ -121,13 +121,12 @@ class HyperliquidVenue:
         try:
             await web.TCPSite(runner, self._context.host, self._context.port).start()
             host, port = runner.addresses[0][:2]
-            self._turn()
+            self._pulse.beat()
             listening(f"{host}:{port}")
-            await self._failed
+            await failed
         finally:
             self._up = False
-            if self._timer is not None:
-                self._timer.cancel()
+            self._pulse.stop()
             self._streams.cut_all()
             for post in self._posts:
                 post.cancel()
@@ -141,21 +140,12 @@ class HyperliquidVenue:
     def _now_ms(self) -> int:
         return self._now_ns() // _NS_PER_MS
 
-    def _turn(self) -> None:
-        """All blocks up to now, told to the streams; back at the next one."""
+    def _live(self) -> float | None:
+        """All blocks up to now, told to the streams; seconds to the next one."""
         if not self._up:
-            return
-        try:
-            self._streams.tell(self.exchange.advance(self._now_ns()), self._now_ms())
-        except Exception as error:  # the edge of a timer: whoever runs us is told
-            if self._failed is None or self._failed.done():
-                raise
-            self._failed.set_exception(error)
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        delay_s = max(0.0005, (self.exchange.next_deadline_ns() - self._now_ns()) / 1e9)
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self._turn)
+            return None
+        self._streams.tell(self.exchange.advance(self._now_ns()), self._now_ms())
+        return (self.exchange.next_deadline_ns() - self._now_ns()) / 1e9
 
     # HTTP
 
@@ -184,7 +174,7 @@ class HyperliquidVenue:
 
     async def _read(self, asked: wire.InfoRequest) -> Any:
         """A read's reply. Raises Turned."""
-        self._turn()
+        self._pulse.beat()
         fault = await self._strike(f"info/{asked.type}")
         try:
             reply = self._info.read(asked)
@@ -262,7 +252,7 @@ class HyperliquidVenue:
         return socket
 
     def _hear(self, client: Client, data: bytes) -> None:
-        self._turn()
+        self._pulse.beat()
         if not self._limits.may_say(self._now_ms()):
             self._streams.say(client, "error", _TOO_MANY)
             return
@@ -345,7 +335,7 @@ class HyperliquidVenue:
 
     async def _on_fill(self, request: web.Request) -> web.Response:
         wanted = _decoded(await request.read(), msgspec.json.Decoder(_Hit).decode)
-        self._turn()
+        self._pulse.beat()
         account = self.exchange.accounts.get(wanted.user.lower())
         order = None if account is None else account.find(wanted.order)
         if account is None or order is None or order.oid not in account.orders or order.trigger is not None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from connectors.hyperliquid import account_wire as aw
 from connectors.hyperliquid.posts import Posts
-from connectors.hyperliquid.rest import NeverLeft, OutcomeUnknown, Refused, RestClient, Weights
+from connectors.hyperliquid.rest import Refused, RestClient, Weights
+from connectors.shared.http import NeverLeft, OutcomeUnknown
 from mm_daemon.domain.errors import VenueUnreachable
 from tests.shared import shared_file
 

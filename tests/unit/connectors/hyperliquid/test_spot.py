@@ -15,9 +15,10 @@ from connectors.hyperliquid import actions, contracts
 from connectors.hyperliquid.account import Account
 from connectors.hyperliquid.orders import FOREIGN, OwnOrders, kind_of
 from connectors.hyperliquid.requests import Asset, Requests
-from connectors.hyperliquid.rest import OutcomeUnknown, RestClient
+from connectors.hyperliquid.rest import RestClient
 from connectors.hyperliquid.signing import Signer
 from connectors.hyperliquid.translate import HyperliquidTranslator
+from connectors.shared.http import OutcomeUnknown
 from mm_daemon.domain.decisions import PlaceOrder, Reason
 from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.events import BookSnapshot, FundingUpdate, MarkPriceUpdate, OrderAccepted
