@@ -71,7 +71,6 @@ class Http:
             what=what,
             data=body,
             headers=headers,
-            allow_redirects=False,
         )
         return _judged(*answer, any_status=any_status)
 

@@ -23,12 +23,13 @@ class Answer(NamedTuple):
 
 
 async def ask(session: aiohttp.ClientSession, method: str, url: str, *, most: int, what: str, **sent: Any) -> Answer:
-    """Whatever is answered, in at most `most` bytes; `what` names the request where there is none.
+    """Whatever is answered, in at most `most` bytes; `what` names the request where there is none. Whoever redirects us
+    has answered: what we sign goes to the address that was configured, and to no other.
 
     Raises OutcomeUnknown or NeverLeft.
     """
     try:
-        async with session.request(method, url, **sent) as reply:
+        async with session.request(method, url, allow_redirects=False, **sent) as reply:
             body = await reply.content.read(most + 1)
             while len(body) <= most and (more := await reply.content.read(most)):
                 body += more

@@ -72,6 +72,8 @@ def backtest(
     duration_s = seconds(duration)
     if seed is not None and not 0 <= seed < 1 << 63:
         raise UsageError(f"--seed {seed}: must be a whole number at least 0 and below 2^63")
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers {workers}: at least one process is needed")
     if journal is not None and no_journal:
         raise UsageError("--journal and --no-journal contradict each other")
     if files and days is not None:
@@ -195,7 +197,7 @@ def _tasks(
 
 
 def _new_journal(state_dir: Path, config: Path, *, folder: bool = False) -> Path:
-    """A file that does not exist yet for the journal of a backtest, in a folder that does; or a folder for several."""
+    """What does not exist yet, in a folder that does: a file for the journal of a backtest, or a folder for several."""
     from datetime import UTC, datetime
 
     place = state_dir / "backtest"
@@ -203,7 +205,7 @@ def _new_journal(state_dir: Path, config: Path, *, folder: bool = False) -> Path
     name = f"{config.stem}-{now:%Y%m%dT%H%M%S}.{now.microsecond:06d}Z"
     path = place / (name if folder else f"{name}.journal")
     try:
-        (path if folder else place).mkdir(mode=0o700, parents=True, exist_ok=True)
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise JournalError(f"{place} cannot be made: {error.strerror}") from error
     return path

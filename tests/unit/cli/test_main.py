@@ -78,6 +78,7 @@ def test_a_missing_configuration_is_told_in_words(
         ["backtest", "--seed", "x"],
         ["backtest", "--seed", "-1"],
         ["backtest", "--journal", "a", "--no-journal"],
+        ["backtest", "--workers", "0"],
         ["replay"],
     ],
 )
