@@ -21,6 +21,7 @@ from mm_daemon.domain.events import (
 )
 from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.engine.equity import EquityCurve
+from mm_daemon.engine.inventory import Traded
 from mm_daemon.engine.markouts import NEVER_NS
 from mm_daemon.observability.equity_figures import EQUITY_NS
 from mm_daemon.observability.quoted_time import QuotedTime
@@ -34,7 +35,6 @@ class MarketTally:
         "amends_sent",
         "decisions",
         "inventory",
-        "maker_fills",
         "market",
         "max_abs_lots",
         "offered_lots",
@@ -46,9 +46,6 @@ class MarketTally:
         "start_half_ticks",
         "start_lots",
         "statistics",
-        "taker_fills",
-        "volume_atto",
-        "volume_lots",
     )
 
     def __init__(self, market: MarketState, start_ns: int) -> None:
@@ -63,8 +60,6 @@ class MarketTally:
         self.amends_sent = 0
         self.offered_lots = 0
         """Size of all places sent, and what amends added to theirs."""
-        self.maker_fills = self.taker_fills = 0
-        self.volume_lots = self.volume_atto = 0
         self.start_lots = market.position.lots
         self.max_abs_lots = abs(self.start_lots)
         self.start_half_ticks: int | None = None
@@ -77,15 +72,30 @@ class MarketTally:
                 if order.client_id == command.client_id:
                     self.offered_lots += max(0, command.lots - order.lots)
 
-    def filled(self, event: OrderFilled) -> None:
-        if event.maker:
-            self.maker_fills += 1
-        else:
-            self.taker_fills += 1
-        position = self.market.position
-        self.volume_lots += event.lots
-        self.volume_atto += event.lots * abs(position.value(2 * event.ticks))
-        self.max_abs_lots = max(self.max_abs_lots, abs(position.lots))
+    def moved(self) -> None:
+        """The position has changed."""
+        self.max_abs_lots = max(self.max_abs_lots, abs(self.market.position.lots))
+
+    # Fills as the books have them, those included that only a venue's snapshot told
+
+    @property
+    def maker_fills(self) -> int:
+        return sum(side.maker_fills for side in self._sides())
+
+    @property
+    def taker_fills(self) -> int:
+        return sum(side.taker_fills for side in self._sides())
+
+    @property
+    def volume_lots(self) -> int:
+        return sum(side.lots for side in self._sides())
+
+    @property
+    def volume_atto(self) -> int:
+        return sum(side.value_atto for side in self._sides())
+
+    def _sides(self) -> tuple[Traded, Traded]:
+        return self.market.position.bought, self.market.position.sold
 
 
 class Tally:
@@ -137,7 +147,7 @@ class Tally:
         if isinstance(event, OrderFilled):
             tally = self.markets[event.instrument]
             if tally.market.position.lots != held_lots:
-                tally.filled(event)
+                tally.moved()
                 tally.statistics.booked((event,), event.ts_local_ns)
                 if self.due_ns != NEVER_NS:
                     self.due_ns = min(self.due_ns, tally.statistics.due_ns)
@@ -154,6 +164,10 @@ class Tally:
             self.markets[changed.instrument].decisions += 1
             for decision in changed.decisions:
                 self.reasons[f"{decision.action} {decision.reasons[0]}"] += 1
+        for booked in turn.booked:  # what no event told, a snapshot did
+            tally = self.markets[booked.instrument]
+            tally.moved()
+            tally.statistics.booked((), turn.now_ns)
         for refusal in turn.refusals:
             self.refusals[refusal.code] += 1
         for drop in turn.dropped:

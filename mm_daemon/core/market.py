@@ -35,6 +35,7 @@ class MarketState:
     """State of one instrument. Times in nanoseconds of the core's clock, prices in ticks."""
 
     __slots__ = (
+        "_models",
         "ages",
         "ask_bar",
         "ask_clamped_at",
@@ -168,21 +169,9 @@ class MarketState:
         """Go by these parameters from here on, with estimators and lockouts that know nothing yet; what stands at the
         venue stays. Raises DomainError, with nothing changed, for parameters that contradict each other.
         """
-        quoting, limits = parameters.quoting, parameters.limits
-        sizes = Sizes(parameters.order_lots, limits.max_position_lots, limits.min_position_lots)
-        if parameters.money is not None:
-            sizes = parameters.money.nominal()
-        self.engine = QuoteEngine(
-            parameters.instrument,
-            quoting,
-            order_lots=sizes.order_lots,
-            min_position_lots=sizes.min_position_lots,
-            max_position_lots=sizes.max_position_lots,
-            collar_bps=limits.collar_bps,
-            max_notional_atto=limits.max_notional_atto,
-            models=models,
-            warm=parameters.warm,
-        )
+        quoting, limits, sizes = parameters.quoting, parameters.limits, _sizes_of(parameters)
+        self.engine = _engine_of(parameters, models)
+        self._models = models
         self.guard = guard_of(
             parameters.instrument,
             quoting,
@@ -224,6 +213,12 @@ class MarketState:
         self.slots, self.basis, self.decisions, self.pricing = [], (), (), None
         # What limits and guards of before had to say is void: those of now speak at the next decision.
         self.patience, self.paced, self.paced_until_ns, self.working_off = 1, False, None, False
+
+    def fresh_engine(self) -> QuoteEngine:
+        """One like ours that knows nothing yet: asking an engine changes what it answers next, and only `decide` may
+        ask ours, as nothing but its turns is lived again in a replay.
+        """
+        return _engine_of(self.configured, self._models)
 
     @property
     def agreed(self) -> bool:
@@ -320,6 +315,29 @@ class MarketState:
         if self.bid_clamped_at is not None and book.ask_ticks != self.bid_clamped_at:
             return True
         return self.ask_clamped_at is not None and book.bid_ticks != self.ask_clamped_at
+
+
+def _sizes_of(parameters: MarketParameters) -> Sizes:
+    """Before a price makes lots of money."""
+    limits = parameters.limits
+    if parameters.money is not None:
+        return parameters.money.nominal()
+    return Sizes(parameters.order_lots, limits.max_position_lots, limits.min_position_lots)
+
+
+def _engine_of(parameters: MarketParameters, models: Mapping[str, ModelFactory]) -> QuoteEngine:
+    sizes, limits = _sizes_of(parameters), parameters.limits
+    return QuoteEngine(
+        parameters.instrument,
+        parameters.quoting,
+        order_lots=sizes.order_lots,
+        min_position_lots=sizes.min_position_lots,
+        max_position_lots=sizes.max_position_lots,
+        collar_bps=limits.collar_bps,
+        max_notional_atto=limits.max_notional_atto,
+        models=models,
+        warm=parameters.warm,
+    )
 
 
 def _ladder_lots(parameters: MarketParameters) -> int:

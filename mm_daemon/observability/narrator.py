@@ -146,13 +146,13 @@ class Narrator:
             if market.parameters.warm is not None:
                 self._begins_with(market, market.parameters.warm, now_ns)
             try:
-                engine = market.engine
+                engine = market.fresh_engine()
                 spread = engine.curve(engine.inputs(annual_vol_to_bps(market.parameters.quoting.volatility), now_ns))
             except DomainError as error:
                 text = f"cannot be priced with these parameters, so nothing will be quoted: {error}"
                 self._log.warning("pricing", symbol=market.instrument.symbol, text=text)
                 continue
-            most_orders = market.engine.most_orders
+            most_orders = engine.most_orders
             furthest_bps = spread.skew_bps * most_orders
             text = (
                 f"half-spread {spread.half_bps:.2f} bps, skew {spread.skew_bps:.2f} bps per order held, "

@@ -113,8 +113,7 @@ class CurveCollector:
                 found = self._taken(market.state.id)
                 if market.held_lots != market.state.position.lots or found:
                     tally = self.tally.markets[market.state.id]
-                    for fill in found:
-                        tally.filled(fill)
+                    tally.moved()
                     market.recovered(found, self._now_ns)
                     tally.statistics.booked((), self._now_ns)
                 market.moved(self._now_ns)

@@ -244,7 +244,7 @@ def test_fills_that_only_a_snapshot_told_of_are_counted(tmp_path: Path) -> None:
     told = {one.fill_key for one in records if isinstance(one, OrderFilled)}
     assert recovered - told
     curves, tally = run.markets[SYMBOL], run.tally.markets[SYMBOL]
-    assert curves.fills.seen == len(recovered | told) == tally.maker_fills
+    assert curves.fills.seen == len(recovered | told) == tally.maker_fills == report.markets[0].fills
     assert float(np.sum(curves.fills.fee)) == pytest.approx(-float(report.markets[0].pnl.fees), abs=1e-9)
     assert curves.position[-1] == pytest.approx(float(np.sum(curves.fills.side * curves.fills.size)))
     assert curves.equity[-1] == pytest.approx(float(report.markets[0].pnl.total), abs=1e-9)

@@ -1,6 +1,7 @@
 """What a person reads while the daemon trades: a real core, told by builders, and its lines."""
 
 import io
+from typing import ClassVar
 
 import msgspec
 import pytest
@@ -18,7 +19,9 @@ from mm_daemon.domain.events import (
 )
 from mm_daemon.domain.money import to_pair
 from mm_daemon.domain.orders import ClientOrderId, Operation, RejectKind, Side
+from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.parameters import QuoteParameters, WarmStart
+from mm_daemon.engine.pricing_model import Curve, ModelInputs, ModelSettings
 from mm_daemon.observability.logs import open_log
 from mm_daemon.observability.narrator import Narrator
 from mm_daemon.testkit import builders as b
@@ -160,6 +163,29 @@ def test_opening_warns_of_a_skew_nobody_means(gamma: float, warns: bool) -> None
     (line,) = watched.lines()
     assert "half-spread" in line
     assert line.startswith("WARNING") is warns
+
+
+def test_opening_asks_an_engine_of_its_own() -> None:
+    """Model and signals answer by what they were asked before, and a replay has no opening line."""
+    watched = Watched(quoting=QuoteParameters(model="glft_exact"))
+    asked = TradingCore(watched.core.parameters, models={"glft_exact": Recorded})
+    Narrator(asked.markets, open_log(io.StringIO(), people=True, now_ns=lambda: 0)).opening(0)
+    assert [len(each.asked) for each in Recorded.made] == [0, 1]
+
+
+class Recorded:
+    """A model that remembers what each of its instances was asked."""
+
+    made: ClassVar[list["Recorded"]] = []
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self.asked: list[ModelInputs] = []
+        self._model = MODELS["glft"](settings)
+        self.made.append(self)
+
+    def curve(self, inputs: ModelInputs) -> Curve:
+        self.asked.append(inputs)
+        return self._model.curve(inputs)
 
 
 def test_opening_says_how_old_a_calibration_is() -> None:
