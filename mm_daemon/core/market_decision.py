@@ -132,7 +132,8 @@ def _price(market: MarketState, now_ns: int) -> tuple[Pricing | None, int]:
 def _standings(market: MarketState, conditions: int, now_ns: int) -> list[Standing]:
     """What holds for each slot beside its quote, and what rests in it."""
     slots: list[Standing] = []
-    holds, others = conditions | market.lockouts.mask(_BUY, now_ns), conditions | market.lockouts.mask(_SELL, now_ns)
+    bids, asks = market.lockouts.masks(now_ns)
+    holds, others = conditions | bids, conditions | asks
     if market.bid_bar is not None or market.ask_bar is not None:
         holds, others = holds | bar_bits(market.bid_bar), others | bar_bits(market.ask_bar)
     bids_left = market.levels
