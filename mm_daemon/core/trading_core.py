@@ -391,10 +391,13 @@ class TradingCore:
 
     def decide(self, now_ns: int) -> Turn:
         """Decide for every instrument that changed, and release what may leave. `now_ns` never steps back."""
-        agenda, dispatch = self._agenda, self.dispatch
-        now_ns = self.reach(now_ns)
-        if self.ledger.uncertain or self.resolver.open:
-            self._accounts.resolve(now_ns)
+        agenda, dispatch, accounts = self._agenda, self.dispatch, self._accounts
+        if now_ns > agenda.now_ns:
+            agenda.now_ns = now_ns
+        else:
+            now_ns = agenda.now_ns
+        if self.ledger.uncertain or accounts.resolver.open:
+            accounts.resolve(now_ns)
         touched, agenda.touched = agenda.touched, []
         for market in touched:
             market.touched = False
