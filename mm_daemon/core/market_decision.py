@@ -206,11 +206,13 @@ def _decide_slot(
         if rooms is not None:
             quote = _fitted(market, quote, rests, rooms[side is _SELL])
         conditions |= quote.obstacles
-        if not market.facts.near_mark(quote.ticks):
+        tolerance = quote.tolerance_ticks * market.patience
+        mark = market.facts.mark_half_ticks
+        if mark is not None and not market.facts.in_collar(quote.ticks, mark):
             conditions |= _PRICE_COLLAR
         if rests is not None:
             ticks, lots = rests
-            verdict = price_verdict(side, ticks, quote.ticks, quote.tolerance_ticks * market.patience)
+            verdict = price_verdict(side, ticks, quote.ticks, tolerance)
             # A target that a limit has trimmed forces a larger order down, whatever the tolerance.
             limit = quote.lots if quote.trimmed else None
             if lots != quote.lots and not size_within(lots, quote.lots, market.size_tolerance, limit):
@@ -221,13 +223,13 @@ def _decide_slot(
     if quote is not None:
         if action is _QUOTE:
             if rooms is None or _takes_room(market, rooms, side, quote, rests):
-                _stand(market, side, quote, quote.ticks, levels, quote.tolerance_ticks * market.patience)
+                _stand(market, side, quote, quote.ticks, levels, tolerance)
                 return Decision(side, level, action, QuoteTarget(quote.ticks, quote.lots, quote.raw_ticks), reasons)
             # What works here cannot be moved beside the rest: it is cancelled, and placed anew when it is gone.
             action, reasons = _WITHDRAW, _NO_ROOM
         elif rests is not None:
             if reasons[0] is _WITHIN:
-                _stand(market, side, quote, rests[0], levels, quote.tolerance_ticks * market.patience)
+                _stand(market, side, quote, rests[0], levels, tolerance)
             elif reasons[0] is _YOUNG:
                 _stand(market, side, quote, rests[0], levels, _NO_BOUND)
     if market.decisions:
