@@ -48,6 +48,8 @@ class _SideLockouts:
 
     def look(self, now_ns: int) -> tuple[int, int]:
         """(the mask of those that run, when the first of them ends)."""
+        if now_ns >= max(self.fill_ns, self.order_ns, self.reject_ns, self.burst_ns):
+            return 0, _NEVER_NS
         bits, until_ns = 0, _NEVER_NS
         for bit, end_ns in (
             (_FILL, self.fill_ns),
