@@ -338,11 +338,10 @@ class Outbox:
     def _may_leave(self, kind: CommandClass, units: list[int], live_orders: int, now_ns: int) -> bool:
         if now_ns < self._opens_ns(kind, now_ns):
             return False
-        return all(
-            state.allows(kind, cost, live_orders)
-            for state, cost in zip(self._buckets, units, strict=True)
-            if state.bucket.concerns(kind)
-        )
+        for state, cost in zip(self._buckets, units, strict=True):
+            if state.bucket.concerns(kind) and not state.allows(kind, cost, live_orders):
+                return False
+        return True
 
     def _opens_ns(self, kind: CommandClass, now_ns: int) -> int:
         """The end of every closing that concerns this class; 0 where none runs any more."""
