@@ -213,11 +213,12 @@ def _decide_slot(
         if rests is not None:
             ticks, lots = rests
             verdict = price_verdict(side, ticks, quote.ticks, tolerance)
-            # A target that a limit has trimmed forces a larger order down, whatever the tolerance.
-            limit = quote.lots if quote.trimmed else None
-            if lots != quote.lots and not size_within(lots, quote.lots, market.size_tolerance, limit):
-                conditions |= _SIZE_CHANGED
-            if market.ages and (market.working_off or (limit is not None and lots > limit)):
+            if lots != quote.lots:
+                # A target that a limit has trimmed forces a larger order down, whatever the tolerance.
+                limit = quote.lots if quote.trimmed else None
+                if not size_within(lots, quote.lots, market.size_tolerance, limit):
+                    conditions |= _SIZE_CHANGED
+            if market.ages and (market.working_off or (quote.trimmed and lots > quote.lots)):
                 conditions &= ~_TOO_YOUNG  # what safety asks for does not wait
     action, reasons = decide_row(conditions, rests is not None, verdict, market.lockouts_withdraw)
     if quote is not None:
