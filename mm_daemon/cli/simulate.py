@@ -1,9 +1,6 @@
 """The `simulate` verb: a venue behind real sockets on this machine, until Ctrl-C."""
 
-import asyncio
-import json
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +44,8 @@ def simulate(
     settings:
         YAML file with the simulator's own keys.
     """
+    import asyncio
+
     from mm_daemon import registry
     from mm_daemon.config.load import load_settings
     from mm_daemon.ports.simulator import SimulatorContext
@@ -75,6 +74,9 @@ def simulate(
 
 async def _serve(venue: str, simulator: "VenueSimulator") -> int:
     """Until a signal asks to stop."""
+    import asyncio
+    import signal
+
     loop = asyncio.get_running_loop()
     serving = asyncio.current_task()
     assert serving is not None
@@ -91,6 +93,8 @@ async def _serve(venue: str, simulator: "VenueSimulator") -> int:
 
 
 def _announced(venue: str, simulator: "VenueSimulator", address: str) -> str:
+    import json
+
     from mm_daemon.ports.simulator import DescribesItself
 
     if isinstance(simulator, DescribesItself):

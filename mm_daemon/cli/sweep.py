@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from mm_daemon.cli.options import DEFAULT_CONFIG, ConfigPath, Json, say, seconds
 
 
@@ -99,6 +97,8 @@ def estimate(
         Answer as one JSON object.
     """
     import math
+
+    from msgspec.structs import replace
 
     from mm_daemon.backtest.estimate import estimate as judged
     from mm_daemon.backtest.progress import Bar

@@ -6,7 +6,6 @@ and no message repeats it.
 
 import re
 from collections.abc import Iterator, Mapping
-from hmac import compare_digest
 
 _LOOKS_SECRET = re.compile(
     r"secret|token|passw|passphrase|private|mnemonic|api_?key|credential|signature", re.IGNORECASE
@@ -56,6 +55,8 @@ class Secret:
         return self._value
 
     def __eq__(self, other: object) -> bool:
+        from hmac import compare_digest  # brings OpenSSL along, and few processes compare secrets
+
         return isinstance(other, Secret) and compare_digest(self._value.encode(), other._value.encode())
 
     def __hash__(self) -> int:

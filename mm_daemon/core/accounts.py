@@ -166,7 +166,7 @@ class Accounts:
         came_of_it = self.reconcilers[event.venue].take(snapshot, event.ts_local_ns)
         self.resolver.on_snapshot(snapshot, event.ts_local_ns)
         if came_of_it is not None:
-            self._agenda.reconciled.append(came_of_it)
+            self._agenda.tell(came_of_it)
             for market in self._agenda.of_venue(event.venue):
                 self._agenda.reconsider(market)
 
@@ -196,7 +196,7 @@ class Accounts:
         market = self._agenda.markets[event.instrument]
         came_of_it = self.reconcilers[market.instrument.venue].adopt_position(market, event.ts_local_ns)
         if came_of_it is not None:
-            self._agenda.reconciled.append(came_of_it)
+            self._agenda.tell(came_of_it)
             self._agenda.reconsider(market)
 
     def _adopt_position(self, market: MarketState, lots: int) -> None:
@@ -235,7 +235,7 @@ class Accounts:
                 order = bury(client_id, now_ns).order
                 if order is not None:
                     found = Reconciled(venue_of(order.instrument), now_ns, (Diff(kind, client_id),), self.agreed)
-                    self._agenda.reconciled.append(found)
+                    self._agenda.tell(found)
                     self._agenda.reconsider(self._agenda.markets[order.instrument])
         wishes = resolver.pursue(now_ns)
         for intent in wishes.cancels:
@@ -258,7 +258,7 @@ class Accounts:
         """Ask the venue about an order, once a turn; not while it wants to be left alone."""
         venue = venue_of(order.instrument)
         if self._dispatch.outboxes[venue].closed_until(self._agenda.now_ns) is None:
-            self._agenda.queries[order.client_id] = OrderQuery(order.instrument, order.client_id)
+            self._agenda.ask(OrderQuery(order.instrument, order.client_id))
 
     def _fills_complete_to(self, venue: Venue) -> tuple[int, int | None]:
         return self.reconcilers[venue].complete_to

@@ -21,6 +21,7 @@ class Agenda:
         "booked",
         "deadline_known",
         "markets",
+        "news",
         "now_ns",
         "queries",
         "reconciled",
@@ -43,6 +44,8 @@ class Agenda:
         """
         self.revalued: dict[InstrumentId, MarketState] = {}
         """Markets whose worth may have changed since it was last counted."""
+        self.news = False
+        """Whether any of the three that follow has something to tell."""
         self.booked: dict[InstrumentId, MarketState] = {}
         """Markets whose position was changed by a fill or a payment."""
         self.reconciled: list[Reconciled] = []
@@ -71,3 +74,21 @@ class Agenda:
         market.facts.position_lots = market.position.lots
         self.booked[market.id] = market
         self.revalued[market.id] = market
+        self.news = True
+
+    def tell(self, came_of_it: Reconciled) -> None:
+        """A comparison with a venue came to something."""
+        self.reconciled.append(came_of_it)
+        self.news = True
+
+    def ask(self, query: OrderQuery) -> None:
+        """A venue has to be asked about an order, once a turn."""
+        self.queries[query.client_id] = query
+        self.news = True
+
+    def told(self) -> None:
+        """What there was to tell is in a turn."""
+        self.reconciled.clear()
+        self.booked.clear()
+        self.queries.clear()
+        self.news = False

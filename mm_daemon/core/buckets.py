@@ -42,7 +42,7 @@ class Closing:
 class BucketState:
     """How much of one bucket is left. `left()` tells whole units; inside, a kind may count in finer ones (`scale`)."""
 
-    __slots__ = ("bucket", "closing", "level", "scale", "usable")
+    __slots__ = ("_cancel_cost", "_reserve", "bucket", "closing", "level", "scale", "usable")
 
     def __init__(self, bucket: Bucket, scale: int = 1) -> None:
         self.bucket = bucket
@@ -51,16 +51,16 @@ class BucketState:
         self.usable = bucket.capacity * bucket.use_percent // 100
         self.level = self.usable * scale
         """Units left, times `scale`."""
+        share = _QUOTA_RESERVE_DENOMINATOR if bucket.kind is BucketKind.QUOTA else _RESERVE_DENOMINATOR
+        self._reserve = -(-bucket.capacity // share) if bucket.reserve is None else bucket.reserve
+        self._cancel_cost = bucket.costs.get(CommandClass.CANCEL, 0)
 
     def doubled_reserve(self, kind: CommandClass, live_orders: int) -> int:
         """Twice the units that must be left after a command of this kind: all of the reserve for places and amends,
         half of it for reducing orders, nothing for cancels."""
         if kind in _CANCELS:
             return 0
-        bucket = self.bucket
-        share = _QUOTA_RESERVE_DENOMINATOR if bucket.kind is BucketKind.QUOTA else _RESERVE_DENOMINATOR
-        fixed = -(-bucket.capacity // share) if bucket.reserve is None else bucket.reserve
-        whole = max(fixed, live_orders * bucket.costs.get(CommandClass.CANCEL, 0))
+        whole = max(self._reserve, live_orders * self._cancel_cost)
         return whole if kind is CommandClass.REDUCE else 2 * whole
 
     def allows(self, kind: CommandClass, units: int, live_orders: int) -> bool:

@@ -86,11 +86,11 @@ class Dispatch:
     def pacing(self, market: MarketState, now_ns: int) -> int:
         """What keeps new commands of this market back for now, as a mask of hold reasons; also tells the market how
         patient it has to be, and until when."""
-        outbox, limits = self._outbox_of[market.id], market.facts.limits
-        limited = limits.actions_per_minute is not None or limits.max_order_to_trade is not None
-        if not (outbox.paced or limited):
+        outbox, facts = self._outbox_of[market.id], market.facts
+        if not (outbox.paced or facts.rationed):
             return 0
-        held, scarce, until_ns = self._gate.budget.pace(market.id, limits, now_ns) if limited else FREE
+        pace = self._gate.budget.pace
+        held, scarce, until_ns = pace(market.id, facts.limits, now_ns) if facts.rationed else FREE
         if outbox.paced:
             venue = market.instrument.venue
             amends = self._capabilities[venue].amend

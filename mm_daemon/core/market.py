@@ -272,17 +272,21 @@ class MarketState:
         book turns stale.
         """
         conditions = self.engine.conditions
-        deadline_ns = sooner(self.lockouts.next_expiry_ns(now_ns), self.paced_until_ns)
+        deadline_ns = self.lockouts.next_expiry_ns(now_ns)
+        if self.paced_until_ns is not None:
+            deadline_ns = sooner(deadline_ns, self.paced_until_ns)
         if conditions.timed:
             deadline_ns = sooner(deadline_ns, conditions.next_change_ns(now_ns))
-        if self.guard is not None:
+        if self.guard is not None and self.guard.timed:
             deadline_ns = sooner(deadline_ns, self.guard.due_ns(now_ns))
         if self.flattening and self.flatten_due_ns > now_ns:
             deadline_ns = sooner(deadline_ns, self.flatten_due_ns)
         if self.ages:
             deadline_ns = sooner(deadline_ns, self._next_age_ns(now_ns))
         if self.pricing is not None:
-            deadline_ns = sooner(deadline_ns, self.book.ts_local_ns + self.max_book_age_ns + 1)
+            stale_ns = self.book.ts_local_ns + self.max_book_age_ns + 1
+            if deadline_ns is None or stale_ns < deadline_ns:
+                deadline_ns = stale_ns
         self.deadline_ns = deadline_ns
 
     def _next_age_ns(self, now_ns: int) -> int | None:

@@ -132,7 +132,8 @@ def _price(market: MarketState, now_ns: int) -> tuple[Pricing | None, int]:
 def _standings(market: MarketState, conditions: int, now_ns: int) -> list[Standing]:
     """What holds for each slot beside its quote, and what rests in it."""
     slots: list[Standing] = []
-    holds, others = conditions | market.lockouts.mask(_BUY, now_ns), conditions | market.lockouts.mask(_SELL, now_ns)
+    bids, asks = market.lockouts.masks(now_ns)
+    holds, others = conditions | bids, conditions | asks
     if market.bid_bar is not None or market.ask_bar is not None:
         holds, others = holds | bar_bits(market.bid_bar), others | bar_bits(market.ask_bar)
     bids_left = market.levels
@@ -205,28 +206,31 @@ def _decide_slot(
         if rooms is not None:
             quote = _fitted(market, quote, rests, rooms[side is _SELL])
         conditions |= quote.obstacles
-        if not market.facts.near_mark(quote.ticks):
+        tolerance = quote.tolerance_ticks * market.patience
+        mark = market.facts.mark_half_ticks
+        if mark is not None and not market.facts.in_collar(quote.ticks, mark):
             conditions |= _PRICE_COLLAR
         if rests is not None:
             ticks, lots = rests
-            verdict = price_verdict(side, ticks, quote.ticks, quote.tolerance_ticks * market.patience)
-            # A target that a limit has trimmed forces a larger order down, whatever the tolerance.
-            limit = quote.lots if quote.trimmed else None
-            if lots != quote.lots and not size_within(lots, quote.lots, market.size_tolerance, limit):
-                conditions |= _SIZE_CHANGED
-            if market.ages and (market.working_off or (limit is not None and lots > limit)):
+            verdict = price_verdict(side, ticks, quote.ticks, tolerance)
+            if lots != quote.lots:
+                # A target that a limit has trimmed forces a larger order down, whatever the tolerance.
+                limit = quote.lots if quote.trimmed else None
+                if not size_within(lots, quote.lots, market.size_tolerance, limit):
+                    conditions |= _SIZE_CHANGED
+            if market.ages and (market.working_off or (quote.trimmed and lots > quote.lots)):
                 conditions &= ~_TOO_YOUNG  # what safety asks for does not wait
     action, reasons = decide_row(conditions, rests is not None, verdict, market.lockouts_withdraw)
     if quote is not None:
         if action is _QUOTE:
             if rooms is None or _takes_room(market, rooms, side, quote, rests):
-                _stand(market, side, quote, quote.ticks, levels, quote.tolerance_ticks * market.patience)
+                _stand(market, side, quote, quote.ticks, levels, tolerance)
                 return Decision(side, level, action, QuoteTarget(quote.ticks, quote.lots, quote.raw_ticks), reasons)
             # What works here cannot be moved beside the rest: it is cancelled, and placed anew when it is gone.
             action, reasons = _WITHDRAW, _NO_ROOM
         elif rests is not None:
             if reasons[0] is _WITHIN:
-                _stand(market, side, quote, rests[0], levels, quote.tolerance_ticks * market.patience)
+                _stand(market, side, quote, rests[0], levels, tolerance)
             elif reasons[0] is _YOUNG:
                 _stand(market, side, quote, rests[0], levels, _NO_BOUND)
     if market.decisions:

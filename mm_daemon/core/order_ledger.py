@@ -162,7 +162,11 @@ class OrderLedger:
 
     def open_orders(self, venue: Venue | None = None) -> int:
         """Orders that may be alive, at one venue or at all."""
-        return sum(len(market.alive) for market in self._markets.values() if venue is None or market.venue == venue)
+        alive = 0
+        for market in self._markets.values():
+            if venue is None or market.venue == venue:
+                alive += len(market.alive)
+        return alive
 
     def seen(self, instrument: InstrumentId, fill_key: str) -> bool:
         """Whether this fill's key is remembered: it has been booked, and not long ago."""

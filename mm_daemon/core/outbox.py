@@ -255,7 +255,7 @@ class Outbox:
         None: it would not. Without an end only an event opens the limit again.
         """
         kind = CommandClass.AMEND if amends else CommandClass.PLACE
-        opens_ns = self._opens_ns(kind)
+        opens_ns = self._opens_ns(kind, now_ns)
         if opens_ns > now_ns:
             return Reason.VENUE_BACKOFF, opens_ns
         until_ns = now_ns
@@ -308,7 +308,7 @@ class Outbox:
             else:
                 continue
             break
-        self._deadline_ns = self._earliest(ready_ns)
+        self._deadline_ns = self._earliest(ready_ns) if self.waiting else None
         return released, dropped
 
     def _units(self, kind: CommandClass, before: int) -> list[int]:
@@ -328,22 +328,25 @@ class Outbox:
         latest_ns = now_ns - self._ttl_ns
         for rank in _EXPIRING:
             waiting = self._classes[rank]
+            if not waiting:
+                continue
             for key in [key for key, (_, offered_ns) in waiting.items() if offered_ns <= latest_ns]:
                 dropped.append(DroppedCommand(waiting.pop(key)[0].command, DropCode.QUEUE_EXPIRED))
                 self.waiting -= 1
         return dropped
 
     def _may_leave(self, kind: CommandClass, units: list[int], live_orders: int, now_ns: int) -> bool:
-        if now_ns < self._opens_ns(kind):
+        if now_ns < self._opens_ns(kind, now_ns):
             return False
-        return all(
-            state.allows(kind, cost, live_orders)
-            for state, cost in zip(self._buckets, units, strict=True)
-            if state.bucket.concerns(kind)
-        )
+        for state, cost in zip(self._buckets, units, strict=True):
+            if state.bucket.concerns(kind) and not state.allows(kind, cost, live_orders):
+                return False
+        return True
 
-    def _opens_ns(self, kind: CommandClass) -> int:
-        """The end of every closing that concerns this class."""
+    def _opens_ns(self, kind: CommandClass, now_ns: int) -> int:
+        """The end of every closing that concerns this class; 0 where none runs any more."""
+        if now_ns >= self._closed_until_ns and now_ns >= self.banned_until_ns:
+            return 0
         cancel = kind in _CANCELS
         opens_ns = self.banned_until_ns
         if not (cancel and self._exempt):
@@ -354,7 +357,7 @@ class Outbox:
         return opens_ns
 
     def _ready_ns(self, kind: CommandClass, units: list[int], live_orders: int, now_ns: int) -> int | None:
-        ready_ns = max(self._opens_ns(kind), now_ns)
+        ready_ns = max(self._opens_ns(kind, now_ns), now_ns)
         for state, cost in zip(self._buckets, units, strict=True):
             if state.bucket.concerns(kind):
                 bucket_ns = state.ready_ns(kind, cost, live_orders, now_ns)

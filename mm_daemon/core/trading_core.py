@@ -198,10 +198,7 @@ class TradingCore:
         """Forget what a decision would have told, and quotes that have ended: for those who live a journal again, whose
         answers stand in it.
         """
-        agenda = self._agenda
-        agenda.reconciled.clear()
-        agenda.booked.clear()
-        agenda.queries.clear()
+        self._agenda.told()
         self.dispatch.take_unsent()
         for market in self._markets.values():
             for side, orders in market.quotes.items():
@@ -326,7 +323,9 @@ class TradingCore:
             if market.engine.observe(book, ts_local_ns):
                 self._agenda.reconsider(market)
         market.book_moved = True
-        self._agenda.touch(market)
+        if not market.touched:  # `Agenda.touch`, without a call for each book event
+            market.touched = True
+            self._agenda.touched.append(market)
 
     def _lose_book(self, market: MarketState, cause: InvalidCause) -> None:
         market.book.invalidate(cause)
@@ -391,10 +390,13 @@ class TradingCore:
 
     def decide(self, now_ns: int) -> Turn:
         """Decide for every instrument that changed, and release what may leave. `now_ns` never steps back."""
-        agenda, dispatch = self._agenda, self.dispatch
-        now_ns = self.reach(now_ns)
-        if self.ledger.uncertain or self.resolver.open:
-            self._accounts.resolve(now_ns)
+        agenda, dispatch, accounts = self._agenda, self.dispatch, self._accounts
+        if now_ns > agenda.now_ns:
+            agenda.now_ns = now_ns
+        else:
+            now_ns = agenda.now_ns
+        if self.ledger.uncertain or accounts.resolver.open:
+            accounts.resolve(now_ns)
         touched, agenda.touched = agenda.touched, []
         for market in touched:
             market.touched = False
@@ -413,8 +415,7 @@ class TradingCore:
         if not agenda.deadline_known:
             self._deadline_ns = self._earliest_deadline_ns(now_ns)
             agenda.deadline_known = not agenda.touched
-        answers = self._decided or released or dispatch.refusals or dispatch.dropped or agenda.booked
-        if not (answers or agenda.reconciled or agenda.queries):
+        if not (self._decided or released or dispatch.refusals or dispatch.dropped or agenda.news):
             return Turn(now_ns)
         turn = Turn(
             now_ns,
@@ -425,9 +426,8 @@ class TradingCore:
             tuple(agenda.reconciled),
             queries=tuple(agenda.queries.values()),
         )
-        self._decided, agenda.reconciled = [], []
-        agenda.booked.clear()
-        agenda.queries.clear()
+        self._decided = []
+        agenda.told()
         return turn
 
     def _decide_market(self, market: MarketState, now_ns: int) -> None:

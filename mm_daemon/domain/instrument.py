@@ -5,8 +5,10 @@ a venue's text becomes ticks or ticks become text. Pricing models work in float 
 grid.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable
 from decimal import Decimal
+from functools import cache
 from math import ceil, floor
 from typing import NewType
 
@@ -130,29 +132,28 @@ def ceil_ticks(price_ticks: float) -> int:
     return ceil(price_ticks - (slack if slack < _MOST_SLACK else _MOST_SLACK))
 
 
+@cache
+def _brackets(grid: SignificantFigures) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """(prices from which on the grid is ten times as coarse, the steps below, between and beyond them), in ticks."""
+    powers = range(grid.decimals)
+    return tuple(10 ** (grid.figures + power) for power in powers), (1, *(10 ** (power + 1) for power in powers))
+
+
 def grid_step(ticks: int, grid: PriceGrid) -> int:
     """Distance in ticks between valid prices around a positive one."""
     if isinstance(grid, FixedTick):
         return 1
-    step, coarsest = 1, 10**grid.decimals
-    beyond = 10**grid.figures
-    while ticks >= beyond and step < coarsest:
-        step *= 10
-        beyond *= 10
-    return step
+    bounds, steps = _brackets(grid)
+    return steps[bisect_right(bounds, ticks)]
 
 
 def grid_floor(ticks: int, grid: PriceGrid) -> int:
     """Largest valid price not above `ticks`: where a bid goes."""
-    if isinstance(grid, FixedTick) or ticks <= 0:
-        return ticks
     return ticks - ticks % grid_step(ticks, grid)
 
 
 def grid_ceil(ticks: int, grid: PriceGrid) -> int:
     """Smallest valid price not below `ticks`: where an ask goes."""
-    if isinstance(grid, FixedTick) or ticks <= 0:
-        return ticks
     return ticks + -ticks % grid_step(ticks, grid)
 
 
@@ -160,4 +161,14 @@ def grid_rounding(grid: PriceGrid) -> tuple[Callable[[float], int], Callable[[fl
     """Rounding of unrounded prices onto `grid`: (bid down, ask up)."""
     if isinstance(grid, FixedTick):
         return floor_ticks, ceil_ticks
-    return (lambda p: grid_floor(floor_ticks(p), grid)), (lambda p: grid_ceil(ceil_ticks(p), grid))
+    bounds, steps = _brackets(grid)
+
+    def bid_down(price_ticks: float) -> int:
+        ticks = floor_ticks(price_ticks)
+        return ticks - ticks % steps[bisect_right(bounds, ticks)]
+
+    def ask_up(price_ticks: float) -> int:
+        ticks = ceil_ticks(price_ticks)
+        return ticks + -ticks % steps[bisect_right(bounds, ticks)]
+
+    return bid_down, ask_up

@@ -16,7 +16,7 @@ _REJECT_CAP_NS = 60_000 * _MS
 _MAX_DOUBLINGS = 32
 _NEVER_NS = 1 << 62
 
-_BUY = Side.BUY
+_BUY, _SELL = Side.BUY, Side.SELL
 _FILL = Reason.FILL_LOCKOUT.bit
 _ORDER = Reason.ORDER_LOCKOUT.bit
 _REJECT = Reason.REJECT_LOCKOUT.bit
@@ -36,27 +36,20 @@ def lockout_until(now: int, base: int, until: int, consecutive: int = 1, cap: in
 
 
 class _SideLockouts:
-    """When each lockout of one side ends, ns; over at that very instant.
+    """When each lockout of one side ends, ns; over at that very instant."""
 
-    `bits` is the mask of those that run from `since_ns` until just before `until_ns`, which is the next end.
-    """
-
-    __slots__ = ("bits", "burst_ns", "fill_ns", "fills", "order_ns", "reject_ns", "rejects", "since_ns", "until_ns")
+    __slots__ = ("burst_ns", "fill_ns", "fills", "order_ns", "reject_ns", "rejects")
 
     def __init__(self) -> None:
         self.fill_ns = self.order_ns = self.reject_ns = self.burst_ns = 0
         self.fills: deque[int] = deque()
         """When quotes were filled of late; kept where a burst of fills pulls the side."""
         self.rejects = 0
-        self.changed()
 
-    def changed(self) -> None:
-        """An end was moved: what was known of the mask is void."""
-        self.bits = 0
-        self.since_ns = self.until_ns = _NEVER_NS
-
-    def look(self, now_ns: int) -> None:
-        """Bring the mask up to `now_ns`."""
+    def look(self, now_ns: int) -> tuple[int, int]:
+        """(the mask of those that run, when the first of them ends)."""
+        if now_ns >= max(self.fill_ns, self.order_ns, self.reject_ns, self.burst_ns):
+            return 0, _NEVER_NS
         bits, until_ns = 0, _NEVER_NS
         for bit, end_ns in (
             (_FILL, self.fill_ns),
@@ -67,7 +60,7 @@ class _SideLockouts:
             if now_ns < end_ns:
                 bits |= bit
                 until_ns = min(until_ns, end_ns)
-        self.bits, self.since_ns, self.until_ns = bits, now_ns, until_ns
+        return bits, until_ns
 
     def state(self) -> SideLockoutState:
         return SideLockoutState(self.fill_ns, self.order_ns, self.reject_ns, self.rejects, self.burst_ns)
@@ -75,7 +68,6 @@ class _SideLockouts:
     def restore(self, state: SideLockoutState) -> None:
         self.fill_ns, self.order_ns, self.reject_ns = state.fill_ns, state.order_ns, state.reject_ns
         self.rejects, self.burst_ns = state.rejects, state.burst_ns
-        self.changed()
 
     def shift(self, by_ns: int) -> None:
         self.fills = deque(fill_ns + by_ns for fill_ns in self.fills)
@@ -91,7 +83,10 @@ class _SideLockouts:
 
 
 class LockoutSet:
-    """The lockouts of one instrument. Durations in milliseconds, instants in the core's nanoseconds."""
+    """The lockouts of one instrument. Durations in milliseconds, instants in the core's nanoseconds.
+
+    Masks are remembered: they hold from `_since_ns` until just before `_until_ns`, the next end of a lockout.
+    """
 
     __slots__ = (
         "_burst_fills",
@@ -100,11 +95,12 @@ class LockoutSet:
         "_buy",
         "_fill_ns",
         "_held",
-        "_held_buy",
-        "_held_sell",
+        "_masks",
         "_order_ns",
         "_reject_ns",
         "_sell",
+        "_since_ns",
+        "_until_ns",
     )
 
     def __init__(
@@ -124,7 +120,8 @@ class LockoutSet:
         self._buy = _SideLockouts()
         self._sell = _SideLockouts()
         self._held: dict[tuple[Reason, str], Side | None] = {}
-        self._held_buy = self._held_sell = 0
+        self._masks = (0, 0)
+        self._changed()
         self._fill_ns = fill_lockout_ms * _MS
         self._order_ns = order_lockout_ms * _MS
         self._reject_ns = reject_lockout_ms * _MS
@@ -137,7 +134,7 @@ class LockoutSet:
         locked.fill_ns = lockout_until(now_ns, self._fill_ns, locked.fill_ns)
         if self._burst_fills is not None:
             self._count_fill(locked, self._burst_fills, now_ns)
-        locked.changed()
+        self._changed()
 
     def _count_fill(self, locked: _SideLockouts, limit: int, now_ns: int) -> None:
         """A side that trades faster than anybody meant has the wrong price (MODELS 7): it is pulled."""
@@ -153,7 +150,7 @@ class LockoutSet:
         """A place or an amend was released to the venue."""
         locked = self._of(side)
         locked.order_ns = lockout_until(now_ns, self._order_ns, locked.order_ns)
-        locked.changed()
+        self._changed()
 
     def after_reject(self, side: Side, now_ns: int, kind: RejectKind) -> None:
         """The venue rejected a place or an amend. Doubles with each in a row, but never for a post-only order that
@@ -165,7 +162,7 @@ class LockoutSet:
         else:
             locked.rejects += 1
             locked.reject_ns = lockout_until(now_ns, self._reject_ns, locked.reject_ns, locked.rejects, _REJECT_CAP_NS)
-        locked.changed()
+        self._changed()
 
     def after_accept(self, side: Side) -> None:
         """The venue accepted a place or amend: the next reject counts as the first. A running lockout stays."""
@@ -176,22 +173,14 @@ class LockoutSet:
         if self._held.get((reason, source), side) is not side:
             side = None  # one source, both sides
         self._held[reason, source] = side
-        self._mask_held()
-
-    def _mask_held(self) -> None:
-        self._held_buy = self._held_sell = 0
-        for (reason, _), side in self._held.items():
-            if side is not Side.SELL:
-                self._held_buy |= reason.bit
-            if side is not _BUY:
-                self._held_sell |= reason.bit
+        self._changed()
 
     def release(self, reason: Reason, source: str) -> bool:
         """Clear what `source` set under that name; other sources keep theirs. False if it was not set."""
         if (reason, source) not in self._held:
             return False
         del self._held[reason, source]
-        self._mask_held()
+        self._changed()
         return True
 
     @property
@@ -203,13 +192,32 @@ class LockoutSet:
         """The lockouts without an end, as (reason, source), oldest first."""
         return tuple(self._held)
 
+    def masks(self, now_ns: int) -> tuple[int, int]:
+        """Bits of the reasons that lock bids and asks now, the instrument's own included."""
+        if not self._since_ns <= now_ns < self._until_ns:
+            self._look(now_ns)
+        return self._masks
+
     def mask(self, side: Side, now_ns: int) -> int:
-        """Bits of the reasons that lock this side now, the instrument's own included."""
-        buying = side is _BUY
-        locked = self._buy if buying else self._sell
-        if not locked.since_ns <= now_ns < locked.until_ns:
-            locked.look(now_ns)
-        return (self._held_buy if buying else self._held_sell) | locked.bits
+        """The same for one side."""
+        bids, asks = self.masks(now_ns)
+        return bids if side is _BUY else asks
+
+    def _changed(self) -> None:
+        """An end was moved, or a lockout without one came or went: what was known of the masks is void."""
+        self._since_ns = self._until_ns = _NEVER_NS
+
+    def _look(self, now_ns: int) -> None:
+        """Bring the masks up to `now_ns`."""
+        buy, buy_until_ns = self._buy.look(now_ns)
+        sell, sell_until_ns = self._sell.look(now_ns)
+        for (reason, _), side in self._held.items():
+            if side is not _SELL:
+                buy |= reason.bit
+            if side is not _BUY:
+                sell |= reason.bit
+        self._masks = buy, sell
+        self._since_ns, self._until_ns = now_ns, min(buy_until_ns, sell_until_ns)
 
     def until_ns(self, side: Side, reason: Reason) -> int:
         """When a side's fill, order, reject or burst lockout ends (or ended; 0: never set): what `fill_lockout 640 ms`
@@ -226,13 +234,9 @@ class LockoutSet:
 
     def next_expiry_ns(self, now_ns: int) -> int | None:
         """The next instant at which a lockout of either side ends, or None while none runs."""
-        buy, sell = self._buy, self._sell
-        if not buy.since_ns <= now_ns < buy.until_ns:
-            buy.look(now_ns)
-        if not sell.since_ns <= now_ns < sell.until_ns:
-            sell.look(now_ns)
-        soonest_ns = buy.until_ns if buy.until_ns < sell.until_ns else sell.until_ns
-        return None if soonest_ns == _NEVER_NS else soonest_ns
+        if not self._since_ns <= now_ns < self._until_ns:
+            self._look(now_ns)
+        return None if self._until_ns == _NEVER_NS else self._until_ns
 
     def state(self) -> LockoutState:
         held = tuple((str(reason), source) for reason, source in self._held)
@@ -246,11 +250,13 @@ class LockoutSet:
         sides = state.sides or (0,) * len(state.held)
         for (reason, source), side in zip(state.held, sides, strict=True):
             self.hold(Reason(reason), source, Side(side) if side else None)
+        self._changed()
 
     def shift(self, by_ns: int) -> None:
         """The clock was set by so much: what runs keeps the time it has left."""
         self._buy.shift(by_ns)
         self._sell.shift(by_ns)
+        self._changed()
 
     def _of(self, side: Side) -> _SideLockouts:
         return self._buy if side is _BUY else self._sell

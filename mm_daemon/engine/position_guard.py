@@ -54,6 +54,7 @@ class PositionGuard:
         "_loss",
         "_size_alone",
         "_stop",
+        "timed",
     )
 
     def __init__(
@@ -66,6 +67,8 @@ class PositionGuard:
         self._least_tick_lots = math.ceil(instrument.min_notional / unit)
         self._stop = None if quoting.stop_loss_bps is None else StopLoss(quoting.stop_loss_bps)
         self._age = None if quoting.max_position_age_s is None else PositionTimeout(quoting.max_position_age_s)
+        self.timed = self._age is not None
+        """Whether what it says may change by time alone."""
         self._exit_share = quoting.inventory_exit_at
         self._loss: LossLimits | None = None
         if quoting.day_loss_stop is not None:

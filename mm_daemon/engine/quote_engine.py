@@ -57,6 +57,7 @@ class QuoteEngine:
         "_anew",
         "_by_impact",
         "_by_the_clock",
+        "_capped",
         "_cost_bps",
         "_curve",
         "_depths",
@@ -152,6 +153,8 @@ class QuoteEngine:
             None if share is None else DepthCap(share, parameters.size_depth_bps, parameters.size_tolerance)
         )
         """None: whatever is displayed, quotes have their full size."""
+        self._capped = self._by_impact or self.depth_cap is not None
+        """Whether what the market can bear has a say in the size of quotes."""
         self.adjusted: AdjustedMicroprice | None = None
         """What `fair_price: adjusted_microprice` looks up."""
         self._look_up_fair_price()
@@ -206,7 +209,8 @@ class QuoteEngine:
         """A print of the market."""
         if self.watcher is not None:
             self.watcher.on_trade(trade.ts_local_ns, trade.aggressor is Side.BUY, trade.ticks, trade.lots)
-        self.conditions.on_trade(trade)
+        if self.conditions.signals is not None:
+            self.conditions.on_trade(trade)
 
     def lose_clock(self, back_ns: int) -> None:
         """Time begins anew, `back_ns` earlier: what was learned stays."""
@@ -304,7 +308,7 @@ class QuoteEngine:
         if isinstance(wanted, int):
             return wanted
         try:
-            most = self._most_lots()
+            most = self._most_lots() if self._capped else None
             bids, asks = self.placement.quotes(book, position_lots, guarded, fair, wanted, most)
         except DomainError:
             return _BAD_NUMBER

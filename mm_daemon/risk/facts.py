@@ -93,6 +93,7 @@ class MarketFacts:
         "margin_share",
         "mark_half_ticks",
         "position_lots",
+        "rationed",
         "reconciling",
         "tradable",
         "twins",
@@ -134,3 +135,5 @@ class MarketFacts:
         self.limits = limits
         self.bounds = Bounds(self.instrument, limits)
         self.margin_share = Fraction(str(limits.initial_margin))
+        self.rationed = limits.actions_per_minute is not None or limits.max_order_to_trade is not None
+        """Whether limits of ours count messages."""

@@ -1,6 +1,8 @@
 """The command line as a person meets it: exit codes, words instead of tracebacks, JSON where it is asked for."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -173,3 +175,10 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
     """With an example of what is."""
     with pytest.raises(UsageError, match="--duration"):
         seconds(text)
+
+
+def test_the_command_tree_brings_nothing_that_only_a_verb_needs() -> None:
+    """Every start pays for what is imported here, a backtest and `--help` too."""
+    asked = "import sys, mm_daemon.cli.main; print(*{'asyncio', 'msgspec', 'ssl', 'yaml'} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == []
