@@ -8,8 +8,10 @@ import pytest
 from connectors.dydx import tx
 from connectors.dydx.keys import Signer
 from connectors.simulators.dydx.accounts import Permission
-from connectors.simulators.dydx.chain import Answer, Chain, Said, Trouble
+from connectors.simulators.dydx.chain import Answer, Chain
+from connectors.simulators.dydx.news import Said
 from connectors.simulators.dydx.settings import DydxVenueSettings
+from connectors.simulators.dydx.state import Trouble
 from mm_daemon.domain.orders import Side
 from tests.dydx import QUIET
 
