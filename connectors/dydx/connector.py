@@ -2,7 +2,8 @@
 
 Four things run side by side in `run`: the websocket; what a broken link may have missed; the checks of the books, the
 clocks and how far the indexer is behind the node; and the learning of how orders ended whose last block has passed.
-Nothing cancels for us when we are gone: an order ends with its block, a few seconds after it was sent.
+Nothing cancels for us when we are gone: an order ends with its block, a few seconds after it was sent; a stateful one
+(`stateful.py`), of which only those have any who ask for them, with its time.
 
 Without `secrets.private_key` it is a feed, for paper runs: it has no account and refuses to trade.
 """
@@ -14,8 +15,8 @@ from typing import ClassVar, TypeVar
 
 import msgspec
 
+from connectors.dydx import answers, stateful, tx, wire
 from connectors.dydx import orders as own
-from connectors.dydx import tx, wire
 from connectors.dydx.account import CACHE_BLOCKS, Account
 from connectors.dydx.doctor import Examination
 from connectors.dydx.http import Http, Indexer, Nodes, Refused, decoded
@@ -28,10 +29,12 @@ from connectors.dydx.settings import (
     DydxSettings,
     capabilities,
 )
+from connectors.dydx.stateful import Nonces
 from connectors.dydx.translate import ACCOUNT, BOOK, HEIGHT, MARKETS, TRADABLE, TRADES, DydxTranslator
 from connectors.shared.cosmos_address import is_address
 from connectors.shared.http import NeverLeft, OutcomeUnknown
 from connectors.shared.ws_session import Send, SessionLimits, WsSession
+from mm_daemon.domain.capabilities import Validity
 from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable
 from mm_daemon.domain.events import (
@@ -109,10 +112,13 @@ class DydxConnector:
             limits=SessionLimits(frame_bytes_max=_FRAME_BYTES_MAX),
         )
         self._markets: Sequence[Market] = ()
-        self._orders = OwnOrders((), self._subaccount)
+        self._orders = OwnOrders((), self._subaccount, settings.ttl_s)
         self._account = Account(context.venue, self._indexer, self._subaccount, self._orders, context.now_ns)
         self._translator = DydxTranslator(context.venue, (), None)
         self._builder: tx.TxBuilder | None = None
+        self._nonces = Nonces()
+        self._first_height = 0
+        """Where this life began: short-term orders of an earlier one end within a window from here."""
         self._missed = asyncio.Event()
         """The streams run, and what happened while they did not is to be read."""
         self._links = 0
@@ -153,7 +159,7 @@ class DydxConnector:
             raise VenueUnreachable(f"venue {self._context.venue} names a contract we cannot trade: {error}") from error
         self._markets = markets
         instruments = [market.instrument for market in markets]
-        self._orders = OwnOrders(markets, self._subaccount)
+        self._orders = OwnOrders(markets, self._subaccount, self._settings.ttl_s)
         self._account = Account(
             self._context.venue, self._indexer, self._subaccount, self._orders, self._context.now_ns
         )
@@ -213,12 +219,13 @@ class DydxConnector:
             ) from None
         ids = () if self._settings.authenticator is None else (self._settings.authenticator,)
         self._builder = tx.TxBuilder(signer, chain_id=self._where.chain_id, account_number=number, authenticators=ids)
-        self._orders.height = max(self._orders.height, await self.nodes.height())
+        await self._ask_height()
+        self._first_height = self._orders.height
         if self._context.read_only:
             return
         probe = self._markets[0].messages.cancel(_PROBE_ID, self._orders.height + 2)
         result = await self.nodes.broadcast(self._builder.raw(probe))
-        if own.key_refused(result):
+        if answers.key_refused(result):
             raise CredentialsRefused(f"the node refused our key: {result.codespace} {result.code}, {result.log}")
 
     # The link
@@ -386,18 +393,18 @@ class DydxConnector:
     # Commands
 
     async def send(self, commands: Sequence[ApprovedCommand]) -> None:
-        """One transaction for each place and amend, one for the cancels of a batch that are many. Nothing is ever sent
-        twice: what is not known is said to be unknown, and the core asks."""
+        """One transaction for each place, amend and stateful cancel, one for the other cancels of a batch when they are
+        many. Nothing is ever sent twice: what is not known is said to be unknown, and the core asks."""
         if self._builder is None:
             self._refuse_all(commands)
             return
-        cancels: list[tuple[CancelOrder, Own]] = []
+        cancels: list[tuple[own.OrderCommand, Own]] = []
         sending: list[Awaitable[None]] = []
         window = self._settings.block_window
         for approved in commands:
             command, now_ns = approved.command, self._context.now_ns()
             if isinstance(command, PlaceOrder):
-                sending.append(self._carry(command, *self._orders.place(command)))
+                sending.append(self._carry(command, *self._orders.place(command, self._venue_ns())))
             elif isinstance(command, AmendOrder):
                 moved = self._orders.amend(command)
                 if isinstance(moved, tuple):
@@ -406,16 +413,16 @@ class DydxConnector:
                     self._emit(msgspec.structs.replace(moved, ts_local_ns=now_ns))
             elif isinstance(command, CancelOrder):
                 found = self._orders.cancel(command, window)
-                if isinstance(found, Own):
-                    cancels.append((command, found))
-                else:
+                if not isinstance(found, Own):
                     self._emit(msgspec.structs.replace(found, ts_local_ns=now_ns))
+                elif found.stateful:
+                    sending.append(self._carry_cancel(command, found))
+                else:
+                    cancels.append((command, found))
         if len(cancels) >= BATCH_CANCEL_FROM:
             sending.append(self._cancel_batch(cancels))
         else:
-            sending += [
-                self._carry(command, order, self._orders.cancel_message(order, window)[0]) for command, order in cancels
-            ]
+            sending += [self._carry_cancel(command, order) for command, order in cancels]
         await asyncio.gather(*sending)
 
     def _refuse_all(self, commands: Sequence[ApprovedCommand]) -> None:
@@ -427,21 +434,39 @@ class DydxConnector:
                     self._emit(event)
 
     async def _carry(self, command: own.OrderCommand, order: Own, message: bytes) -> None:
-        await self._told([(command, order)], message)
+        expires_ns = command.expires_ns if isinstance(command, PlaceOrder) else None
+        await self._told([(command, order)], self._signed(message, order.stateful, expires_ns))
 
-    async def _cancel_batch(self, cancels: Sequence[tuple[CancelOrder, Own]]) -> None:
+    async def _carry_cancel(self, command: own.OrderCommand, order: Own) -> None:
+        message = self._orders.cancel_message(order, self._settings.block_window, self._venue_ns())
+        await self._carry(command, order, message)
+
+    async def _cancel_batch(self, cancels: Sequence[tuple[own.OrderCommand, Own]]) -> None:
+        message = self._batch_message([order.id for _, order in cancels])
+        await self._told(cancels, self._signed(message, stateful=False))
+
+    def _batch_message(self, ids: Sequence[tx.OrderId]) -> bytes:
+        """One cancel of many short-term orders."""
         pairs: dict[int, list[int]] = {}
-        for _, order in cancels:
-            pairs.setdefault(order.market.grid.clob_pair_id, []).append(order.short_id)
+        for each in ids:
+            pairs.setdefault(each.clob_pair_id, []).append(each.client_id)
         until = self._orders.height + self._settings.block_window
-        message = tx.any_of(tx.BATCH_CANCEL, tx.batch_cancel(self._subaccount, list(pairs.items()), until))
-        await self._told(cancels, message)
+        return tx.any_of(tx.BATCH_CANCEL, tx.batch_cancel(self._subaccount, list(pairs.items()), until))
 
-    async def _told(self, batch: Sequence[tuple[own.OrderCommand, Own]], message: bytes) -> None:
-        """Broadcast one message and tell what came of each command in it."""
+    def _signed(self, message: bytes, stateful: bool, expires_ns: int | None = None) -> bytes:
+        """The transaction of a message. One about a stateful order cannot land any more behind `expires_ns`."""
         assert self._builder is not None
+        if not stateful:
+            return self._builder.raw(message)
+        return self._builder.sequenced(message, self._nonces.take(self._venue_ns(), expires_ns))
+
+    def _venue_ns(self) -> int:
+        return self._context.now_ns() + self._translator.offset_ns
+
+    async def _told(self, batch: Sequence[tuple[own.OrderCommand, Own]], raw: bytes) -> None:
+        """Broadcast one transaction and tell what came of each command in it."""
         try:
-            result = await self.nodes.broadcast(self._builder.raw(message))
+            result = await self.nodes.broadcast(raw)
         except Refused as refused:
             kind = RejectKind.RATE_LIMITED if refused.status == 429 else RejectKind.OTHER
             if refused.status == 429:
@@ -455,13 +480,15 @@ class DydxConnector:
             for command, _ in batch:
                 self._emit(self._orders.unknown(command, str(error), self._context.now_ns()))
             return
-        if own.limited(result):
-            self._limit("chain", None)
+        if answers.limited(result):
+            self._limit("stateful" if batch[0][1].stateful else "chain", None)
         for command, order in batch:
             for event in self._orders.answered(command, order, result, self._context.now_ns()):
                 self._emit(event)
-        if own.height_refused(result):
+        if answers.height_refused(result):
             await self._try(self._ask_height)
+        if answers.sequence_refused(result):
+            await self._try(self._measure_clock)
 
     def _refused(self, batch: Sequence[tuple[own.OrderCommand, Own]], kind: RejectKind, text: str) -> None:
         for command, order in batch:
@@ -474,48 +501,55 @@ class DydxConnector:
     async def query_order(self, client_id: ClientOrderId) -> None:
         """Raises VenueUnreachable when there is no answer. An id that the indexer does not know proves nothing before
         its last block has passed: orders that never filled are not kept."""
-        account = await self._account.read()
+        block = await self._account.block()
+        until = self._first_height + self._settings.block_window
         for market, uuid in self._orders.uuids(client_id):
             row = await self._account.order(uuid)
             order = self._orders.find(client_id, market.instrument.id)
+            until = until if order is None else order.until
             try:
-                if self._answer(account, market, client_id, order, row):
+                if self._answer(block.height - CACHE_BLOCKS, market, client_id, order, row):
                     return
             except GridError as error:
                 raise OutcomeUnknown(f"order {client_id} cannot be read: {error}") from error
-        now_ns = self._context.now_ns()
-        self._emit(OrderNotFound(self._context.venue, now_ns + self._translator.offset_ns, now_ns, client_id))
+        if self.capabilities.validity is not Validity.HEIGHT and block.height - CACHE_BLOCKS <= until:
+            return  # it may be a short-term one that still lives
+        self._emit(OrderNotFound(self._context.venue, block.time_ns, self._context.now_ns(), client_id))
 
     def _answer(
         self,
-        account: wire.Subaccount,
+        height: int,
         market: Market,
         client_id: ClientOrderId,
         order: Own | None,
         row: wire.OrderRow | None,
     ) -> bool:
-        """Tell how an order stands; whether there was anything to tell. Raises GridError."""
+        """Tell how an order stands at a block; whether there was anything to tell. Raises GridError."""
         now_ns = self._context.now_ns()
         at_ns = now_ns + self._translator.offset_ns
-        height = account.latestProcessedBlockHeight - CACHE_BLOCKS
-        if order is not None and not order.ended and order.until < height:
+        stateful = row is not None and row.orderFlags == tx.OrderFlags.LONG_TERM
+        if order is not None and not order.ended and not order.stateful and order.until < height:
             for event in self._orders.settled(order, row, at_ns, now_ns):
                 self._emit(event)
             return True
         if row is None:
             return False
-        if row.status in wire.OPEN_STATES:
+        if row.status in wire.OPEN_STATES or (stateful and row.status not in own.OVER):
             self._emit(self._orders.status(row, market, client_id, now_ns))
             return True
         if row.status == "FILLED" and order is not None and order.ended:
             return True  # the fills have told it
-        final = row.status == "FILLED" or (row.goodTilBlock or 0) < height
+        if stateful and order is not None:
+            for event in self._orders.settled(order, row, at_ns, now_ns):
+                self._emit(event)
+            return True
+        final = row.status == "FILLED" or stateful or (row.goodTilBlock or 0) < height
         cum = own.filled_lots(row, market) if final else None
         self._emit(OrderCanceled(market.instrument.id, at_ns, now_ns, client_id, row.id, final, cum))
         return True
 
     async def _settle(self) -> None:
-        """Learn how orders ended whose last block has passed; the stream alone does not say it for certain."""
+        """Learn how orders ended of which the stream alone does not say it for certain: see `OwnOrders.to_settle`."""
         looked_at = 0
         while True:
             await asyncio.sleep(_SETTLE_PAUSE_S)
@@ -524,9 +558,9 @@ class DydxConnector:
                 await self._try(self._settle_all)
 
     async def _settle_all(self) -> None:
-        account = await self._account.read()
+        block = await self._account.block()
         for order in self._orders.to_settle(CACHE_BLOCKS):
-            if order.until + CACHE_BLOCKS >= account.latestProcessedBlockHeight:
+            if not order.stateful and order.until + CACHE_BLOCKS >= block.height:
                 continue
             row = await self._account.order(order.uuid)
             now_ns = self._context.now_ns()
@@ -538,18 +572,16 @@ class DydxConnector:
                 self._emit(event)
 
     async def cancel_all(self) -> None:
-        """Every short-term order that the indexer shows and every one that we know of, in batches, until the indexer
-        shows none. Raises VenueUnreachable when that cannot be confirmed. Orders that live in the chain's state are not
-        ours to make, and are left to whoever made them."""
+        """Every short-term order that the indexer shows and every one that we know of, in batches, and the stateful
+        ones that are ours, until the indexer shows none. Raises VenueUnreachable when that cannot be confirmed. Other
+        stateful orders, stops of the owner among them, are left to whoever made them."""
         if self._builder is None:
             return
-        await self._ask_height()
         asked = self._orders.alive()
-        wanted = {(order.market.grid.clob_pair_id, order.short_id) for order in asked}
+        wanted = {order.id for order in asked}
         for turn in range(_CANCEL_ROUNDS):
-            rows = [row for row in await self._account.open_orders() if row.orderFlags == tx.OrderFlags.SHORT_TERM]
-            pairs = {market.instrument.symbol: market.grid.clob_pair_id for market in self._markets}
-            shown = {(pairs[row.ticker], row.clientId) for row in rows if row.ticker in pairs}
+            ids = map(self._orders.cancel_id, await self._account.open_orders())
+            shown = {each for each in ids if each is not None}
             if not shown and not wanted:
                 break
             if turn % _CANCEL_AGAIN == 0:
@@ -559,27 +591,40 @@ class DydxConnector:
         else:
             raise OutcomeUnknown("the indexer still shows orders of ours")
         for order in asked:
-            for event in self._orders.dropped(order, self._context.now_ns()):
-                self._emit(event)
+            await self._tell_dropped(order)
 
-    async def _cancel_ids(self, wanted: set[tuple[int, int]]) -> None:
+    async def _tell_dropped(self, order: Own) -> None:
+        """The indexer shows an order no more that was cancelled. Raises VenueUnreachable."""
+        row = await self._account.order(order.uuid) if order.stateful and not order.ended else None
+        now_ns = self._context.now_ns()
+        try:
+            known = [] if row is None else self._orders.settled(order, row, self._venue_ns(), now_ns)
+        except GridError as error:
+            raise OutcomeUnknown(f"order {order.client_id} cannot be read: {error}") from error
+        for event in known or self._orders.dropped(order, now_ns):
+            self._emit(event)
+
+    async def _cancel_ids(self, wanted: set[tx.OrderId]) -> None:
         """Raises VenueUnreachable. The block goes up each time: a cancel that ends no later than one before is none."""
-        assert self._builder is not None
         await self._ask_height()
-        ids = sorted(wanted)
+        ids = sorted((each for each in wanted if each.flags == tx.OrderFlags.SHORT_TERM), key=_by_number)
         for begin in range(0, len(ids), tx.BATCH_IDS_MAX):
-            pairs: dict[int, list[int]] = {}
-            for pair, client_id in ids[begin : begin + tx.BATCH_IDS_MAX]:
-                pairs.setdefault(pair, []).append(client_id)
-            until = self._orders.height + self._settings.block_window
-            message = tx.any_of(tx.BATCH_CANCEL, tx.batch_cancel(self._subaccount, list(pairs.items()), until))
-            result = await self.nodes.broadcast(self._builder.raw(message))
-            if not own.taken(result):
-                raise OutcomeUnknown(f"the node refused to cancel: {result.codespace} {result.code}, {result.log}")
+            message = self._batch_message(ids[begin : begin + tx.BATCH_IDS_MAX])
+            self._expect_taken(await self.nodes.broadcast(self._signed(message, stateful=False)))
+        for each in sorted(wanted.difference(ids), key=_by_number):
+            message = stateful.cancel(each, self._venue_ns())
+            result = await self.nodes.broadcast(self._signed(message, stateful=True))
+            if answers.refusal(result)[0] is not RejectKind.GONE:
+                self._expect_taken(result)
+
+    @staticmethod
+    def _expect_taken(result: wire.TxResult) -> None:
+        if not answers.taken(result):
+            raise OutcomeUnknown(f"the node refused to cancel: {result.codespace} {result.code}, {result.log}")
 
     async def arm_dead_man(self, deadline_ns: int | None) -> None:
         """There is no switch to arm: orders end with their block."""
-        raise VenueUnreachable("dYdX has no dead man's switch: orders end by themselves within seconds")
+        raise VenueUnreachable("dYdX has no dead man's switch: orders end by themselves")
 
     # The account
 
@@ -621,6 +666,10 @@ class DydxConnector:
             await step()
         except VenueUnreachable:
             return  # weather: it is tried again in its own time
+
+
+def _by_number(order_id: tx.OrderId) -> tuple[int, int]:
+    return order_id.clob_pair_id, order_id.client_id
 
 
 def _plain(number: Decimal) -> Decimal:

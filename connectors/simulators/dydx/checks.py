@@ -10,7 +10,6 @@ from connectors.simulators.dydx.state import State
 
 BATCH_IDS_MAX = 100
 BATCH_COST = 2
-STATEFUL_LIMITS = ((1, 2), (100, 20))
 _SUBACCOUNT_MAX = 128_000
 
 
@@ -53,7 +52,7 @@ class Checks:
             raise Refused(32, problem, "sdk")
         places = sum(isinstance(message, wire.Place) for message in tx.messages)
         if places:
-            self._spend(owner, "stateful", places, STATEFUL_LIMITS, "MaxStatefulOrdersPerNBlocks")
+            self._spend(owner, "stateful", places, self._state.settings.stateful_limits, "MaxStatefulOrdersPerNBlocks")
 
     def _spend(self, owner: Owner, kind: str, count: int, limits: tuple[tuple[int, int], ...], name: str) -> None:
         exceeded = owner.spend(kind, count, self._state.next_height, limits)

@@ -18,7 +18,6 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from connectors.simulators.dydx.accounts import Permission
 from connectors.simulators.dydx.chain import Answer, Chain
-from connectors.simulators.dydx.checks import STATEFUL_LIMITS
 from connectors.simulators.dydx.indexer import Indexer, Invalid, NotFound, limiter
 from connectors.simulators.dydx.market import plain
 from connectors.simulators.dydx.news import Said
@@ -425,7 +424,7 @@ class DydxVenue:
                 "block_rate_limit_config": {
                     "max_short_term_orders_per_n_blocks": [],
                     "max_stateful_orders_per_n_blocks": [
-                        {"num_blocks": blocks, "limit": limit} for blocks, limit in STATEFUL_LIMITS
+                        {"num_blocks": blocks, "limit": limit} for blocks, limit in self._settings.stateful_limits
                     ],
                     "max_short_term_order_cancellations_per_n_blocks": [],
                     "max_short_term_orders_and_cancels_per_n_blocks": short,
