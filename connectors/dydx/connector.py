@@ -16,13 +16,13 @@ from typing import ClassVar, TypeVar
 import msgspec
 
 from connectors.dydx import answers, stateful, tx, wire
-from connectors.dydx import orders as own
 from connectors.dydx.account import CACHE_BLOCKS, Account
 from connectors.dydx.doctor import Examination
 from connectors.dydx.http import Http, Indexer, Nodes, Refused, decoded
 from connectors.dydx.keys import PREFIX, Signer, private_key
 from connectors.dydx.numbers import Grid
-from connectors.dydx.orders import Market, Own, OwnOrders
+from connectors.dydx.orders import OVER, OrderCommand, OwnOrders, filled_lots
+from connectors.dydx.own import Market, Own
 from connectors.dydx.settings import (
     ACK_TIMEOUT_MS,
     BATCH_CANCEL_FROM,
@@ -398,7 +398,7 @@ class DydxConnector:
         if self._builder is None:
             self._refuse_all(commands)
             return
-        cancels: list[tuple[own.OrderCommand, Own]] = []
+        cancels: list[tuple[OrderCommand, Own]] = []
         sending: list[Awaitable[None]] = []
         window = self._settings.block_window
         for approved in commands:
@@ -433,15 +433,15 @@ class DydxConnector:
                 for event in self._orders.refused(command, order, RejectKind.OTHER, "there is no key", now_ns):
                     self._emit(event)
 
-    async def _carry(self, command: own.OrderCommand, order: Own, message: bytes) -> None:
+    async def _carry(self, command: OrderCommand, order: Own, message: bytes) -> None:
         expires_ns = command.expires_ns if isinstance(command, PlaceOrder) else None
         await self._told([(command, order)], self._signed(message, order.stateful, expires_ns))
 
-    async def _carry_cancel(self, command: own.OrderCommand, order: Own) -> None:
+    async def _carry_cancel(self, command: OrderCommand, order: Own) -> None:
         message = self._orders.cancel_message(order, self._settings.block_window, self._venue_ns())
         await self._carry(command, order, message)
 
-    async def _cancel_batch(self, cancels: Sequence[tuple[own.OrderCommand, Own]]) -> None:
+    async def _cancel_batch(self, cancels: Sequence[tuple[OrderCommand, Own]]) -> None:
         message = self._batch_message([order.id for _, order in cancels])
         await self._told(cancels, self._signed(message, stateful=False))
 
@@ -463,7 +463,7 @@ class DydxConnector:
     def _venue_ns(self) -> int:
         return self._context.now_ns() + self._translator.offset_ns
 
-    async def _told(self, batch: Sequence[tuple[own.OrderCommand, Own]], raw: bytes) -> None:
+    async def _told(self, batch: Sequence[tuple[OrderCommand, Own]], raw: bytes) -> None:
         """Broadcast one transaction and tell what came of each command in it."""
         try:
             result = await self.nodes.broadcast(raw)
@@ -490,7 +490,7 @@ class DydxConnector:
         if answers.sequence_refused(result):
             await self._try(self._measure_clock)
 
-    def _refused(self, batch: Sequence[tuple[own.OrderCommand, Own]], kind: RejectKind, text: str) -> None:
+    def _refused(self, batch: Sequence[tuple[OrderCommand, Own]], kind: RejectKind, text: str) -> None:
         for command, order in batch:
             for event in self._orders.refused(command, order, kind, text, self._context.now_ns()):
                 self._emit(event)
@@ -534,7 +534,7 @@ class DydxConnector:
             return True
         if row is None:
             return False
-        if row.status in wire.OPEN_STATES or (stateful and row.status not in own.OVER):
+        if row.status in wire.OPEN_STATES or (stateful and row.status not in OVER):
             self._emit(self._orders.status(row, market, client_id, now_ns))
             return True
         if row.status == "FILLED" and order is not None and order.ended:
@@ -544,7 +544,7 @@ class DydxConnector:
                 self._emit(event)
             return True
         final = row.status == "FILLED" or stateful or (row.goodTilBlock or 0) < height
-        cum = own.filled_lots(row, market) if final else None
+        cum = filled_lots(row, market) if final else None
         self._emit(OrderCanceled(market.instrument.id, at_ns, now_ns, client_id, row.id, final, cum))
         return True
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 from connectors.dydx import answers, stateful, tx, wire
-from connectors.dydx.numbers import Grid
+from connectors.dydx.own import Market, Own
 from mm_daemon.domain.decisions import AmendOrder, CancelOrder, PlaceOrder
 from mm_daemon.domain.events import (
     CommandOutcomeUnknown,
@@ -33,9 +33,17 @@ from mm_daemon.domain.events import (
     OrderRejected,
     OrderStatus,
 )
-from mm_daemon.domain.instrument import Instrument, InstrumentId, to_units
+from mm_daemon.domain.instrument import InstrumentId, to_units
 from mm_daemon.domain.money import MoneyPair, from_text, to_pair
-from mm_daemon.domain.orders import SHORT_ID_BITS, ClientOrderId, Operation, RejectKind, Side, TimeInForce
+from mm_daemon.domain.orders import (
+    SHORT_ID_BITS,
+    ClientOrderId,
+    Operation,
+    RejectKind,
+    Side,
+    TimeInForce,
+    short_client_id,
+)
 
 OrderCommand = PlaceOrder | AmendOrder | CancelOrder
 FOREIGN = ClientOrderId(0)
@@ -50,7 +58,6 @@ _LIFE_BLOCKS = 16
 _IOC_BLOCKS = 4
 """The same of an immediate one, so that its blocks have passed before its command's time has."""
 _KEPT = 4096
-_SHORT = (1 << SHORT_ID_BITS) - 1
 _KINDS = (tx.OrderFlags.SHORT_TERM, tx.OrderFlags.LONG_TERM)
 """Of orders of ours; the second in a run with stateful quotes, or from one."""
 OVER = ("CANCELED", "FILLED")
@@ -60,80 +67,6 @@ _REASON = "ORDER_REMOVAL_REASON_"
 _SIDES = {"BUY": Side.BUY, "SELL": Side.SELL}
 _WIRE_SIDES = {Side.BUY: tx.OrderSide.BUY, Side.SELL: tx.OrderSide.SELL}
 _OPERATIONS = {PlaceOrder: Operation.PLACE, AmendOrder: Operation.AMEND, CancelOrder: Operation.CANCEL}
-
-
-class Market:
-    """One of our instruments with its place on the chain."""
-
-    __slots__ = ("_subaccount", "grid", "instrument", "messages")
-
-    def __init__(self, instrument: Instrument, grid: Grid, subaccount: tx.Subaccount) -> None:
-        self.instrument = instrument
-        self.grid = grid
-        self._subaccount = subaccount
-        self.messages = tx.ShortTermOrders(subaccount, grid.clob_pair_id)
-
-    def order_id(self, short_id: int, flags: int) -> tx.OrderId:
-        return tx.OrderId(self._subaccount, short_id, self.grid.clob_pair_id, flags)
-
-
-class Own:
-    """One order of ours. `until`: the furthest block that any version of it may live to; of a short-term one.
-
-    `dying`: the node's book has dropped it, which is not the last word.
-    """
-
-    __slots__ = (
-        "accepted",
-        "amend",
-        "canceling",
-        "client_id",
-        "dying",
-        "ended",
-        "fill_keys",
-        "filled",
-        "flags",
-        "lots",
-        "market",
-        "reduce_only",
-        "side",
-        "ticks",
-        "tif",
-        "until",
-        "uuid",
-        "version_until",
-    )
-
-    def __init__(
-        self, client_id: ClientOrderId, uuid: str, market: Market, side: Side, ticks: int, lots: int, flags: int
-    ) -> None:
-        self.client_id = client_id
-        self.uuid = uuid
-        self.flags = flags
-        self.market = market
-        self.side = side
-        self.ticks = ticks
-        self.lots = lots
-        self.tif = tx.OrderTif.POST_ONLY
-        self.reduce_only = False
-        self.until = self.version_until = 0
-        self.amend: tuple[int, int, int] | None = None
-        """(ticks, lots, until) of a replacement that is under way or of unknown outcome."""
-        self.accepted = self.canceling = self.dying = self.ended = False
-        self.filled = 0
-        self.fill_keys: set[str] = set()
-
-    @property
-    def short_id(self) -> int:
-        return self.client_id & _SHORT
-
-    @property
-    def stateful(self) -> bool:
-        return self.flags == tx.OrderFlags.LONG_TERM
-
-    @property
-    def id(self) -> tx.OrderId:
-        return self.market.order_id(self.short_id, self.flags)
 
 
 class OwnOrders:
@@ -161,7 +94,7 @@ class OwnOrders:
         return tx.OrderFlags.SHORT_TERM if self._ttl_s is None else tx.OrderFlags.LONG_TERM
 
     def uuid(self, client_id: ClientOrderId, market: Market, flags: int) -> str:
-        return str(tx.order_uuid(self._uuid, client_id & _SHORT, market.grid.clob_pair_id, flags))
+        return str(tx.order_uuid(self._uuid, short_client_id(client_id), market.grid.clob_pair_id, flags))
 
     def find(self, client_id: ClientOrderId, instrument: InstrumentId) -> Own | None:
         market = self._by_instrument[instrument]

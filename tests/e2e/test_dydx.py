@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.dydx_process import SYMBOL, DydxProcess
+from tests.e2e.dydx_process import SYMBOL, DydxProcess, StatefulDydxProcess
 from tests.e2e.venue import LiveDesk, events_of, fills_of, trades_on, wait_for
 
 pytestmark = pytest.mark.e2e
@@ -65,6 +65,35 @@ def test_quote_that_nobody_cancels_dies_by_block_height(tmp_path: Path) -> None:
         assert max(seen.values()) > died_at
         assert any(ends[each] - height <= 2 for each, height in seen.items())
         desk.quote_and_stop()
+    finally:
+        venue.end()
+
+
+@pytest.mark.parametrize("on_orphan", ["cancel", "adopt"])
+def test_stateful_quotes_outlive_the_daemon(tmp_path: Path, on_orphan: str) -> None:
+    """It says so at the start. Killed behind a fill, its orders stand on while far more blocks pass than a short-term
+    order lives, and are filled; the next life ends them or goes on with them, and both sides have the same account."""
+    venue = StatefulDydxProcess(tmp_path)
+    desk = LiveDesk(tmp_path, venue)
+    with desk.config.open("a", encoding="utf-8") as file:
+        file.write(f"reconcile: {{on_orphan: {on_orphan}}}\n")
+    try:
+        with desk.living() as life:
+            wait_for(life, "fill", 1)
+            while not venue.open_orders():
+                time.sleep(0.01)
+            life._process.kill()
+            life._process.wait()
+        (dead_man,) = [line["text"] for _, line in life.log if line["event"] == "dead_man"]
+        assert dead_man.endswith("its orders stay open until it starts again, at most 300 s each")
+        left, died_at, filled = {order["id"] for order in venue.open_orders()}, venue.height(), len(venue.fills())
+        assert {order["orderFlags"] for order in venue.open_orders()} == {"64"}
+        while venue.height() < died_at + 3 * ORDER_BLOCKS:
+            time.sleep(0.05)
+        assert {order["id"] for order in venue.open_orders()} <= left
+        assert venue.open_orders() or len(venue.fills()) > filled
+        desk.quote_and_stop(fills=2)
+        desk.differences()
     finally:
         venue.end()
 

@@ -9,7 +9,8 @@ import pytest
 
 from connectors.dydx import answers, tx, wire
 from connectors.dydx.numbers import Grid
-from connectors.dydx.orders import Market, OwnOrders
+from connectors.dydx.orders import OwnOrders
+from connectors.dydx.own import Market
 from connectors.dydx.translate import DydxTranslator
 from mm_daemon.domain.decisions import PlaceOrder, Reason
 from mm_daemon.domain.events import (
