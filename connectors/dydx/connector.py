@@ -15,34 +15,33 @@ from typing import ClassVar, TypeVar
 
 import msgspec
 
-from connectors.dydx import answers, stateful, tx, wire
+from connectors.dydx import answers, tx, wire
 from connectors.dydx.account import CACHE_BLOCKS, Account
+from connectors.dydx.commands import Commands
 from connectors.dydx.doctor import Examination
 from connectors.dydx.http import Http, Indexer, Nodes, Refused, decoded
 from connectors.dydx.keys import PREFIX, Signer, private_key
 from connectors.dydx.numbers import Grid
-from connectors.dydx.orders import OVER, OrderCommand, OwnOrders, filled_lots
+from connectors.dydx.orders import OVER, OwnOrders, filled_lots
 from connectors.dydx.own import Market, Own
 from connectors.dydx.settings import (
     ACK_TIMEOUT_MS,
-    BATCH_CANCEL_FROM,
     DydxSettings,
     capabilities,
 )
 from connectors.dydx.stateful import Nonces
 from connectors.dydx.translate import ACCOUNT, BOOK, HEIGHT, MARKETS, TRADABLE, TRADES, DydxTranslator
 from connectors.shared.cosmos_address import is_address
-from connectors.shared.http import NeverLeft, OutcomeUnknown
+from connectors.shared.http import OutcomeUnknown
 from connectors.shared.ws_session import Send, SessionLimits, WsSession
 from mm_daemon.domain.capabilities import Validity
-from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
+from mm_daemon.domain.decisions import ApprovedCommand, PlaceOrder
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable
 from mm_daemon.domain.events import (
     Event,
     OrderCanceled,
     OrderFilled,
     OrderNotFound,
-    RateLimited,
     VenueConnected,
     VenueDisconnected,
     VenueSnapshot,
@@ -115,7 +114,7 @@ class DydxConnector:
         self._orders = OwnOrders((), self._subaccount, settings.ttl_s)
         self._account = Account(context.venue, self._indexer, self._subaccount, self._orders, context.now_ns)
         self._translator = DydxTranslator(context.venue, (), None)
-        self._builder: tx.TxBuilder | None = None
+        self._commands: Commands | None = None
         self._nonces = Nonces()
         self._first_height = 0
         """Where this life began: short-term orders of an earlier one end within a window from here."""
@@ -218,13 +217,25 @@ class DydxConnector:
                 "the key (a mnemonic with a mistyped word is another account)"
             ) from None
         ids = () if self._settings.authenticator is None else (self._settings.authenticator,)
-        self._builder = tx.TxBuilder(signer, chain_id=self._where.chain_id, account_number=number, authenticators=ids)
-        await self._ask_height()
+        builder = tx.TxBuilder(signer, chain_id=self._where.chain_id, account_number=number, authenticators=ids)
+        self._commands = Commands(
+            self._context.venue,
+            self._orders,
+            self.nodes,
+            builder,
+            self._nonces,
+            window=self._settings.block_window,
+            emit=self._emit,
+            now_ns=self._context.now_ns,
+            venue_ns=self._venue_ns,
+            measure_clock=self._measure_clock,
+        )
+        await self._commands.ask_height()
         self._first_height = self._orders.height
         if self._context.read_only:
             return
         probe = self._markets[0].messages.cancel(_PROBE_ID, self._orders.height + 2)
-        result = await self.nodes.broadcast(self._builder.raw(probe))
+        result = await self.nodes.broadcast(builder.raw(probe))
         if answers.key_refused(result):
             raise CredentialsRefused(f"the node refused our key: {result.codespace} {result.code}, {result.log}")
 
@@ -393,37 +404,11 @@ class DydxConnector:
     # Commands
 
     async def send(self, commands: Sequence[ApprovedCommand]) -> None:
-        """One transaction for each place, amend and stateful cancel, one for the other cancels of a batch when they are
-        many. Nothing is ever sent twice: what is not known is said to be unknown, and the core asks."""
-        if self._builder is None:
+        """See `Commands.send`; without an account all are refused."""
+        if self._commands is None:
             self._refuse_all(commands)
-            return
-        cancels: list[tuple[OrderCommand, Own]] = []
-        sending: list[Awaitable[None]] = []
-        window = self._settings.block_window
-        for approved in commands:
-            command, now_ns = approved.command, self._context.now_ns()
-            if isinstance(command, PlaceOrder):
-                sending.append(self._carry(command, *self._orders.place(command, self._venue_ns())))
-            elif isinstance(command, AmendOrder):
-                moved = self._orders.amend(command)
-                if isinstance(moved, tuple):
-                    sending.append(self._carry(command, *moved))
-                else:
-                    self._emit(msgspec.structs.replace(moved, ts_local_ns=now_ns))
-            elif isinstance(command, CancelOrder):
-                found = self._orders.cancel(command, window)
-                if not isinstance(found, Own):
-                    self._emit(msgspec.structs.replace(found, ts_local_ns=now_ns))
-                elif found.stateful:
-                    sending.append(self._carry_cancel(command, found))
-                else:
-                    cancels.append((command, found))
-        if len(cancels) >= BATCH_CANCEL_FROM:
-            sending.append(self._cancel_batch(cancels))
         else:
-            sending += [self._carry_cancel(command, order) for command, order in cancels]
-        await asyncio.gather(*sending)
+            await self._commands.send(commands)
 
     def _refuse_all(self, commands: Sequence[ApprovedCommand]) -> None:
         for approved in commands:
@@ -432,71 +417,6 @@ class DydxConnector:
                 order, _ = self._orders.place(command)
                 for event in self._orders.refused(command, order, RejectKind.OTHER, "there is no key", now_ns):
                     self._emit(event)
-
-    async def _carry(self, command: OrderCommand, order: Own, message: bytes) -> None:
-        expires_ns = command.expires_ns if isinstance(command, PlaceOrder) else None
-        await self._told([(command, order)], self._signed(message, order.stateful, expires_ns))
-
-    async def _carry_cancel(self, command: OrderCommand, order: Own) -> None:
-        message = self._orders.cancel_message(order, self._settings.block_window, self._venue_ns())
-        await self._carry(command, order, message)
-
-    async def _cancel_batch(self, cancels: Sequence[tuple[OrderCommand, Own]]) -> None:
-        message = self._batch_message([order.id for _, order in cancels])
-        await self._told(cancels, self._signed(message, stateful=False))
-
-    def _batch_message(self, ids: Sequence[tx.OrderId]) -> bytes:
-        """One cancel of many short-term orders."""
-        pairs: dict[int, list[int]] = {}
-        for each in ids:
-            pairs.setdefault(each.clob_pair_id, []).append(each.client_id)
-        until = self._orders.height + self._settings.block_window
-        return tx.any_of(tx.BATCH_CANCEL, tx.batch_cancel(self._subaccount, list(pairs.items()), until))
-
-    def _signed(self, message: bytes, stateful: bool, expires_ns: int | None = None) -> bytes:
-        """The transaction of a message. One about a stateful order cannot land any more behind `expires_ns`."""
-        assert self._builder is not None
-        if not stateful:
-            return self._builder.raw(message)
-        return self._builder.sequenced(message, self._nonces.take(self._venue_ns(), expires_ns))
-
-    def _venue_ns(self) -> int:
-        return self._context.now_ns() + self._translator.offset_ns
-
-    async def _told(self, batch: Sequence[tuple[OrderCommand, Own]], raw: bytes) -> None:
-        """Broadcast one transaction and tell what came of each command in it."""
-        try:
-            result = await self.nodes.broadcast(raw)
-        except Refused as refused:
-            kind = RejectKind.RATE_LIMITED if refused.status == 429 else RejectKind.OTHER
-            if refused.status == 429:
-                self._limit("node", refused.wait_ms)
-            self._refused(batch, kind, str(refused))
-            return
-        except NeverLeft as error:
-            self._refused(batch, RejectKind.OTHER, str(error))
-            return
-        except OutcomeUnknown as error:
-            for command, _ in batch:
-                self._emit(self._orders.unknown(command, str(error), self._context.now_ns()))
-            return
-        if answers.limited(result):
-            self._limit("stateful" if batch[0][1].stateful else "chain", None)
-        for command, order in batch:
-            for event in self._orders.answered(command, order, result, self._context.now_ns()):
-                self._emit(event)
-        if answers.height_refused(result):
-            await self._try(self._ask_height)
-        if answers.sequence_refused(result):
-            await self._try(self._measure_clock)
-
-    def _refused(self, batch: Sequence[tuple[OrderCommand, Own]], kind: RejectKind, text: str) -> None:
-        for command, order in batch:
-            for event in self._orders.refused(command, order, kind, text, self._context.now_ns()):
-                self._emit(event)
-
-    async def _ask_height(self) -> None:
-        self._orders.height = max(self._orders.height, await self.nodes.height())
 
     async def query_order(self, client_id: ClientOrderId) -> None:
         """Raises VenueUnreachable when there is no answer. An id that the indexer does not know proves nothing before
@@ -562,20 +482,14 @@ class DydxConnector:
         for order in self._orders.to_settle(CACHE_BLOCKS):
             if not order.stateful and order.until + CACHE_BLOCKS >= block.height:
                 continue
-            row = await self._account.order(order.uuid)
-            now_ns = self._context.now_ns()
-            try:
-                told = self._orders.settled(order, row, now_ns + self._translator.offset_ns, now_ns)
-            except GridError as error:
-                raise OutcomeUnknown(f"order {order.client_id} cannot be read: {error}") from error
-            for event in told:
+            for event in self._settled(order, await self._account.order(order.uuid)):
                 self._emit(event)
 
     async def cancel_all(self) -> None:
         """Every short-term order that the indexer shows and every one that we know of, in batches, and the stateful
         ones that are ours, until the indexer shows none. Raises VenueUnreachable when that cannot be confirmed. Other
         stateful orders, stops of the owner among them, are left to whoever made them."""
-        if self._builder is None:
+        if self._commands is None:
             return
         asked = self._orders.alive()
         wanted = {order.id for order in asked}
@@ -585,7 +499,7 @@ class DydxConnector:
             if not shown and not wanted:
                 break
             if turn % _CANCEL_AGAIN == 0:
-                await self._cancel_ids(wanted | shown)
+                await self._commands.cancel_ids(wanted | shown)
                 wanted = set()
             await asyncio.sleep(_CANCEL_PAUSE_S)
         else:
@@ -595,32 +509,19 @@ class DydxConnector:
 
     async def _tell_dropped(self, order: Own) -> None:
         """The indexer shows an order no more that was cancelled. Raises VenueUnreachable."""
-        row = await self._account.order(order.uuid) if order.stateful and not order.ended else None
-        now_ns = self._context.now_ns()
-        try:
-            known = [] if row is None else self._orders.settled(order, row, self._venue_ns(), now_ns)
-        except GridError as error:
-            raise OutcomeUnknown(f"order {order.client_id} cannot be read: {error}") from error
-        for event in known or self._orders.dropped(order, now_ns):
+        if order.stateful:
+            told = self._settled(order, await self._account.order(order.uuid))
+        else:
+            told = self._orders.dropped(order, self._context.now_ns())
+        for event in told:
             self._emit(event)
 
-    async def _cancel_ids(self, wanted: set[tx.OrderId]) -> None:
-        """Raises VenueUnreachable. The block goes up each time: a cancel that ends no later than one before is none."""
-        await self._ask_height()
-        ids = sorted((each for each in wanted if each.flags == tx.OrderFlags.SHORT_TERM), key=_by_number)
-        for begin in range(0, len(ids), tx.BATCH_IDS_MAX):
-            message = self._batch_message(ids[begin : begin + tx.BATCH_IDS_MAX])
-            self._expect_taken(await self.nodes.broadcast(self._signed(message, stateful=False)))
-        for each in sorted(wanted.difference(ids), key=_by_number):
-            message = stateful.cancel(each, self._venue_ns())
-            result = await self.nodes.broadcast(self._signed(message, stateful=True))
-            if answers.refusal(result)[0] is not RejectKind.GONE:
-                self._expect_taken(result)
-
-    @staticmethod
-    def _expect_taken(result: wire.TxResult) -> None:
-        if not answers.taken(result):
-            raise OutcomeUnknown(f"the node refused to cancel: {result.codespace} {result.code}, {result.log}")
+    def _settled(self, order: Own, row: wire.OrderRow | None) -> Sequence[Event]:
+        """As `OwnOrders.settled`, of now. Raises OutcomeUnknown for what cannot be read."""
+        try:
+            return self._orders.settled(order, row, self._venue_ns(), self._context.now_ns())
+        except GridError as error:
+            raise OutcomeUnknown(f"order {order.client_id} cannot be read: {error}") from error
 
     async def arm_dead_man(self, deadline_ns: int | None) -> None:
         """There is no switch to arm: orders end with their block."""
@@ -654,22 +555,19 @@ class DydxConnector:
 
     # Inside
 
+    def _venue_ns(self) -> int:
+        """The venue's time of now, as last measured."""
+        return self._context.now_ns() + self._translator.offset_ns
+
     def _emit(self, event: Event) -> None:
         if not self._closed:
             self._context.emit(event)
-
-    def _limit(self, bucket: str, wait_ms: int | None) -> None:
-        self._emit(RateLimited(self._context.venue, 0, self._context.now_ns(), bucket, wait_ms))
 
     async def _try(self, step: Callable[[], Awaitable[None]]) -> None:
         try:
             await step()
         except VenueUnreachable:
             return  # weather: it is tried again in its own time
-
-
-def _by_number(order_id: tx.OrderId) -> tuple[int, int]:
-    return order_id.clob_pair_id, order_id.client_id
 
 
 def _plain(number: Decimal) -> Decimal:

@@ -76,6 +76,7 @@ class OwnOrders:
         self._by_instrument: Mapping[InstrumentId, Market] = {
             market.instrument.id: market for market in self._markets.values()
         }
+        self.subaccount = subaccount
         self._uuid: UUID = subaccount.uuid
         self._ttl_s = ttl_s
         self._orders: dict[str, Own] = {}
