@@ -97,5 +97,5 @@ def dydx_connector(
     return DydxConnector(context, DydxSettings(**keys))
 
 
-def uuid_of(address: str, client_id: ClientOrderId, pair: int = 0) -> str:
-    return str(tx.OrderId(tx.Subaccount(address), client_id & 0xFFFFFFFF, pair).uuid)
+def uuid_of(address: str, client_id: ClientOrderId, pair: int = 0, *, flags: int = tx.OrderFlags.SHORT_TERM) -> str:
+    return str(tx.OrderId(tx.Subaccount(address), client_id & 0xFFFFFFFF, pair, flags).uuid)

@@ -1,7 +1,8 @@
 """The account as the indexer's REST interface shows it: the subaccount, its orders, fills and funding payments.
 
 What is read one after the other is put together as of one block: that of the subaccount, whose positions are of it;
-fills and payments are taken up to it, and orders are read after it.
+fills and payments are taken up to it, and orders are read after it. The time of it all is that of a block, never that
+of a clock: an indexer that has fallen behind proves nothing about what came since.
 """
 
 from collections.abc import Callable
@@ -46,8 +47,12 @@ class Account:
         except Refused as refused:
             if refused.status != _NOT_FOUND:
                 raise
-        height = decoded(await self._indexer.get("/v4/height"), wire.HeightReply).height
-        return wire.Subaccount({}, {}, height)
+        return wire.Subaccount({}, {}, (await self.block()).height)
+
+    async def block(self) -> wire.HeightReply:
+        """The last block that the indexer has processed. What is read after this is of no earlier block, but for the
+        second that answers may be old."""
+        return decoded(await self._indexer.get("/v4/height"), wire.HeightReply)
 
     async def open_orders(self) -> list[wire.OrderRow]:
         """On every market, whoever made them."""
@@ -71,12 +76,12 @@ class Account:
         clock is ahead of ours."""
         requested_ns = self._now_ns()
         account = await self.read()
-        at_ns = self._now_ns() + offset_ns
+        block = await self.block()
         height = account.latestProcessedBlockHeight
         rows = await self.open_orders()
         fills: list[OrderFilled] = []
         payments: list[FundingPaid] = []
-        if since_ns <= at_ns:
+        if since_ns <= self._now_ns() + offset_ns:
             fills = await self._fills_since(since_ns, height)
             payments = await self._payments_since(since_ns, height)
         try:
@@ -85,7 +90,7 @@ class Account:
             raise OutcomeUnknown(f"the account cannot be read: {error}") from error
         orders_height = max(height - CACHE_BLOCKS, 0)
         return VenueSnapshot(
-            self._venue, at_ns, requested_ns, shown, held, tuple(fills), tuple(payments), orders_height, height
+            self._venue, block.time_ns, requested_ns, shown, held, tuple(fills), tuple(payments), orders_height, height
         )
 
     async def _fills_since(self, since_ns: int, height: int) -> list[OrderFilled]:

@@ -2,7 +2,8 @@
 
 Four things run side by side in `run`: the websocket; what a broken link may have missed; the checks of the books, the
 clocks and how far the indexer is behind the node; and the learning of how orders ended whose last block has passed.
-Nothing cancels for us when we are gone: an order ends with its block, a few seconds after it was sent.
+Nothing cancels for us when we are gone: an order ends with its block, a few seconds after it was sent; a stateful one
+(`stateful.py`), of which only those have any who ask for them, with its time.
 
 Without `secrets.private_key` it is a feed, for paper runs: it has no account and refuses to trade.
 """
@@ -14,32 +15,33 @@ from typing import ClassVar, TypeVar
 
 import msgspec
 
-from connectors.dydx import orders as own
-from connectors.dydx import tx, wire
+from connectors.dydx import answers, tx, wire
 from connectors.dydx.account import CACHE_BLOCKS, Account
+from connectors.dydx.commands import Commands
 from connectors.dydx.doctor import Examination
 from connectors.dydx.http import Http, Indexer, Nodes, Refused, decoded
 from connectors.dydx.keys import PREFIX, Signer, private_key
 from connectors.dydx.numbers import Grid
-from connectors.dydx.orders import Market, Own, OwnOrders
+from connectors.dydx.orders import OVER, OwnOrders, filled_lots
+from connectors.dydx.own import Market, Own
 from connectors.dydx.settings import (
     ACK_TIMEOUT_MS,
-    BATCH_CANCEL_FROM,
     DydxSettings,
     capabilities,
 )
+from connectors.dydx.stateful import Nonces
 from connectors.dydx.translate import ACCOUNT, BOOK, HEIGHT, MARKETS, TRADABLE, TRADES, DydxTranslator
 from connectors.shared.cosmos_address import is_address
-from connectors.shared.http import NeverLeft, OutcomeUnknown
+from connectors.shared.http import OutcomeUnknown
 from connectors.shared.ws_session import Send, SessionLimits, WsSession
-from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
+from mm_daemon.domain.capabilities import Validity
+from mm_daemon.domain.decisions import ApprovedCommand, PlaceOrder
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable
 from mm_daemon.domain.events import (
     Event,
     OrderCanceled,
     OrderFilled,
     OrderNotFound,
-    RateLimited,
     VenueConnected,
     VenueDisconnected,
     VenueSnapshot,
@@ -109,10 +111,13 @@ class DydxConnector:
             limits=SessionLimits(frame_bytes_max=_FRAME_BYTES_MAX),
         )
         self._markets: Sequence[Market] = ()
-        self._orders = OwnOrders((), self._subaccount)
+        self._orders = OwnOrders((), self._subaccount, settings.ttl_s)
         self._account = Account(context.venue, self._indexer, self._subaccount, self._orders, context.now_ns)
         self._translator = DydxTranslator(context.venue, (), None)
-        self._builder: tx.TxBuilder | None = None
+        self._commands: Commands | None = None
+        self._nonces = Nonces()
+        self._first_height = 0
+        """Where this life began: short-term orders of an earlier one end within a window from here."""
         self._missed = asyncio.Event()
         """The streams run, and what happened while they did not is to be read."""
         self._links = 0
@@ -153,7 +158,7 @@ class DydxConnector:
             raise VenueUnreachable(f"venue {self._context.venue} names a contract we cannot trade: {error}") from error
         self._markets = markets
         instruments = [market.instrument for market in markets]
-        self._orders = OwnOrders(markets, self._subaccount)
+        self._orders = OwnOrders(markets, self._subaccount, self._settings.ttl_s)
         self._account = Account(
             self._context.venue, self._indexer, self._subaccount, self._orders, self._context.now_ns
         )
@@ -212,13 +217,26 @@ class DydxConnector:
                 "the key (a mnemonic with a mistyped word is another account)"
             ) from None
         ids = () if self._settings.authenticator is None else (self._settings.authenticator,)
-        self._builder = tx.TxBuilder(signer, chain_id=self._where.chain_id, account_number=number, authenticators=ids)
-        self._orders.height = max(self._orders.height, await self.nodes.height())
+        builder = tx.TxBuilder(signer, chain_id=self._where.chain_id, account_number=number, authenticators=ids)
+        self._commands = Commands(
+            self._context.venue,
+            self._orders,
+            self.nodes,
+            builder,
+            self._nonces,
+            window=self._settings.block_window,
+            emit=self._emit,
+            now_ns=self._context.now_ns,
+            venue_ns=self._venue_ns,
+            measure_clock=self._measure_clock,
+        )
+        await self._commands.ask_height()
+        self._first_height = self._orders.height
         if self._context.read_only:
             return
         probe = self._markets[0].messages.cancel(_PROBE_ID, self._orders.height + 2)
-        result = await self.nodes.broadcast(self._builder.raw(probe))
-        if own.key_refused(result):
+        result = await self.nodes.broadcast(builder.raw(probe))
+        if answers.key_refused(result):
             raise CredentialsRefused(f"the node refused our key: {result.codespace} {result.code}, {result.log}")
 
     # The link
@@ -386,37 +404,11 @@ class DydxConnector:
     # Commands
 
     async def send(self, commands: Sequence[ApprovedCommand]) -> None:
-        """One transaction for each place and amend, one for the cancels of a batch that are many. Nothing is ever sent
-        twice: what is not known is said to be unknown, and the core asks."""
-        if self._builder is None:
+        """See `Commands.send`; without an account all are refused."""
+        if self._commands is None:
             self._refuse_all(commands)
-            return
-        cancels: list[tuple[CancelOrder, Own]] = []
-        sending: list[Awaitable[None]] = []
-        window = self._settings.block_window
-        for approved in commands:
-            command, now_ns = approved.command, self._context.now_ns()
-            if isinstance(command, PlaceOrder):
-                sending.append(self._carry(command, *self._orders.place(command)))
-            elif isinstance(command, AmendOrder):
-                moved = self._orders.amend(command)
-                if isinstance(moved, tuple):
-                    sending.append(self._carry(command, *moved))
-                else:
-                    self._emit(msgspec.structs.replace(moved, ts_local_ns=now_ns))
-            elif isinstance(command, CancelOrder):
-                found = self._orders.cancel(command, window)
-                if isinstance(found, Own):
-                    cancels.append((command, found))
-                else:
-                    self._emit(msgspec.structs.replace(found, ts_local_ns=now_ns))
-        if len(cancels) >= BATCH_CANCEL_FROM:
-            sending.append(self._cancel_batch(cancels))
         else:
-            sending += [
-                self._carry(command, order, self._orders.cancel_message(order, window)[0]) for command, order in cancels
-            ]
-        await asyncio.gather(*sending)
+            await self._commands.send(commands)
 
     def _refuse_all(self, commands: Sequence[ApprovedCommand]) -> None:
         for approved in commands:
@@ -426,96 +418,58 @@ class DydxConnector:
                 for event in self._orders.refused(command, order, RejectKind.OTHER, "there is no key", now_ns):
                     self._emit(event)
 
-    async def _carry(self, command: own.OrderCommand, order: Own, message: bytes) -> None:
-        await self._told([(command, order)], message)
-
-    async def _cancel_batch(self, cancels: Sequence[tuple[CancelOrder, Own]]) -> None:
-        pairs: dict[int, list[int]] = {}
-        for _, order in cancels:
-            pairs.setdefault(order.market.grid.clob_pair_id, []).append(order.short_id)
-        until = self._orders.height + self._settings.block_window
-        message = tx.any_of(tx.BATCH_CANCEL, tx.batch_cancel(self._subaccount, list(pairs.items()), until))
-        await self._told(cancels, message)
-
-    async def _told(self, batch: Sequence[tuple[own.OrderCommand, Own]], message: bytes) -> None:
-        """Broadcast one message and tell what came of each command in it."""
-        assert self._builder is not None
-        try:
-            result = await self.nodes.broadcast(self._builder.raw(message))
-        except Refused as refused:
-            kind = RejectKind.RATE_LIMITED if refused.status == 429 else RejectKind.OTHER
-            if refused.status == 429:
-                self._limit("node", refused.wait_ms)
-            self._refused(batch, kind, str(refused))
-            return
-        except NeverLeft as error:
-            self._refused(batch, RejectKind.OTHER, str(error))
-            return
-        except OutcomeUnknown as error:
-            for command, _ in batch:
-                self._emit(self._orders.unknown(command, str(error), self._context.now_ns()))
-            return
-        if own.limited(result):
-            self._limit("chain", None)
-        for command, order in batch:
-            for event in self._orders.answered(command, order, result, self._context.now_ns()):
-                self._emit(event)
-        if own.height_refused(result):
-            await self._try(self._ask_height)
-
-    def _refused(self, batch: Sequence[tuple[own.OrderCommand, Own]], kind: RejectKind, text: str) -> None:
-        for command, order in batch:
-            for event in self._orders.refused(command, order, kind, text, self._context.now_ns()):
-                self._emit(event)
-
-    async def _ask_height(self) -> None:
-        self._orders.height = max(self._orders.height, await self.nodes.height())
-
     async def query_order(self, client_id: ClientOrderId) -> None:
         """Raises VenueUnreachable when there is no answer. An id that the indexer does not know proves nothing before
         its last block has passed: orders that never filled are not kept."""
-        account = await self._account.read()
+        block = await self._account.block()
+        until = self._first_height + self._settings.block_window
         for market, uuid in self._orders.uuids(client_id):
             row = await self._account.order(uuid)
             order = self._orders.find(client_id, market.instrument.id)
+            until = until if order is None else order.until
             try:
-                if self._answer(account, market, client_id, order, row):
+                if self._answer(block.height - CACHE_BLOCKS, market, client_id, order, row):
                     return
             except GridError as error:
                 raise OutcomeUnknown(f"order {client_id} cannot be read: {error}") from error
-        now_ns = self._context.now_ns()
-        self._emit(OrderNotFound(self._context.venue, now_ns + self._translator.offset_ns, now_ns, client_id))
+        if self.capabilities.validity is not Validity.HEIGHT and block.height - CACHE_BLOCKS <= until:
+            return  # it may be a short-term one that still lives
+        self._emit(OrderNotFound(self._context.venue, block.time_ns, self._context.now_ns(), client_id))
 
     def _answer(
         self,
-        account: wire.Subaccount,
+        height: int,
         market: Market,
         client_id: ClientOrderId,
         order: Own | None,
         row: wire.OrderRow | None,
     ) -> bool:
-        """Tell how an order stands; whether there was anything to tell. Raises GridError."""
+        """Tell how an order stands at a block; whether there was anything to tell. Raises GridError."""
         now_ns = self._context.now_ns()
         at_ns = now_ns + self._translator.offset_ns
-        height = account.latestProcessedBlockHeight - CACHE_BLOCKS
-        if order is not None and not order.ended and order.until < height:
+        stateful = row is not None and row.orderFlags == tx.OrderFlags.LONG_TERM
+        if order is not None and not order.ended and not order.stateful and order.until < height:
             for event in self._orders.settled(order, row, at_ns, now_ns):
                 self._emit(event)
             return True
         if row is None:
             return False
-        if row.status in wire.OPEN_STATES:
+        if row.status in wire.OPEN_STATES or (stateful and row.status not in OVER):
             self._emit(self._orders.status(row, market, client_id, now_ns))
             return True
         if row.status == "FILLED" and order is not None and order.ended:
             return True  # the fills have told it
-        final = row.status == "FILLED" or (row.goodTilBlock or 0) < height
-        cum = own.filled_lots(row, market) if final else None
+        if stateful and order is not None:
+            for event in self._orders.settled(order, row, at_ns, now_ns):
+                self._emit(event)
+            return True
+        final = row.status == "FILLED" or stateful or (row.goodTilBlock or 0) < height
+        cum = filled_lots(row, market) if final else None
         self._emit(OrderCanceled(market.instrument.id, at_ns, now_ns, client_id, row.id, final, cum))
         return True
 
     async def _settle(self) -> None:
-        """Learn how orders ended whose last block has passed; the stream alone does not say it for certain."""
+        """Learn how orders ended of which the stream alone does not say it for certain: see `OwnOrders.to_settle`."""
         looked_at = 0
         while True:
             await asyncio.sleep(_SETTLE_PAUSE_S)
@@ -524,62 +478,54 @@ class DydxConnector:
                 await self._try(self._settle_all)
 
     async def _settle_all(self) -> None:
-        account = await self._account.read()
+        block = await self._account.block()
         for order in self._orders.to_settle(CACHE_BLOCKS):
-            if order.until + CACHE_BLOCKS >= account.latestProcessedBlockHeight:
+            if not order.stateful and order.until + CACHE_BLOCKS >= block.height:
                 continue
-            row = await self._account.order(order.uuid)
-            now_ns = self._context.now_ns()
-            try:
-                told = self._orders.settled(order, row, now_ns + self._translator.offset_ns, now_ns)
-            except GridError as error:
-                raise OutcomeUnknown(f"order {order.client_id} cannot be read: {error}") from error
-            for event in told:
+            for event in self._settled(order, await self._account.order(order.uuid)):
                 self._emit(event)
 
     async def cancel_all(self) -> None:
-        """Every short-term order that the indexer shows and every one that we know of, in batches, until the indexer
-        shows none. Raises VenueUnreachable when that cannot be confirmed. Orders that live in the chain's state are not
-        ours to make, and are left to whoever made them."""
-        if self._builder is None:
+        """Every short-term order that the indexer shows and every one that we know of, in batches, and the stateful
+        ones that are ours, until the indexer shows none. Raises VenueUnreachable when that cannot be confirmed. Other
+        stateful orders, stops of the owner among them, are left to whoever made them."""
+        if self._commands is None:
             return
-        await self._ask_height()
         asked = self._orders.alive()
-        wanted = {(order.market.grid.clob_pair_id, order.short_id) for order in asked}
+        wanted = {order.id for order in asked}
         for turn in range(_CANCEL_ROUNDS):
-            rows = [row for row in await self._account.open_orders() if row.orderFlags == tx.OrderFlags.SHORT_TERM]
-            pairs = {market.instrument.symbol: market.grid.clob_pair_id for market in self._markets}
-            shown = {(pairs[row.ticker], row.clientId) for row in rows if row.ticker in pairs}
+            ids = map(self._orders.cancel_id, await self._account.open_orders())
+            shown = {each for each in ids if each is not None}
             if not shown and not wanted:
                 break
             if turn % _CANCEL_AGAIN == 0:
-                await self._cancel_ids(wanted | shown)
+                await self._commands.cancel_ids(wanted | shown)
                 wanted = set()
             await asyncio.sleep(_CANCEL_PAUSE_S)
         else:
             raise OutcomeUnknown("the indexer still shows orders of ours")
         for order in asked:
-            for event in self._orders.dropped(order, self._context.now_ns()):
-                self._emit(event)
+            await self._tell_dropped(order)
 
-    async def _cancel_ids(self, wanted: set[tuple[int, int]]) -> None:
-        """Raises VenueUnreachable. The block goes up each time: a cancel that ends no later than one before is none."""
-        assert self._builder is not None
-        await self._ask_height()
-        ids = sorted(wanted)
-        for begin in range(0, len(ids), tx.BATCH_IDS_MAX):
-            pairs: dict[int, list[int]] = {}
-            for pair, client_id in ids[begin : begin + tx.BATCH_IDS_MAX]:
-                pairs.setdefault(pair, []).append(client_id)
-            until = self._orders.height + self._settings.block_window
-            message = tx.any_of(tx.BATCH_CANCEL, tx.batch_cancel(self._subaccount, list(pairs.items()), until))
-            result = await self.nodes.broadcast(self._builder.raw(message))
-            if not own.taken(result):
-                raise OutcomeUnknown(f"the node refused to cancel: {result.codespace} {result.code}, {result.log}")
+    async def _tell_dropped(self, order: Own) -> None:
+        """The indexer shows an order no more that was cancelled. Raises VenueUnreachable."""
+        if order.stateful:
+            told = self._settled(order, await self._account.order(order.uuid))
+        else:
+            told = self._orders.dropped(order, self._context.now_ns())
+        for event in told:
+            self._emit(event)
+
+    def _settled(self, order: Own, row: wire.OrderRow | None) -> Sequence[Event]:
+        """As `OwnOrders.settled`, of now. Raises OutcomeUnknown for what cannot be read."""
+        try:
+            return self._orders.settled(order, row, self._venue_ns(), self._context.now_ns())
+        except GridError as error:
+            raise OutcomeUnknown(f"order {order.client_id} cannot be read: {error}") from error
 
     async def arm_dead_man(self, deadline_ns: int | None) -> None:
         """There is no switch to arm: orders end with their block."""
-        raise VenueUnreachable("dYdX has no dead man's switch: orders end by themselves within seconds")
+        raise VenueUnreachable("dYdX has no dead man's switch: orders end by themselves")
 
     # The account
 
@@ -609,12 +555,13 @@ class DydxConnector:
 
     # Inside
 
+    def _venue_ns(self) -> int:
+        """The venue's time of now, as last measured."""
+        return self._context.now_ns() + self._translator.offset_ns
+
     def _emit(self, event: Event) -> None:
         if not self._closed:
             self._context.emit(event)
-
-    def _limit(self, bucket: str, wait_ms: int | None) -> None:
-        self._emit(RateLimited(self._context.venue, 0, self._context.now_ns(), bucket, wait_ms))
 
     async def _try(self, step: Callable[[], Awaitable[None]]) -> None:
         try:

@@ -10,7 +10,7 @@ import msgspec
 from connectors.dydx import wire
 from connectors.dydx.http import Http, Indexer, Nodes, Refused, decoded
 from connectors.dydx.keys import Signer
-from connectors.dydx.settings import DydxSettings
+from connectors.dydx.settings import STATEFUL_BLOCKS, DydxSettings, OrderKind
 from connectors.shared.round_trip import latency
 from mm_daemon.domain.errors import VenueUnreachable
 from mm_daemon.ports.examination import Check, Probe, elsewhere, failed, ok, warning
@@ -20,6 +20,8 @@ _BLOCKS = 5
 _VERIFIES = "SignatureVerification"
 _SETS = ("AllOf", "AnyOf")
 _NESTED_MAX = 4
+_SIDES = 2
+"""Orders that a market with one level a side wants."""
 
 
 class Money(msgspec.Struct, gc=False):
@@ -51,10 +53,26 @@ class Rate(msgspec.Struct, gc=False):
 
 class Rates(msgspec.Struct, gc=False):
     max_short_term_orders_and_cancels_per_n_blocks: list[Rate] = []
+    max_stateful_orders_per_n_blocks: list[Rate] = []
 
 
 class RatesReply(msgspec.Struct, gc=False):
     block_rate_limit_config: Rates
+
+
+class Tier(msgspec.Struct, gc=False):
+    """From so much net collateral on, in quantums of USDC, an account may have so many open orders."""
+
+    usd_tnc_required: int
+    limit: int
+
+
+class Tiers(msgspec.Struct, gc=False):
+    stateful_order_equity_tiers: list[Tier] = []
+
+
+class TiersReply(msgspec.Struct, gc=False):
+    equity_tier_limit_config: Tiers
 
 
 _members = msgspec.json.Decoder(list[dict[str, str]]).decode
@@ -86,7 +104,12 @@ class Examination:
         found = [Probe("latency", self._latency), Probe("lag", self._lag), Probe("nodes", self._each_node)]
         if self._signer is not None:
             found += [Probe("credentials", self._credentials), Probe("balance", self._balance)]
-        return [*found, Probe("limits", self._limits)]
+        found.append(Probe("limits", self._limits))
+        if self._settings.orders is OrderKind.STATEFUL:
+            found.append(Probe("limits", self._stateful_limits))
+            if self._signer is not None:
+                found.append(Probe("tier", self._tier))
+        return found
 
     # The way there
 
@@ -192,6 +215,44 @@ class Examination:
         if allowed and settings.actions_per_5_blocks > min(allowed):
             return [warning("limits", text, f"write actions_per_5_blocks: {min(allowed)}")]
         return [ok("limits", text)]
+
+    async def _stateful_limits(self) -> Sequence[Check]:
+        """What the chain takes of stateful places, beside what we count on."""
+        settings = self._settings
+        url = f"{settings.endpoints.rest}/dydxprotocol/clob/block_rate"
+        rates = decoded(await self._http.ask("GET", url), RatesReply).block_rate_limit_config
+        allowed = {rate.num_blocks: rate.limit for rate in rates.max_stateful_orders_per_n_blocks}
+        found: list[Check] = []
+        for key, ours, blocks in (
+            ("stateful_per_block", settings.stateful_per_block, 1),
+            ("stateful_per_100_blocks", settings.stateful_per_100_blocks, STATEFUL_BLOCKS),
+        ):
+            text = f"chain: {ours} stateful places in {blocks} block{'s' * (blocks > 1)}"
+            if blocks in allowed:
+                text += f" of the {allowed[blocks]} it takes"
+            if ours > allowed.get(blocks, ours):
+                found.append(warning("limits", text, f"write {key}: {allowed[blocks]}"))
+            else:
+                found.append(ok("limits", text))
+        return found
+
+    async def _tier(self) -> Sequence[Check]:
+        """How many stateful orders the account may have open, which goes by its money."""
+        url = f"{self._settings.endpoints.rest}/dydxprotocol/clob/equity_tier"
+        tiers = decoded(await self._http.ask("GET", url), TiersReply).equity_tier_limit_config
+        path = f"/v4/addresses/{self._owner}/subaccountNumber/{self._settings.subaccount}"
+        try:
+            equity = decoded(await self._indexer.get(path), MoneyReply).subaccount.equity
+        except Refused as refused:
+            if refused.status != _NOT_FOUND:
+                raise
+            return []  # said by `_balance`
+        rows = tiers.stateful_order_equity_tiers
+        most = max((tier.limit for tier in rows if tier.usd_tnc_required <= equity.scaleb(6)), default=0)
+        text = f"{equity:.2f} USDC allow {most} open stateful orders"
+        if rows and most < _SIDES * len(self._symbols):
+            return [failed("tier", text, "deposit more, quote fewer markets, or write orders: short_term")]
+        return [ok("tier", text)]
 
 
 def _names(kind: str, config: str, public_key: bytes, depth: int = 0) -> bool:

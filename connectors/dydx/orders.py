@@ -4,15 +4,19 @@ An id of ours has 48 bits and the venue's client id 32: the upper ones travel as
 back with orders and fills. Ids begin above 2^40, so metadata below 256 means an order that is not ours.
 
 The venue tells an order's life twice: the node's book at once, blocks later. What the book says is not final: a
-cancelled order may fill until its last block has passed. `to_settle` names the orders whose end is certain by height
-and still has to be learned; `settled` is told what the indexer then says of one.
+cancelled short-term order may fill until its last block has passed. `to_settle` names the orders whose end is certain
+by height and still has to be learned; `settled` is told what the indexer then says of one.
+
+A stateful order is there when a block holds it and is over when a block says so: `CANCELED` with what it has filled is
+the last word. Where the node's book alone has dropped one, or the feed does not name what was filled, the indexer is
+asked. Immediate orders are short-term ones in any case: the chain keeps none of those in its state.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
-from connectors.dydx import tx, wire
-from connectors.dydx.numbers import Grid
+from connectors.dydx import answers, stateful, tx, wire
+from connectors.dydx.own import Market, Own
 from mm_daemon.domain.decisions import AmendOrder, CancelOrder, PlaceOrder
 from mm_daemon.domain.events import (
     CommandOutcomeUnknown,
@@ -29,9 +33,17 @@ from mm_daemon.domain.events import (
     OrderRejected,
     OrderStatus,
 )
-from mm_daemon.domain.instrument import Instrument, InstrumentId, to_units
+from mm_daemon.domain.instrument import InstrumentId, to_units
 from mm_daemon.domain.money import MoneyPair, from_text, to_pair
-from mm_daemon.domain.orders import SHORT_ID_BITS, ClientOrderId, Operation, RejectKind, Side, TimeInForce
+from mm_daemon.domain.orders import (
+    SHORT_ID_BITS,
+    ClientOrderId,
+    Operation,
+    RejectKind,
+    Side,
+    TimeInForce,
+    short_client_id,
+)
 
 OrderCommand = PlaceOrder | AmendOrder | CancelOrder
 FOREIGN = ClientOrderId(0)
@@ -43,147 +55,77 @@ ROOM_BLOCKS = 3
 """Blocks that an order ends before the core says, so that it can be moved within one block and still end in time."""
 _LIFE_BLOCKS = 16
 """Life of an order for which the core names no block."""
+_IOC_BLOCKS = 4
+"""The same of an immediate one, so that its blocks have passed before its command's time has."""
 _KEPT = 4096
-_SHORT = (1 << SHORT_ID_BITS) - 1
+_KINDS = (tx.OrderFlags.SHORT_TERM, tx.OrderFlags.LONG_TERM)
+"""Of orders of ours; the second in a run with stateful quotes, or from one."""
+OVER = ("CANCELED", "FILLED")
+"""States of a stateful order that a block has ended."""
+_NS_PER_S = 10**9
 _REASON = "ORDER_REMOVAL_REASON_"
 _SIDES = {"BUY": Side.BUY, "SELL": Side.SELL}
 _WIRE_SIDES = {Side.BUY: tx.OrderSide.BUY, Side.SELL: tx.OrderSide.SELL}
 _OPERATIONS = {PlaceOrder: Operation.PLACE, AmendOrder: Operation.AMEND, CancelOrder: Operation.CANCEL}
-_DONE = frozenset({("", 0), ("sdk", 19)})
-"""Answers that mean taken; 19: the same bytes were taken before."""
-_CLOB_KINDS = {
-    4: RejectKind.INVALID,
-    6: RejectKind.INVALID,
-    7: RejectKind.GONE,
-    8: RejectKind.HALTED,
-    9: RejectKind.GONE,
-    12: RejectKind.INVALID,
-    24: RejectKind.FILLED,
-    34: RejectKind.HALTED,
-    2001: RejectKind.REDUCE_ONLY,
-    2003: RejectKind.POST_ONLY_CROSS,
-    3006: RejectKind.GONE,
-    3007: RejectKind.INSUFFICIENT_MARGIN,
-    5001: RejectKind.RATE_LIMITED,
-    9003: RejectKind.REDUCE_ONLY,
-}
-_WRONG_HEIGHT = (10, 11)
-
-
-def taken(result: wire.TxResult) -> bool:
-    return (result.codespace, result.code) in _DONE
-
-
-def key_refused(result: wire.TxResult) -> bool:
-    """The key may not sign for the account: starting again will not help."""
-    return result.codespace == "accountplus" or (result.codespace == "sdk" and result.code in (4, 8, 9))
-
-
-def height_refused(result: wire.TxResult) -> bool:
-    return result.codespace == "clob" and result.code in _WRONG_HEIGHT
-
-
-def limited(result: wire.TxResult) -> bool:
-    return result.codespace == "clob" and result.code == 5001
-
-
-class Market:
-    """One of our instruments with its place on the chain."""
-
-    __slots__ = ("grid", "instrument", "messages")
-
-    def __init__(self, instrument: Instrument, grid: Grid, subaccount: tx.Subaccount) -> None:
-        self.instrument = instrument
-        self.grid = grid
-        self.messages = tx.ShortTermOrders(subaccount, grid.clob_pair_id)
-
-
-class Own:
-    """One order of ours. `until`: the furthest block that any version of it may live to."""
-
-    __slots__ = (
-        "accepted",
-        "amend",
-        "canceling",
-        "client_id",
-        "dying",
-        "ended",
-        "fill_keys",
-        "filled",
-        "lots",
-        "market",
-        "reduce_only",
-        "side",
-        "ticks",
-        "tif",
-        "until",
-        "uuid",
-        "version_until",
-    )
-
-    def __init__(self, client_id: ClientOrderId, uuid: str, market: Market, side: Side, ticks: int, lots: int) -> None:
-        self.client_id = client_id
-        self.uuid = uuid
-        self.market = market
-        self.side = side
-        self.ticks = ticks
-        self.lots = lots
-        self.tif = tx.OrderTif.POST_ONLY
-        self.reduce_only = False
-        self.until = self.version_until = 0
-        self.amend: tuple[int, int, int] | None = None
-        """(ticks, lots, until) of a replacement that is under way or of unknown outcome."""
-        self.accepted = self.canceling = self.dying = self.ended = False
-        self.filled = 0
-        self.fill_keys: set[str] = set()
-
-    @property
-    def short_id(self) -> int:
-        return self.client_id & _SHORT
 
 
 class OwnOrders:
-    def __init__(self, markets: Iterable[Market], subaccount: tx.Subaccount) -> None:
+    def __init__(self, markets: Iterable[Market], subaccount: tx.Subaccount, ttl_s: int | None = None) -> None:
+        """`ttl_s`: quotes are stateful and live so long; None: they are short-term."""
         self._markets: Mapping[str, Market] = {market.instrument.symbol: market for market in markets}
         self._by_instrument: Mapping[InstrumentId, Market] = {
             market.instrument.id: market for market in self._markets.values()
         }
+        self.subaccount = subaccount
         self._uuid: UUID = subaccount.uuid
+        self._ttl_s = ttl_s
         self._orders: dict[str, Own] = {}
         """By the indexer's id, oldest first."""
         self._earlier: dict[str, ClientOrderId] = {}
-        """Orders of an earlier life that a snapshot showed, by the indexer's id."""
+        """Short-term orders of an earlier life that a snapshot showed, by the indexer's id."""
         self.height = 0
         """Last block that was told."""
 
     def market(self, instrument: InstrumentId) -> Market:
         return self._by_instrument[instrument]
 
-    def uuid(self, client_id: ClientOrderId, market: Market) -> str:
-        return str(tx.order_uuid(self._uuid, client_id & _SHORT, market.grid.clob_pair_id))
+    @property
+    def flags(self) -> int:
+        """Kind of our quotes."""
+        return tx.OrderFlags.SHORT_TERM if self._ttl_s is None else tx.OrderFlags.LONG_TERM
+
+    def uuid(self, client_id: ClientOrderId, market: Market, flags: int) -> str:
+        return str(tx.order_uuid(self._uuid, short_client_id(client_id), market.grid.clob_pair_id, flags))
 
     def find(self, client_id: ClientOrderId, instrument: InstrumentId) -> Own | None:
-        return self._orders.get(self.uuid(client_id, self._by_instrument[instrument]))
+        market = self._by_instrument[instrument]
+        found = (self._orders.get(self.uuid(client_id, market, flags)) for flags in _KINDS)
+        return next((order for order in found if order is not None), None)
 
     def uuids(self, client_id: ClientOrderId) -> list[tuple[Market, str]]:
-        """What an order may be called, for one whose market is not known: by each of ours."""
-        return [(market, self.uuid(client_id, market)) for market in self._markets.values()]
+        """What an order is called; one that is not known by any name that it may have."""
+        names = [(market, self.uuid(client_id, market, flags)) for market in self._markets.values() for flags in _KINDS]
+        return [name for name in names if name[1] in self._orders] or names
 
     def alive(self) -> list[Own]:
-        return [order for order in self._orders.values() if not order.ended and not order.dying]
+        """Orders that may be in the node's book, or in the chain's state."""
+        return [order for order in self._orders.values() if not order.ended and (order.stateful or not order.dying)]
 
     # Commands
 
-    def place(self, command: PlaceOrder) -> tuple[Own, bytes]:
+    def place(self, command: PlaceOrder, venue_ns: int = 0) -> tuple[Own, bytes]:
         """The order and its message."""
         market = self._by_instrument[command.instrument]
-        uuid = self.uuid(command.client_id, market)
-        order = Own(command.client_id, uuid, market, command.side, command.ticks, command.lots)
         ioc = command.time_in_force is TimeInForce.IOC
+        flags = tx.OrderFlags.SHORT_TERM if ioc else self.flags
+        uuid = self.uuid(command.client_id, market, flags)
+        order = Own(command.client_id, uuid, market, command.side, command.ticks, command.lots, flags)
         order.tif = tx.OrderTif.IOC if ioc else tx.OrderTif.POST_ONLY if command.post_only else tx.OrderTif.GTT
         order.reduce_only = command.reduce_only
-        order.until = order.version_until = self._end(command.expires_height)
         self._keep(order)
+        if self._ttl_s is not None and order.stateful:
+            return order, self._stateful_message(order, venue_ns // _NS_PER_S + self._ttl_s)
+        order.until = order.version_until = self._end(command.expires_height, _IOC_BLOCKS if ioc else _LIFE_BLOCKS)
         return order, self._message(order, order.ticks, order.lots, order.until)
 
     def amend(self, command: AmendOrder) -> tuple[Own, bytes] | OrderAmendRejected:
@@ -193,6 +135,9 @@ class OwnOrders:
             kind = RejectKind.FILLED if order is not None and self._is_filled(order) else RejectKind.GONE
             text = "the order has ended, or was cancelled: its id cannot be used again"
             return OrderAmendRejected(command.instrument, 0, 0, command.client_id, kind, text)
+        if order.stateful:
+            text = "an order in the chain's state cannot be moved: it is of a run with `orders: stateful`"
+            return OrderAmendRejected(command.instrument, 0, 0, command.client_id, RejectKind.OTHER, text)
         latest = command.expires_height if command.expires_height is not None else self._end(None) + ROOM_BLOCKS
         until = max(self._end(command.expires_height), order.until + 1)
         if until > latest:
@@ -205,27 +150,30 @@ class OwnOrders:
     def cancel(self, command: CancelOrder, window: int) -> Own | OrderCancelRejected:
         """The order, noted as being cancelled, or why it cannot be. One that is not known is of an earlier life."""
         order = self.find(command.client_id, command.instrument)
-        if order is not None and (order.ended or order.dying):
+        if order is not None and (order.ended or (order.dying and not order.stateful)):
             kind = RejectKind.FILLED if self._is_filled(order) else RejectKind.GONE
             return OrderCancelRejected(command.instrument, 0, 0, command.client_id, kind, "the order has ended")
         if order is None:
             market = self._by_instrument[command.instrument]
-            order = Own(command.client_id, self.uuid(command.client_id, market), market, Side.BUY, 0, 0)
+            uuid = self.uuid(command.client_id, market, self.flags)
+            order = Own(command.client_id, uuid, market, Side.BUY, 0, 0, self.flags)
             order.accepted = True
             order.until = order.version_until = self.height + window
             self._keep(order)
         order.canceling = True
         return order
 
-    def cancel_message(self, order: Own, window: int) -> tuple[bytes, int]:
-        """Message of one cancel, and the block it ends with: as late as may be, so never before its order."""
-        until = self.height + window
-        return order.market.messages.cancel(order.short_id, until), until
+    def cancel_message(self, order: Own, window: int, venue_ns: int) -> bytes:
+        """Message of one cancel. It ends as late as may be, so never before its order."""
+        if order.stateful:
+            return stateful.cancel(order.id, venue_ns)
+        return order.market.messages.cancel(order.short_id, self.height + window)
 
-    def _end(self, expires_height: int | None) -> int:
-        """Block that an order of now ends with: a little before the core says, which leaves room for moves."""
+    def _end(self, expires_height: int | None, blocks: int = _LIFE_BLOCKS) -> int:
+        """Block that an order of now ends with: a little before the core says, which leaves room for moves; after so
+        many `blocks` where it does not."""
         if expires_height is None:
-            return self.height + _LIFE_BLOCKS
+            return self.height + blocks
         room = min(ROOM_BLOCKS, max((expires_height - self.height) // 4, 0))
         return max(expires_height - room, self.height + 1)
 
@@ -239,6 +187,18 @@ class OwnOrders:
             until,
             order.tif,
             order.reduce_only,
+            order.client_id >> SHORT_ID_BITS,
+        )
+
+    def _stateful_message(self, order: Own, good_til_time: int) -> bytes:
+        market = order.market
+        return stateful.place(
+            order.id,
+            _WIRE_SIDES[order.side],
+            order.lots * market.grid.step_base_quantums,
+            order.ticks * market.grid.subticks_per_tick,
+            good_til_time,
+            order.tif,
             order.client_id >> SHORT_ID_BITS,
         )
 
@@ -256,11 +216,12 @@ class OwnOrders:
     # Answers of a node
 
     def answered(self, command: OrderCommand, order: Own, result: wire.TxResult, now_ns: int) -> list[OrderEvent]:
-        """What CheckTx said of a command. Taken is not resting, but it is the node's word that its book has it."""
-        if not taken(result):
-            return self.refused(command, order, *refusal(result), now_ns)
+        """What CheckTx said of a command. Taken is not resting, but it is the node's word that its book has it; of a
+        stateful order it says only that a block may hold it."""
+        if not answers.taken(result):
+            return self.refused(command, order, *answers.refusal(result), now_ns)
         if isinstance(command, PlaceOrder):
-            return self._accept(order, now_ns)
+            return [] if order.stateful else self._accept(order, now_ns)
         if isinstance(command, AmendOrder):
             return self._amended(order, now_ns)
         return []  # a cancel is confirmed by the feed
@@ -315,13 +276,19 @@ class OwnOrders:
         return events
 
     def note(self, row: wire.OrderRow) -> None:
-        """Remember whose an order of an earlier life is: fills name its uuid only."""
-        if row.id not in self._orders and row.ticker in self._markets:
-            client_id = _shown_id(row)
-            if client_id is not None:
-                self._earlier[row.id] = client_id
-                if len(self._earlier) > _KEPT:
-                    del self._earlier[next(iter(self._earlier))]
+        """Remember whose an order of an earlier life is: fills name its uuid only. A stateful one that is open goes on
+        as one of this life."""
+        market, client_id = self._markets.get(row.ticker), _shown_id(row)
+        if row.id in self._orders or market is None or client_id is None:
+            return
+        if row.orderFlags == tx.OrderFlags.LONG_TERM and row.status in wire.OPEN_STATES:
+            order = Own(client_id, row.id, market, _SIDES[row.side], 0, 0, row.orderFlags)
+            order.accepted = True
+            self._keep(order)
+            return
+        self._earlier[row.id] = client_id
+        if len(self._earlier) > _KEPT:
+            del self._earlier[next(iter(self._earlier))]
 
     def knows(self, row: wire.FillRow) -> bool:
         """Whether a fill's order can be told, or it is certainly not ours."""
@@ -364,8 +331,10 @@ class OwnOrders:
 
     def _row(self, row: wire.OrderRow, venue_ns: int, now_ns: int) -> list[OrderEvent]:
         order = self._orders.get(row.id)
-        if order is None or order.ended or row.orderFlags != tx.OrderFlags.SHORT_TERM:
+        if order is None or order.ended:
             return []
+        if order.stateful:
+            return self._stateful_row(order, row, venue_ns, now_ns)
         instrument, until = order.market.instrument.id, row.goodTilBlock or 0
         if row.status in wire.OPEN_STATES:
             if order.amend is not None and until == order.amend[2]:
@@ -385,6 +354,27 @@ class OwnOrders:
         order.canceling = False
         events = self._accept_late(order, now_ns)
         return [*events, OrderCanceled(instrument, venue_ns, now_ns, order.client_id, order.uuid, False, None)]
+
+    def _stateful_row(self, order: Own, row: wire.OrderRow, venue_ns: int, now_ns: int) -> list[OrderEvent]:
+        if row.status in wire.OPEN_STATES:
+            order.dying = False
+            return self._accept(order, now_ns)
+        if row.status == "FILLED":
+            return self._ended_by_fill(order, now_ns)
+        order.dying = True
+        if row.status != "CANCELED" or row.totalFilled is None:
+            return []  # dropped by the node's book, or without what it has filled: the indexer is asked
+        return self._stateful_end(order, row, venue_ns, now_ns)
+
+    def _stateful_end(self, order: Own, row: wire.OrderRow, venue_ns: int, now_ns: int) -> list[OrderEvent]:
+        """A block has ended it. Raises GridError."""
+        cum = max(filled_lots(row, order.market), order.filled)
+        events = self._accept_late(order, now_ns)
+        order.ended, order.canceling = True, False
+        instrument, end = order.market.instrument.id, row.goodTilBlockTime
+        if end is not None and _nanos(end.timestamp()) <= venue_ns:
+            return [*events, OrderExpired(instrument, venue_ns, now_ns, order.client_id, cum)]
+        return [*events, OrderCanceled(instrument, venue_ns, now_ns, order.client_id, order.uuid, True, cum)]
 
     def _accept_late(self, order: Own, now_ns: int) -> list[OrderEvent]:
         """An order that was taken and dropped at once was there."""
@@ -412,14 +402,23 @@ class OwnOrders:
     # The end of orders
 
     def to_settle(self, blocks: int) -> list[Own]:
-        """Orders whose last block has passed by more than `blocks` and whose end has not been learned."""
-        return [order for order in self._orders.values() if not order.ended and order.until + blocks < self.height]
+        """Orders whose end has not been learned: short-term ones whose last block has passed by more than `blocks`,
+        stateful ones that the node's book has dropped."""
+        return [
+            order
+            for order in self._orders.values()
+            if not order.ended and (order.dying if order.stateful else order.until + blocks < self.height)
+        ]
 
     def settled(self, order: Own, row: wire.OrderRow | None, venue_ns: int, now_ns: int) -> list[OrderEvent]:
-        """What the indexer says of an order at a block behind its last: never filled when it knows none. Raises
-        GridError."""
+        """What the indexer says of an order at a block behind its last: never filled when it knows none. Of a stateful
+        order at any block. Raises GridError."""
         if order.ended:
             return []
+        if order.stateful:
+            if row is None or row.status not in OVER:
+                return []
+            return self._stateful_end(order, row, venue_ns, now_ns)
         instrument = order.market.instrument
         told = 0 if row is None else filled_lots(row, order.market)
         cum = max(told, order.filled)
@@ -458,6 +457,14 @@ class OwnOrders:
                 order.amend = None
                 order.ticks, order.lots, order.version_until = ticks, lots, row.goodTilBlock
         return OrderStatus(instrument.id, 0, now_ns, client_id, row.id, ticks, lots, filled)
+
+    def cancel_id(self, row: wire.OrderRow) -> tx.OrderId | None:
+        """The identity of an open order that cancelling all is about: each short-term one on our markets, and the
+        stateful ones that are ours."""
+        market = self._markets.get(row.ticker)
+        if market is None or (row.orderFlags != tx.OrderFlags.SHORT_TERM and _shown_id(row) is None):
+            return None
+        return market.order_id(row.clientId, row.orderFlags)
 
     # The account
 
@@ -506,14 +513,9 @@ def filled_lots(row: wire.OrderRow, market: Market) -> int:
 def _shown_id(row: wire.OrderRow) -> ClientOrderId | None:
     """Our id of an order as the venue shows it; None: it is not ours."""
     metadata = row.clientMetadata or 0
-    if metadata < OURS_FROM or row.orderFlags != tx.OrderFlags.SHORT_TERM:
+    if metadata < OURS_FROM or row.orderFlags not in _KINDS:
         return None
     return ClientOrderId(metadata << SHORT_ID_BITS | row.clientId)
-
-
-def refusal(result: wire.TxResult) -> tuple[RejectKind, str]:
-    kind = _CLOB_KINDS.get(result.code, RejectKind.OTHER) if result.codespace == "clob" else RejectKind.OTHER
-    return kind, f"{result.codespace} {result.code}: {result.log}"[:200]
 
 
 def _fee(text: str) -> MoneyPair:

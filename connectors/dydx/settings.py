@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from connectors.dydx.stateful import COMMAND_LIFE_MS
 from mm_daemon.domain.capabilities import AmendQuantity, Bucket, BucketKind, Capabilities, CommandClass, Validity
 
 ACK_TIMEOUT_MS = 2000
@@ -14,12 +15,23 @@ BATCH_MAX = 10
 BATCH_CANCEL_FROM = 3
 """So many cancels go in one message, which counts two."""
 BATCH_CANCEL_COST = 2
+_STATEFUL_ACK_TIMEOUT_MS = 5000
+"""A stateful order is there once a block holds it and the indexer has told of that block."""
+STATEFUL_BLOCKS = 100
+"""Over which the chain counts stateful places, besides each block by itself."""
 
 
 class Network(StrEnum):
     MAINNET = "mainnet"
     TESTNET = "testnet"
     LOCAL = "local"
+
+
+class OrderKind(StrEnum):
+    SHORT_TERM = "short_term"
+    """In the nodes' memory: quick, moved by one message, gone within seconds when nobody moves them."""
+    STATEFUL = "stateful"
+    """In the chain's state: they outlive the daemon; few, slow, and not to be moved."""
 
 
 class Endpoints(msgspec.Struct, frozen=True):
@@ -69,6 +81,17 @@ class DydxSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         | None
     ) = None
     subaccount: Annotated[int, Meta(ge=0, le=128_000, description="number of the subaccount")] = 0
+    orders: Annotated[
+        OrderKind,
+        Meta(description="kind of the quotes: short_term, or stateful: they stay when the daemon dies, few and slow"),
+    ] = OrderKind.SHORT_TERM
+    stateful_ttl_s: Annotated[
+        int, Meta(ge=10, le=94 * 86_400, description="stateful: how long a quote lives, seconds")
+    ] = 3600
+    stateful_per_block: Annotated[int, Meta(ge=1, description="stateful: places that the chain takes in a block")] = 2
+    stateful_per_100_blocks: Annotated[
+        int, Meta(ge=2, description="stateful: places that the chain takes in 100 blocks")
+    ] = 20
     block_window: Annotated[
         int, Meta(ge=2, le=200, description="how many blocks ahead the network lets an order end")
     ] = 20
@@ -85,6 +108,11 @@ class DydxSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ] = 15.0
 
     @property
+    def ttl_s(self) -> int | None:
+        """How long a stateful quote lives; None: quotes are short-term."""
+        return self.stateful_ttl_s if self.orders is OrderKind.STATEFUL else None
+
+    @property
     def endpoints(self) -> Endpoints:
         known = ENDPOINTS[self.network]
         return Endpoints(
@@ -98,8 +126,8 @@ class DydxSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 def capabilities(settings: DydxSettings) -> Capabilities:
-    once = dict.fromkeys(CommandClass, 1) | {CommandClass.CANCEL_ALL: BATCH_CANCEL_COST}
-    return Capabilities(
+    """Of the kind of orders that is quoted with."""
+    short_term = Capabilities(
         amend=True,
         amend_quantity=AmendQuantity.TOTAL,
         amend_new_venue_id=False,
@@ -119,7 +147,7 @@ def capabilities(settings: DydxSettings) -> Capabilities:
                 kind=BucketKind.PER_BLOCK,
                 capacity=settings.actions_per_5_blocks,
                 blocks=5,
-                costs=once,
+                costs=dict.fromkeys(CommandClass, 1) | {CommandClass.CANCEL_ALL: BATCH_CANCEL_COST},
             ),
             Bucket(
                 name="node",
@@ -129,5 +157,43 @@ def capabilities(settings: DydxSettings) -> Capabilities:
                 costs=dict.fromkeys(CommandClass, 1),
                 reserve=2,
             ),
+        ),
+    )
+    if settings.orders is OrderKind.SHORT_TERM:
+        return short_term
+    return msgspec.structs.replace(
+        short_term,
+        amend=False,
+        cancel_final=True,
+        ack_timeout_ms=_STATEFUL_ACK_TIMEOUT_MS,
+        validity=Validity.EXPIRES_AT,
+        action_ttl_floor_ms=COMMAND_LIFE_MS,
+        max_order_blocks=None,
+        order_life_ms=settings.stateful_ttl_s * 1000,
+        buckets=(*short_term.buckets, *_stateful_buckets(settings)),
+    )
+
+
+def _stateful_buckets(settings: DydxSettings) -> tuple[Bucket, ...]:
+    """Cancels are not counted. The first is over two blocks: heights are told late, two of ours may be one there."""
+    costs = {CommandClass.PLACE: 1}
+    each, many = settings.stateful_per_block, settings.stateful_per_100_blocks
+    return (
+        Bucket(
+            name="stateful",
+            kind=BucketKind.PER_BLOCK,
+            capacity=each,
+            blocks=2,
+            costs=costs,
+            reserve=0,
+            use_percent=100,
+        ),
+        Bucket(
+            name=f"stateful in {STATEFUL_BLOCKS} blocks",
+            kind=BucketKind.PER_BLOCK,
+            capacity=many,
+            blocks=STATEFUL_BLOCKS,
+            costs=costs,
+            reserve=0,
         ),
     )

@@ -176,7 +176,17 @@ class TxBuilder:
     any number. A number from 2^40 on is read as milliseconds of time and used once, instead of a count.
     """
 
-    __slots__ = ("_auth_info", "_auth_part", "_extension", "_memo", "_sign", "_sign_tail")
+    __slots__ = (
+        "_auth_info",
+        "_auth_part",
+        "_chain_part",
+        "_extension",
+        "_fee_part",
+        "_memo",
+        "_sign",
+        "_sign_tail",
+        "_signer_part",
+    )
 
     def __init__(
         self,
@@ -196,13 +206,17 @@ class TxBuilder:
         key = any_of(_PUBLIC_KEY, block(1, signer.public_key))
         mode = block(1, uint(1, _SIGN_MODE_DIRECT))
         coins = b"".join(block(1, text(1, denom) + text(2, amount)) for denom, amount in fee)
-        self._auth_info = block(1, block(1, key) + block(2, mode) + uint(3, sequence)) + block(
-            2, coins + uint(2, gas_limit)
-        )
+        self._signer_part = block(1, key) + block(2, mode)
+        self._fee_part = block(2, coins + uint(2, gas_limit))
+        self._chain_part = text(3, chain_id) + uint(4, account_number)
+        self._auth_info = self._auth(sequence)
         self._auth_part = block(2, self._auth_info)
-        self._sign_tail = self._auth_part + text(3, chain_id) + uint(4, account_number)
+        self._sign_tail = self._auth_part + self._chain_part
         option = any_of(_TX_EXTENSION, packed(1, authenticators))
         self._extension = block(_EXTENSION_OPTIONS, option) if authenticators else b""
+
+    def _auth(self, sequence: int) -> bytes:
+        return block(1, self._signer_part + uint(3, sequence)) + self._fee_part
 
     def body(self, *messages: bytes) -> bytes:
         """TxBody of messages in their `any_of` form. One with a short-term message must have no other."""
@@ -219,6 +233,12 @@ class TxBuilder:
         body = b"".join((b"\x0a", varint(len(message)), message, self._memo, self._extension))
         first = b"".join((b"\x0a", varint(len(body)), body))
         return b"".join((first, self._auth_part, b"\x1a\x40", self._sign(first + self._sign_tail)))
+
+    def sequenced(self, message: bytes, sequence: int) -> bytes:
+        """As `raw`, with a sequence of its own: what the chain keeps in its state wants one."""
+        body, auth_info = self.body(message), self._auth(sequence)
+        sign_bytes = block(1, body) + block(2, auth_info) + self._chain_part
+        return SignedTx(body, auth_info, sign_bytes, self._sign(sign_bytes)).raw
 
 
 class ShortTermOrders:

@@ -114,6 +114,7 @@ class OrderRow(msgspec.Struct, gc=False):
     totalFilled: str | None = None
     removalReason: str = ""
     goodTilBlock: Height | None = None
+    goodTilBlockTime: datetime | None = None
     clientMetadata: Annotated[int, Meta(ge=0, le=0xFFFFFFFF)] | None = None
     updatedAtHeight: Height = 0
 
@@ -193,7 +194,14 @@ class Time(msgspec.Struct, gc=False):
 
 
 class HeightReply(msgspec.Struct, gc=False):
+    """The last block that the indexer has processed, and its time."""
+
     height: Height
+    time: datetime
+
+    @property
+    def time_ns(self) -> int:
+        return round(self.time.timestamp() * 1000) * 1_000_000
 
 
 # Node

@@ -148,6 +148,8 @@ def dead_man(capabilities: Capabilities, order_blocks: int) -> Check:
         return not_applicable("dead_man", text)
     if capabilities.max_order_blocks is not None:
         return ok("dead_man", f"{text}; orders.order_blocks: {order_blocks}")
+    if capabilities.order_life_ms is not None:
+        return warning("dead_man", text, "let them live shorter, or watch the process (deploy/docs/operations.md)")
     advice = (
         "write dead_man_ms where the venue has a switch, or watch the process from outside (deploy/docs/operations.md)"
     )

@@ -106,6 +106,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """Shortest validity that the venue takes."""
     max_order_blocks: int | None = None
     """`height`: furthest block that an order may name, from the present one; None: any."""
+    order_life_ms: int | None = None
+    """After how long at most the venue drops a resting order that nobody cancels; None: never, or another key says."""
     fence: bool = False
     """A cancel can be signed with the nonce of a command whose outcome is unknown: one of the two takes effect."""
     client_id_bits: int = 48

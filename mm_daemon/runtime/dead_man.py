@@ -123,4 +123,7 @@ def in_words(capabilities: Capabilities) -> str:
         return "dead man's switch: none: the venue is in this process, and its orders die with it"
     if capabilities.validity is Validity.HEIGHT and capabilities.max_order_blocks is not None:
         return f"dead man's switch: each order ends by itself, at most {capabilities.max_order_blocks} blocks ahead"
-    return "dead man's switch: none: if this process dies, its orders stay open until it starts again"
+    text = "dead man's switch: none: if this process dies, its orders stay open until it starts again"
+    if capabilities.order_life_ms is None:
+        return text
+    return f"{text}, at most {capabilities.order_life_ms / 1000:g} s each"

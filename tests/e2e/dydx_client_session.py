@@ -259,6 +259,42 @@ async def keeps_long_term_orders(s: Session) -> None:
     assert await s.open_orders() == []
 
 
+async def keeps_long_term_orders_by_time(s: Session) -> None:
+    """Signed with milliseconds in place of the account's sequence, and refused as the chain refuses."""
+    manager, s.node.sequence_manager = s.node.sequence_manager, None
+    counted = s.wallet.sequence
+    bid, until = await s.bid(), int(time.time()) + 60
+
+    async def place(order_id: Any, **keys: Any) -> Any:
+        terms = {"good_til_block": None, "good_til_block_time": until, **keys}
+        s.wallet.sequence = max(int(time.time() * 1000), s.wallet.sequence + 1)
+        return await s.place(order_id, bid - 100, **terms)
+
+    async def cancel(order_id: Any, until: int) -> int:
+        s.wallet.sequence = max(int(time.time() * 1000), s.wallet.sequence + 1)
+        answer = await s.node.cancel_order(s.wallet, order_id, good_til_block_time=until)
+        return int(answer.tx_response.code)
+
+    first, second = s.new_id(64), s.new_id(64)
+    assert (await place(first)).code == 0
+    answer = await s.place(second, bid - 100, good_til_block=None, good_til_block_time=until)  # the same time again
+    assert (answer.code, answer.codespace) == (32, "sdk"), answer
+    await asyncio.sleep(0.3)
+    assert (await place(first)).code == 3005
+    assert (await place(second, time_in_force=Order.TIME_IN_FORCE_IOC, post_only=False)).code == 3002
+    assert (await place(second, good_til_block_time=1)).code == 3003
+    assert await cancel(first, until - 1) == 29
+    assert await cancel(second, until) == 3006
+    (row,) = await s.open_orders()
+    assert (row["status"], row["orderFlags"]) == ("OPEN", "64") and "goodTilBlock" not in row
+    assert await cancel(first, until) == 0
+    assert await cancel(first, until) == 3008
+    await asyncio.sleep(0.3)
+    assert await s.open_orders() == []
+    assert (await s.indexer.account.get_order(row["id"]))["status"] == "CANCELED"
+    s.wallet.sequence, s.node.sequence_manager = counted, manager
+
+
 async def signs_with_a_permissioned_key(s: Session) -> None:
     key = KeyPair.from_hex("07" * 32)
     permit = {"owner": s.me["address"], "public_key": key.public_key_bytes.hex(), "subaccounts": [0], "pairs": [0]}
@@ -319,6 +355,7 @@ CHECKS = (
     is_refused,
     trades,
     keeps_long_term_orders,
+    keeps_long_term_orders_by_time,
     signs_with_a_permissioned_key,
     listens,
 )

@@ -86,6 +86,16 @@ class DydxProcess(VenueProcess):
                 return found
 
 
+class StatefulDydxProcess(DydxProcess):
+    """The same, for quotes in the chain's state."""
+
+    variant = "stateful"
+
+    def configuration(self, folder: Path, dead_man_ms: int | None, **values: object) -> str:
+        orders = "orders: stateful\n    stateful_ttl_s: 300"
+        return super().configuration(folder, dead_man_ms, **({"requests_per_10s": f"3000\n    {orders}"} | values))
+
+
 def _ns(text: str) -> int:
     """Of a time with milliseconds."""
     return round(datetime.fromisoformat(text).timestamp() * 1000) * 1_000_000

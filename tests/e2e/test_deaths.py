@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from tests.e2e.binance_process import BinanceProcess
-from tests.e2e.dydx_process import DydxProcess
+from tests.e2e.dydx_process import DydxProcess, StatefulDydxProcess
 from tests.e2e.hyperliquid_process import HyperliquidProcess, HyperliquidSpotProcess
 from tests.e2e.lighter_process import LighterProcess
 from tests.e2e.venue import LiveDesk, VenueProcess
@@ -29,8 +29,8 @@ class Deaths(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        spot = "/" in self.made.symbol
-        return f"{self.made.name}-spot" if spot else self.made.name
+        variant = "spot" if "/" in self.made.symbol else self.made.variant
+        return f"{self.made.name}-{variant}" if variant else self.made.name
 
 
 DEATHS = (
@@ -41,9 +41,10 @@ DEATHS = (
         {"symbols": {"BTCUSDT": {"trades_per_second": 20, "funding_period_s": 10, "maker_fee_bps": -0.5}}},
     ),
     Deaths(DydxProcess, {"maker_fee_ppm": -110}),
+    Deaths(StatefulDydxProcess),
     Deaths(LighterProcess),
 )
-PROVEN_BY_TIME = (HyperliquidProcess, HyperliquidSpotProcess, BinanceProcess)
+PROVEN_BY_TIME = (HyperliquidProcess, HyperliquidSpotProcess, BinanceProcess, StatefulDydxProcess)
 """Where what was on its way at a death stays in doubt for many seconds: a stop waits for that."""
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.dydx_process import SYMBOL, DydxProcess
+from tests.e2e.dydx_process import SYMBOL, DydxProcess, StatefulDydxProcess
 from tests.e2e.venue import LiveDesk, events_of, fills_of, trades_on, wait_for
 
 pytestmark = pytest.mark.e2e
@@ -65,6 +65,46 @@ def test_quote_that_nobody_cancels_dies_by_block_height(tmp_path: Path) -> None:
         assert max(seen.values()) > died_at
         assert any(ends[each] - height <= 2 for each, height in seen.items())
         desk.quote_and_stop()
+    finally:
+        venue.end()
+
+
+@pytest.mark.parametrize("on_orphan", ["cancel", "adopt"])
+def test_stateful_quotes_outlive_the_daemon(tmp_path: Path, on_orphan: str) -> None:
+    """It says so at the start. Killed behind a fill, its orders stand on while far more blocks pass than a short-term
+    order lives, and some may fill; the next life ends them or goes on with them, and both have the same account."""
+    venue = StatefulDydxProcess(tmp_path, markets={SYMBOL: {"trades_per_second": 5}}, block_ms=50)
+    desk = LiveDesk(
+        tmp_path,
+        venue,
+        order_size=0.5,  # more than takers take, so that something is left
+        max_position=2.5,
+        max_drawdown=5000,
+        max_loss=5000,
+        order_lockout_ms="3000\n    fill_lockout_ms: 0",
+    )
+    with desk.config.open("a", encoding="utf-8") as file:
+        file.write(f"reconcile: {{on_orphan: {on_orphan}}}\n")
+    try:
+        with desk.living() as life:
+            wait_for(life, "fill", 1)
+            while not any(int(order["createdAtHeight"]) > venue.height() - 10 for order in venue.open_orders()):
+                time.sleep(0.01)  # a fresh one, which is in its lockout: no cancel of it is on its way
+            life._process.kill()
+            life._process.wait()
+        (dead_man,) = [line["text"] for _, line in life.log if line["event"] == "dead_man"]
+        assert dead_man.endswith("its orders stay open until it starts again, at most 300 s each")
+        died_at = venue.height()
+        while venue.height() < died_at + 2 * ORDER_BLOCKS:
+            time.sleep(0.02)
+        left = venue.open_orders()
+        assert {order["orderFlags"] for order in left} == {"64"}
+        with desk.living() as life:
+            still = [venue.read(f"/v4/orders/{order['id']}")["status"] for order in left]
+            assert on_orphan == "adopt" or set(still) <= {"CANCELED", "FILLED"}
+            wait_for(life, "fill", 1)
+            desk.stop(life)
+        desk.differences()
     finally:
         venue.end()
 

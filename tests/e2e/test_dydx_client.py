@@ -17,7 +17,7 @@ from tests.shared import ROOT
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 
 _SETTINGS = {"block_ms": 50, "indexer_requests_per_10s": 10_000}
-_CHECKS = 8
+_CHECKS = 9
 
 
 def test_official_client(tmp_path: Path) -> None:

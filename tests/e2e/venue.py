@@ -76,6 +76,8 @@ class VenueProcess:
 
     name: ClassVar[str]
     symbol: ClassVar[str]
+    variant: ClassVar[str] = ""
+    """What is not as usual in how it is traded."""
     keys: ClassVar[dict[str, Any]]
     """Settings of a lively market."""
     environment: ClassVar[dict[str, str]] = {"PATH": ""}

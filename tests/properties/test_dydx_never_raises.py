@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from connectors.dydx import tx
 from connectors.dydx.keys import Signer
-from connectors.dydx.orders import Market, OwnOrders
+from connectors.dydx.orders import OwnOrders
+from connectors.dydx.own import Market
 from connectors.dydx.translate import DydxTranslator
 from connectors.simulators.dydx.chain import Chain
 from connectors.simulators.dydx.settings import DydxVenueSettings

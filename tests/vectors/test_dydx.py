@@ -1,10 +1,20 @@
 """Every public dYdX vector, from keys to the hash of a transaction."""
 
+import base64
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
 
+from connectors.dydx import tx
+from connectors.dydx.keys import Signer, private_key
+from connectors.dydx.numbers import Grid
+from connectors.dydx.orders import OwnOrders
+from connectors.dydx.own import Market
+from mm_daemon.domain.decisions import PlaceOrder, Reason
+from mm_daemon.domain.instrument import Instrument, Venue
+from mm_daemon.domain.orders import ClientOrderId, Side
 from tests.shared import SHARED, shared_file
 from tests.vectors.comparison import differences
 from tests.vectors.dydx import evaluate
@@ -67,6 +77,46 @@ def test_all_dydx_vectors_are_there() -> None:
     for kind in _OUTPUTS:
         shared_file(_file(kind))
     assert len(_vectors()) == 32 + 36 + 10 + 6
+
+
+def test_stateful_vectors_are_what_the_connector_sends() -> None:
+    """By its own way: a place of the core to a message, signed with the sequence that is given with it."""
+    content = msgspec.json.decode(shared_file(_file("signed_transactions")).read_bytes())
+    checked = 0
+    for vector in content["vectors"]:
+        given = vector["params"]
+        if not vector["name"].startswith("long_term_"):
+            continue
+        subaccount = tx.Subaccount(given["owner"], given["subaccount_number"])
+        grid = Grid(
+            clob_pair_id=given["clob_pair_id"],
+            atomic_resolution=-10,
+            quantum_conversion_exponent=-9,
+            step_base_quantums=1_000_000,
+            subticks_per_tick=100_000,
+        )
+        instrument = Instrument(
+            venue=Venue("dydx"), symbol="X-USD", base="X", quote="USD", tick=Decimal(1), lot=Decimal("0.0001")
+        )
+        orders = OwnOrders([Market(instrument, grid, subaccount)], subaccount, ttl_s=600)
+        place = PlaceOrder(
+            instrument.id,
+            ClientOrderId(given["client_metadata"] << 32 | given["client_id"]),
+            Side.BUY if given["side"] == "BUY" else Side.SELL,
+            0,
+            given["subticks"] // 100_000,
+            given["quantums"] // 1_000_000,
+            (Reason.NEW_QUOTE,),
+            post_only=given["time_in_force"] == "POST_ONLY",
+        )
+        order, message = orders.place(place, (given["good_til_block_time"] - 600) * 10**9)
+        signer = Signer(private_key(vector["private_key_hex"]))
+        builder = tx.TxBuilder(signer, chain_id=vector["chain_id"], account_number=vector["account_number"])
+        raw = builder.sequenced(message, vector["sequence"])
+        assert base64.b64encode(raw).decode() == vector["tx_bytes_base64"]
+        assert order.uuid == given["expected_order_uuid"]
+        checked += 1
+    assert checked == 3
 
 
 def test_unknown_kind_is_refused_by_name() -> None:

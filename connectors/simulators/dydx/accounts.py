@@ -17,6 +17,8 @@ _SIDES = {Side.BUY: "BUY", Side.SELL: "SELL"}
 _USDC_STEP = Decimal("0.000001")
 _NONCES_KEPT = 20
 NONCE_FROM = 1 << 40
+"""From here on a sequence is milliseconds of time, used once, instead of a count."""
+NONCE_WINDOW_MS = 30_000
 
 
 def seeded_key(seed: int, number: int) -> bytes:

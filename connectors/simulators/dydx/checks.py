@@ -3,24 +3,14 @@
 Source: FACTS sections 6 to 9 (v4-chain app/ante.go, x/clob/ante, x/clob/keeper/orders.go, x/clob/types/errors.go).
 """
 
-from typing import TYPE_CHECKING
-
 from connectors.simulators.dydx import wire
-from connectors.simulators.dydx.accounts import FOK, IOC, POST_ONLY, Order, Owner
+from connectors.simulators.dydx.accounts import FOK, IOC, NONCE_WINDOW_MS, POST_ONLY, Order, Owner
 from connectors.simulators.dydx.market import Market
-from mm_daemon.domain.orders import Side
-
-if TYPE_CHECKING:
-    from connectors.simulators.dydx.chain import Chain
+from connectors.simulators.dydx.state import State
 
 BATCH_IDS_MAX = 100
 BATCH_COST = 2
-STATEFUL_LIMITS = ((1, 2), (100, 20))
-EQUITY_TIERS = ((0, 0), (20, 4), (100, 8), (1000, 10), (10_000, 100), (100_000, 200))
-"""Open stateful orders by net collateral from so many USDC on."""
 _SUBACCOUNT_MAX = 128_000
-_NONCE_WINDOW_MS = 30_000
-_LONGEST_S = 95 * 86_400
 
 
 class Refused(Exception):
@@ -34,8 +24,8 @@ class Refused(Exception):
 
 
 class Checks:
-    def __init__(self, chain: "Chain") -> None:
-        self._chain = chain
+    def __init__(self, state: State) -> None:
+        self._state = state
 
     # The transaction
 
@@ -54,18 +44,18 @@ class Checks:
                 text = f"timeout height {tx.timeout_height} is below GoodTilBlock {until}"
                 raise Refused(18, f"{text}: invalid request", "sdk")
             cost = BATCH_COST if isinstance(short_term[0], wire.BatchCancel) else 1
-            limits = ((5, self._chain.settings.short_term_per_5_blocks),)
+            limits = ((5, self._state.settings.short_term_per_5_blocks),)
             self._spend(owner, "short", cost, limits, "MaxShortTermOrdersAndCancelsPerNBlocks")
             return
-        problem = owner.use_sequence(tx.sequence, self._chain.block_ns // 1_000_000, _NONCE_WINDOW_MS)
+        problem = owner.use_sequence(tx.sequence, self._state.block_ns // 1_000_000, NONCE_WINDOW_MS)
         if problem is not None:
             raise Refused(32, problem, "sdk")
         places = sum(isinstance(message, wire.Place) for message in tx.messages)
         if places:
-            self._spend(owner, "stateful", places, STATEFUL_LIMITS, "MaxStatefulOrdersPerNBlocks")
+            self._spend(owner, "stateful", places, self._state.settings.stateful_limits, "MaxStatefulOrdersPerNBlocks")
 
     def _spend(self, owner: Owner, kind: str, count: int, limits: tuple[tuple[int, int], ...], name: str) -> None:
-        exceeded = owner.spend(kind, count, self._chain.next_height, limits)
+        exceeded = owner.spend(kind, count, self._state.next_height, limits)
         if exceeded is None:
             return
         blocks, rate = exceeded
@@ -79,7 +69,7 @@ class Checks:
     def _signer(self, tx: wire.Tx) -> Owner:
         """The owner of everything in it, if a key that may has signed. Raises Refused."""
         addresses = {_owner_of(message) for message in tx.messages}
-        owner = self._chain.owners.get(next(iter(addresses)))
+        owner = self._state.owners.get(next(iter(addresses)))
         if len(addresses) != 1 or owner is None:
             raise Refused(9, f"account {next(iter(addresses))} not found: unknown address", "sdk")
         if tx.authenticators is None:
@@ -87,13 +77,13 @@ class Checks:
                 raise Refused(8, "pubKey does not match signer address: invalid pubkey", "sdk")
         else:
             self._permitted(tx, owner)
-        if not tx.signed_for(self._chain.settings.chain_id, owner.number):
+        if not tx.signed_for(self._state.settings.chain_id, owner.number):
             if tx.authenticators is not None:
                 raise Refused(104, "signature verification failed: AllOf verification failed", "accountplus")
             raise Refused(
                 4,
                 f"signature verification failed; please verify account number ({owner.number}) and chain-id "
-                f"({self._chain.settings.chain_id}): unauthorized",
+                f"({self._state.settings.chain_id}): unauthorized",
                 "sdk",
             )
         return owner
@@ -174,7 +164,7 @@ class Checks:
 
     def market(self, message: wire.Place) -> Market:
         """The market of an order that is on its grid. Raises Refused."""
-        market = self._chain.markets.get(message.id.pair_id)
+        market = self._state.markets.get(message.id.pair_id)
         if market is None:
             raise Refused(8, f"Clob pair {message.id.pair_id} not found: ClobPairId is invalid")
         if message.subticks % market.subticks_per_tick:
@@ -196,7 +186,7 @@ class Checks:
         return market
 
     def _window(self, until: int) -> None:
-        height, window = self._chain.next_height, self._chain.settings.short_block_window
+        height, window = self._state.next_height, self._state.settings.short_block_window
         if until < height:
             raise Refused(
                 10,
@@ -212,9 +202,9 @@ class Checks:
 
     def short_term_place(self, message: wire.Place, order: Order, former: Order | None) -> None:
         """All that comes between the market's own rules and matching. Raises Refused."""
-        chain, until = self._chain, message.good_til_block or 0
+        state, until = self._state, message.good_til_block or 0
         self._window(until)
-        canceled = chain.cancels.get(message.id)
+        canceled = state.cancels.get(message.id)
         if canceled is not None and canceled >= until:
             text = f"Order: (order text), Cancellation GoodTilBlock: {canceled}"
             raise Refused(7, f"{text}: Attempt to place an order that is already canceled")
@@ -227,7 +217,7 @@ class Checks:
                 text = "Order remaining amount is less than `MinOrderBaseQuantums`. Remaining amount: 0."
                 raise Refused(24, f"{text} Order: (order text): Order is fully filled")
         if message.reduce_only:
-            subaccount = chain.subaccounts.get((message.id.owner, message.id.number))
+            subaccount = state.subaccounts.get((message.id.owner, message.id.number))
             held = 0 if subaccount is None else subaccount.lots(order.market)
             if held * order.side >= 0:
                 raise Refused(2001, "Reduce-only orders cannot increase the position size")
@@ -244,54 +234,13 @@ class Checks:
             raise Refused(20, f"New order GoodTilBlock must be greater than that of the existing order: {words}")
 
     def short_term_cancel(self, order_id: wire.OrderId, until: int) -> None:
-        if order_id.pair_id not in self._chain.markets:
+        if order_id.pair_id not in self._state.markets:
             raise Refused(8, f"Clob pair {order_id.pair_id} not found: ClobPairId is invalid")
         self._window(until)
-        before = self._chain.cancels.get(order_id)
+        before = self._state.cancels.get(order_id)
         if before is not None and before >= until:
             text = "A cancel already exists in the memclob for this order with a greater than or equal GoodTilBlock"
             raise Refused(9, text)
-
-    def stateful_place(self, message: wire.Place) -> None:
-        market = self.market(message)
-        now_s, until = self._chain.block_ns // 10**9, message.good_til_time or 0
-        if until <= now_s:
-            raise Refused(3003, f"GoodTilBlockTime {until} is in the past: time exceeds GoodTilBlockTime")
-        if until > now_s + _LONGEST_S:
-            raise Refused(3004, f"GoodTilBlockTime {until} is too far ahead: exceeds the stateful order time window")
-        open_orders = [
-            order
-            for order in self._chain.orders.values()
-            if not order.id.short_term
-            and order.status in ("OPEN", "UNTRIGGERED")
-            and order.id.owner == message.id.owner
-        ]
-        if any(order.id == message.id for order in open_orders):
-            raise Refused(3005, "Stateful order already exists")
-        subaccount = self._chain.subaccounts.get((message.id.owner, message.id.number))
-        net = 0 if subaccount is None else int(subaccount.equity(self._chain.markets))
-        limit = max((tier for least, tier in EQUITY_TIERS if net >= least), default=0)
-        if len(open_orders) >= limit:
-            raise Refused(
-                10001,
-                f"Opening order would exceed equity tier limit of {limit}. Order count: {len(open_orders)}, total net "
-                f"collateral: {net * 10**6}, order id: (id): Subaccount cannot open more orders due to equity tier "
-                "limit.",
-            )
-        side = Side.BUY if message.side == 1 else Side.SELL
-        if subaccount is not None and subaccount.lots(market) * side >= 0:
-            lots, ticks = message.quantums // market.step, message.subticks // market.subticks_per_tick
-            margin = lots * market.lot * ticks * market.tick * market.margin_ppm / 1_000_000
-            if margin > subaccount.equity(self._chain.markets):
-                raise Refused(3007, "Stateful order collateralization check failed")
-
-    def stateful_cancel(self, message: wire.Cancel) -> None:
-        order = self._chain.orders.get(message.id)
-        if order is None or order.status not in ("OPEN", "UNTRIGGERED"):
-            text = "Order Id to cancel does not exist. OrderId : (id)"
-            raise Refused(3006, f"{text}: Stateful order does not exist")
-        if (message.good_til_time or 0) < (order.good_til_time or 0):
-            raise Refused(29, "cancellation goodTilBlockTime less than stateful order goodTilBlockTime")
 
 
 def is_short_term(message: wire.Message) -> bool:

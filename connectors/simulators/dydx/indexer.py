@@ -54,7 +54,7 @@ class Indexer:
                 self._market(ticker)
                 return {"candles": []}
             case ["height"]:
-                return {"height": str(self._chain.height - self._lag_blocks()), "time": self._chain.time}
+                return self._height()
             case ["time"]:
                 now_ns = self._now_ns()
                 return {"iso": iso(now_ns), "epoch": now_ns // 1_000_000 / 1000}
@@ -76,6 +76,12 @@ class Indexer:
                 return {"fundingPayments": _page(list(reversed(self._asked(query).payments)), query)}
             case _:
                 raise NotFound("Not Found")
+
+    def _height(self) -> dict[str, str]:
+        """The last block that the indexer has processed."""
+        behind = self._lag_blocks()
+        at_ns = self._chain.block_ns - behind * self._chain.settings.block_ms * 1_000_000
+        return {"height": str(self._chain.height - behind), "time": iso(at_ns)}
 
     # Markets
 

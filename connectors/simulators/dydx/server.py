@@ -17,11 +17,13 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from connectors.simulators.dydx.accounts import Permission
-from connectors.simulators.dydx.chain import Answer, Chain, Said, Trouble
-from connectors.simulators.dydx.checks import EQUITY_TIERS, STATEFUL_LIMITS
+from connectors.simulators.dydx.chain import Answer, Chain
 from connectors.simulators.dydx.indexer import Indexer, Invalid, NotFound, limiter
 from connectors.simulators.dydx.market import plain
+from connectors.simulators.dydx.news import Said
 from connectors.simulators.dydx.settings import DydxVenueSettings
+from connectors.simulators.dydx.state import Trouble
+from connectors.simulators.dydx.stateful import EQUITY_TIERS
 from connectors.simulators.dydx.streams import Client, Streams
 from connectors.simulators.faults import Fault, FaultKind, FaultPoint, WireFaults
 from connectors.simulators.pulse import Pulse
@@ -422,7 +424,7 @@ class DydxVenue:
                 "block_rate_limit_config": {
                     "max_short_term_orders_per_n_blocks": [],
                     "max_stateful_orders_per_n_blocks": [
-                        {"num_blocks": blocks, "limit": limit} for blocks, limit in STATEFUL_LIMITS
+                        {"num_blocks": blocks, "limit": limit} for blocks, limit in self._settings.stateful_limits
                     ],
                     "max_short_term_order_cancellations_per_n_blocks": [],
                     "max_short_term_orders_and_cancels_per_n_blocks": short,
@@ -494,7 +496,7 @@ class DydxVenue:
         wanted = msgspec.json.decode(await request.read(), type=_Level)
         market = self.chain.by_ticker[wanted.ticker]
         side = Side.BUY if wanted.side == "BUY" else Side.SELL
-        self.chain.tell_level(market, side, wanted.ticks, wanted.lots)
+        self.chain.news.level(market, side, wanted.ticks, wanted.lots)
         self._pulse.beat()
         return _json({})
 

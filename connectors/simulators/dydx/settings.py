@@ -44,6 +44,8 @@ class DydxVenueSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     short_term_per_5_blocks: Annotated[
         int, Meta(ge=1, description="short-term places and cancels of an owner in 5 blocks")
     ] = 4000
+    stateful_per_block: Annotated[int, Meta(ge=1, description="stateful places of an owner in a block")] = 2
+    stateful_per_100_blocks: Annotated[int, Meta(ge=1, description="stateful places of an owner in 100 blocks")] = 20
     node_requests_per_s: Annotated[int, Meta(ge=1, description="requests a second that a node takes")] = 1000
     indexer_requests_per_10s: Annotated[
         int, Meta(ge=1, description="indexer requests in 10 s, each limiter for itself")
@@ -61,6 +63,11 @@ class DydxVenueSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         float, Meta(ge=-1000, le=1000, description="hourly funding rate, millionths; > 0: longs pay")
     ] = 2.5
     chances: Annotated[tuple[Chance, ...], Meta(description="faults that may strike at any time, by the seed")] = ()
+
+    @property
+    def stateful_limits(self) -> tuple[tuple[int, int], ...]:
+        """(blocks, places) each."""
+        return (1, self.stateful_per_block), (100, self.stateful_per_100_blocks)
 
 
 class MarketFacts(msgspec.Struct, frozen=True):

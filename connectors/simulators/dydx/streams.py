@@ -12,8 +12,9 @@ from uuid import UUID
 import msgspec
 from aiohttp import WSCloseCode, web
 
-from connectors.simulators.dydx.chain import BOOK, HEIGHT, MARKETS, SUBACCOUNTS, TRADES, Chain, Said
+from connectors.simulators.dydx.chain import Chain
 from connectors.simulators.dydx.indexer import Indexer
+from connectors.simulators.dydx.news import BOOK, HEIGHT, MARKETS, SUBACCOUNTS, TRADES, Said
 from connectors.simulators.faults import Fault, FaultKind, FaultPoint, WireFaults
 from connectors.simulators.socket import Socket
 from mm_daemon.domain.rng import Rng

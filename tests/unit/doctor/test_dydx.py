@@ -142,6 +142,23 @@ async def test_a_limit_above_the_chains_is_a_warning(tmp_path: Path) -> None:
         assert the(report, "limits").advice == "write actions_per_5_blocks: 400"
 
 
+async def test_stateful_quotes_have_limits_of_their_own(tmp_path: Path) -> None:
+    """What the chain takes a block, how many the account's money allows, and that nothing ends them with us."""
+    async with dydx_venue(stateful_per_100_blocks=10) as control:
+        report = await look(tmp_path, control, orders="stateful", stateful_ttl_s=900)
+        assert report.ok, report.to_text()
+        _, block, many = found(report, "limits")
+        assert block.text == "chain: 2 stateful places in 1 block of the 2 it takes"
+        assert (many.verdict, many.advice) == (Verdict.WARNING, "write stateful_per_100_blocks: 10")
+        assert the(report, "tier").text == "100000.00 USDC allow 200 open stateful orders"
+        dead_man = the(report, "dead_man")
+        assert dead_man.verdict is Verdict.WARNING and dead_man.text.endswith("at most 900 s each")
+    async with dydx_venue(deposit=19) as control:
+        report = await look(tmp_path, control, orders="stateful")
+        assert failures(report) == {"tier"}
+        assert the(report, "tier").text == "19.00 USDC allow 0 open stateful orders"
+
+
 async def test_an_order_of_somebody_else_is_warned_of(tmp_path: Path) -> None:
     """As the web site makes them."""
     async with dydx_venue() as control:

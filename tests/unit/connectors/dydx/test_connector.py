@@ -14,7 +14,7 @@ from connectors.dydx.keys import Signer
 from connectors.dydx.translate import MessageIds
 from connectors.dydx.wire import Envelope
 from connectors.simulators.dydx.accounts import Order
-from connectors.simulators.dydx.chain import Trouble
+from connectors.simulators.dydx.state import Trouble
 from connectors.simulators.faults import FaultKind
 from mm_daemon.domain.capabilities import CommandClass, Validity
 from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, Command, PlaceOrder, Reason

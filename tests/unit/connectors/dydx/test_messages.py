@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from connectors.dydx import orders as own
-from connectors.dydx import tx, wire
+from connectors.dydx import answers, tx, wire
 from connectors.dydx.numbers import Grid
-from connectors.dydx.orders import Market, OwnOrders
+from connectors.dydx.orders import OwnOrders
+from connectors.dydx.own import Market
 from connectors.dydx.translate import DydxTranslator
 from mm_daemon.domain.decisions import PlaceOrder, Reason
 from mm_daemon.domain.events import (
@@ -222,13 +222,13 @@ def test_every_answer_to_a_broadcast_has_its_kind(name: str) -> None:
         assert reply.error is not None and "already exists in cache" in reply.error.data
         return
     if name == "node_broadcast_ok":
-        assert own.taken(reply.result)
+        assert answers.taken(reply.result)
         return
-    assert not own.taken(reply.result)
-    assert own.refusal(reply.result)[0] is _NODE_KINDS[name]
-    assert own.key_refused(reply.result) is (name == "node_broadcast_authenticator_failed")
-    assert own.height_refused(reply.result) is ("_gtb_" in name)
-    assert own.limited(reply.result) is (name == "node_broadcast_block_rate_limit")
+    assert not answers.taken(reply.result)
+    assert answers.refusal(reply.result)[0] is _NODE_KINDS[name]
+    assert answers.key_refused(reply.result) is (name == "node_broadcast_authenticator_failed")
+    assert answers.height_refused(reply.result) is ("_gtb_" in name)
+    assert answers.limited(reply.result) is (name == "node_broadcast_block_rate_limit")
 
 
 def test_the_node_tells_height_and_account_number() -> None:

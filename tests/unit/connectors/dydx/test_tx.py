@@ -75,6 +75,7 @@ def test_the_short_way_to_a_transaction_is_the_long_one(
         authenticators=authenticators,
     )
     assert builder.raw(message) == builder.build(message).raw
+    assert builder.sequenced(message, sequence) == builder.build(message).raw
 
 
 @given(st.integers(min_value=0, max_value=(1 << 64) - 1))

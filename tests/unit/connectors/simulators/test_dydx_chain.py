@@ -8,8 +8,10 @@ import pytest
 from connectors.dydx import tx
 from connectors.dydx.keys import Signer
 from connectors.simulators.dydx.accounts import Permission
-from connectors.simulators.dydx.chain import Answer, Chain, Said, Trouble
+from connectors.simulators.dydx.chain import Answer, Chain
+from connectors.simulators.dydx.news import Said
 from connectors.simulators.dydx.settings import DydxVenueSettings
+from connectors.simulators.dydx.state import Trouble
 from mm_daemon.domain.orders import Side
 from tests.dydx import QUIET
 
@@ -487,6 +489,61 @@ def test_times_serve_as_sequences_once(desk: Desk) -> None:
 )
 def test_what_a_long_term_order_may_not_be(desk: Desk, changes: dict[str, Any], want: int) -> None:
     assert desk.send(tx.PLACE, long_term(desk, 1, **changes), sequence=0).code == want
+
+
+def test_what_waits_for_its_block_counts_already(desk: Desk) -> None:
+    """A second place of an id is refused, a cancel of it is taken: placed, cancelled, and never in the book."""
+    identity, now_s = desk.order_id(1, flags=tx.OrderFlags.LONG_TERM), desk.chain.block_ns // 10**9
+    assert desk.send(tx.PLACE, long_term(desk, 1), sequence=0).code == 0
+    assert desk.send(tx.PLACE, long_term(desk, 1), sequence=1).code == 3005
+    too_far = tx.cancel(identity, good_til_time=now_s + 96 * 86_400)
+    assert desk.send(tx.CANCEL, too_far, sequence=2).code == 3004
+    cancel = tx.cancel(identity, good_til_time=now_s + 94 * 86_400)
+    assert desk.send(tx.CANCEL, cancel, sequence=3).code == 0
+    assert desk.send(tx.CANCEL, cancel, sequence=4).code == 3008
+    desk.block()
+    assert desk.statuses() == [("OPEN", ""), ("CANCELED", "USER_CANCELED")]
+    desk.block()
+    assert not [order for order in desk.chain.orders.values() if order.resting]
+
+
+def test_a_transaction_that_waits_beyond_its_time_never_lands(desk: Desk) -> None:
+    """Its time is 30 s before the block at most."""
+    now_ms = desk.chain.block_ns // 10**6
+    assert desk.send(tx.PLACE, long_term(desk, 1), sequence=now_ms - 29_000).code == 0
+    assert desk.send(tx.PLACE, long_term(desk, 2), sequence=now_ms - 27_000).code == 0
+    desk.chain.halt(desk.now_ns + 2 * 10**9)
+    desk.block()
+    assert [row["clientId"] for row in desk.told()] == ["2"]
+
+
+def test_what_the_book_gives_up_is_over_with_the_next_block_and_the_feed_does_not_say_it(desk: Desk) -> None:
+    """A post-only order that would cross once it reaches the book."""
+    crossing = long_term(desk, 1, subticks=(desk.touch(Side.SELL) + 5) * TICK)
+    assert desk.send(tx.PLACE, crossing, sequence=0).code == 0
+    desk.block()
+    assert desk.statuses() == [("OPEN", ""), ("BEST_EFFORT_CANCELED", "POST_ONLY_WOULD_CROSS_MAKER_ORDER")]
+    (order,) = [each for each in desk.chain.orders.values() if not each.id.short_term]
+    desk.block()
+    assert desk.statuses() == [] and order.status == "CANCELED"
+    assert desk.chain.hit(order, 1, cancelled=True) == 0
+
+
+def test_a_long_term_order_ends_with_its_time(desk: Desk) -> None:
+    """What has filled stays; the feed tells the end without it."""
+    until = desk.chain.block_ns // 10**9 + 2
+    assert desk.send(tx.PLACE, long_term(desk, 1, good_til_time=until), sequence=0).code == 0
+    desk.block()
+    (order,) = [each for each in desk.chain.orders.values() if not each.id.short_term]
+    desk.chain.hit(order, 4)
+    desk.block(2)
+    assert order.status == "OPEN" and order.committed == 4
+    desk.told()
+    while desk.chain.block_ns // 10**9 < until:
+        desk.block()
+    (row,) = desk.told()
+    assert (row["status"], row["removalReason"]) == ("CANCELED", "ORDER_REMOVAL_REASON_EXPIRED")
+    assert "totalFilled" not in row and order.rest()["totalFilled"] == "0.0004" and not order.resting
 
 
 def test_a_poor_account_has_few_stateful_orders() -> None:
