@@ -9,8 +9,8 @@ Without `account` it is a feed, for paper runs: it has no account and refuses to
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -20,10 +20,12 @@ from connectors.lighter.account import AccountReader
 from connectors.lighter.account_streams import AccountStreams
 from connectors.lighter.channels import Channels
 from connectors.lighter.doctor import Examination
+from connectors.lighter.key_check import KeyProblem, look_at_key
+from connectors.lighter.keys import Key, KeyRing
 from connectors.lighter.last_resort import LastResort
 from connectors.lighter.native import NativeLibrary, NativeSigner
 from connectors.lighter.orders import OrderCommand, OwnOrders
-from connectors.lighter.rest import BAD_AUTH, Refused, RestClient
+from connectors.lighter.rest import Refused, RestClient
 from connectors.lighter.sending import SENT_TYPES, Sending
 from connectors.lighter.settings import (
     ACK_TIMEOUT_MS,
@@ -68,13 +70,14 @@ _CLOCK_EVERY_NS = 10_000_000_000
 _TOKEN_LOOK_S = 1.0
 _FUNDING_EVERY_S = 120.0
 _PAUSE_S = 0.5
-_NS_PER_MS = 1_000_000
+_NS_PER_MS, _NS_PER_S = 1_000_000, 1_000_000_000
 _FRAME_BYTES_MAX = 4 << 20
 _FIRST_CHANNEL_ERROR = 30_000
 _AUTH_ERROR = 30012
-_AUTH_REFUSALS = frozenset({BAD_AUTH, 401, 403})
 
 _IGNORED = translate.IGNORED_TYPES | account_streams.IGNORED_TYPES | IGNORED_WORDS
+
+_Made = tuple[OrderCommand, tx.Transaction]
 
 MakeSigner = Callable[[LighterSettings, Mapping[str, str]], tx.SignsTransactions]
 
@@ -119,8 +122,9 @@ class LighterConnector:
                 self._rest,
                 self._sending,
                 self._signer,
+                KeyRing(settings.account, settings.api_keys, context.report),
                 account=settings.account,
-                keys=settings.api_keys,
+                timeout_s=timeout_s,
                 on_quota=self._on_quota,
                 on_stop=self._on_stop,
             )
@@ -142,8 +146,8 @@ class LighterConnector:
         self._orders = OwnOrders({}, 0, settings.order_expiry_s)
         self._reader: AccountReader | None = None
         self._tokens: Tokens | None = None
-        if self._signer is not None:
-            self._tokens = Tokens(self._signer, settings.api_keys[0], settings.auth_token_s, self._venue_now_ns)
+        if self._signer is not None and self._trading is not None:
+            self._tokens = Tokens(self._signer, self._trading.ring, settings.auth_token_s, self._venue_now_ns)
         self.channels = Channels(self._tokens, self._problem)
         self._streams = AccountStreams(context.venue, self._orders)
         self._last_resort: LastResort | None = None
@@ -161,6 +165,8 @@ class LighterConnector:
         self._clock_told_ns = 0
         self._quota_most = QUOTA_START
         self._problems: dict[str, int] = {}
+        self._under_way: set[asyncio.Task[None]] = set()
+        """Messages without an answer, and fences."""
         self._closed = False
         self._handlers: Mapping[str, Callable[[bytes], None]] = {
             "ping": lambda _frame: self.channels.ping(),
@@ -171,6 +177,8 @@ class LighterConnector:
 
     def _keys(self, settings: LighterSettings, make_signer: MakeSigner) -> tx.SignsTransactions:
         venue = self._context.venue
+        if len(set(settings.api_keys)) < len(settings.api_keys):
+            raise ConfigError(f"venue {venue}: api_keys names a key twice: {list(settings.api_keys)}; write each once")
         for index in settings.api_keys:
             name = f"api_key_{index}"
             if name not in self._context.secrets:
@@ -188,45 +196,46 @@ class LighterConnector:
     async def load_instruments(self) -> Sequence[Instrument]:
         """Raises VenueUnreachable, CredentialsRefused, or ConfigError for a symbol that the venue does not have."""
         settings, account = self._settings, self._settings.account
-        trading, tokens, reader = self._trading, self._tokens, None
+        trading, tokens = self._trading, self._tokens
         fees: wire.Limits | None = None
         if trading is not None and tokens is not None and account is not None:
-            await trading.check_keys()
-            reader = self._reader_of(account, tokens)
-            fees = await self._limits(reader)
+            fees = await self._look_at_keys(trading.ring)
         self._fees = fees
         self._markets = await contracts.markets(self._rest, self._context.venue, self._context.symbols, fees)
         self._translator = LighterTranslator(self._markets)
         self._orders = OwnOrders(self._markets, account or 0, settings.order_expiry_s)
         self._streams = AccountStreams(self._context.venue, self._orders)
         if trading is not None and tokens is not None and account is not None:
-            self._reader = reader = self._reader_of(account, tokens)
-            self._last_resort = LastResort(trading, reader, self._venue_now_ns)
+            self._reader = AccountReader(
+                self._context.venue,
+                self._rest,
+                account,
+                self._orders,
+                tokens=tokens,
+                keys=settings.api_keys,
+                now_ns=self._context.now_ns,
+                venue_now_ns=self._venue_now_ns,
+            )
+            self._last_resort = LastResort(trading, self._reader, self._venue_now_ns)
             await trading.start()
             if not self._context.read_only:
                 await self._set_leverage(trading)
         return list(self._markets.values())
 
-    def _reader_of(self, account: int, tokens: Tokens) -> AccountReader:
-        return AccountReader(
-            self._context.venue,
-            self._rest,
-            account,
-            self._orders,
-            tokens=tokens,
-            keys=self._settings.api_keys,
-            now_ns=self._context.now_ns,
-            venue_now_ns=self._venue_now_ns,
-        )
-
-    async def _limits(self, reader: AccountReader) -> wire.Limits:
-        """The first private read: a token that is refused is told before anything begins."""
-        try:
-            return await reader.limits()
-        except Refused as refused:
-            if refused.code in _AUTH_REFUSALS:
-                raise CredentialsRefused(f"venue {self._context.venue}: {refused.text}") from None
-            raise
+    async def _look_at_keys(self, ring: KeyRing) -> wire.Limits | None:
+        """The account's fees, as the keys may read them that the venue takes: the first private reads, before anything
+        begins. Raises VenueUnreachable, or CredentialsRefused when it takes none."""
+        account, now_s, fees = self._settings.account, self._venue_now_ns() // _NS_PER_S, None
+        assert account is not None and self._signer is not None
+        for key in ring.in_turn:
+            seen = await look_at_key(self._rest, self._signer, account=account, index=key.index, venue_now_s=now_s)
+            if isinstance(seen, KeyProblem):
+                ring.refuse(key, seen.text if seen.registered else f"not registered: {seen.text}")
+            else:
+                fees = seen
+        if ring.exhausted:
+            raise ring.nothing_left()
+        return fees
 
     async def _set_leverage(self, trading: Trading) -> None:
         """Raises VenueUnreachable when the venue refuses it."""
@@ -249,6 +258,8 @@ class LighterConnector:
                 group.create_task(self.channels.keep_alive())
                 group.create_task(self._watch_key())
                 group.create_task(self._watch_contracts())
+                if self._trading is not None:
+                    group.create_task(self._trading.mend())
                 if self._reader is not None and self._tokens is not None:
                     group.create_task(self._keep_token(self._tokens))
                     group.create_task(self._watch_funding(self._reader))
@@ -451,55 +462,100 @@ class LighterConnector:
     # Commands
 
     async def send(self, commands: Sequence[ApprovedCommand]) -> None:
-        """One batch under one signature each and one key. Nothing is ever sent twice: what is not known is said to be
-        unknown, and the core asks."""
+        """One batch, a message for each key it needs. Returns when the next one may come: at once while there is a key
+        that waits for nothing, else when everything is answered. Nothing is ever sent twice: what is not known is said
+        to be unknown, and the core asks."""
         trading, now_ns = self._trader(), self._context.now_ns
-        batch: list[OrderCommand] = []
-        made: list[tx.Transaction] = []
+        batch: list[_Made] = []
         fences: list[CancelOrder] = []
         for approved in commands:
             command = approved.command
-            if not isinstance(command, PlaceOrder | AmendOrder | CancelOrder):
-                continue
             if isinstance(command, CancelOrder) and command.fence:
                 fences.append(command)
-                continue
-            try:
-                made.append(self._orders.transaction(command, self._venue_now_ns()))
-                batch.append(command)
-            except GridError as error:
-                self._emit(self._orders.refused(command, 21701, str(error), now_ns()))
+            elif isinstance(command, PlaceOrder | AmendOrder | CancelOrder):
+                try:
+                    batch.append((command, self._orders.transaction(command, self._venue_now_ns())))
+                except GridError as error:
+                    self._emit(self._orders.refused(command, 21701, str(error), now_ns()))
+        takes = any(isinstance(command, PlaceOrder) and not _makes(command) for command, _ in batch)
+        carried = [self._begin(self._carry(key, each)) for key, each in self._by_key(trading.ring, batch, takes)]
         if fences:
-            await self._fence(fences)
-        if not batch:
-            return
-        takes = any(isinstance(each, PlaceOrder) and not _makes(each) for each in batch)
+            carried.append(self._begin(self._fence(fences)))
+        await asyncio.sleep(0)  # they begin, in this order, before anything that comes later
+        if carried and not trading.ring.spare(takes=takes):
+            await asyncio.wait(carried)
+
+    def _by_key(self, ring: KeyRing, batch: Sequence[_Made], takes: bool) -> Sequence[tuple[Key, Sequence[_Made]]]:
+        """What changes an order goes under the key that its last transaction went under, which it must not overtake;
+        everything else goes together."""
+        free: Key | None = None
+        shares: dict[Key, list[_Made]] = {}
+        for command, transaction in batch:
+            key = None if isinstance(command, PlaceOrder) else ring.following(self._orders.key_of(command.client_id))
+            if key is None:
+                key = free = free or ring.choose(takes=takes)
+            shares.setdefault(key, []).append((command, transaction))
+        return list(shares.items())
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
+
+    async def _carry(self, key: Key, batch: Sequence[_Made]) -> None:
+        """One message, and what became of it."""
+        commands, made = [command for command, _ in batch], [transaction for _, transaction in batch]
+        now_ns = self._context.now_ns
 
         def prepared(signed: Sequence[tx.Signed]) -> None:
-            for command, each in zip(batch, signed, strict=True):
+            for command, each in zip(commands, signed, strict=True):
                 self._emit(self._orders.sent(command, each, now_ns()))
 
         try:
-            await trading.carry(made, takes=takes, prepared=prepared)
+            await self._trader().carry(made, key, prepared=prepared)
         except Refused as refused:
             self._look_at_limit(refused)
-            self._tell_refused(batch, refused.code, refused.text)
+            self._tell_refused(commands, refused.code, refused.text)
         except (NeverLeft, ConfigError, GridError) as error:
-            self._tell_refused(batch, 0, f"not sent: {error}")
-        except OutcomeUnknown as error:
-            for command in batch:
-                self._emit(self._orders.unknown(command, str(error), now_ns()))
+            self._tell_refused(commands, 0, f"not sent: {error}")
+        except Exception as error:  # whatever it was: nobody knows what the venue has seen
+            for command in commands:
+                self._emit(self._orders.unknown(command, str(error) or type(error).__name__, now_ns()))
+            if not isinstance(error, OutcomeUnknown):
+                self._context.report(
+                    f"{len(commands)} command(s) with unknown outcome: {type(error).__name__}: {error}"
+                )
 
     async def _fence(self, fences: Sequence[CancelOrder]) -> None:
-        """See to it that the commands in doubt can never land, if they have not."""
-        try:
-            await self._resort().shut_out()
-        except VenueUnreachable as error:
-            for command in fences:
-                self._emit(self._orders.unknown(command, f"fence: {error}", self._context.now_ns()))
-            return
+        """See to it that the commands in doubt can never land, if they have not: under the key that signed each."""
+        by_key: dict[int | None, list[CancelOrder]] = {}
         for command in fences:
-            self._tell_shut_out(command.instrument, command.client_id)
+            by_key.setdefault(self._orders.key_of(command.client_id), []).append(command)
+        for index, commands in by_key.items():
+            try:
+                await self._shut_out(index)
+            except VenueUnreachable as error:
+                for command in commands:
+                    self._emit(self._orders.unknown(command, f"fence: {error}", self._context.now_ns()))
+            else:
+                for command in commands:
+                    self._tell_shut_out(command.instrument, command.client_id)
+
+    async def _shut_out(self, index: int | None) -> None:
+        """See `LastResort.shut_out`; None: whichever key it was, so every one. Raises VenueUnreachable."""
+        ring = self._trader().ring
+        for key in ring.every if index is None else (ring.get(index),):
+            if key is None:
+                raise NeverLeft(
+                    f"API key {index} signed it and is not among api_keys any more: it can land until ten minutes after "
+                    "it was signed; with the key among api_keys, that can be prevented"
+                )
+            await self._resort().shut_out(key)
+
+    def recall(self, sent: Mapping[ClientOrderId, str]) -> None:
+        """See `RecallsOrders`: under which keys earlier processes have signed."""
+        self._orders.recall(sent)
 
     def _tell_shut_out(self, instrument: InstrumentId, client_id: ClientOrderId) -> None:
         self._orders.settle(client_id)
@@ -537,8 +593,9 @@ class LighterConnector:
             for event in landed:
                 self._emit(event)
             return
-        if await self._owned().next_nonce(doubt.signed.key_index) <= doubt.signed.nonce:
-            await self._resort().shut_out()
+        next_nonce = await self._owned().next_nonce(doubt.signed.key_index)
+        if next_nonce is None or next_nonce <= doubt.signed.nonce:
+            await self._shut_out(doubt.signed.key_index)
         self._tell_shut_out(doubt.instrument, client_id)
 
     async def cancel_all(self) -> None:
@@ -581,12 +638,15 @@ class LighterConnector:
     def probes(self) -> Sequence[Probe]:
         """What `doctor` asks. See `Examination`."""
         markets = {number: contract.symbol for number, contract in self._markets.items()}
-        now_s = self._venue_now_ns() // 1_000_000_000
+        now_s = self._venue_now_ns() // _NS_PER_S
         return Examination(self._rest, self._settings, self._signer, markets, now_s).probes()
 
     async def close(self) -> None:
         """Nothing is said any more; the socket ends with `run`."""
         self._closed = True
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
         await self._rest.close()
 
     # Inside
