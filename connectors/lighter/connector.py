@@ -548,8 +548,8 @@ class LighterConnector:
         for key in ring.every if index is None else (ring.get(index),):
             if key is None:
                 raise NeverLeft(
-                    f"API key {index} signed it and is not among api_keys any more: it can land until ten minutes after "
-                    "it was signed; with the key among api_keys, that can be prevented"
+                    f"API key {index}, which signed it, is not among api_keys any more: it may land until ten minutes "
+                    "after it was signed; with that key among api_keys it is shut out at once"
                 )
             await self._resort().shut_out(key)
 

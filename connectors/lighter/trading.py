@@ -22,7 +22,7 @@ _LAG_S = 0.35
 _TRIES = 3
 _SHUT_OUT = 1024
 """Nonces skipped: more than any process can have on its way."""
-_MEND_PAUSE_S = 1.0
+_MEND_PAUSE_S = 3.0
 _LATELY_S = 1.0
 """What was sent before that has been carried out, whatever the venue delays it."""
 NONCE_CODES = frozenset({21104, 21105})

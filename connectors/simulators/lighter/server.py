@@ -46,7 +46,7 @@ class _Hit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     lots: int
 
 
-class _RemoveKey(msgspec.Struct, forbid_unknown_fields=True):
+class _RemoveKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST /control/remove_key`: a key that its owner has taken from the account."""
 
     key_index: int
