@@ -207,7 +207,7 @@ def lighter_connector(
     keys: tuple[int, ...] = (4, KEY_INDEX),
     secrets: Mapping[int, int] | None = None,
     native: Path | None = None,
-    report: Callable[[str], None] = pytest.fail,
+    report: Callable[[str, str], None] = lambda _kind, text: pytest.fail(text),
     **settings: Any,
 ) -> LighterConnector:
     """A connector of the control's venue, that signs in Python, or with the native library where it is given."""

@@ -523,9 +523,7 @@ class LighterConnector:
             for command in commands:
                 self._emit(self._orders.unknown(command, str(error) or type(error).__name__, now_ns()))
             if not isinstance(error, OutcomeUnknown):
-                self._context.report(
-                    f"{len(commands)} command(s) with unknown outcome: {type(error).__name__}: {error}"
-                )
+                self._context.report("unexpected", f"{len(commands)} command(s), outcome unknown: {error!r}")
 
     async def _fence(self, fences: Sequence[CancelOrder]) -> None:
         """See to it that the commands in doubt can never land, if they have not: under the key that signed each."""

@@ -34,8 +34,8 @@ class KeyRing:
     """Which keys take turns. Where there are several the last one is for orders that may take, because the venue delays
     those and, with them, what follows on their key. A key that the venue refuses is out until the next start."""
 
-    def __init__(self, account: int, indexes: Sequence[int], report: Callable[[str], None]) -> None:
-        """`report` hears of a key that is out, in words for the log."""
+    def __init__(self, account: int, indexes: Sequence[int], report: Callable[[str, str], None]) -> None:
+        """`report`: see `ConnectorContext`; it hears of a key that is out."""
         self._account = account
         self._report = report
         self._keys = {index: Key(index) for index in indexes}
@@ -98,8 +98,9 @@ class KeyRing:
         if not self.exhausted:
             left = ", ".join(str(each.index) for each in self.in_turn)
             self._report(
+                f"api_key_{key.index}",
                 f"the venue refuses API key {key.index} of account {self._account} ({why}): it is not used any more "
-                f"until the next start; the others go on: {left}. `mm-daemon doctor` looks at each"
+                f"until the next start; the others go on: {left}. `mm-daemon doctor` looks at each",
             )
 
     def nothing_left(self) -> CredentialsRefused:

@@ -17,17 +17,20 @@ class Tokens:
         self._life_s = life_s
         self._venue_now_ns = venue_now_ns
         self._text = ""
+        self._key_index = -1
+        """The key that has signed it."""
         self._renew_ns = 0
         self._refused = 0
         """Tokens that the venue did not take."""
 
     async def current(self) -> str:
-        """A token of which a third of its life is left at least. Raises ConfigError when the signer refuses."""
+        """A token of which a third of its life is left at least, of a key that the venue takes. Raises ConfigError when
+        the signer refuses."""
         now_ns = self._venue_now_ns()
-        if now_ns >= self._renew_ns:
+        if now_ns >= self._renew_ns or self._key_index in self._ring.refused:
             keys = self._ring.in_turn
-            deadline_s = now_ns // _NS_PER_S + self._life_s
-            self._text = await self._signer.auth_token(deadline_s, keys[self._refused % len(keys)].index)
+            index, deadline_s = keys[self._refused % len(keys)].index, now_ns // _NS_PER_S + self._life_s
+            self._text, self._key_index = await self._signer.auth_token(deadline_s, index), index
             self._renew_ns = now_ns + self._life_s * _NS_PER_S * 2 // 3
         return self._text
 

@@ -38,8 +38,9 @@ class ConnectorContext(msgspec.Struct, frozen=True, kw_only=True):
     """Opens the journal of a run; given to connectors that play recordings."""
     table: object | None = None
     """A table in memory (polars or pandas) that a recording is read from instead of a file; None: from its path."""
-    report: Callable[[str], None] = lambda _text: None
-    """Hears, in words for the log, of trouble that the connector lives with and that a person should mend."""
+    report: Callable[[str, str], None] = lambda _kind, _text: None
+    """Hears of trouble that the connector lives with and that a person should mend: its kind, of which the log holds
+    back what comes in quick succession, and words."""
     tap: Callable[[bytes, int], None] | None = None
     """Shown each market-data frame as the venue sent it, and when it came (ns), before anything is made of it. It never
     blocks. None: nobody records."""

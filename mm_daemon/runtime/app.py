@@ -194,7 +194,7 @@ class Daemon:
             clock=self._clock,
             state_dir=state.path,
             connector_named=self._connector_named,
-            report=lambda venue, text: self.log.warning("venue_trouble", venue=venue, text=text),
+            report=lambda venue, kind, text: self.log.warning("venue_trouble", venue=venue, kind=kind, text=text),
         )
         try:
             try:

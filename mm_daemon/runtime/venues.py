@@ -65,9 +65,9 @@ def build_connectors(
     clock: Clock,
     state_dir: Path,
     connector_named: Callable[[str], Callable[..., Connector]],
-    report: Callable[[Venue, str], None],
+    report: Callable[[Venue, str, str], None],
 ) -> dict[Venue, Connector]:
-    """One connector for each venue that has a market; `report` hears of their trouble in words for the log. Raises
+    """One connector for each venue that has a market; `report` hears of their trouble, its kind and words. Raises
     ConfigError when one cannot be had."""
     connectors: dict[Venue, Connector] = {}
     for venue, settings in config.venues.items():

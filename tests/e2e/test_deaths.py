@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.binance_process import BinanceProcess
 from tests.e2e.dydx_process import DydxProcess
 from tests.e2e.hyperliquid_process import HyperliquidProcess, HyperliquidSpotProcess
-from tests.e2e.lighter_process import LighterProcess
+from tests.e2e.lighter_process import LighterKeysProcess, LighterProcess
 from tests.e2e.venue import LiveDesk, VenueProcess
 
 pytestmark = pytest.mark.e2e
@@ -26,22 +26,23 @@ class Deaths(msgspec.Struct, frozen=True):
     made: type[VenueProcess]
     settings: dict[str, Any] = {}
     """Of the venue: payments of funding within minutes, and rebates where the venue can pay them."""
+    kind: str = ""
 
     @property
     def name(self) -> str:
-        spot = "/" in self.made.symbol
-        return f"{self.made.name}-spot" if spot else self.made.name
+        return f"{self.made.name}-{self.kind}" if self.kind else self.made.name
 
 
 DEATHS = (
     Deaths(HyperliquidProcess),
-    Deaths(HyperliquidSpotProcess),
+    Deaths(HyperliquidSpotProcess, kind="spot"),
     Deaths(
         BinanceProcess,
         {"symbols": {"BTCUSDT": {"trades_per_second": 20, "funding_period_s": 10, "maker_fee_bps": -0.5}}},
     ),
     Deaths(DydxProcess, {"maker_fee_ppm": -110}),
     Deaths(LighterProcess),
+    Deaths(LighterKeysProcess, kind="keys"),
 )
 PROVEN_BY_TIME = (HyperliquidProcess, HyperliquidSpotProcess, BinanceProcess)
 """Where what was on its way at a death stays in doubt for many seconds: a stop waits for that."""

@@ -1,4 +1,4 @@
-"""Several keys at the simulated venue: turns, one in trouble while the others go on, and what an earlier process sent."""
+"""Several keys at the simulated venue: turns, one in trouble while others go on, what an earlier process sent."""
 
 import asyncio
 from typing import Any
@@ -154,7 +154,7 @@ async def test_key_that_is_taken_away_is_out_and_the_others_go_on() -> None:
     reports: list[str] = []
     heard = Heard()
     async with lighter_venue() as control:
-        connector = lighter_connector(control, heard.put, keys=THREE, report=reports.append)
+        connector = lighter_connector(control, heard.put, keys=THREE, report=lambda _kind, text: reports.append(text))
         live = ConnectorUnderTest(connector, heard, LighterHand(control), control.clock.now_ns)
         (live.instrument,) = await connector.load_instruments()
         running = asyncio.create_task(connector.run())
@@ -192,7 +192,11 @@ async def test_start_goes_on_with_the_keys_that_the_venue_takes() -> None:
     async with lighter_venue() as control:
         secrets = {**control.venue.secrets, 4: control.venue.secrets[4] + 1, 9: 77}
         connector = lighter_connector(
-            control, lambda _event: None, keys=(4, 5, 9), secrets=secrets, report=reports.append
+            control,
+            lambda _event: None,
+            keys=(4, 5, 9),
+            secrets=secrets,
+            report=lambda _kind, text: reports.append(text),
         )
         await connector.load_instruments()
         wrong, unknown = reports
