@@ -165,6 +165,8 @@ class LighterConnector:
         self._clock_told_ns = 0
         self._quota_most = QUOTA_START
         self._problems: dict[str, int] = {}
+        self._going: dict[ClientOrderId, Key] = {}
+        """Orders of which something is on its way, and under which key."""
         self._under_way: set[asyncio.Task[None]] = set()
         """Messages without an answer, and fences."""
         self._closed = False
@@ -491,9 +493,11 @@ class LighterConnector:
         free: Key | None = None
         shares: dict[Key, list[_Made]] = {}
         for command, transaction in batch:
-            key = None if isinstance(command, PlaceOrder) else ring.following(self._orders.key_of(command.client_id))
+            client_id = command.client_id
+            key = self._going.get(client_id) or ring.following(self._orders.key_of(client_id))
             if key is None:
                 key = free = free or ring.choose(takes=takes)
+            self._going[client_id] = key
             shares.setdefault(key, []).append((command, transaction))
         return list(shares.items())
 
@@ -524,6 +528,10 @@ class LighterConnector:
                 self._emit(self._orders.unknown(command, str(error) or type(error).__name__, now_ns()))
             if not isinstance(error, OutcomeUnknown):
                 self._context.report("unexpected", f"{len(commands)} command(s), outcome unknown: {error!r}")
+        finally:
+            for command in commands:
+                if self._going.get(command.client_id) is key:
+                    del self._going[command.client_id]
 
     async def _fence(self, fences: Sequence[CancelOrder]) -> None:
         """See to it that the commands in doubt can never land, if they have not: under the key that signed each."""
@@ -533,7 +541,7 @@ class LighterConnector:
         for index, commands in by_key.items():
             try:
                 await self._shut_out(index)
-            except VenueUnreachable as error:
+            except Exception as error:  # whatever it was: nothing is proven
                 for command in commands:
                     self._emit(self._orders.unknown(command, f"fence: {error}", self._context.now_ns()))
             else:

@@ -80,7 +80,7 @@ class KeyRing:
         return key
 
     def following(self, index: int | None) -> Key | None:
-        """The key under which something was signed that the next transaction must not overtake; None: that key is in
+        """The key under which something was signed that the next transaction should not overtake; None: that key is in
         doubt or out, and waiting for it would be worse."""
         key = None if index is None or index in self.refused else self._keys.get(index)
         return None if key is None or key.nonces.doubtful else key

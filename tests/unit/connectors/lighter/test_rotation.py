@@ -71,6 +71,21 @@ async def test_amend_and_its_cancel_do_not_overtake_the_order() -> None:
         ]
 
 
+async def test_cancel_does_not_overtake_an_order_that_waits_for_its_turn() -> None:
+    """All keys are in doubt, so that the order waits for the venue's word on a nonce: its cancel waits behind it."""
+    async with trading(keys=THREE) as (live, _, connector):
+        for each in connector._trader().ring.every:
+            each.nonces.doubt()
+        order = live.order()
+        placing = asyncio.create_task(live.send(order))
+        await asyncio.sleep(0)
+        assert not live.heard.of(CommandSent)
+        await live.send(CancelOrder(order.instrument, order.client_id, _WHY))
+        await placing
+        await live.heard.until(OrderCanceled, refused(order))
+        assert keys_of(live) == [4, 4]
+
+
 async def test_nonce_conflict_on_one_key_holds_up_no_other() -> None:
     """21104: that order is refused, the next one passes at once under another key, and the first key is soon back with
     the nonce that the venue names."""
