@@ -229,12 +229,14 @@ class LighterConnector:
         begins. Raises VenueUnreachable, or CredentialsRefused when it takes none."""
         account, now_s, fees = self._settings.account, self._venue_now_ns() // _NS_PER_S, None
         assert account is not None and self._signer is not None
+        whys: dict[int, str] = {}
         for key in ring.in_turn:
             seen = await look_at_key(self._rest, self._signer, account=account, index=key.index, venue_now_s=now_s)
             if isinstance(seen, KeyProblem):
-                ring.refuse(key, seen.text if seen.registered else f"not registered: {seen.text}")
+                whys[key.index] = seen.text if seen.registered else f"not registered: {seen.text}"
             else:
                 fees = seen
+        ring.refuse(whys)
         if ring.exhausted:
             raise ring.nothing_left()
         return fees

@@ -6,7 +6,7 @@ that waits for an answer, holds up no other.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from connectors.lighter.nonces import NonceOwner
 from mm_daemon.domain.errors import CredentialsRefused
@@ -90,17 +90,18 @@ class KeyRing:
         keys = _of_kind(self.in_turn, takes=takes)
         return any(not key.under_way and not key.nonces.doubtful for key in keys)
 
-    def refuse(self, key: Key, why: str) -> None:
-        """The venue does not take what a key signs: it is out."""
-        if key.index in self.refused:
+    def refuse(self, whys: Mapping[int, str]) -> None:
+        """The venue does not take what these keys sign: they are out. Told, unless none is left."""
+        news = {index: why for index, why in whys.items() if index not in self.refused}
+        self.refused |= news
+        if self.exhausted:
             return
-        self.refused[key.index] = why
-        if not self.exhausted:
-            left = ", ".join(str(each.index) for each in self.in_turn)
+        left = ", ".join(str(each.index) for each in self.in_turn)
+        for index, why in news.items():
             self._report(
-                f"api_key_{key.index}",
-                f"the venue refuses API key {key.index} of account {self._account} ({why}): it is not used any more "
-                f"until the next start; the others go on: {left}. `mm-daemon doctor` looks at each",
+                f"api_key_{index}",
+                f"the venue refuses API key {index} of account {self._account} ({why}): it is not used any more until "
+                f"the next start; the others go on: {left}. `mm-daemon doctor` looks at each",
             )
 
     def nothing_left(self) -> CredentialsRefused:

@@ -203,7 +203,7 @@ class Trading:
     def _look_at_key(self, key: Key, refused: Refused) -> None:
         """Whether a refusal is the key's own; with the last one, there is nothing left to do."""
         if refused.code in KEY_REFUSED:
-            self.ring.refuse(key, f"{refused.code} {refused.text}")
+            self.ring.refuse({key.index: f"{refused.code} {refused.text}"})
             if self.ring.exhausted:
                 self._on_stop(self.ring.nothing_left())
 

@@ -67,7 +67,7 @@ def test_what_follows_stays_with_its_key() -> None:
     key(ring, 5).nonces.start(0)
     assert ring.following(5) is key(ring, 5)
     assert ring.following(4) is ring.following(9) is ring.following(None) is None
-    ring.refuse(key(ring, 5), "why")
+    ring.refuse({5: "why"})
     assert ring.following(5) is None
 
 
@@ -76,16 +76,15 @@ def test_refused_key_is_out_and_the_others_go_on() -> None:
     told: list[tuple[str, str]] = []
     ring = KeyRing(7, (4, 5, 6), lambda kind, text: told.append((kind, text)))
     for _ in range(2):
-        ring.refuse(key(ring, 6), "21109 api key not found")
+        ring.refuse({6: "21109 api key not found"})
     ((kind, text),) = told
     assert kind == "api_key_6", "of a kind of its own: the log holds it not back behind that of another key"
     assert text.startswith("the venue refuses API key 6 of account 7 (21109 api key not found)")
     assert "go on: 4, 5. `mm-daemon doctor`" in text
     assert [each.index for each in ring.in_turn] == [4, 5] and ring.doubtful == [key(ring, 4), key(ring, 5)]
     assert ring.choose(takes=True).index == 5 and ring.choose().index == 4 and not ring.exhausted
-    ring.refuse(key(ring, 4), "invalid auth")
-    ring.refuse(key(ring, 5), "21109 api key not found")
-    assert ring.exhausted and ring.doubtful == [] and len(told) == 2
+    ring.refuse({4: "invalid auth", 5: "21109 api key not found"})
+    assert ring.exhausted and ring.doubtful == [] and len(told) == 1, "that none is left is told by the end of the run"
     words = str(ring.nothing_left())
     assert "key 6: 21109 api key not found; key 4: invalid auth; key 5" in words
     assert "register the keys at the venue" in words and "api_keys and their secrets" in words
@@ -119,7 +118,7 @@ async def test_token_that_is_refused_is_followed_by_one_of_the_next_key() -> Non
     for expected in ("5 until 600", "6 until 600", "4 until 600"):
         tokens.forget()
         assert await tokens.current() == expected
-    ring.refuse(key(ring, 4), "why")
+    ring.refuse({4: "why"})
     assert await tokens.current() in ("5 until 600", "6 until 600"), "its channels may have ended with the key"
 
 
