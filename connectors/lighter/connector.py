@@ -9,8 +9,8 @@ Without `account` it is a feed, for paper runs: it has no account and refuses to
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
 import msgspec
 
@@ -19,19 +19,19 @@ from connectors.lighter import transactions as tx
 from connectors.lighter.account import AccountReader
 from connectors.lighter.account_streams import AccountStreams
 from connectors.lighter.channels import Channels
+from connectors.lighter.commands import Commands
 from connectors.lighter.doctor import Examination
 from connectors.lighter.key_check import KeyProblem, look_at_key
-from connectors.lighter.keys import Key, KeyRing
+from connectors.lighter.keys import KeyRing
 from connectors.lighter.last_resort import LastResort
 from connectors.lighter.native import NativeLibrary, NativeSigner
-from connectors.lighter.orders import OrderCommand, OwnOrders
-from connectors.lighter.rest import Refused, RestClient
+from connectors.lighter.orders import OwnOrders
+from connectors.lighter.rest import RestClient
 from connectors.lighter.sending import SENT_TYPES, Sending
 from connectors.lighter.settings import (
     ACK_TIMEOUT_MS,
     QUOTA,
     QUOTA_START,
-    TRANSACTIONS,
     LighterSettings,
     Tier,
     capabilities,
@@ -39,17 +39,14 @@ from connectors.lighter.settings import (
 from connectors.lighter.tokens import Tokens
 from connectors.lighter.trading import Trading
 from connectors.lighter.translate import LighterTranslator
-from connectors.shared.http import NeverLeft, OutcomeUnknown
 from connectors.shared.ws_session import Send, SessionLimits, WsSession
-from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
+from mm_daemon.domain.decisions import ApprovedCommand
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable
 from mm_daemon.domain.events import (
     Event,
-    FenceAnswered,
     FundingPaid,
     InstrumentUpdated,
     OrderFilled,
-    RateLimited,
     RateLimitUsed,
     VenueConnected,
     VenueDisconnected,
@@ -57,8 +54,8 @@ from mm_daemon.domain.events import (
     VenueSnapshotReceived,
     VenueTime,
 )
-from mm_daemon.domain.instrument import Instrument, InstrumentId
-from mm_daemon.domain.orders import ClientOrderId, TimeInForce
+from mm_daemon.domain.instrument import Instrument
+from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.domain.rng import Rng
 from mm_daemon.ports.connector import ConnectorContext, Link
 from mm_daemon.ports.examination import Probe
@@ -76,8 +73,6 @@ _FIRST_CHANNEL_ERROR = 30_000
 _AUTH_ERROR = 30012
 
 _IGNORED = translate.IGNORED_TYPES | account_streams.IGNORED_TYPES | IGNORED_WORDS
-
-_Made = tuple[OrderCommand, tx.Transaction]
 
 MakeSigner = Callable[[LighterSettings, Mapping[str, str]], tx.SignsTransactions]
 
@@ -151,6 +146,7 @@ class LighterConnector:
         self.channels = Channels(self._tokens, self._problem)
         self._streams = AccountStreams(context.venue, self._orders)
         self._last_resort: LastResort | None = None
+        self._commands: Commands | None = None
         self._awaited: set[str] = set()
         """Private channels whose first frame has not come."""
         self._missed = asyncio.Event()
@@ -165,10 +161,6 @@ class LighterConnector:
         self._clock_told_ns = 0
         self._quota_most = QUOTA_START
         self._problems: dict[str, int] = {}
-        self._going: dict[ClientOrderId, Key] = {}
-        """Orders of which something is on its way, and under which key."""
-        self._under_way: set[asyncio.Task[None]] = set()
-        """Messages without an answer, and fences."""
         self._closed = False
         self._handlers: Mapping[str, Callable[[bytes], None]] = {
             "ping": lambda _frame: self.channels.ping(),
@@ -219,6 +211,17 @@ class LighterConnector:
                 venue_now_ns=self._venue_now_ns,
             )
             self._last_resort = LastResort(trading, self._reader, self._venue_now_ns)
+            self._commands = Commands(
+                self._context.venue,
+                self._orders,
+                trading,
+                self._reader,
+                self._last_resort,
+                emit=self._emit,
+                report=self._context.report,
+                now_ns=self._context.now_ns,
+                venue_now_ns=self._venue_now_ns,
+            )
             await trading.start()
             if not self._context.read_only:
                 await self._set_leverage(trading)
@@ -466,117 +469,16 @@ class LighterConnector:
     # Commands
 
     async def send(self, commands: Sequence[ApprovedCommand]) -> None:
-        """One batch, a message for each key it needs. Returns when the next one may come: at once while there is a key
-        that waits for nothing, else when everything is answered. Nothing is ever sent twice: what is not known is said
-        to be unknown, and the core asks."""
-        trading, now_ns = self._trader(), self._context.now_ns
-        batch: list[_Made] = []
-        fences: list[CancelOrder] = []
-        for approved in commands:
-            command = approved.command
-            if isinstance(command, CancelOrder) and command.fence:
-                fences.append(command)
-            elif isinstance(command, PlaceOrder | AmendOrder | CancelOrder):
-                try:
-                    batch.append((command, self._orders.transaction(command, self._venue_now_ns())))
-                except GridError as error:
-                    self._emit(self._orders.refused(command, 21701, str(error), now_ns()))
-        takes = any(isinstance(command, PlaceOrder) and not _makes(command) for command, _ in batch)
-        carried = [self._begin(self._carry(key, each)) for key, each in self._by_key(trading.ring, batch, takes)]
-        if fences:
-            carried.append(self._begin(self._fence(fences)))
-        await asyncio.sleep(0)  # they begin, in this order, before anything that comes later
-        if carried and not trading.ring.spare(takes=takes):
-            await asyncio.wait(carried)
+        """See `Commands.send`."""
+        await self._commander().send(commands)
 
-    def _by_key(self, ring: KeyRing, batch: Sequence[_Made], takes: bool) -> Sequence[tuple[Key, Sequence[_Made]]]:
-        """What changes an order goes under the key that its last transaction went under, which it must not overtake;
-        everything else goes together."""
-        free: Key | None = None
-        shares: dict[Key, list[_Made]] = {}
-        for command, transaction in batch:
-            client_id = command.client_id
-            key = self._going.get(client_id) or ring.following(self._orders.key_of(client_id))
-            if key is None:
-                key = free = free or ring.choose(takes=takes)
-            self._going[client_id] = key
-            shares.setdefault(key, []).append((command, transaction))
-        return list(shares.items())
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-        return task
-
-    async def _carry(self, key: Key, batch: Sequence[_Made]) -> None:
-        """One message, and what became of it."""
-        commands, made = [command for command, _ in batch], [transaction for _, transaction in batch]
-        now_ns = self._context.now_ns
-
-        def prepared(signed: Sequence[tx.Signed]) -> None:
-            for command, each in zip(commands, signed, strict=True):
-                self._emit(self._orders.sent(command, each, now_ns()))
-
-        try:
-            await self._trader().carry(made, key, prepared=prepared)
-        except Refused as refused:
-            self._look_at_limit(refused)
-            self._tell_refused(commands, refused.code, refused.text)
-        except (NeverLeft, ConfigError, GridError) as error:
-            self._tell_refused(commands, 0, f"not sent: {error}")
-        except Exception as error:  # whatever it was: nobody knows what the venue has seen
-            for command in commands:
-                self._emit(self._orders.unknown(command, str(error) or type(error).__name__, now_ns()))
-            if not isinstance(error, OutcomeUnknown):
-                self._context.report("unexpected", f"{len(commands)} command(s), outcome unknown: {error!r}")
-        finally:
-            for command in commands:
-                if self._going.get(command.client_id) is key:
-                    del self._going[command.client_id]
-
-    async def _fence(self, fences: Sequence[CancelOrder]) -> None:
-        """See to it that the commands in doubt can never land, if they have not: under the key that signed each."""
-        by_key: dict[int | None, list[CancelOrder]] = {}
-        for command in fences:
-            by_key.setdefault(self._orders.key_of(command.client_id), []).append(command)
-        for index, commands in by_key.items():
-            try:
-                await self._shut_out(index)
-            except Exception as error:  # whatever it was: nothing is proven
-                for command in commands:
-                    self._emit(self._orders.unknown(command, f"fence: {error}", self._context.now_ns()))
-            else:
-                for command in commands:
-                    self._tell_shut_out(command.instrument, command.client_id)
-
-    async def _shut_out(self, index: int | None) -> None:
-        """See `LastResort.shut_out`; None: whichever key it was, so every one. Raises VenueUnreachable."""
-        ring = self._trader().ring
-        for key in ring.every if index is None else (ring.get(index),):
-            if key is None:
-                raise NeverLeft(
-                    f"API key {index}, which signed it, is not among api_keys any more: it may land until ten minutes "
-                    "after it was signed; with that key among api_keys it is shut out at once"
-                )
-            await self._resort().shut_out(key)
+    async def query_order(self, client_id: ClientOrderId) -> None:
+        """See `Commands.query`."""
+        await self._commander().query(client_id)
 
     def recall(self, sent: Mapping[ClientOrderId, str]) -> None:
         """See `RecallsOrders`: under which keys earlier processes have signed."""
         self._orders.recall(sent)
-
-    def _tell_shut_out(self, instrument: InstrumentId, client_id: ClientOrderId) -> None:
-        self._orders.settle(client_id)
-        self._emit(FenceAnswered(instrument, self._venue_now_ns(), self._context.now_ns(), client_id, True))
-
-    def _tell_refused(self, batch: Sequence[OrderCommand], code: int, text: str) -> None:
-        for command in batch:
-            self._emit(self._orders.refused(command, code, text, self._context.now_ns()))
-
-    def _look_at_limit(self, refused: Refused) -> None:
-        if refused.limited:
-            bucket = QUOTA if "quota" in refused.text else TRANSACTIONS
-            self._emit(RateLimited(self._context.venue, 0, self._context.now_ns(), bucket))
 
     def _on_quota(self, left: int) -> None:
         self._quota_most = max(self._quota_most, left)
@@ -586,25 +488,6 @@ class LighterConnector:
     def _on_stop(self, error: CredentialsRefused) -> None:
         if self._stopped is not None and not self._stopped.done():
             self._stopped.set_exception(error)
-
-    async def query_order(self, client_id: ClientOrderId) -> None:
-        """What is in doubt about the order is shut out, if it has not landed. Raises VenueUnreachable when there is no
-        answer."""
-        for event in await self._owned().order(client_id):
-            self._emit(event)
-        doubt = self._orders.doubt(client_id)
-        if doubt is None:
-            return
-        landed = await self._owned().landed(doubt.signed)
-        if landed is not None:
-            self._orders.settle(client_id)
-            for event in landed:
-                self._emit(event)
-            return
-        next_nonce = await self._owned().next_nonce(doubt.signed.key_index)
-        if next_nonce is None or next_nonce <= doubt.signed.nonce:
-            await self._shut_out(doubt.signed.key_index)
-        self._tell_shut_out(doubt.instrument, client_id)
 
     async def cancel_all(self) -> None:
         """Raises VenueUnreachable when orders are left. See `LastResort`."""
@@ -621,10 +504,10 @@ class LighterConnector:
             raise self._no_key()
         return self._last_resort
 
-    def _trader(self) -> Trading:
-        if self._trading is None:
+    def _commander(self) -> Commands:
+        if self._commands is None:
             raise self._no_key()
-        return self._trading
+        return self._commands
 
     def _owned(self) -> AccountReader:
         if self._reader is None:
@@ -652,9 +535,8 @@ class LighterConnector:
     async def close(self) -> None:
         """Nothing is said any more; the socket ends with `run`."""
         self._closed = True
-        for task in self._under_way:
-            task.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+        if self._commands is not None:
+            await self._commands.close()
         await self._rest.close()
 
     # Inside
@@ -668,7 +550,3 @@ class LighterConnector:
     def _emit(self, event: Event) -> None:
         if not self._closed:
             self._context.emit(event)
-
-
-def _makes(order: PlaceOrder) -> bool:
-    return order.post_only and order.time_in_force is TimeInForce.GTC

@@ -74,7 +74,7 @@ async def test_amend_and_its_cancel_do_not_overtake_the_order() -> None:
 async def test_cancel_does_not_overtake_an_order_that_waits_for_its_turn() -> None:
     """All keys are in doubt, so that the order waits for the venue's word on a nonce: its cancel waits behind it."""
     async with trading(keys=THREE) as (live, _, connector):
-        for each in connector._trader().ring.every:
+        for each in connector._commander()._ring.every:
             each.nonces.doubt()
         order = live.order()
         placing = asyncio.create_task(live.send(order))
