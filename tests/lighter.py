@@ -173,6 +173,9 @@ class Control:
             found: dict[str, Any] = await reply.json()
             return found
 
+    async def remove_key(self, key_index: int) -> None:
+        await self._control("remove_key", {"key_index": key_index})
+
     async def _control(self, name: str, body: dict[str, Any]) -> None:
         async with self.session.post(f"{self.url}/control/{name}", data=msgspec.json.encode(body)) as reply:
             assert reply.status == 200, await reply.text()
@@ -204,6 +207,7 @@ def lighter_connector(
     keys: tuple[int, ...] = (4, KEY_INDEX),
     secrets: Mapping[int, int] | None = None,
     native: Path | None = None,
+    report: Callable[[str, str], None] = lambda _kind, text: pytest.fail(text),
     **settings: Any,
 ) -> LighterConnector:
     """A connector of the control's venue, that signs in Python, or with the native library where it is given."""
@@ -216,6 +220,7 @@ def lighter_connector(
         now_ns=clock.now_ns,
         delay_s=clock.delay_s,
         secrets={f"api_key_{index}": private_key(secret) for index, secret in known.items()},
+        report=report,
     )
     usual: dict[str, Any] = {"network": Deployment.TESTNET, "url": control.url, "account": ACCOUNT, "api_keys": keys}
     usual |= {"tier": Tier.PREMIUM, "signer_library": None if native is None else str(native)}

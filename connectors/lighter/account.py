@@ -9,7 +9,7 @@ from typing import TypeVar
 from connectors.lighter import transactions as tx
 from connectors.lighter import wire
 from connectors.lighter.orders import OwnOrders
-from connectors.lighter.rest import BAD_AUTH, Refused, RestClient
+from connectors.lighter.rest import BAD_AUTH, KEY_REFUSED, Refused, RestClient
 from connectors.lighter.tokens import Tokens
 from connectors.lighter.translate import trade_ns
 from connectors.shared.http import OutcomeUnknown
@@ -49,7 +49,7 @@ class AccountReader:
         self._orders = orders
         self._tokens = tokens
         self._only_key = keys[0] if len(keys) == 1 else None
-        """The key of an order that an earlier process placed; None: it may be one of several."""
+        """The key of an order of which nobody knows the key; None: it may be one of several."""
         self._now_ns = now_ns
         self._venue_now_ns = venue_now_ns
 
@@ -77,21 +77,23 @@ class AccountReader:
         try:
             in_doubt = placed is not None and not self._orders.is_accepted(client_id)
             if placed is not None and in_doubt and await self._record(placed.tx_hash) is None:
-                return [await self._not_found(client_id, placed.key_index)]
+                return [await self._not_found(client_id)]
             for rows in (self.ended_rows, self.open_rows, self.ended_rows):
                 for row in await rows():
                     if row.client_order_index == client_id:
                         return self._orders.reported(row, self._now_ns(), again=True)
             record = None if placed is None else await self._record(placed.tx_hash)
             if record is None:
-                return [await self._not_found(client_id, self._only_key if placed is None else placed.key_index)]
+                return [await self._not_found(client_id)]
             failed = self._orders.recorded(record, self._now_ns())
             carried_out = record.status == _EXECUTED
             return failed or (self._orders.vanished(record.hash, self._now_ns()) if carried_out else [])
         except GridError as error:
             raise OutcomeUnknown(f"order {client_id} cannot be read: {error}") from error
 
-    async def _not_found(self, client_id: ClientOrderId, key_index: int | None) -> OrderNotFound:
+    async def _not_found(self, client_id: ClientOrderId) -> OrderNotFound:
+        signed_under = self._orders.key_of(client_id)
+        key_index = self._only_key if signed_under is None else signed_under
         nonce = None if key_index is None else await self.next_nonce(key_index)
         return OrderNotFound(self._venue, self._venue_now_ns(), self._now_ns(), client_id, nonce)
 
@@ -100,9 +102,15 @@ class AccountReader:
         record = await self._record(signed.tx_hash)
         return None if record is None else self._orders.recorded(record, self._now_ns())
 
-    async def next_nonce(self, key_index: int) -> int:
+    async def next_nonce(self, key_index: int) -> int | None:
+        """Of a key, even of one that is not ours any more; None: the venue has no such key. Raises VenueUnreachable."""
         query = {"account_index": self._index, "api_key_index": key_index}
-        return (await self._rest.read("nextNonce", wire.NextNonce, query)).nonce
+        try:
+            return (await self._rest.read("nextNonce", wire.NextNonce, query)).nonce
+        except Refused as refused:
+            if refused.code not in KEY_REFUSED:
+                raise
+            return None
 
     async def _record(self, digest: str) -> wire.Transaction | None:
         try:

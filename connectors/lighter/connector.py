@@ -19,17 +19,19 @@ from connectors.lighter import transactions as tx
 from connectors.lighter.account import AccountReader
 from connectors.lighter.account_streams import AccountStreams
 from connectors.lighter.channels import Channels
+from connectors.lighter.commands import Commands
 from connectors.lighter.doctor import Examination
+from connectors.lighter.key_check import KeyProblem, look_at_key
+from connectors.lighter.keys import KeyRing
 from connectors.lighter.last_resort import LastResort
 from connectors.lighter.native import NativeLibrary, NativeSigner
-from connectors.lighter.orders import OrderCommand, OwnOrders
-from connectors.lighter.rest import BAD_AUTH, Refused, RestClient
+from connectors.lighter.orders import OwnOrders
+from connectors.lighter.rest import RestClient
 from connectors.lighter.sending import SENT_TYPES, Sending
 from connectors.lighter.settings import (
     ACK_TIMEOUT_MS,
     QUOTA,
     QUOTA_START,
-    TRANSACTIONS,
     LighterSettings,
     Tier,
     capabilities,
@@ -37,17 +39,14 @@ from connectors.lighter.settings import (
 from connectors.lighter.tokens import Tokens
 from connectors.lighter.trading import Trading
 from connectors.lighter.translate import LighterTranslator
-from connectors.shared.http import NeverLeft, OutcomeUnknown
 from connectors.shared.ws_session import Send, SessionLimits, WsSession
-from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
+from mm_daemon.domain.decisions import ApprovedCommand
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable
 from mm_daemon.domain.events import (
     Event,
-    FenceAnswered,
     FundingPaid,
     InstrumentUpdated,
     OrderFilled,
-    RateLimited,
     RateLimitUsed,
     VenueConnected,
     VenueDisconnected,
@@ -55,8 +54,8 @@ from mm_daemon.domain.events import (
     VenueSnapshotReceived,
     VenueTime,
 )
-from mm_daemon.domain.instrument import Instrument, InstrumentId
-from mm_daemon.domain.orders import ClientOrderId, TimeInForce
+from mm_daemon.domain.instrument import Instrument
+from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.domain.rng import Rng
 from mm_daemon.ports.connector import ConnectorContext, Link
 from mm_daemon.ports.examination import Probe
@@ -68,11 +67,10 @@ _CLOCK_EVERY_NS = 10_000_000_000
 _TOKEN_LOOK_S = 1.0
 _FUNDING_EVERY_S = 120.0
 _PAUSE_S = 0.5
-_NS_PER_MS = 1_000_000
+_NS_PER_MS, _NS_PER_S = 1_000_000, 1_000_000_000
 _FRAME_BYTES_MAX = 4 << 20
 _FIRST_CHANNEL_ERROR = 30_000
 _AUTH_ERROR = 30012
-_AUTH_REFUSALS = frozenset({BAD_AUTH, 401, 403})
 
 _IGNORED = translate.IGNORED_TYPES | account_streams.IGNORED_TYPES | IGNORED_WORDS
 
@@ -119,8 +117,9 @@ class LighterConnector:
                 self._rest,
                 self._sending,
                 self._signer,
+                KeyRing(settings.account, settings.api_keys, context.report),
                 account=settings.account,
-                keys=settings.api_keys,
+                timeout_s=timeout_s,
                 on_quota=self._on_quota,
                 on_stop=self._on_stop,
             )
@@ -142,11 +141,12 @@ class LighterConnector:
         self._orders = OwnOrders({}, 0, settings.order_expiry_s)
         self._reader: AccountReader | None = None
         self._tokens: Tokens | None = None
-        if self._signer is not None:
-            self._tokens = Tokens(self._signer, settings.api_keys[0], settings.auth_token_s, self._venue_now_ns)
+        if self._signer is not None and self._trading is not None:
+            self._tokens = Tokens(self._signer, self._trading.ring, settings.auth_token_s, self._venue_now_ns)
         self.channels = Channels(self._tokens, self._problem)
         self._streams = AccountStreams(context.venue, self._orders)
         self._last_resort: LastResort | None = None
+        self._commands: Commands | None = None
         self._awaited: set[str] = set()
         """Private channels whose first frame has not come."""
         self._missed = asyncio.Event()
@@ -171,6 +171,8 @@ class LighterConnector:
 
     def _keys(self, settings: LighterSettings, make_signer: MakeSigner) -> tx.SignsTransactions:
         venue = self._context.venue
+        if len(set(settings.api_keys)) < len(settings.api_keys):
+            raise ConfigError(f"venue {venue}: api_keys names a key twice: {list(settings.api_keys)}; write each once")
         for index in settings.api_keys:
             name = f"api_key_{index}"
             if name not in self._context.secrets:
@@ -188,45 +190,59 @@ class LighterConnector:
     async def load_instruments(self) -> Sequence[Instrument]:
         """Raises VenueUnreachable, CredentialsRefused, or ConfigError for a symbol that the venue does not have."""
         settings, account = self._settings, self._settings.account
-        trading, tokens, reader = self._trading, self._tokens, None
+        trading, tokens = self._trading, self._tokens
         fees: wire.Limits | None = None
         if trading is not None and tokens is not None and account is not None:
-            await trading.check_keys()
-            reader = self._reader_of(account, tokens)
-            fees = await self._limits(reader)
+            fees = await self._look_at_keys(trading.ring)
         self._fees = fees
         self._markets = await contracts.markets(self._rest, self._context.venue, self._context.symbols, fees)
         self._translator = LighterTranslator(self._markets)
         self._orders = OwnOrders(self._markets, account or 0, settings.order_expiry_s)
         self._streams = AccountStreams(self._context.venue, self._orders)
         if trading is not None and tokens is not None and account is not None:
-            self._reader = reader = self._reader_of(account, tokens)
-            self._last_resort = LastResort(trading, reader, self._venue_now_ns)
+            self._reader = AccountReader(
+                self._context.venue,
+                self._rest,
+                account,
+                self._orders,
+                tokens=tokens,
+                keys=settings.api_keys,
+                now_ns=self._context.now_ns,
+                venue_now_ns=self._venue_now_ns,
+            )
+            self._last_resort = LastResort(trading, self._reader, self._venue_now_ns)
+            self._commands = Commands(
+                self._context.venue,
+                self._orders,
+                trading,
+                self._reader,
+                self._last_resort,
+                emit=self._emit,
+                report=self._context.report,
+                now_ns=self._context.now_ns,
+                venue_now_ns=self._venue_now_ns,
+            )
             await trading.start()
             if not self._context.read_only:
                 await self._set_leverage(trading)
         return list(self._markets.values())
 
-    def _reader_of(self, account: int, tokens: Tokens) -> AccountReader:
-        return AccountReader(
-            self._context.venue,
-            self._rest,
-            account,
-            self._orders,
-            tokens=tokens,
-            keys=self._settings.api_keys,
-            now_ns=self._context.now_ns,
-            venue_now_ns=self._venue_now_ns,
-        )
-
-    async def _limits(self, reader: AccountReader) -> wire.Limits:
-        """The first private read: a token that is refused is told before anything begins."""
-        try:
-            return await reader.limits()
-        except Refused as refused:
-            if refused.code in _AUTH_REFUSALS:
-                raise CredentialsRefused(f"venue {self._context.venue}: {refused.text}") from None
-            raise
+    async def _look_at_keys(self, ring: KeyRing) -> wire.Limits | None:
+        """The account's fees, as the keys may read them that the venue takes: the first private reads, before anything
+        begins. Raises VenueUnreachable, or CredentialsRefused when it takes none."""
+        account, now_s, fees = self._settings.account, self._venue_now_ns() // _NS_PER_S, None
+        assert account is not None and self._signer is not None
+        whys: dict[int, str] = {}
+        for key in ring.in_turn:
+            seen = await look_at_key(self._rest, self._signer, account=account, index=key.index, venue_now_s=now_s)
+            if isinstance(seen, KeyProblem):
+                whys[key.index] = seen.text if seen.registered else f"not registered: {seen.text}"
+            else:
+                fees = seen
+        ring.refuse(whys)
+        if ring.exhausted:
+            raise ring.nothing_left()
+        return fees
 
     async def _set_leverage(self, trading: Trading) -> None:
         """Raises VenueUnreachable when the venue refuses it."""
@@ -249,6 +265,8 @@ class LighterConnector:
                 group.create_task(self.channels.keep_alive())
                 group.create_task(self._watch_key())
                 group.create_task(self._watch_contracts())
+                if self._trading is not None:
+                    group.create_task(self._trading.mend())
                 if self._reader is not None and self._tokens is not None:
                     group.create_task(self._keep_token(self._tokens))
                     group.create_task(self._watch_funding(self._reader))
@@ -451,68 +469,16 @@ class LighterConnector:
     # Commands
 
     async def send(self, commands: Sequence[ApprovedCommand]) -> None:
-        """One batch under one signature each and one key. Nothing is ever sent twice: what is not known is said to be
-        unknown, and the core asks."""
-        trading, now_ns = self._trader(), self._context.now_ns
-        batch: list[OrderCommand] = []
-        made: list[tx.Transaction] = []
-        fences: list[CancelOrder] = []
-        for approved in commands:
-            command = approved.command
-            if not isinstance(command, PlaceOrder | AmendOrder | CancelOrder):
-                continue
-            if isinstance(command, CancelOrder) and command.fence:
-                fences.append(command)
-                continue
-            try:
-                made.append(self._orders.transaction(command, self._venue_now_ns()))
-                batch.append(command)
-            except GridError as error:
-                self._emit(self._orders.refused(command, 21701, str(error), now_ns()))
-        if fences:
-            await self._fence(fences)
-        if not batch:
-            return
-        takes = any(isinstance(each, PlaceOrder) and not _makes(each) for each in batch)
+        """See `Commands.send`."""
+        await self._commander().send(commands)
 
-        def prepared(signed: Sequence[tx.Signed]) -> None:
-            for command, each in zip(batch, signed, strict=True):
-                self._emit(self._orders.sent(command, each, now_ns()))
+    async def query_order(self, client_id: ClientOrderId) -> None:
+        """See `Commands.query`."""
+        await self._commander().query(client_id)
 
-        try:
-            await trading.carry(made, takes=takes, prepared=prepared)
-        except Refused as refused:
-            self._look_at_limit(refused)
-            self._tell_refused(batch, refused.code, refused.text)
-        except (NeverLeft, ConfigError, GridError) as error:
-            self._tell_refused(batch, 0, f"not sent: {error}")
-        except OutcomeUnknown as error:
-            for command in batch:
-                self._emit(self._orders.unknown(command, str(error), now_ns()))
-
-    async def _fence(self, fences: Sequence[CancelOrder]) -> None:
-        """See to it that the commands in doubt can never land, if they have not."""
-        try:
-            await self._resort().shut_out()
-        except VenueUnreachable as error:
-            for command in fences:
-                self._emit(self._orders.unknown(command, f"fence: {error}", self._context.now_ns()))
-            return
-        for command in fences:
-            self._tell_shut_out(command.instrument, command.client_id)
-
-    def _tell_shut_out(self, instrument: InstrumentId, client_id: ClientOrderId) -> None:
-        self._orders.settle(client_id)
-        self._emit(FenceAnswered(instrument, self._venue_now_ns(), self._context.now_ns(), client_id, True))
-
-    def _tell_refused(self, batch: Sequence[OrderCommand], code: int, text: str) -> None:
-        for command in batch:
-            self._emit(self._orders.refused(command, code, text, self._context.now_ns()))
-
-    def _look_at_limit(self, refused: Refused) -> None:
-        if refused.limited:
-            bucket = QUOTA if "quota" in refused.text else TRANSACTIONS
-            self._emit(RateLimited(self._context.venue, 0, self._context.now_ns(), bucket))
+    def recall(self, sent: Mapping[ClientOrderId, str]) -> None:
+        """See `RecallsOrders`: under which keys earlier processes have signed."""
+        self._orders.recall(sent)
 
     def _on_quota(self, left: int) -> None:
         self._quota_most = max(self._quota_most, left)
@@ -522,24 +488,6 @@ class LighterConnector:
     def _on_stop(self, error: CredentialsRefused) -> None:
         if self._stopped is not None and not self._stopped.done():
             self._stopped.set_exception(error)
-
-    async def query_order(self, client_id: ClientOrderId) -> None:
-        """What is in doubt about the order is shut out, if it has not landed. Raises VenueUnreachable when there is no
-        answer."""
-        for event in await self._owned().order(client_id):
-            self._emit(event)
-        doubt = self._orders.doubt(client_id)
-        if doubt is None:
-            return
-        landed = await self._owned().landed(doubt.signed)
-        if landed is not None:
-            self._orders.settle(client_id)
-            for event in landed:
-                self._emit(event)
-            return
-        if await self._owned().next_nonce(doubt.signed.key_index) <= doubt.signed.nonce:
-            await self._resort().shut_out()
-        self._tell_shut_out(doubt.instrument, client_id)
 
     async def cancel_all(self) -> None:
         """Raises VenueUnreachable when orders are left. See `LastResort`."""
@@ -556,10 +504,10 @@ class LighterConnector:
             raise self._no_key()
         return self._last_resort
 
-    def _trader(self) -> Trading:
-        if self._trading is None:
+    def _commander(self) -> Commands:
+        if self._commands is None:
             raise self._no_key()
-        return self._trading
+        return self._commands
 
     def _owned(self) -> AccountReader:
         if self._reader is None:
@@ -581,12 +529,14 @@ class LighterConnector:
     def probes(self) -> Sequence[Probe]:
         """What `doctor` asks. See `Examination`."""
         markets = {number: contract.symbol for number, contract in self._markets.items()}
-        now_s = self._venue_now_ns() // 1_000_000_000
+        now_s = self._venue_now_ns() // _NS_PER_S
         return Examination(self._rest, self._settings, self._signer, markets, now_s).probes()
 
     async def close(self) -> None:
         """Nothing is said any more; the socket ends with `run`."""
         self._closed = True
+        if self._commands is not None:
+            await self._commands.close()
         await self._rest.close()
 
     # Inside
@@ -600,7 +550,3 @@ class LighterConnector:
     def _emit(self, event: Event) -> None:
         if not self._closed:
             self._context.emit(event)
-
-
-def _makes(order: PlaceOrder) -> bool:
-    return order.post_only and order.time_in_force is TimeInForce.GTC

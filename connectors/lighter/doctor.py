@@ -7,13 +7,13 @@ import msgspec
 
 from connectors.lighter import transactions as tx
 from connectors.lighter import wire
-from connectors.lighter.rest import Refused, RestClient
+from connectors.lighter.key_check import KeyProblem, look_at_key
+from connectors.lighter.rest import BAD_AUTH, Refused, RestClient
 from connectors.lighter.settings import QUOTA_START, LighterSettings, Tier, capabilities
 from connectors.shared.http import OutcomeUnknown
 from connectors.shared.round_trip import latency
 from mm_daemon.ports.examination import Check, Probe, elsewhere, failed, ok, warning
 
-_TOKEN_S = 120
 _SLOW_TIERS = {"builder": Tier.STANDARD}
 """Tiers that we have no name for, and whose transactions are limited as another's."""
 
@@ -77,47 +77,51 @@ class Examination:
     # Keys
 
     async def _keys(self) -> Sequence[Check]:
-        """Each key signs a token, and the venue lets it read: so the venue has this index with this public key."""
-        found = [await self._key(index) for index in self._settings.api_keys]
-        good = [index for index, problem in found if problem is None]
-        if good:
-            shown = ", ".join(map(str, good))
-            text = f"account {self._settings.account}: the venue has our API key{'s' if len(good) > 1 else ''} {shown}"
-            checks = [ok("credentials", f"{text} with this public key")]
-        else:
-            checks = []
-        return [*checks, *(problem for _, problem in found if problem is not None)]
+        """Each key signs a token, and the venue lets it read: so the venue has this index with this public key. Its
+        next nonce can be read: so it can sign."""
+        account, nonces, problems = self._settings.account, dict[int, int](), list[Check]()
+        for index in self._settings.api_keys:
+            found = await self._key(index)
+            if isinstance(found, int):
+                nonces[index] = found
+            else:
+                problems.append(found)
+        if not nonces:
+            return problems
+        several = "s" if len(nonces) > 1 else ""
+        keys, next_ones = (", ".join(map(str, each)) for each in (nonces, nonces.values()))
+        text = f"account {account}: the venue has our API key{several} {keys} with this public key"
+        return [ok("credentials", f"{text}; next nonce{several} {next_ones}"), *problems]
 
-    async def _key(self, index: int) -> tuple[int, Check | None]:
+    async def _key(self, index: int) -> int | Check:
+        """The key's next nonce, or what is wrong with it."""
         account = self._settings.account
-        try:
-            await self._rest.read("apikeys", wire.Keys, {"account_index": account, "api_key_index": index})
-        except Refused as refused:
-            if refused.limited:
-                raise
+        seen = await self._look(index)
+        if isinstance(seen, KeyProblem) and not seen.registered:
             advice = f"register a key at index {index} of this account, or correct `account` and `api_keys`"
-            return index, failed("credentials", f"account {account} has no key {index}: {refused.text}", advice)
+            return failed("credentials", f"account {account} has no key {index}: {seen.text}", advice)
+        if isinstance(seen, KeyProblem):
+            text = f"the venue does not take what secrets.api_key_{index} signs: {seen.text}"
+            advice = f"index {index} has another public key at {self._settings.network}: correct the key or the index"
+            return failed("credentials", text, advice)
+        asked = {"account_index": account, "api_key_index": index}
         try:
-            await self._limits(index)
+            return (await self._rest.read("nextNonce", wire.NextNonce, asked)).nonce
         except Refused as refused:
             if refused.limited:
                 raise
-            text = f"the venue does not take what secrets.api_key_{index} signs: {refused.text}"
-            advice = f"index {index} has another public key at {self._settings.network}: correct the key or the index"
-            return index, failed("credentials", text, advice)
-        return index, None
+            text = f"the next nonce of key {index} cannot be read: {refused.text}"
+            return failed("credentials", text, "without it the key cannot sign: ask the venue")
 
-    async def _limits(self, index: int) -> wire.Limits:
-        assert self._signer is not None
-        token = await self._signer.auth_token(self._venue_now_s + _TOKEN_S, index)
-        return await self._rest.read(
-            "accountLimits", wire.Limits, {"account_index": self._settings.account}, token=token
-        )
+    async def _look(self, index: int) -> wire.Limits | KeyProblem:
+        assert self._signer is not None and self._settings.account is not None
+        account, now_s = self._settings.account, self._venue_now_s
+        return await look_at_key(self._rest, self._signer, account=account, index=index, venue_now_s=now_s)
 
     # Tier and budgets
 
     async def _tier(self) -> Sequence[Check]:
-        told = (await self._limits(self._settings.api_keys[0])).user_tier.lower()
+        told = await self._told_tier()
         wanted = self._settings.tier
         (transactions, *_) = capabilities(self._settings).buckets
         text = f"the account is {told}; tier: {wanted} paces {transactions.capacity} transactions a minute"
@@ -127,6 +131,14 @@ class Examination:
         if wanted is Tier.STANDARD:
             return [warning("tier", text, f"{advice}: it would quote slower than it may"), self._budgets()]
         return [failed("tier", text, f"{advice}: the venue would refuse what is sent too fast"), self._budgets()]
+
+    async def _told_tier(self) -> str:
+        """As the first key that may read sees it. Raises Refused when none may."""
+        for index in self._settings.api_keys:
+            seen = await self._look(index)
+            if isinstance(seen, wire.Limits):
+                return seen.user_tier.lower()
+        raise Refused(BAD_AUTH, "no key of ours may read the account's tier")
 
     def _budgets(self) -> Check:
         settings = self._settings

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from connectors.lighter import transactions as tx
 from connectors.lighter import wire
 from connectors.lighter.account import AccountReader
+from connectors.lighter.keys import Key
 from connectors.lighter.rest import Refused
 from connectors.lighter.settings import DEAD_MAN_FLOOR_MS
 from connectors.lighter.trading import Trading
@@ -37,9 +38,9 @@ class LastResort:
         except VenueUnreachable:
             rows = None  # which orders there are can be read later, and the cancel cannot wait
         try:
-            await self._trading.confirmed([tx.CancelAllOrders()])  # also for what is only on its way to be an order
+            await self._trading.behind_all(tx.CancelAllOrders())  # also for what is only on its way to be an order
         except OutcomeUnknown:
-            await self._trading.confirmed([tx.CancelAllOrders()])  # it does no harm twice
+            await self._trading.behind_all(tx.CancelAllOrders())  # it does no harm twice
         except Refused as refused:
             if not refused.limited or rows is None:
                 raise
@@ -79,16 +80,16 @@ class LastResort:
                 await self._trading.confirmed([self._scheduled(deadline_ns)])
             self._deadline_ns = deadline_ns
 
-    async def shut_out(self) -> None:
+    async def shut_out(self, key: Key) -> None:
         """See `Trading.shut_out`. A cancel-all that was scheduled is scheduled again behind it; where that fails, the
         switch is off until it is armed the next time. Raises VenueUnreachable when nothing was shut out."""
         async with self._switch:
-            await self._trading.shut_out()
+            await self._trading.shut_out(key)
             deadline_ns, self._deadline_ns = self._deadline_ns, None
             if deadline_ns is None:
                 return
             try:
-                await self._trading.confirmed([self._scheduled(deadline_ns)])
+                await self._trading.confirmed([self._scheduled(deadline_ns)], self._trading.ring.following(key.index))
             except VenueUnreachable:
                 return  # whoever keeps the switch armed does so again long before the deadline
             self._deadline_ns = deadline_ns

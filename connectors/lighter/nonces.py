@@ -11,10 +11,9 @@ from collections.abc import Sequence
 class NonceOwner:
     """The only one in this process that gives out a key's nonces."""
 
-    __slots__ = ("_in_flight", "_next", "key_index")
+    __slots__ = ("_in_flight", "_next")
 
-    def __init__(self, key_index: int) -> None:
-        self.key_index = key_index
+    def __init__(self) -> None:
         self._next: int | None = None
         self._in_flight: set[int] = set()
 
@@ -58,26 +57,3 @@ class NonceOwner:
     def doubt(self) -> None:
         """Nobody knows what was used."""
         self._next = None
-
-
-class KeyRing:
-    """The keys of one account. Quotes and cancels go under one key; what may take goes under the last one where there
-    are several, because the venue delays such orders and, with them, what follows on their key. A key in doubt makes
-    way for the next that is not.
-    """
-
-    def __init__(self, key_indexes: Sequence[int]) -> None:
-        self.owners = [NonceOwner(index) for index in key_indexes]
-        self._quoting = self.owners[:-1] if len(self.owners) > 1 else self.owners
-        self._place = 0
-
-    def owner(self, *, takes: bool) -> NonceOwner:
-        """The key for the next transactions; one in doubt only when there is no other."""
-        if takes:
-            return self.owners[-1]
-        for step in range(len(self._quoting)):
-            place = (self._place + step) % len(self._quoting)
-            if not self._quoting[place].doubtful:
-                self._place = place
-                break
-        return self._quoting[self._place]

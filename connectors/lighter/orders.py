@@ -109,6 +109,8 @@ class OwnOrders:
         self._changed: dict[ClientOrderId, tx.Signed] = {}
         """Last transaction that placed or amended an order."""
         self._doubts: dict[ClientOrderId, Doubt] = {}
+        self._recalled: dict[ClientOrderId, int] = {}
+        """Keys that signed for orders of earlier processes."""
         self.newest_trade = 0
         """The last trade of the account that was heard of."""
         self.foreign_fills = 0
@@ -153,6 +155,17 @@ class OwnOrders:
     def placed_by(self, client_id: ClientOrderId) -> tx.Signed | None:
         """The transaction that placed an order; None: it is not remembered."""
         return self._placed.get(client_id)
+
+    def key_of(self, client_id: ClientOrderId) -> int | None:
+        """The key that signed the last placement or amend of an order, here or in an earlier process; None: nobody
+        knows."""
+        changed = self._changed.get(client_id)
+        return self._recalled.get(client_id) if changed is None else changed.key_index
+
+    def recall(self, sent: Mapping[ClientOrderId, str]) -> None:
+        """The `wire_ref`s of orders that earlier processes sent."""
+        keys = {client_id: tx.key_of(wire_ref) for client_id, wire_ref in sent.items()}
+        self._recalled |= {client_id: index for client_id, index in keys.items() if index is not None}
 
     def is_accepted(self, client_id: ClientOrderId) -> bool:
         """Whether the venue has ever shown an order."""

@@ -23,6 +23,8 @@ RATE_LIMITED = frozenset({23000, 23001, 23002, 23003, 23004})
 UNKNOWN_CODES = frozenset({29500, 29501})
 """The venue's own failure: whether it did anything is not said."""
 BAD_AUTH = 20013
+KEY_REFUSED = frozenset({21100, 21108, 21109, 21120, 21136})
+"""Account or key not found, wrong public key, invalid signature: trying again with the same key will not help."""
 _TOO_MANY = 429
 _BACKOFF_S = 1.0
 _MINUTE_S = 60.0

@@ -73,7 +73,7 @@ class LighterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     ) = None
     api_keys: Annotated[
         tuple[Annotated[int, Meta(ge=_KEY_MIN, le=_KEY_MAX)], ...],
-        Meta(min_length=1, max_length=16, description="key indexes; orders that may take use the last one"),
+        Meta(min_length=1, max_length=16, description="key indexes; several take turns, the last with what may take"),
     ] = (4,)
     tier: Annotated[Tier, Meta(description="standard, premium or plus: the account's rate limits")] = Tier.STANDARD
     transactions_per_minute: Annotated[int, Meta(ge=1, description="null = the tier's")] | None = None

@@ -1,17 +1,18 @@
-"""Transactions of one account: nonces, signatures, sending, and what the answers mean.
+"""Transactions of one account: keys, nonces, signatures, sending, and what the answers mean.
 
-One lock for each key holds giving out nonces, signing and sending together, so that transactions arrive in the order of
-their nonces. After an outcome that is not known, the venue is asked for the next nonce before anything else leaves
-under that key: the next transaction then bears the nonce of the lost one, if that was never used, and shuts it out.
+A key's turn is held while its nonces are given out, its transactions signed and sent, so that they arrive in the order
+of their nonces. After an outcome that is not known, the venue is asked for the key's next nonce before anything else
+leaves under it: the next transaction then bears the nonce of the lost one, if that was never used, and shuts it out.
+Other keys go on meanwhile.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from connectors.lighter import transactions as tx
 from connectors.lighter import wire
-from connectors.lighter.nonces import KeyRing, NonceOwner
-from connectors.lighter.rest import Refused, RestClient
+from connectors.lighter.keys import Key, KeyRing
+from connectors.lighter.rest import KEY_REFUSED, Refused, RestClient
 from connectors.lighter.sending import Sending
 from connectors.shared.http import NeverLeft, OutcomeUnknown
 from mm_daemon.domain.errors import CredentialsRefused, VenueUnreachable
@@ -21,9 +22,10 @@ _LAG_S = 0.35
 _TRIES = 3
 _SHUT_OUT = 1024
 """Nonces skipped: more than any process can have on its way."""
+_MEND_PAUSE_S = 3.0
+_LATELY_S = 1.0
+"""What was sent before that has been carried out, whatever the venue delays it."""
 NONCE_CODES = frozenset({21104, 21105})
-STOP_CODES = frozenset({21100, 21108, 21109, 21120, 21136})
-"""Account or key not found, wrong public key, invalid signature: trying again will not help."""
 
 Prepared = Callable[[Sequence[tx.Signed]], None]
 
@@ -34,141 +36,189 @@ class Trading:
         rest: RestClient,
         sending: Sending,
         signer: tx.SignsTransactions,
+        ring: KeyRing,
         *,
         account: int,
-        keys: Sequence[int],
+        timeout_s: float,
         on_quota: Callable[[int], None],
         on_stop: Callable[[CredentialsRefused], None],
     ) -> None:
-        """`on_quota` hears what is left of the volume quota, `on_stop` of a refusal that no repetition mends."""
+        """`timeout_s`: until an outcome counts as unknown. `on_quota` hears what is left of the volume quota, `on_stop`
+        that the venue takes none of the keys any more."""
         self._rest = rest
         self._sending = sending
         self._signer = signer
+        self.ring = ring
         self._account = account
+        self._timeout_s = timeout_s
         self._on_quota = on_quota
         self._on_stop = on_stop
-        self.ring = KeyRing(keys)
-        self._locks: Mapping[int, asyncio.Lock] = {index: asyncio.Lock() for index in keys}
-        self._sent_s: dict[int, float] = {}
+        self._doubted = asyncio.Event()
 
     async def carry(
-        self, transactions: Sequence[tx.Transaction], *, takes: bool = False, prepared: Prepared | None = None
+        self, transactions: Sequence[tx.Transaction], key: Key, *, prepared: Prepared | None = None, skipped: int = 0
     ) -> wire.Sent:
         """Sign and send transactions in their order, under one key; the venue's admission. `prepared` is told what was
-        signed, before it leaves. Raises Refused or NeverLeft (nothing was done), OutcomeUnknown, ConfigError when the
-        signer refuses, GridError for what cannot be signed."""
-        return await self._carry(self.ring.owner(takes=takes), transactions, prepared)
+        signed, before it leaves; `skipped` nonces are never used, and need the venue's word on the next one. Raises
+        Refused or NeverLeft (nothing was done), OutcomeUnknown, ConfigError when the signer refuses, GridError for what
+        cannot be signed."""
+        left = False
 
-    async def _carry(
-        self,
-        owner: NonceOwner,
-        transactions: Sequence[tx.Transaction],
-        prepared: Prepared | None = None,
-        *,
-        skipped: int = 0,
-    ) -> wire.Sent:
-        async with self._locks[owner.key_index]:
-            if owner.doubtful:
-                await self._ask_nonce(owner)
-            nonces = owner.take(len(transactions), skipped=skipped)
-            try:
-                signed = await self._signer.sign(list(zip(transactions, nonces, strict=True)), owner.key_index)
-            except BaseException:  # nothing has left; whatever it was goes on its way
-                owner.refused(nonces)
-                raise
+        def leaving(signed: Sequence[tx.Signed]) -> None:
+            nonlocal left
             if prepared is not None:
                 prepared(signed)
-            self._sent_s[owner.key_index] = asyncio.get_running_loop().time()
+            left = True
+
+        key.under_way += 1
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._carry(transactions, key, leaving, skipped)
+        except TimeoutError:
+            if left:
+                raise OutcomeUnknown(f"no answer within {self._timeout_s:g} s") from None
+            raise NeverLeft(f"API key {key.index} had no turn within {self._timeout_s:g} s") from None
+        finally:
+            key.under_way -= 1
+            if key.nonces.doubtful:
+                self._doubted.set()
+
+    async def _carry(
+        self, transactions: Sequence[tx.Transaction], key: Key, leaving: Prepared, skipped: int
+    ) -> wire.Sent:
+        nonces = key.nonces
+        async with key.turn:
+            if nonces.doubtful or skipped:
+                await self._ask_nonce(key)
+            taken = nonces.take(len(transactions), skipped=skipped)
+            try:
+                signed = await self._signer.sign(list(zip(transactions, taken, strict=True)), key.index)
+            except BaseException:  # nothing has left; whatever it was goes on its way
+                nonces.refused(taken)
+                raise
+            leaving(signed)
+            key.sent_s = asyncio.get_running_loop().time()
             try:
                 answer = await self._sending.start(signed)
             except BaseException:  # cancelled while the bytes were leaving
-                owner.doubt()
+                nonces.doubt()
                 raise
-        return await self._settled(owner, nonces, signed, answer)
+        return await self._settled(key, taken, signed, answer)
 
     async def _settled(
-        self, owner: NonceOwner, nonces: Sequence[int], signed: Sequence[tx.Signed], answer: asyncio.Future[wire.Sent]
+        self, key: Key, taken: Sequence[int], signed: Sequence[tx.Signed], answer: asyncio.Future[wire.Sent]
     ) -> wire.Sent:
+        nonces = key.nonces
         try:
             sent = await self._sending.finish(answer)
         except Refused as refused:
-            owner.refused(nonces)
+            nonces.refused(taken)
             if refused.code in NONCE_CODES:
-                owner.doubt()
-            elif refused.code in STOP_CODES:
-                self._on_stop(CredentialsRefused(f"the venue refuses the key: {refused.code} {refused.text}"))
+                nonces.doubt()
+            self._look_at_key(key, refused)
             raise
         except NeverLeft:
-            owner.refused(nonces)
+            nonces.refused(taken)
             raise
         except BaseException:  # unknown, or cancelled by a timeout: nobody knows
-            owner.doubt()
+            nonces.doubt()
             raise
-        owner.admitted(nonces)
+        nonces.admitted(taken)
         if sent.volume_quota_remaining is not None:
             self._on_quota(sent.volume_quota_remaining)
         told = [sent.tx_hash] if isinstance(sent.tx_hash, str) else sent.tx_hash or []
         if told != [each.tx_hash for each in signed]:
-            owner.doubt()
+            nonces.doubt()
             raise OutcomeUnknown(f"the answer names other transactions than were sent: {told}")
         return sent
 
-    async def confirmed(self, transactions: Sequence[tx.Transaction]) -> wire.Sent:
-        """`carry`, again after a nonce that was not the next: nothing of it was done. Raises VenueUnreachable."""
+    async def confirmed(self, transactions: Sequence[tx.Transaction], key: Key | None = None) -> wire.Sent:
+        """`carry`, again after a nonce that was not the next and, where `key` names none, after a key that the venue
+        does not take: nothing of it was done. Raises VenueUnreachable."""
+        again = NONCE_CODES if key is not None else NONCE_CODES | KEY_REFUSED
         for _ in range(_TRIES - 1):
             try:
-                return await self.carry(transactions)
+                return await self.carry(transactions, key or self.ring.choose())
             except Refused as refused:
-                if refused.code not in NONCE_CODES:
+                if refused.code not in again:
                     raise
-        return await self.carry(transactions)
+        return await self.carry(transactions, key or self.ring.choose())
 
-    async def shut_out(self) -> None:
-        """See to it that nothing which was signed before, here or by an earlier process, can be carried out from now
-        on. Tried more than once, since it does no harm twice. Raises VenueUnreachable."""
-        for owner in self.ring.owners:
-            for left in reversed(range(_TRIES)):
-                owner.doubt()  # the venue's word is wanted: a nonce that is ours alone may be below one in flight
-                try:
-                    await self._carry(owner, [tx.ShutOut()], skipped=_SHUT_OUT)
-                    break
-                except VenueUnreachable:
-                    owner.doubt()  # after a refusal too: the nonces that were skipped are not used
-                    if not left:
-                        raise
+    async def behind_all(self, transaction: tx.Transaction) -> None:
+        """`confirmed`, at once under a key that waits for nothing, and once more behind what was lately sent under each
+        other key: what is on its way there is carried out before. Raises VenueUnreachable."""
+        since_s, first = asyncio.get_running_loop().time() - _LATELY_S, self.ring.choose()
+        others = [key for key in self.ring.in_turn if key is not first]
+        late = [key for key in others if key.under_way or key.sent_s > since_s]
+        ends = await asyncio.gather(
+            self.confirmed([transaction], first),
+            *(self.confirmed([transaction], key) for key in late),
+            return_exceptions=True,
+        )
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
+
+    async def shut_out(self, key: Key) -> None:
+        """See to it that nothing which was signed before under a key, here or by an earlier process, can be carried out
+        from now on. Where the venue refuses the key itself, nothing can. Tried more than once, since it does no harm
+        twice. Raises VenueUnreachable."""
+        for left in reversed(range(_TRIES)):
+            try:
+                await self.carry([tx.ShutOut()], key, skipped=_SHUT_OUT)
+                return
+            except VenueUnreachable as error:
+                key.nonces.doubt()  # after a refusal too: the nonces that were skipped are not used
+                if isinstance(error, Refused) and error.code in KEY_REFUSED:
+                    return
+                if not left:
+                    raise
 
     async def start(self) -> None:
-        """Read the next nonce of every key. Raises VenueUnreachable, CredentialsRefused."""
-        for owner in self.ring.owners:
-            await self._ask_nonce(owner)
-
-    async def check_keys(self) -> None:
-        """Whether the venue has our keys. Raises CredentialsRefused, VenueUnreachable."""
-        for owner in self.ring.owners:
+        """See that the venue takes our keys, and read the next nonce of each. Raises VenueUnreachable, or
+        CredentialsRefused when it takes none."""
+        for key in self.ring.in_turn:
             try:
-                await self._rest.read(
-                    "apikeys", wire.Keys, {"account_index": self._account, "api_key_index": owner.key_index}
-                )
+                await self._ask_nonce(key)
             except Refused as refused:
-                if refused.limited:
+                if refused.code not in KEY_REFUSED:
                     raise
-                raise CredentialsRefused(
-                    f"the venue has no key {owner.key_index} for account {self._account}: {refused.text}"
-                ) from None
+        if self.ring.exhausted:
+            raise self.ring.nothing_left()
 
-    async def _ask_nonce(self, owner: NonceOwner) -> None:
-        """Read a key's next nonce, once the venue has had time to count what was sent."""
-        loop = asyncio.get_running_loop()
-        lag_s = self._sent_s.get(owner.key_index, -_LAG_S) + _LAG_S - loop.time()
+    async def mend(self) -> None:
+        """Ask for the next nonce of each key in doubt, so that it soon takes turns again; until cancelled."""
+        while True:
+            await self._doubted.wait()
+            self._doubted.clear()
+            for key in self.ring.doubtful:
+                try:
+                    async with key.turn:
+                        if key.nonces.doubtful:
+                            await self._ask_nonce(key)
+                except VenueUnreachable:  # weather, or the key is out
+                    self._doubted.set()
+                    await asyncio.sleep(_MEND_PAUSE_S)
+
+    def _look_at_key(self, key: Key, refused: Refused) -> None:
+        """Whether a refusal is the key's own; with the last one, there is nothing left to do."""
+        if refused.code in KEY_REFUSED:
+            self.ring.refuse({key.index: f"{refused.code} {refused.text}"})
+            if self.ring.exhausted:
+                self._on_stop(self.ring.nothing_left())
+
+    async def _ask_nonce(self, key: Key) -> None:
+        """Read a key's next nonce, once the venue has had time to count what was sent. Raises NeverLeft, or Refused
+        when the venue does not take the key."""
+        lag_s = key.sent_s + _LAG_S - asyncio.get_running_loop().time()
         if lag_s > 0:
             await asyncio.sleep(lag_s)
+        query = {"account_index": self._account, "api_key_index": key.index}
         try:
-            found = await self._rest.read(
-                "nextNonce",
-                wire.NextNonce,
-                {"account_index": self._account, "api_key_index": owner.key_index},
-                urgent=True,
-            )
+            found = await self._rest.read("nextNonce", wire.NextNonce, query, urgent=True)
         except VenueUnreachable as error:
-            raise NeverLeft(f"the next nonce of key {owner.key_index} cannot be read: {error}") from error
-        owner.start(found.nonce)
+            if isinstance(error, Refused) and error.code in KEY_REFUSED:
+                self._look_at_key(key, error)
+                raise
+            raise NeverLeft(f"the next nonce of key {key.index} cannot be read: {error}") from error
+        key.nonces.start(found.nonce)

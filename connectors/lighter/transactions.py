@@ -88,8 +88,15 @@ class Signed(msgspec.Struct, frozen=True):
 
     @property
     def wire_ref(self) -> str:
-        """Nonce and hash, as evidence of what was sent."""
-        return f"{self.nonce}:{self.tx_hash}"
+        """Nonce, hash and key, as evidence of what was sent; `key_of` reads the key again."""
+        return f"{self.nonce}:{self.tx_hash}:{self.key_index}"
+
+
+def key_of(wire_ref: str) -> int | None:
+    """The key that a `wire_ref` names; None: it is of a version that named none."""
+    _, _, rest = wire_ref.partition(":")
+    _, _, index = rest.partition(":")
+    return int(index) if index.isdecimal() else None
 
 
 class SignsTransactions(Protocol):

@@ -155,6 +155,10 @@ class OrderLedger:
         """Whether a command of this venue is on its way."""
         return any(self._orders[client_id].instrument.startswith(f"{venue}:") for client_id, _ in self._acks)
 
+    def wire_refs(self, venue: Venue) -> dict[ClientOrderId, str]:
+        """What names the last placement or amend on the wire, for orders of a venue that may be alive."""
+        return {order.client_id: order.wire_ref for order in self._alive_at(venue) if order.wire_ref}
+
     def duplicates_of(self, instrument: InstrumentId) -> int:
         """Fills of this instrument that had been seen before."""
         market = self._markets.get(instrument)

@@ -38,6 +38,9 @@ class ConnectorContext(msgspec.Struct, frozen=True, kw_only=True):
     """Opens the journal of a run; given to connectors that play recordings."""
     table: object | None = None
     """A table in memory (polars or pandas) that a recording is read from instead of a file; None: from its path."""
+    report: Callable[[str, str], None] = lambda _kind, _text: None
+    """Hears of trouble that the connector lives with and that a person should mend: its kind, of which the log holds
+    back what comes in quick succession, and words."""
     tap: Callable[[bytes, int], None] | None = None
     """Shown each market-data frame as the venue sent it, and when it came (ns), before anything is made of it. It never
     blocks. None: nobody records."""
@@ -181,6 +184,15 @@ class CountsProblems(Protocol):
     @property
     def problems(self) -> Mapping[str, int]:
         """How many so far, by kind."""
+        ...
+
+
+@runtime_checkable
+class RecallsOrders(Protocol):
+    """A connector that needs to know what earlier processes sent: its venue orders each key's commands."""
+
+    def recall(self, sent: Mapping[ClientOrderId, str]) -> None:
+        """The `wire_ref`s of orders of earlier processes that may be alive; told once, before the first command."""
         ...
 
 

@@ -55,7 +55,7 @@ from mm_daemon.journal.segments import OPENING, name_of_next
 from mm_daemon.observability.logs import catch_third_parties, open_log, utc_text
 from mm_daemon.observability.narrator import Narrator
 from mm_daemon.observability.recent import Recent
-from mm_daemon.ports.connector import Connector
+from mm_daemon.ports.connector import Connector, RecallsOrders
 from mm_daemon.runtime.clock import Clock, boot_name
 from mm_daemon.runtime.core_loop import CoreLoop
 from mm_daemon.runtime.dead_man import DeadManSwitches
@@ -194,6 +194,7 @@ class Daemon:
             clock=self._clock,
             state_dir=state.path,
             connector_named=self._connector_named,
+            report=lambda venue, kind, text: self.log.warning("venue_trouble", venue=venue, kind=kind, text=text),
         )
         try:
             try:
@@ -252,6 +253,9 @@ class Daemon:
         self._narrator.opening(self._clock.now_ns())
         if left is not None:
             self._reports.continuing(left)
+        for venue, connector in self._connectors.items():
+            if isinstance(connector, RecallsOrders):
+                connector.recall(self._core.ledger.wire_refs(venue))
         adopt = self._config.reconcile.on_orphan == "adopt"
         await clear_leftovers(self._core, self._connectors, self.inbox.put, self._clock.now_ns, adopt=adopt)
         self._reports.dead_man()

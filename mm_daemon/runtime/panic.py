@@ -41,6 +41,7 @@ async def _cancel_everywhere(config: Config, say: Callable[[str], None]) -> int:
             clock=Clock(),
             state_dir=Path(nowhere),
             connector_named=registry.connector,
+            report=lambda venue, _kind, text: say(f"{venue}: {text}"),
         )
         done = await asyncio.gather(*(_cancel_at(venue, connector, say) for venue, connector in connectors.items()))
     return EXIT_CONFIRMED if all(done) else EXIT_NOT_CONFIRMED

@@ -6,6 +6,7 @@ Called by `runtime/app.py`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
@@ -64,8 +65,10 @@ def build_connectors(
     clock: Clock,
     state_dir: Path,
     connector_named: Callable[[str], Callable[..., Connector]],
+    report: Callable[[Venue, str, str], None],
 ) -> dict[Venue, Connector]:
-    """One connector for each venue that has a market. Raises ConfigError when one cannot be had."""
+    """One connector for each venue that has a market; `report` hears of their trouble, its kind and words. Raises
+    ConfigError when one cannot be had."""
     connectors: dict[Venue, Connector] = {}
     for venue, settings in config.venues.items():
         symbols = config.symbols_of(venue)
@@ -81,6 +84,7 @@ def build_connectors(
                 translator=registry.translator,
                 read_only=paper,
                 journal=JournalMarketData,
+                report=partial(report, venue),
             )
             connectors[venue] = _connector(config, settings, context, connector_named, paper=paper)
     return connectors

@@ -57,6 +57,17 @@ class TestLighter(ConnectorConformance):
             yield ConnectorUnderTest(connector, heard, LighterHand(control), control.clock.now_ns)
 
 
+class TestLighterKeys(ConnectorConformance):
+    """Three keys: two take turns with quotes and cancels, one has what may take."""
+
+    @pytest.fixture
+    async def connector_under_test(self) -> AsyncIterator[ConnectorUnderTest]:
+        heard = Heard()
+        async with lighter_venue() as control:
+            connector = lighter_connector(control, heard.put, keys=(4, 5, 6))
+            yield ConnectorUnderTest(connector, heard, LighterHand(control), control.clock.now_ns)
+
+
 class TestLighterNative(ConnectorConformance):
     """Signed by the venue's own library, where it is."""
 

@@ -90,6 +90,7 @@ class HyperliquidProcess(VenueProcess):
 class HyperliquidSpotProcess(HyperliquidProcess):
     """The same with one spot pair, whose base the accounts do not have at the start."""
 
+    variant = "spot"
     symbol = "HYPE/USDC"
     base, lot = "HYPE", Decimal("0.01")
     keys: ClassVar[dict[str, Any]] = {**HyperliquidProcess.keys, "coins": {"HYPE/USDC": {"trades_per_second": 20}}}

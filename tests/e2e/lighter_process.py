@@ -23,6 +23,8 @@ class LighterProcess(VenueProcess):
 
     name = "lighter"
     symbol = SYMBOL
+    used: ClassVar[tuple[int, ...]] = (KEY_INDEX,)
+    """The keys that the daemon has."""
     keys: ClassVar[dict[str, Any]] = {
         "symbols": {
             SYMBOL: {"trades_per_second": 20, "funding_period_s": 10, "maker_fee_bps": 0.4, "taker_fee_bps": 2.8}
@@ -33,13 +35,20 @@ class LighterProcess(VenueProcess):
 
     def configuration(self, folder: Path, dead_man_ms: int | None, **values: object) -> str:
         """Signed by the venue's own library; the test is skipped where that is not."""
-        library, key = native_library(), folder / "key"
-        key.write_text(self.key, "utf-8")
+        library, secrets = native_library(), []
+        for index in self.used:
+            file = folder / f"key_{index}"
+            file.write_text(self.private_key(index), "utf-8")
+            secrets.append(f"{{file: {file}}} #")
         usual: dict[str, object] = {
             "state_dir": folder / "state",
             "network": f"testnet\n    url: {self.url} #",
             "account": self.account,
-            "api_key_4": f"{{file: {key}}} #",
+            "api_keys": f"{list(self.used)} #",
+            "api_key_4": "".join(
+                text if index == KEY_INDEX else f"\n      api_key_{index}: {text}"
+                for index, text in zip(self.used, secrets, strict=True)
+            ),
             "tier": "premium",
             "signer_library": library,
             "order_lockout_ms": "50\n    fill_lockout_ms: 0\n    fees_in_model: false",
@@ -54,22 +63,24 @@ class LighterProcess(VenueProcess):
         index: int = self.told["account_index"]
         return index
 
-    @property
-    def key(self) -> str:
-        text: str = self.told["api_keys"][0]["private_key"]
+    def private_key(self, index: int = KEY_INDEX) -> str:
+        text: str = next(each["private_key"] for each in self.told["api_keys"] if each["api_key_index"] == index)
         return text
 
-    def next_nonce(self) -> int:
-        """Of the first key."""
-        query = f"account_index={self.account}&api_key_index={KEY_INDEX}"
+    def next_nonce(self, index: int = KEY_INDEX) -> int:
+        query = f"account_index={self.account}&api_key_index={index}"
         nonce: int = self.read(f"/api/v1/nextNonce?{query}")["nonce"]
         return nonce
 
-    def use_nonces(self, count: int) -> int:
+    def use_nonces(self, count: int, index: int = KEY_INDEX) -> int:
         """As another process with the same key would; the next nonce from now on."""
-        nonce = self.next_nonce() + count
-        self.post("/control/nonce", {"key_index": KEY_INDEX, "nonce": nonce})
+        nonce = self.next_nonce(index) + count
+        self.post("/control/nonce", {"key_index": index, "nonce": nonce})
         return nonce
+
+    def remove_key(self, index: int) -> None:
+        """As its owner would, at the venue's site."""
+        self.post("/control/remove_key", {"key_index": index})
 
     def held(self) -> dict[str, Any]:
         """The account as the venue shows it to everybody."""
@@ -103,9 +114,10 @@ class LighterProcess(VenueProcess):
         return [each for each in (shown["total_order_count"], shown["cancel_all_time"]) if each]
 
     def _rows(self, endpoint: str, name: str) -> list[dict[str, Any]]:
-        secret = int.from_bytes(bytes.fromhex(self.key.removeprefix("0x")), "little")
-        signer = PythonSigner({KEY_INDEX: secret}, time.time_ns, account=self.account)
-        token = signer.token(int(time.time()) + 600, KEY_INDEX)
+        index = self.used[-1]
+        secret = int.from_bytes(bytes.fromhex(self.private_key(index).removeprefix("0x")), "little")
+        signer = PythonSigner({index: secret}, time.time_ns, account=self.account)
+        token = signer.token(int(time.time()) + 600, index)
         found: list[dict[str, Any]] = []
         cursor = ""
         while True:
@@ -115,3 +127,10 @@ class LighterProcess(VenueProcess):
             if page["next_cursor"] is None:
                 return found
             cursor = f"&cursor={page['next_cursor']}"
+
+
+class LighterKeysProcess(LighterProcess):
+    """Three keys: two take turns, one has what may take."""
+
+    variant = "keys"
+    used = (4, 5, 6)

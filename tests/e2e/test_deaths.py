@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.binance_process import BinanceProcess
 from tests.e2e.dydx_process import DydxProcess, StatefulDydxProcess
 from tests.e2e.hyperliquid_process import HyperliquidProcess, HyperliquidSpotProcess
-from tests.e2e.lighter_process import LighterProcess
+from tests.e2e.lighter_process import LighterKeysProcess, LighterProcess
 from tests.e2e.venue import LiveDesk, VenueProcess
 
 pytestmark = pytest.mark.e2e
@@ -29,7 +29,7 @@ class Deaths(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        variant = "spot" if "/" in self.made.symbol else self.made.variant
+        variant = self.made.variant
         return f"{self.made.name}-{variant}" if variant else self.made.name
 
 
@@ -43,6 +43,7 @@ DEATHS = (
     Deaths(DydxProcess, {"maker_fee_ppm": -110}),
     Deaths(StatefulDydxProcess),
     Deaths(LighterProcess),
+    Deaths(LighterKeysProcess),
 )
 PROVEN_BY_TIME = (HyperliquidProcess, HyperliquidSpotProcess, BinanceProcess, StatefulDydxProcess)
 """Where what was on its way at a death stays in doubt for many seconds: a stop waits for that."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.lighter_process import SYMBOL, LighterProcess
-from tests.e2e.test_recovery import Life, substituted
+from tests.e2e.lighter_process import KEY_INDEX, SYMBOL, LighterKeysProcess, LighterProcess
+from tests.e2e.test_recovery import PATIENCE_S, Life, substituted
 from tests.e2e.venue import STOP_WITHIN_S, LiveDesk, trades_on, wait_for
 from tests.shared import ROOT
 
@@ -30,10 +30,19 @@ def desk(tmp_path: Path, venue: LighterProcess) -> LiveDesk:
     return LiveDesk(tmp_path, venue)
 
 
+def used_again(life: Life, venue: LighterProcess, index: int, jumped: int) -> None:
+    """It trades on, and signs under a key whose nonces somebody else had used up to `jumped`."""
+    trades_on(life)
+    until_s = time.monotonic() + PATIENCE_S
+    while venue.next_nonce(index) <= jumped:  # resting orders of before may fill first
+        assert time.monotonic() < until_s
+        trades_on(life, 1)
+
+
 def test_live_run_quotes_is_filled_and_stops_clean(desk: LiveDesk, venue: LighterProcess) -> None:
     """From the start to exit 0 without an open order, the account as the venue has it; the key is nowhere."""
     life = desk.quote_and_stop(fills=5)
-    secret = venue.key.removeprefix("0x")
+    secret = venue.private_key().removeprefix("0x")
     assert secret not in str(life.log)
     for file in desk.state_dir.rglob("*"):
         assert not file.is_file() or secret.encode() not in file.read_bytes(), file
@@ -44,10 +53,37 @@ def test_nonce_that_somebody_else_used_is_found_out(desk: LiveDesk, venue: Light
     with desk.living() as life:
         for _ in range(3):
             trades_on(life)
-            jumped = venue.use_nonces(5)
-            trades_on(life)
-            assert venue.next_nonce() > jumped
+            used_again(life, venue, KEY_INDEX, venue.use_nonces(5))
         desk.stop(life)
+
+
+def test_trouble_with_one_key_holds_up_no_other(tmp_path: Path) -> None:
+    """Nonces that somebody else has used under one key, again and again: it is used again soon. Then that key is taken
+    away, and so is the next one: a person is told, it goes on to quote, and stops clean with the last."""
+    venue = LighterKeysProcess(tmp_path)
+    try:
+        desk = LiveDesk(tmp_path, venue)
+        with desk.living() as life:
+            trades_on(life)
+            for _ in range(3):
+                jumped, others = venue.use_nonces(5, 4), venue.next_nonce(5)
+                used_again(life, venue, 4, jumped)
+                assert venue.next_nonce(5) > others
+            for index, left in ((4, "5, 6"), (5, "6")):
+                venue.remove_key(index)
+                wait_for(life, "venue_trouble", 2 if index == 5 else 1)
+                told = [line["text"] for _, line in tuple(life.log) if line["event"] == "venue_trouble"]
+                assert f"refuses API key {index}" in told[-1] and f"go on: {left}." in told[-1]
+                trades_on(life)
+            desk.stop(life)
+        desk.differences()
+        for index in venue.used:
+            secret = venue.private_key(index).removeprefix("0x")
+            assert secret not in str(life.log)
+            for file in desk.state_dir.rglob("*"):
+                assert not file.is_file() or secret.encode() not in file.read_bytes(), file
+    finally:
+        venue.end()
 
 
 def test_limits_of_requests_change_no_figure(desk: LiveDesk, venue: LighterProcess) -> None:

@@ -241,7 +241,7 @@ class Reads:
     def _next_nonce(self, query: Query) -> dict[str, Any]:
         self._own(query)
         key = _number(query, "api_key_index", 0, 254)
-        if key not in self._admission.nonces:
+        if key not in self._admission.keys:
             raise Refused(codes.KEY_NOT_FOUND, "api key not found")
         return {"nonce": self._admission.nonces[key]}
 

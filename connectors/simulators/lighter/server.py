@@ -46,6 +46,12 @@ class _Hit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     lots: int
 
 
+class _RemoveKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /control/remove_key`: a key that its owner has taken from the account."""
+
+    key_index: int
+
+
 class _SetNonce(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST /control/nonce`: the next nonce of a key, as if another process had used it."""
 
@@ -125,6 +131,7 @@ class LighterVenue:
                 web.post("/control/fault", self._on_fault),
                 web.post("/control/fill", self._on_fill),
                 web.post("/control/nonce", self._on_nonce),
+                web.post("/control/remove_key", self._on_remove_key),
                 web.get("/control/struck", self._on_struck),
                 web.get("/control/acted", self._acted),
             ]
@@ -400,6 +407,12 @@ class LighterVenue:
         if wanted.key_index not in self.admission.nonces:
             raise Refused(codes.KEY_NOT_FOUND, "api key not found", 404)
         self.admission.nonces[wanted.key_index] = wanted.nonce
+        return _answer({"code": codes.OK})
+
+    async def _on_remove_key(self, request: web.Request) -> web.Response:
+        wanted = msgspec.json.decode(await request.read(), type=_RemoveKey)
+        if self.admission.keys.pop(wanted.key_index, None) is None:
+            raise Refused(codes.KEY_NOT_FOUND, "api key not found", 404)
         return _answer({"code": codes.OK})
 
     async def _acted(self, request: web.Request) -> web.Response:

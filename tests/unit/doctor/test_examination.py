@@ -270,6 +270,7 @@ def test_paper_changes_nothing_at_the_venue_either(tmp_path: Path) -> None:
             clock=Clock(),
             state_dir=tmp_path,
             connector_named=lambda name: PaperConnector if name == "paper" else Watched,
+            report=lambda _venue, _kind, text: pytest.fail(text),
         )
         assert all(isinstance(feed_of(each), Watched) for each in made.values())
     assert [context.read_only for context in seen] == [True, False]

@@ -4,6 +4,7 @@ import io
 import os
 import re
 import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,19 @@ from connectors.shared.account_file import account_path, read_account
 from mm_daemon import registry
 from mm_daemon.backtest.replay import verify
 from mm_daemon.config.load import loads
+from mm_daemon.domain.decisions import ApprovedCommand, PlaceOrder
+from mm_daemon.domain.events import CommandSent
 from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.domain.money import from_pair
+from mm_daemon.domain.orders import ClientOrderId, Operation
 from mm_daemon.journal.recovery import recover
 from mm_daemon.journal.segments import runs_in
+from mm_daemon.ports.connector import Connector, ConnectorContext
 from mm_daemon.runtime.app import Daemon
 from mm_daemon.runtime.clock import Clock
 from mm_daemon.testkit.virtual_loop import VirtualLoop, run_virtual
 from tests.unit.runtime.parts import VENUE
-from tests.unit.runtime.test_app import TEXT
+from tests.unit.runtime.test_app import TEXT, Around
 
 START_NS = 1_700_000_000 * 10**9
 BTC = InstrumentId("sim:BTC-USDT")
@@ -33,12 +38,17 @@ def live(
     *,
     copies: dict[float, Path] | None = None,
     text: str = TEXT,
+    around: Callable[[Connector, ConnectorContext], Connector] = lambda connector, _context: connector,
 ) -> tuple[int, str]:
     """One life from `start_s` on: exit code and log. `copies`: instants at which the disk is copied as a death would
-    leave it."""
+    leave it. `around` may put something around each connector."""
     text = text.format(state_dir=state_dir)
     config = loads(text, "c.yaml", settings_of=registry.settings_of, environ=os.environ)
     log = io.StringIO()
+
+    def named(name: str) -> Callable[..., Connector]:
+        make: Callable[..., Connector] = registry.connector(name)
+        return lambda context, settings: around(make(context, settings), context)
 
     async def main(loop: VirtualLoop) -> int:
         for at_s, to in (copies or {}).items():
@@ -48,6 +58,7 @@ def live(
             paper=False,
             duration_s=duration_s,
             clock=Clock(wall_ns=loop.now_ns, monotonic_ns=loop.now_ns),
+            connector_named=named,
             log_to=log,
         ).run()
 
@@ -95,6 +106,36 @@ def test_lives_continue_one_another(tmp_path: Path) -> None:
         report = verify(second)
         assert report.ok, report.to_text()
         assert report.compared.checkpoints == 1
+
+
+def test_what_names_a_command_on_the_wire_is_recalled_by_the_next_life(tmp_path: Path) -> None:
+    """A venue with several keys must know which one has signed for an order that may be alive; before any command."""
+    told: list[str] = []
+
+    class Keyed(Around):
+        """Names each placement, and notes what it is reminded of."""
+
+        async def send(self, commands: Sequence[ApprovedCommand]) -> None:
+            told.append("send")
+            for each in commands:
+                if isinstance(each.command, PlaceOrder):
+                    order, now_ns = each.command, self.context.now_ns()
+                    ref = f"{order.client_id}:ab:5"
+                    self.context.emit(
+                        CommandSent(order.instrument, 0, now_ns, order.client_id, Operation.PLACE, wire_ref=ref)
+                    )
+            await self.inner.send(commands)
+
+        def recall(self, sent: Mapping[ClientOrderId, str]) -> None:
+            assert all(ref == f"{client_id}:ab:5" for client_id, ref in sent.items())
+            told.append(f"recalled {len(sent)}")
+
+    dead = tmp_path / "dead"
+    live(tmp_path / "state", 0, 30.0, copies={20.0: dead}, around=Keyed)
+    assert told[:2] == ["recalled 0", "send"]
+    told.clear()
+    live(dead, 100, 3.0, around=Keyed)
+    assert told[0] in {f"recalled {orders}" for orders in range(1, 5)} and "send" in told
 
 
 def test_a_clean_end_is_continued_without_anything_unknown(tmp_path: Path) -> None:

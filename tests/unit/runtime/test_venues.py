@@ -52,6 +52,7 @@ def connected(tmp_path: Path, clock: Clock, heard: list[Event], speed: float = 1
         clock=clock,
         state_dir=tmp_path,
         connector_named=registry.connector,
+        report=lambda _venue, _kind, text: pytest.fail(text),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from connectors.lighter import transactions as tx
 from connectors.lighter.channels import UNANSWERED_MAX, Channels
+from connectors.lighter.keys import KeyRing
 from connectors.lighter.tokens import Tokens
 from mm_daemon.testkit.virtual_loop import VirtualLoop, run_virtual
 
@@ -34,7 +35,7 @@ def _played(play: Any) -> tuple[list[dict[str, str]], Counter[str]]:
     socket, problems = Socket(), Counter[str]()
 
     async def main(loop: VirtualLoop) -> None:
-        tokens = Tokens(Signer(), 4, 600, loop.now_ns)
+        tokens = Tokens(Signer(), KeyRing(1, [4], print), 600, loop.now_ns)
         channels = Channels(tokens, lambda kind: problems.update([kind]))
         channels.begin(socket.send)
         tasks = [asyncio.ensure_future(channels.run()), asyncio.ensure_future(channels.keep_alive())]
@@ -114,7 +115,7 @@ def test_refused_token_is_forgotten() -> None:
     """The next one is made at once."""
 
     async def main(loop: VirtualLoop) -> None:
-        tokens = Tokens(Signer(), 4, 600, loop.now_ns)
+        tokens = Tokens(Signer(), KeyRing(1, [4], print), 600, loop.now_ns)
         first = await tokens.current()
         await asyncio.sleep(10.0)
         assert await tokens.current() == first

@@ -4,18 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.lighter.nonces import KeyRing, NonceOwner
+from connectors.lighter.nonces import NonceOwner
 
 
 def _owner(nonce: int = 100) -> NonceOwner:
-    owner = NonceOwner(4)
+    owner = NonceOwner()
     owner.start(nonce)
     return owner
 
 
 def test_nothing_is_given_out_before_the_venue_was_asked() -> None:
     """A guessed nonce is a refused transaction."""
-    owner = NonceOwner(4)
+    owner = NonceOwner()
     assert owner.doubtful
     with pytest.raises(ValueError, match="in doubt"):
         owner.take(1)
@@ -44,7 +44,7 @@ def test_refusal_below_something_in_flight_is_doubt() -> None:
 def test_every_nonce_is_the_venues_next_one(fates: list[str]) -> None:
     """Against a venue that counts by itself: sent one after the other, nothing but what follows a loss is refused for
     its nonce, and nothing at all once the venue was asked."""
-    venue_next, owner = 0, NonceOwner(4)
+    venue_next, owner = 0, NonceOwner()
     for fate in fates:
         if owner.doubtful:
             owner.start(venue_next)
@@ -59,27 +59,3 @@ def test_every_nonce_is_the_venues_next_one(fates: list[str]) -> None:
         else:
             owner.doubt()  # lost on the way there, or on the way back
     assert owner.in_flight <= 1 or owner.doubtful
-
-
-def test_taking_orders_use_the_last_key() -> None:
-    """The venue delays them, and whatever follows on their key."""
-    ring = KeyRing([4, 5, 6])
-    assert ring.owner(takes=True).key_index == 6
-    assert ring.owner(takes=False).key_index == 4
-    only = KeyRing([4])
-    assert only.owner(takes=True) is only.owner(takes=False)
-
-
-def test_key_in_doubt_makes_way_for_the_next() -> None:
-    """Quotes go on under another key; when all are in doubt, the one in use is asked for."""
-    ring = KeyRing([4, 5, 6])
-    for owner in ring.owners:
-        owner.start(0)
-    ring.owners[0].doubt()
-    assert ring.owner(takes=False).key_index == 5
-    ring.owners[0].start(3)
-    assert ring.owner(takes=False).key_index == 5
-    ring.owners[1].doubt()
-    assert ring.owner(takes=False).key_index == 4
-    ring.owners[0].doubt()
-    assert ring.owner(takes=False).key_index == 4
