@@ -211,6 +211,7 @@ class OperatorsView:
             surroundings=self._surroundings,
             links=self._links,
             switches=self._switches,
+            pace=self.metrics.pace,
         )
         settings = self._config.http
         return Page(

@@ -116,9 +116,9 @@ class Page:
 
     async def _view(self, view: View) -> web.Response:
         pieces = (await self._board.fresh((view,)))[view].all
-        await asyncio.sleep(0)
-        text = self._document(view)
-        text = _PLACE.sub(lambda place: pieces.get(place[1], ""), text)
+        await self._board.pace.turn()
+        text = _PLACE.sub(lambda place: pieces.get(place[1], ""), self._document(view))
+        await self._board.pace.turn()
         return web.Response(text=text, content_type="text/html", charset="utf-8", headers=HEADERS)
 
     def _document(self, view: View) -> str:

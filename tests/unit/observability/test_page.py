@@ -38,6 +38,7 @@ from mm_daemon.observability.page.guard import is_ours
 from mm_daemon.observability.page.server import MOST_WATCHERS, Page
 from mm_daemon.observability.recent import Recent
 from mm_daemon.observability.records import Records
+from mm_daemon.observability.slices import Pace
 from mm_daemon.observability.status import Status, Surroundings
 from mm_daemon.observability.status_of import status_of
 from mm_daemon.observability.summary import Tally
@@ -73,6 +74,7 @@ class Served:
             now_ns=lambda: self.now_ms * b.MS,
             surroundings=self._around,
             links=lambda: {b.VENUE: {"market": Link(True, 12, {"closed": 1})}},
+            pace=Pace(),
             switches=lambda: {
                 b.VENUE: Switch("dead man's switch: venue cancels all", (self.now_ms + 9000) * b.MS, 5.0)
             },
