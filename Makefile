@@ -68,7 +68,7 @@ compare-models: setup ## the pricing models on the same markets, 5 minutes; writ
 image: setup ## build the image with buildah on Debian packages and run it, 5 minutes, as root (needs buildah, mmdebstrap)
 	$(BIN)/pytest -q -m slow tests/image
 
-reference: setup ## write deploy/docs/configuration.md and reasons.md from the code
+reference: setup ## write what docs have from the code: configuration.md, reasons.md, tables and pictures of models/
 	$(BIN)/python -m mm_daemon.cli.reference deploy/docs
 
 dashboards: setup ## write deploy/grafana/dashboards from deploy/grafana/build.py

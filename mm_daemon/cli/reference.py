@@ -1,4 +1,5 @@
-"""The pages of deploy/docs that are made from code: every key of a configuration, every code of a decision.
+"""The pages of deploy/docs that are made from code: every key of a configuration, every code of a decision; and what
+follows from code on the pages of the pricing models.
 
 `make reference` writes them; a test compares.
 """
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mm_daemon import registry
+from mm_daemon.cli import model_pages
 from mm_daemon.config.annotations import Key, describe, keys_of
 from mm_daemon.config.schema import (
     HttpSettings,
@@ -163,6 +165,7 @@ PAGES = {"configuration.md": configuration, "reasons.md": codes}
 def main(folder: Path) -> None:
     for name, page in PAGES.items():
         (folder / name).write_text(page(), "utf-8")
+    model_pages.write(folder, folder.parent / "pictures" / "models")
 
 
 if __name__ == "__main__":
