@@ -11,7 +11,7 @@ from typing import Any
 
 from mm_daemon import registry
 from mm_daemon.cli import model_pages
-from mm_daemon.config.annotations import Key, describe, keys_of
+from mm_daemon.config.annotations import Key, describe, keys_of, meaning, sections_in
 from mm_daemon.config.schema import (
     HttpSettings,
     JournalSettings,
@@ -73,6 +73,7 @@ def _configuration() -> Iterator[str]:
         yield about
         yield ""
         yield from _table(keys_of(struct))
+        yield from _below(name, keys_of(struct))
     yield ""
     yield "## `markets`, and `defaults` for all of them"
     yield ""
@@ -92,7 +93,9 @@ def _configuration() -> Iterator[str]:
             yield ""
             yield f"### `connector: {plugin.name}`"
             yield ""
-            yield from _table(keys_of(registry.settings_of(plugin.name)))
+            keys = keys_of(registry.settings_of(plugin.name))
+            yield from _table(keys)
+            yield from _below(f"connector {plugin.name}", keys)
     yield ""
 
 
@@ -104,6 +107,17 @@ def _table(keys: Mapping[str, Key]) -> Iterator[str]:
     yield "|---|---|---|"
     for name, key in keys.items():
         yield f"| `{name}` | {_cell(describe(key.annotation))} | {default_text(key)} |"
+
+
+def _below(where: str, keys: Mapping[str, Key]) -> Iterator[str]:
+    """The sections of keys that stand under a key."""
+    for name, key in keys.items():
+        if meaning(key.annotation):  # one without is not meant for people
+            for struct in sections_in(key.annotation):
+                yield ""
+                yield f"#### {where}: `{name}`"
+                yield ""
+                yield from _table(keys_of(struct))
 
 
 def _cell(text: str) -> str:
