@@ -28,7 +28,7 @@ from mm_daemon.domain.reconciliation import DiffKind
 from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.observability.advice import DOUBTS, DROPS, REASONS, REFUSALS
 from mm_daemon.observability.words import DIFFERENCES, WORDS
-from mm_daemon.simulation.policy import VenuePolicy
+from mm_daemon.simulation.policy import NOT_KEYS, VenuePolicy
 
 _SECTIONS: Mapping[str, tuple[Any, str]] = {
     "log": (LogSettings, "One line for each change of state, on stderr."),
@@ -72,8 +72,11 @@ def _configuration() -> Iterator[str]:
         yield ""
         yield about
         yield ""
-        yield from _table(keys_of(struct))
-        yield from _below(name, keys_of(struct))
+        keys = {
+            key: value for key, value in keys_of(struct).items() if struct is not VenuePolicy or key not in NOT_KEYS
+        }
+        yield from _table(keys)
+        yield from _below(name, keys)
     yield ""
     yield "## `markets`, and `defaults` for all of them"
     yield ""

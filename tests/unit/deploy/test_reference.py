@@ -64,6 +64,25 @@ def test_every_connector_of_ours_has_its_keys_on_the_page() -> None:
             assert re.findall(r"^\| `([^`]+)` \|", part, re.M) == list(keys_of(registry.settings_of(plugin.name)))
 
 
+def test_every_venue_has_a_page() -> None:
+    """One that names its connector, and to which the page of all venues leads."""
+    docs = ROOT / "deploy/docs"
+    overview = (docs / "embedded.md").read_text("utf-8")
+    pages = {
+        "neutral": "your-own-connector.md",
+        "paper": "embedded.md",
+        "recorded": "recording.md",
+        "sim": "embedded.md",
+    }
+    connectors = [plugin.name for plugin in registry.plugins() if plugin.kind == "connector"]
+    assert len(connectors) >= 8
+    for name in connectors:
+        page = pages.get(name, f"{name}.md")
+        assert f"`{name}`" in overview or f"mode: {name}" in overview, name
+        assert page == "embedded.md" or f"]({page})" in overview, name
+        assert re.search(rf"\b{name}\b", (docs / page).read_text("utf-8")), name
+
+
 def test_guides_name_what_there_is() -> None:
     """Keys, verbs and options in backticks on the pages that people tune by."""
     text = (ROOT / "deploy/docs/tuning.md").read_text("utf-8")
