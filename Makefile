@@ -9,7 +9,7 @@ COMPILE := build/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe -
 BENCH := $(BIN)/pytest -q -m bench -o addopts="--strict-markers --benchmark-quiet"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check mutants bench instructions peers side-by-side compare-models dashboards reference \
+.PHONY: help setup run test check mutants bench instructions page-delay peers side-by-side compare-models dashboards reference \
 	image soak fmt lint types lock clean
 
 help: ## list the targets
@@ -55,6 +55,9 @@ bench: setup ## measure ours beside the peers, 3 minutes; prints a table (KEEP=1
 
 instructions: setup ## of the bench only the instructions a frame, under valgrind: no neighbour disturbs them
 	$(BENCH) tests/bench/bench_instructions.py
+
+page-delay: setup ## of the bench only what decisions wait for the page and metrics of 20 markets under load, 80 seconds
+	$(BENCH) tests/bench/bench_page_load.py
 
 side-by-side: setup ## the same strategy in three engines on the recording, fill by fill; writes the picture of peers.md
 	$(BIN)/python -m tests.bench.peers.side_by_side --plot deploy/pictures/peers.png
