@@ -1,7 +1,7 @@
 """What people at the page and a Prometheus cost a daemon of twenty markets under load, and how much later it decides.
 
 A real process that trades the embedded market (`page_probe.py` says what it writes down), in windows that alternate:
-nobody there; then three browsers at the page and a scrape every second. Only what page and metrics themselves take is
+nobody there; then three browsers at the page and a scrape every two seconds. Only what page and metrics themselves take is
 held against the limit. The waits by the clock are beside it, with and without: they have whatever else the machine did.
 """
 
@@ -31,7 +31,7 @@ LIMIT_MS = 1.0
 LIMIT_SHARE = 0.05
 _BUSY = {"order_life_s": 1.5, "trades_per_second": 20}
 """Some five times the activity that the embedded market has by itself."""
-_ASK_S = 1.0
+_ASK_S = 2.0
 _WARM_S = 10.0
 _SETTLE_S = 1.0
 _WINDOW_S = 10.0
