@@ -1,8 +1,9 @@
 """What people at the page and a Prometheus cost a daemon of twenty markets under load, and how much later it decides.
 
 A real process that trades the embedded market (`page_probe.py` says what it writes down), in windows that alternate:
-nobody there; then three browsers at the page and a scrape every two seconds. Only what page and metrics themselves take is
-held against the limit. The waits by the clock are beside it, with and without: they have whatever else the machine did.
+nobody there; then three browsers at the page and a scrape every two seconds. Only what page and metrics themselves take
+is held against the limit. The waits by the clock are beside it, with and without: they have whatever else the machine
+did.
 """
 
 import json

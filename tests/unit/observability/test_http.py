@@ -13,7 +13,7 @@ import pytest
 from mm_daemon.domain.decisions import Reason
 from mm_daemon.observability import http
 from mm_daemon.observability.logs import catch_third_parties, open_log
-from tests.unit.observability.test_metrics import Counted
+from tests.unit.observability.test_metrics import Counted, samples
 
 
 @asynccontextmanager
@@ -49,6 +49,16 @@ async def answer(port: int, request: str) -> str:
 async def asked(port: int, path: str, host: str) -> tuple[int, str]:
     said = await answer(port, f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
     return int(said.split()[1]), said.partition("\r\n\r\n")[2]
+
+
+async def test_long_answers_leave_in_pieces_and_arrive_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every sample once, whatever the size of a piece."""
+    monkeypatch.setattr(http, "_PIECE_BYTES", 1000)
+    async with served(tmp_path) as port:
+        _, text = await asked(port, "/metrics", "localhost")
+    named = [(sample.name, tuple(sample.labels.items())) for sample in samples(text)]
+    expected = [(sample.name, tuple(sample.labels.items())) for sample in samples(Counted(tmp_path).quoting().text())]
+    assert len(text) > 5000 and named == expected
 
 
 async def test_figures_answer_to_names_of_ours_and_probes_to_any(tmp_path: Path) -> None:
