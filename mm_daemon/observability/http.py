@@ -58,7 +58,7 @@ async def serve(
         return web.json_response({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
 
     app = web.Application(client_max_size=1 << 10, middlewares=[under_our_names(names)])
-    app.router.add_get("/metrics", show_metrics)
+    app.router.add_get("/metrics", show_metrics, allow_head=False)
     app.router.add_get("/healthz", show_health)
     app.router.add_get("/readyz", show_readiness)
     if page is not None:

@@ -84,7 +84,7 @@ class Page:
         """Serve it with an application."""
         app.router.add_get("/", self._overview)
         app.router.add_get("/market/{id}", self._market)
-        app.router.add_get("/events", self._events)
+        app.router.add_get("/events", self._events, allow_head=False)
         app.router.add_get("/status.json", self._status)
         app.router.add_get("/page.css", self._asset)
         app.router.add_get("/page.js", self._asset)

@@ -56,9 +56,11 @@ async def test_long_answers_leave_in_pieces_and_arrive_whole(tmp_path: Path, mon
     monkeypatch.setattr(http, "_PIECE_BYTES", 1000)
     async with served(tmp_path) as port:
         _, text = await asked(port, "/metrics", "localhost")
+        refused = await answer(port, "HEAD /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     named = [(sample.name, tuple(sample.labels.items())) for sample in samples(text)]
     expected = [(sample.name, tuple(sample.labels.items())) for sample in samples(Counted(tmp_path).quoting().text())]
     assert len(text) > 5000 and named == expected
+    assert refused.split()[1] == "405" and "mm_" not in refused
 
 
 async def test_figures_answer_to_names_of_ours_and_probes_to_any(tmp_path: Path) -> None:
