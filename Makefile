@@ -9,7 +9,7 @@ COMPILE := build/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe -
 BENCH := $(BIN)/pytest -q -m bench -o addopts="--strict-markers --benchmark-quiet"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check mutants bench instructions peers side-by-side compare-models dashboards reference \
+.PHONY: help setup run test check mutants bench instructions page-delay peers side-by-side compare-models dashboards reference \
 	image soak fmt lint types lock clean
 
 help: ## list the targets
@@ -56,6 +56,9 @@ bench: setup ## measure ours beside the peers, 3 minutes; prints a table (KEEP=1
 instructions: setup ## of the bench only the instructions a frame, under valgrind: no neighbour disturbs them
 	$(BENCH) tests/bench/bench_instructions.py
 
+page-delay: setup ## of the bench only what decisions wait for the page and metrics of 20 markets under load, 80 seconds
+	$(BENCH) tests/bench/bench_page_load.py
+
 side-by-side: setup ## the same strategy in three engines on the recording, fill by fill; writes the picture of peers.md
 	$(BIN)/python -m tests.bench.peers.side_by_side --plot deploy/pictures/peers.png
 
@@ -68,7 +71,7 @@ compare-models: setup ## the pricing models on the same markets, 5 minutes; writ
 image: setup ## build the image with buildah on Debian packages and run it, 5 minutes, as root (needs buildah, mmdebstrap)
 	$(BIN)/pytest -q -m slow tests/image
 
-reference: setup ## write deploy/docs/configuration.md and reasons.md from the code
+reference: setup ## write what docs have from the code: configuration.md, reasons.md, tables and pictures of models/
 	$(BIN)/python -m mm_daemon.cli.reference deploy/docs
 
 dashboards: setup ## write deploy/grafana/dashboards from deploy/grafana/build.py

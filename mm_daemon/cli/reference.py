@@ -1,4 +1,5 @@
-"""The pages of deploy/docs that are made from code: every key of a configuration, every code of a decision.
+"""The pages of deploy/docs that are made from code: every key of a configuration, every code of a decision; and what
+follows from code on the pages of the pricing models.
 
 `make reference` writes them; a test compares.
 """
@@ -9,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mm_daemon import registry
-from mm_daemon.config.annotations import Key, describe, keys_of
+from mm_daemon.cli import model_pages
+from mm_daemon.config.annotations import Key, describe, keys_of, meaning, sections_in
 from mm_daemon.config.schema import (
     HttpSettings,
     JournalSettings,
@@ -26,7 +28,7 @@ from mm_daemon.domain.reconciliation import DiffKind
 from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.observability.advice import DOUBTS, DROPS, REASONS, REFUSALS
 from mm_daemon.observability.words import DIFFERENCES, WORDS
-from mm_daemon.simulation.policy import VenuePolicy
+from mm_daemon.simulation.policy import NOT_KEYS, VenuePolicy
 
 _SECTIONS: Mapping[str, tuple[Any, str]] = {
     "log": (LogSettings, "One line for each change of state, on stderr."),
@@ -70,7 +72,11 @@ def _configuration() -> Iterator[str]:
         yield ""
         yield about
         yield ""
-        yield from _table(keys_of(struct))
+        keys = {
+            key: value for key, value in keys_of(struct).items() if struct is not VenuePolicy or key not in NOT_KEYS
+        }
+        yield from _table(keys)
+        yield from _below(name, keys)
     yield ""
     yield "## `markets`, and `defaults` for all of them"
     yield ""
@@ -90,7 +96,9 @@ def _configuration() -> Iterator[str]:
             yield ""
             yield f"### `connector: {plugin.name}`"
             yield ""
-            yield from _table(keys_of(registry.settings_of(plugin.name)))
+            keys = keys_of(registry.settings_of(plugin.name))
+            yield from _table(keys)
+            yield from _below(f"connector {plugin.name}", keys)
     yield ""
 
 
@@ -102,6 +110,17 @@ def _table(keys: Mapping[str, Key]) -> Iterator[str]:
     yield "|---|---|---|"
     for name, key in keys.items():
         yield f"| `{name}` | {_cell(describe(key.annotation))} | {default_text(key)} |"
+
+
+def _below(where: str, keys: Mapping[str, Key]) -> Iterator[str]:
+    """The sections of keys that stand under a key."""
+    for name, key in keys.items():
+        if meaning(key.annotation):  # one without is not meant for people
+            for struct in sections_in(key.annotation):
+                yield ""
+                yield f"#### {where}: `{name}`"
+                yield ""
+                yield from _table(keys_of(struct))
 
 
 def _cell(text: str) -> str:
@@ -163,6 +182,7 @@ PAGES = {"configuration.md": configuration, "reasons.md": codes}
 def main(folder: Path) -> None:
     for name, page in PAGES.items():
         (folder / name).write_text(page(), "utf-8")
+    model_pages.write(folder, folder.parent / "pictures" / "models")
 
 
 if __name__ == "__main__":

@@ -78,6 +78,16 @@ def union_members(bare: Any) -> Iterator[Any]:
             yield member
 
 
+def sections_in(annotation: Any) -> Iterator[type[msgspec.Struct]]:
+    """The structs a value of this type may be read into: itself, its list's or its mapping's values."""
+    bare = take_apart(annotation).bare
+    if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
+        yield bare
+    elif not isinstance(bare, type) or get_args(bare):
+        for member in get_args(bare):
+            yield from sections_in(member)
+
+
 def choices(bare: Any) -> dict[str, Any]:
     """The allowed texts of a Literal or an Enum and their values."""
     if get_origin(bare) is Literal:
@@ -115,6 +125,11 @@ def describe(annotation: Any) -> str:
     """What a key means, in words, for an explanation: meaning and unit, then kind and bounds."""
     kind, description = _words(annotation)
     return f"{description}; {kind}" if description else kind
+
+
+def meaning(annotation: Any) -> str:
+    """What a key means, empty where nobody has said."""
+    return _words(annotation)[1]
 
 
 def _words(annotation: Any) -> tuple[str, str]:

@@ -178,7 +178,7 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
     names: Annotated[
         tuple[Annotated[str, Meta(min_length=1)], ...],
         Meta(
-            description="host names the page answers to, beside localhost and addresses: that of a proxy before it",
+            description="host names that page and /metrics answer to, beside localhost and addresses",
         ),
     ] = ()
 

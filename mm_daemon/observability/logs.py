@@ -26,6 +26,8 @@ FIELDS = frozenset(_NAMES.split())
 """What may appear in a log; a new field is a decision, not an accident."""
 
 _REDACTED = "[redacted]"
+_SAME = ("event", "logger", "venue", "symbol", "code", "kind", "operation", "task")
+"""Lines that agree in these are like each other."""
 _REPEAT_AFTER_NS = 10_000_000_000
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _COLOURS = {"warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31;1m"}
@@ -115,7 +117,9 @@ class _Repeats:
         at_ns = entry.pop("_at_ns")
         if _LEVELS[entry["level"]] < logging.WARNING:
             return entry
-        key = tuple(entry.get(name) for name in ("event", "venue", "symbol", "code", "kind", "operation", "task"))
+        key = tuple(
+            entry.get(name) for name in ("event", "logger", "venue", "symbol", "code", "kind", "operation", "task")
+        )
         since_ns, held_back = self._last.get(key, (None, 0))
         if since_ns is not None and at_ns - since_ns < _REPEAT_AFTER_NS:
             self._last[key] = (since_ns, held_back + 1)

@@ -36,7 +36,7 @@ from mm_daemon.observability.histogram import FAST_S, Histogram
 from mm_daemon.observability.market_metrics import MarketCounts, show_market
 from mm_daemon.observability.metric_page import Page, Sink
 from mm_daemon.observability.readiness import unready_reasons
-from mm_daemon.observability.slices import in_slices
+from mm_daemon.observability.slices import Pace
 from mm_daemon.observability.trade_statistics import TradeStatistics
 from mm_daemon.observability.venue_metrics import VenueMetrics
 from mm_daemon.ports.connector import Link
@@ -97,6 +97,8 @@ class Metrics:
         self.loop_lag = Histogram(FAST_S)
         self.flushes = Histogram(FAST_S)
         self._process = ProcessCollector(registry=None)
+        self.pace = Pace()
+        """Of all that takes long on the event loop and can wait."""
 
     # Every turn
 
@@ -178,8 +180,8 @@ class Metrics:
     async def text(self) -> bytes:
         """The text of `/metrics`: each market as of one instant, and nobody kept waiting for all of them."""
         page = Page()
-        await in_slices(self.fill(page))
-        return b"".join(await in_slices(self._texts(page)))
+        await self.pace.walk(self.fill(page))
+        return b"".join(await self.pace.walk(self._texts(page)))
 
     def text_at_once(self) -> bytes:
         """The same, in one go of many milliseconds."""
@@ -200,6 +202,9 @@ class Metrics:
         """Put everything but the process's own figures on a page, in steps: each market as of one instant."""
         now_ns = self._now_ns()
         self._daemon(page, now_ns)
+        yield
+        self._process_parts(page)
+        yield
         for venue, outbox in self._core.outboxes.items():
             for bucket, share in outbox.headroom().items():
                 page.add("mm_rate_limit_headroom_ratio", share, venue, bucket)
@@ -211,7 +216,7 @@ class Metrics:
             yield from show_market(page, counts, self._core, self._statistics[counts.market.id], self._now_ns())
 
     def _daemon(self, page: Sink, now_ns: int) -> None:
-        core, queues = self._core, self._queues
+        core = self._core
         page.add("mm_build_info", 1, *self._build)
         page.add("mm_ready", not unready_reasons(core.markets.values(), now_ns))
         page.add("mm_kill_active", core.gate.latched is not None)
@@ -225,13 +230,16 @@ class Metrics:
                 page.add("mm_worst_case_notional_quote", value, underlying)
             for (venue, asset), share in exposure.headrooms(core.ledger).items():
                 page.add("mm_margin_headroom_ratio", share, venue, asset)
+
+    def _process_parts(self, page: Sink) -> None:
+        queues = self._queues
         for task, restarts in self.restarts.items():
             page.add("mm_task_restarts_total", restarts, task)
         page.add_histogram("mm_event_loop_lag_seconds", self.loop_lag)
         orders, market = queues.waiting
         page.add("mm_queue_depth", orders, "orders")
         page.add("mm_queue_depth", market, "market")
-        page.add("mm_queue_depth", sum(outbox.waiting for outbox in core.outboxes.values()), "outbox")
+        page.add("mm_queue_depth", sum(outbox.waiting for outbox in self._core.outboxes.values()), "outbox")
         page.add("mm_queue_dropped_total", queues.dropped_orders, "orders")
         page.add("mm_queue_dropped_total", queues.dropped_market, "market")
         page.add_histogram("mm_journal_flush_seconds", self.flushes)

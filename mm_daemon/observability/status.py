@@ -17,14 +17,14 @@ from mm_daemon.observability.recent import Line
 from mm_daemon.observability.trade_statistics import FillFigures, InventoryFigures
 
 
-class Lockout(msgspec.Struct, frozen=True):
+class Lockout(msgspec.Struct, frozen=True, gc=False):
     """A lockout that ends by itself."""
 
     reason: Reason
     left_ms: int
 
 
-class SideStatus(msgspec.Struct, frozen=True, kw_only=True):
+class SideStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One side: the standing decision and the quote that works, if one does."""
 
     side: str
@@ -45,7 +45,7 @@ class SideStatus(msgspec.Struct, frozen=True, kw_only=True):
     lockouts: tuple[Lockout, ...]
 
 
-class BookStatus(msgspec.Struct, frozen=True, kw_only=True):
+class BookStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     trusted: bool
     bid: str | None
     bid_size: str | None
@@ -58,7 +58,7 @@ class BookStatus(msgspec.Struct, frozen=True, kw_only=True):
     resyncs: int
 
 
-class PnlStatus(msgspec.Struct, frozen=True, kw_only=True):
+class PnlStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Exact, in the settlement currency; the parts add up to the total."""
 
     total: str
@@ -68,7 +68,7 @@ class PnlStatus(msgspec.Struct, frozen=True, kw_only=True):
     funding: str
 
 
-class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
+class ModelStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the standing quotes were made from; None while nothing can be priced."""
 
     fair: float | None
@@ -78,7 +78,7 @@ class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
     skew_bps: float | None
 
 
-class GuardStatus(msgspec.Struct, frozen=True, kw_only=True):
+class GuardStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the guard of the position remembers. `day_result`: of this day (UTC), settlement currency."""
 
     age_s: float | None
@@ -88,7 +88,7 @@ class GuardStatus(msgspec.Struct, frozen=True, kw_only=True):
     day_stopped: bool
 
 
-class MarketStatus(msgspec.Struct, frozen=True, kw_only=True):
+class MarketStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     venue: str
     symbol: str
     base: str
@@ -124,7 +124,7 @@ class MarketStatus(msgspec.Struct, frozen=True, kw_only=True):
     """None where no guard is configured."""
 
 
-class UnknownOrder(msgspec.Struct, frozen=True, kw_only=True):
+class UnknownOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An order of which it is in doubt what the venue holds."""
 
     client_id: int
@@ -136,7 +136,7 @@ class UnknownOrder(msgspec.Struct, frozen=True, kw_only=True):
     phase: str
 
 
-class VenueStatus(msgspec.Struct, frozen=True, kw_only=True):
+class VenueStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Link health of one venue."""
 
     name: str

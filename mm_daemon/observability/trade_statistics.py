@@ -31,7 +31,7 @@ WIN_HORIZON_NS = 10 * _NS
 """A fill has won when its markout is positive here."""
 
 
-class MarkoutFigure(msgspec.Struct, frozen=True, kw_only=True):
+class MarkoutFigure(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Our fills on one side at one horizon: means over the fills whose mid there is known, in bps of their price, and
     the means' standard errors. `half_spread_bps = markout_bps + adverse_bps` over the same fills. None: too few.
     """
@@ -50,7 +50,7 @@ class MarkoutFigure(msgspec.Struct, frozen=True, kw_only=True):
     adverse_se_bps: float | None
 
 
-class FillFigures(msgspec.Struct, frozen=True, kw_only=True):
+class FillFigures(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What fills brought. None: there is nothing to take the mean of."""
 
     trades_per_hour: float | None
@@ -63,7 +63,7 @@ class FillFigures(msgspec.Struct, frozen=True, kw_only=True):
     markouts: tuple[MarkoutFigure, ...]
 
 
-class InventoryFigures(msgspec.Struct, frozen=True, kw_only=True):
+class InventoryFigures(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The position weighted by time, base units (contracts where a contract is not one unit)."""
 
     mean_abs: float

@@ -9,7 +9,6 @@ import errno
 import hashlib
 import importlib
 import os
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -180,7 +179,15 @@ class OperatorsView:
         host = self._config.http.host
         try:
             page = self._page() if self._config.http.page else None
-            await http.serve(host, port, metrics=self.metrics, unready=self._unready, serving=self._serving, page=page)
+            await http.serve(
+                host,
+                port,
+                metrics=self.metrics,
+                unready=self._unready,
+                serving=self._serving,
+                names=self._config.http.names,
+                page=page,
+            )
         except OSError as error:
             cause = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be had ({error.strerror or error})"
             what = "metrics and no status page" if self._config.http.page else "metrics"
@@ -204,15 +211,15 @@ class OperatorsView:
             surroundings=self._surroundings,
             links=self._links,
             switches=self._switches,
+            pace=self.metrics.pace,
         )
         settings = self._config.http
         return Page(
             Board(source, lambda text: self._log.error("page", text=text)),
             self._door.act,
-            names=settings.names,
             token=None if settings.token is None else settings.token.reveal(),
             run=f"{self._started_ns:x}",
-            now_s=time.monotonic,
+            warn=lambda text: self._log.warning("wrong_token", text=text),
         )
 
     def _switches(self) -> "Mapping[Venue, Switch]":

@@ -23,7 +23,7 @@ import yaml
 
 from tests.e2e.neutral_process import SECRET, SYMBOL, NeutralProcess
 from tests.e2e.test_recovery import Life
-from tests.unit.deploy.expressions import Asked, asked_by_alerts, asked_by_panels
+from tests.unit.deploy.expressions import Asked, asked_by_alerts, asked_by_panels, asked_by_variables
 from tests.unit.deploy.tools import DEPLOY, said, tool
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -139,6 +139,12 @@ class Watched:
         result: list[Any] = json.loads(fetched(f"{self.prometheus}/api/v1/query?{query}"))["data"]["result"]
         return result
 
+    def values(self, series: str, label: str) -> set[str]:
+        """What a variable of a dashboard offers."""
+        query = urllib.parse.urlencode({"match[]": series})
+        found = json.loads(fetched(f"{self.prometheus}/api/v1/series?{query}"))["data"]
+        return {each[label] for each in found if each.get(label)}
+
     def shown(self, expression: str) -> list[Any]:
         """What a panel draws of the last two minutes."""
         now_s = time.time()
@@ -206,8 +212,17 @@ def test_all_figures_have_data_and_a_death_reaches_the_pager(watched: Watched) -
     code, text = said(tool("promtool"), "check", "metrics", given=fetched(watched.metrics))
     assert (code, text) == (0, "")
     questions = [*asked_by_panels(), *(part for asked in asked_by_alerts() for part in unfiltered(asked))]
-    empty = [asked for asked in questions if not watched.shown(asked.expression)]
+    shown = {asked: watched.shown(asked.expression) for asked in questions}
+    empty = [asked for asked, series in shown.items() if not series]
     assert not empty, "\n".join(map(str, empty))
+    nameless = [
+        asked
+        for asked, series in shown.items()
+        if any(each["metric"] and not asked.labels <= each["metric"].keys() for each in series)
+    ]
+    assert not nameless, "\n".join(map(str, nameless))
+    without = [asked for asked in asked_by_variables() if not watched.values(*asked[1:])]
+    assert not without, "\n".join(map(str, without))
     assert watched.paging() == set()
     assert [name for path, name in watched.pager.heard if path == "/page"] == []
 

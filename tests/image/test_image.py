@@ -109,6 +109,9 @@ def test_image_runs_as_nobody_and_stops_clean(container: tuple[Buildah, str], tm
         watchdog.cancel()
         if process.poll() is None:
             process.kill()
+            process.wait()
+        if process.stderr is not None:
+            process.stderr.close()
 
 
 def is_daemon(process: Path, argument: str) -> bool:

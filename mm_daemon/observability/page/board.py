@@ -6,7 +6,7 @@ since what it has.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import monotonic
 
 import msgspec
@@ -20,6 +20,7 @@ from mm_daemon.observability.page.sentences import Headline, Situation, headline
 from mm_daemon.observability.page.trail import SAMPLE_S, Trail
 from mm_daemon.observability.recent import Recent
 from mm_daemon.observability.records import Records
+from mm_daemon.observability.slices import Pace
 from mm_daemon.observability.status import MarketStatus, Status, Surroundings
 from mm_daemon.observability.status_of import market_status, status_with
 from mm_daemon.observability.summary import Tally
@@ -46,6 +47,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     surroundings: Callable[[], Surroundings]
     links: Callable[[], Mapping[Venue, Mapping[str, Link]]]
     switches: Callable[[], Mapping[Venue, Switch]]
+    pace: Pace
 
 
 class Pieces:
@@ -93,6 +95,10 @@ class Board:
     @property
     def core(self) -> TradingCore:
         return self._source.core
+
+    @property
+    def pace(self) -> Pace:
+        return self._source.pace
 
     @property
     def markets(self) -> Iterable[InstrumentId]:
@@ -145,6 +151,7 @@ class Board:
         """The next build behind `seen`, and what has changed in the view since."""
         while self.build <= seen or view not in self._views:
             await self._built.wait()
+            await self.pace.turn()  # not all who watch at once
         return self.build, self._views[view].since(seen)
 
     # Building
@@ -160,13 +167,12 @@ class Board:
 
     async def status(self) -> Status:
         """As `status --json` says it, each market as of when it was looked at."""
-        around = self._source.surroundings()
-        markets = [await self._look(name, around) for name in self._source.core.markets]
-        return status_with(tuple(markets), self._source.core, around, self._source.now_ns())
+        source = self._source
+        around = source.surroundings()
+        markets = await self.pace.walk(self._look(name, around) for name in source.core.markets)
+        return status_with(tuple(markets), source.core, around, source.now_ns())
 
-    async def _look(self, name: InstrumentId, around: Surroundings) -> MarketStatus:
-        """One market, after the core has had its turn."""
-        await asyncio.sleep(0)
+    def _look(self, name: InstrumentId, around: Surroundings) -> MarketStatus:
         source = self._source
         market = source.core.markets[name]
         return market_status(
@@ -175,26 +181,35 @@ class Board:
 
     async def _build(self, wanted: Iterable[View]) -> Mapping[View, Pieces]:
         """Bring these views up to date; a view that is new is there once it is whole."""
-        source, build = self._source, self.build + 1
+        views, build = {view: self._views.get(view) or Pieces() for view in wanted}, self.build + 1
+        await self.pace.walk(self._steps(views, build))
+        self._views = views
+        self.build = build
+        self._built.set()
+        self._built.clear()
+        return views
+
+    def _steps(self, views: Mapping[View, Pieces], build: int) -> Iterator[None]:
+        source = self._source
         around = source.surroundings()
         marks = Marks(around.journal)
-        views = {view: self._views.get(view) or Pieces() for view in wanted}
         overview = views.get(None)
         statuses: list[MarketStatus] = []
         headlines: dict[InstrumentId, Headline] = {}
         for index, name in enumerate(source.core.markets):
-            status = await self._look(name, around)
+            status = self._look(name, around)
             statuses.append(status)
             at = Situation(source.core, source.core.markets[name], status, source.records, source.now_ns())
             said = headlines[name] = headline(at)
             if overview is not None:
                 overview.take(row_fragments(index, status, said, source.records.markets[name], marks), build)
+            yield
             if name in views:
                 for fragments in market_fragments(at, said, around, source.recent, self.trails[name], marks):
                     views[name].take(fragments, build)
-                    await asyncio.sleep(0)
-        await asyncio.sleep(0)
+                    yield
         status_now = status_with(tuple(statuses), source.core, around, source.now_ns())
+        yield
         whole = daemon_fragments(
             status_now, headlines, source.links(), source.switches(), source.recent, marks, source.records.next
         )
@@ -203,8 +218,3 @@ class Board:
                 {name: text for name, text in whole.items() if view is None or name not in ("events", "all")}, build
             )
             pieces.built()
-        self._views = views
-        self.build = build
-        self._built.set()
-        self._built.clear()
-        return views

@@ -1,21 +1,24 @@
-"""Who may ask for what on the page: names that are ours, requests of our own page, a token, and not too often.
+"""Who may ask for what over HTTP: names that are ours, requests of our own page, a token.
 
 The address is a loopback one, which every program of this machine and every web site in a browser on it can reach. So:
 a site whose name was made to resolve to this address is turned away by its Host header; one that posts across origins
 fails at the headers that a browser always adds, and cannot add the token; nothing is ever allowed by CORS.
 """
 
-from collections import deque
-from collections.abc import Callable, Collection
+import asyncio
+from collections.abc import Collection
 from hmac import compare_digest
 from ipaddress import ip_address
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 TOKEN_HEADER = "X-MM-Token"
-_FAILURES, _REQUESTS = 5, 30
-"""A minute."""
-_MINUTE_S = 60.0
+LATE_S = 1.0
+"""A wrong token is answered so late."""
+MOST_LATE = 16
+"""Wrong tokens that wait for their answer; more are turned away."""
+_ANYBODY = ("/healthz", "/readyz")
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -47,6 +50,22 @@ def is_ours(host: str, names: Collection[str]) -> bool:
     return True
 
 
+def under_our_names(names: Collection[str]) -> Middleware:
+    """A middleware that turns away every request by a name that is not ours: page, figures and status alike.
+
+    Not those of probes: they learn a fixed code and nothing else, and a daemon whose probe is refused is restarted.
+    """
+
+    @web.middleware
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path in _ANYBODY or is_ours(request.host, names):
+            return await handler(request)
+        text = "mm-daemon answers to addresses, to localhost and to the names in http.names\n"
+        return web.Response(status=421, text=text, headers=HEADERS)
+
+    return guarded
+
+
 def from_our_page(request: web.Request) -> bool:
     """Whether a request that changes something can come from our page, or from no page at all."""
     origin = request.headers.get("Origin")
@@ -56,25 +75,24 @@ def from_our_page(request: web.Request) -> bool:
 
 
 class Doorkeeper:
-    """Compares tokens in constant time, and counts: after some that are wrong nobody is heard for a while."""
+    """Compares tokens in constant time. The right one is heard at once, however many wrong ones are tried meanwhile:
+    nobody who guesses can keep an operator out. That a token cannot be guessed is up to its length.
+    """
 
-    def __init__(self, token: str, now_s: Callable[[], float]) -> None:
+    def __init__(self, token: str) -> None:
         self._token = token.encode()
-        self._now_s = now_s
-        self._failures: deque[float] = deque(maxlen=_FAILURES)
-        self._requests: deque[float] = deque(maxlen=_REQUESTS)
-
-    def wait_s(self) -> float:
-        """How long until somebody is heard again; 0: now."""
-        now_s = self._now_s()
-        return max(
-            (times[0] + _MINUTE_S - now_s for times in (self._failures, self._requests) if len(times) == times.maxlen),
-            default=0.0,
-        )
+        self._late = 0
 
     def knows(self, token: str) -> bool:
-        """Whether the token is right. Counts."""
-        now_s = self._now_s()
-        right = compare_digest(token.encode("utf-8", "surrogateescape"), self._token)
-        (self._requests if right else self._failures).append(now_s)
-        return right
+        return compare_digest(token.encode("utf-8", "surrogateescape"), self._token)
+
+    async def keep_waiting(self) -> bool:
+        """What a wrong token is in for; False at once where too many wait already."""
+        if self._late >= MOST_LATE:
+            return False
+        self._late += 1
+        try:
+            await asyncio.sleep(LATE_S)
+        finally:
+            self._late -= 1
+        return True

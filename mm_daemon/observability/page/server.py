@@ -26,7 +26,7 @@ from mm_daemon.domain.errors import UsageError
 from mm_daemon.domain.events import OperatorAction
 from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.observability.page.board import Board, View
-from mm_daemon.observability.page.guard import HEADERS, TOKEN_HEADER, Doorkeeper, from_our_page, is_ours
+from mm_daemon.observability.page.guard import HEADERS, TOKEN_HEADER, Doorkeeper, from_our_page
 
 MOST_WATCHERS = 16
 SLOW_S = 5.0
@@ -38,7 +38,6 @@ _PLACE = re.compile(r"<!--\$([\w-]+)-->")
 _PART = re.compile(r"<!--(\w+)-->(.*?)<!--/\1-->", re.DOTALL)
 
 Act = Callable[[OperatorAction, str | None, str], Awaitable[str]]
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _QUESTIONS = {
     OperatorAction.PAUSE: "Pause {what}: its quotes are cancelled and none are placed until somebody resumes it. "
@@ -58,22 +57,17 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Page:
-    """`act`: the door to the core; `token` None: the page only shows. `run`: tells this process from the one before."""
+    """`act`: the door to the core; `token` None: the page only shows. `run`: tells this process from the one before.
+    `warn` is told of wrong tokens.
+    """
 
     def __init__(
-        self,
-        board: Board,
-        act: Act,
-        *,
-        names: tuple[str, ...] = (),
-        token: str | None = None,
-        run: str,
-        now_s: Callable[[], float],
+        self, board: Board, act: Act, *, token: str | None = None, run: str, warn: Callable[[str], None]
     ) -> None:
         self._board = board
         self._act = act
-        self._names = names
-        self._doorkeeper = None if token is None else Doorkeeper(token, now_s)
+        self._warn = warn
+        self._doorkeeper = None if token is None else Doorkeeper(token)
         self._run = run
         self.watching: set[asyncio.Task[Any]] = set()
         """Who is sent updates."""
@@ -88,13 +82,13 @@ class Page:
 
     def add_to(self, app: web.Application) -> None:
         """Serve it with an application."""
-        app.router.add_get("/", self._ours(self._overview))
-        app.router.add_get("/market/{id}", self._ours(self._market))
-        app.router.add_get("/events", self._ours(self._events))
-        app.router.add_get("/status.json", self._ours(self._status))
-        app.router.add_get("/page.css", self._ours(self._asset))
-        app.router.add_get("/page.js", self._ours(self._asset))
-        app.router.add_post("/control", self._ours(self._control))
+        app.router.add_get("/", self._overview)
+        app.router.add_get("/market/{id}", self._market)
+        app.router.add_get("/events", self._events, allow_head=False)
+        app.router.add_get("/status.json", self._status)
+        app.router.add_get("/page.css", self._asset)
+        app.router.add_get("/page.js", self._asset)
+        app.router.add_post("/control", self._control)
         app.on_shutdown.append(self._end)
 
     async def run(self) -> None:
@@ -105,17 +99,6 @@ class Page:
         """Watchers would stay for ever."""
         for task in self.watching:
             task.cancel()
-
-    def _ours(self, handler: Handler) -> Handler:
-        """Only under a name of ours, and never without the headers that keep others out."""
-
-        async def guarded(request: web.Request) -> web.StreamResponse:
-            if not is_ours(request.host, self._names):
-                text = "this page answers to addresses, to localhost and to the names in http.names\n"
-                return web.Response(status=421, text=text, headers=HEADERS)
-            return await handler(request)
-
-        return guarded
 
     # Showing
 
@@ -133,9 +116,9 @@ class Page:
 
     async def _view(self, view: View) -> web.Response:
         pieces = (await self._board.fresh((view,)))[view].all
-        await asyncio.sleep(0)
-        text = self._document(view)
-        text = _PLACE.sub(lambda place: pieces.get(place[1], ""), text)
+        await self._board.pace.turn()
+        text = _PLACE.sub(lambda place: pieces.get(place[1], ""), self._document(view))
+        await self._board.pace.turn()
         return web.Response(text=text, content_type="text/html", charset="utf-8", headers=HEADERS)
 
     def _document(self, view: View) -> str:
@@ -236,11 +219,11 @@ class Page:
             return _said(403, "this does not come from our own page")
         if request.content_type != "application/json":
             return _said(415, "a request is JSON")
-        wait_s = doorkeeper.wait_s()
-        if wait_s > 0:
-            return _said(429, f"too many requests, or wrong tokens: wait {wait_s:.0f} s", retry_s=wait_s)
         if not doorkeeper.knows(request.headers.get(TOKEN_HEADER, "")):
-            return _said(401, "the token is not right")
+            self._warn(f"{request.remote} has tried a wrong token on the status page")
+            if await doorkeeper.keep_waiting():
+                return _said(401, "the token is not right")
+            return _said(429, "the token is not right, nor are many others that were tried just now")
         try:
             asked = msgspec.json.decode(await request.read(), type=Asked)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -257,6 +240,5 @@ class Page:
             return _said(503, str(error))
 
 
-def _said(status: int, text: str, *, retry_s: float | None = None) -> web.Response:
-    headers = HEADERS if retry_s is None else {**HEADERS, "Retry-After": f"{retry_s + 1:.0f}"}
-    return web.json_response({"text": text}, status=status, headers=headers)
+def _said(status: int, text: str) -> web.Response:
+    return web.json_response({"text": text}, status=status, headers=HEADERS)

@@ -20,6 +20,13 @@ _VARIABLES = {
 class Asked(NamedTuple):
     where: str
     expression: str
+    legend: str = ""
+    """What names the lines of a panel: text with labels in double braces."""
+
+    @property
+    def labels(self) -> set[str]:
+        """Those that the legend shows."""
+        return set(re.findall(r"{{(\w+)}}", self.legend))
 
 
 def boards() -> dict[str, Any]:
@@ -27,16 +34,33 @@ def boards() -> dict[str, Any]:
 
 
 def asked_by_panels() -> list[Asked]:
-    """Every query of every panel, with Grafana's variables replaced as "All" replaces them."""
+    """Every query of every panel."""
     found = []
     for name, board in boards().items():
         for panel in board["panels"]:
             for target in panel["targets"]:
-                expression = target["expr"]
-                for variable, value in _VARIABLES.items():
-                    expression = expression.replace(variable, value)
-                found.append(Asked(f"{name}: {panel['title']}", expression))
+                asked = Asked(f"{name}: {panel['title']}", as_all(target["expr"]), target["legendFormat"])
+                found.append(asked)
     return found
+
+
+def asked_by_variables() -> list[tuple[str, str, str]]:
+    """Where a variable takes its values from: its name, the series, the label."""
+    found = []
+    for name, board in boards().items():
+        for variable in board["templating"]["list"]:
+            if variable["type"] == "query":
+                matched = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"])
+                assert matched is not None, variable["query"]
+                found.append((f"{name}: ${variable['name']}", as_all(matched[1]), matched[2]))
+    return found
+
+
+def as_all(expression: str) -> str:
+    """With Grafana's variables replaced as "All" replaces them."""
+    for variable, value in _VARIABLES.items():
+        expression = expression.replace(variable, value)
+    return expression
 
 
 def asked_by_alerts() -> list[Asked]:

@@ -118,6 +118,8 @@ def test_compose_mounts_files_that_exist_and_names_match() -> None:
     prometheus: Any = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text("utf-8"))
     (job,) = prometheus["scrape_configs"]
     assert job["static_configs"][0]["targets"] == ["mm-daemon:9464"]
+    config = load(DEPLOY / "examples/container.yaml", settings_of=registry.settings_of, environ=os.environ)
+    assert config.http.names == ("mm-daemon",)
     assert prometheus["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] == ["alertmanager:9093"]
 
 
@@ -148,3 +150,4 @@ def test_kubernetes_runs_one_confined_daemon_and_waits_for_its_cancels() -> None
     config = loads(text, "config.yaml", settings_of=registry.settings_of, environ=os.environ)
     assert str(config.state_dir).startswith(mounts["state"])
     assert config.http.port == container["ports"][0]["containerPort"]
+    assert config.http.names == (documents["Service"]["metadata"]["name"],)

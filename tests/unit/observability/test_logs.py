@@ -105,12 +105,12 @@ def test_library_warnings_become_lines() -> None:
         catch_third_parties(paper.log)
         logging.getLogger("somewhere").warning("odd %s", "thing")
         logging.getLogger("somewhere").info("chatter")
+        logging.getLogger("elsewhere").warning("another")
     finally:
         logging.getLogger().handlers[:] = before
         logging.captureWarnings(False)
-    (line,) = paper.lines()
-    assert json.loads(line)["text"] == "odd thing"
-    assert json.loads(line)["logger"] == "somewhere"
+    lines = [json.loads(line) for line in paper.lines()]
+    assert [(line["logger"], line["text"]) for line in lines] == [("somewhere", "odd thing"), ("elsewhere", "another")]
 
 
 def test_closed_terminal_does_not_stop_the_daemon() -> None:

@@ -31,13 +31,14 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.observability.live_statistics import LiveStatistics
 from mm_daemon.observability.page import board as boards
-from mm_daemon.observability.page import server
+from mm_daemon.observability.page import guard, server
 from mm_daemon.observability.page.board import Board, Source
 from mm_daemon.observability.page.daemon import Switch
 from mm_daemon.observability.page.guard import is_ours
 from mm_daemon.observability.page.server import MOST_WATCHERS, Page
 from mm_daemon.observability.recent import Recent
 from mm_daemon.observability.records import Records
+from mm_daemon.observability.slices import Pace
 from mm_daemon.observability.status import Status, Surroundings
 from mm_daemon.observability.status_of import status_of
 from mm_daemon.observability.summary import Tally
@@ -51,7 +52,7 @@ EVIL = "<script>alert(1)</script>"
 class Served:
     """Two markets, the second with a name as hostile as a venue may choose, and a page on a port of its own."""
 
-    def __init__(self, *, token: str | None = TOKEN, names: tuple[str, ...] = ()) -> None:
+    def __init__(self, *, token: str | None = TOKEN) -> None:
         markets = [b.market(b.instrument(name)) for name in ("BTC-USDT", f"{EVIL}-USDT")]
         self.core = TradingCore(b.core_parameters(*markets))
         self.records = Records(self.core)
@@ -59,7 +60,7 @@ class Served:
         self.now_ms = 0
         self.end = 0
         self.asked: list[tuple[OperatorAction, str | None, str]] = []
-        self.clock_s = 0.0
+        self.warnings: list[str] = []
         self.trouble: list[str] = []
         self.fails = False
         self._tallies = {name: Tally() for name in self.core.markets}
@@ -73,12 +74,13 @@ class Served:
             now_ns=lambda: self.now_ms * b.MS,
             surroundings=self._around,
             links=lambda: {b.VENUE: {"market": Link(True, 12, {"closed": 1})}},
+            pace=Pace(),
             switches=lambda: {
                 b.VENUE: Switch("dead man's switch: venue cancels all", (self.now_ms + 9000) * b.MS, 5.0)
             },
         )
         self.board = Board(source, self.trouble.append)
-        self.page = Page(self.board, self._act, names=names, token=token, run="r1", now_s=lambda: self.clock_s)
+        self.page = Page(self.board, self._act, token=token, run="r1", warn=self.warnings.append)
         self.url = ""
 
     def _around(self) -> Surroundings:
@@ -128,8 +130,8 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(served: Served) -> AsyncIterator[aiohttp.ClientSession]:
-    app = web.Application()
+async def serving(served: Served, names: tuple[str, ...] = ()) -> AsyncIterator[aiohttp.ClientSession]:
+    app = web.Application(middlewares=[guard.under_our_names(names)])
     served.page.add_to(app)
     runner = web.AppRunner(app, shutdown_timeout=1.0)
     await runner.setup()
@@ -264,9 +266,9 @@ async def test_texts_of_others_cannot_become_markup() -> None:
 
 async def test_only_names_of_ours_are_answered() -> None:
     """A site whose name was made to resolve to this address gets nothing, from any path of the page."""
-    served = Served(names=("status.example.org",))
+    served = Served()
     served.open()
-    async with serving(served) as session:
+    async with serving(served, names=("status.example.org",)) as session:
         for path in ("/", "/market/test:BTC-USDT", "/events", "/status.json", "/page.js"):
             status, text, headers = await fetched(session, path, headers={"Host": "rebound.example.com:9464"})
             assert (status, "BTC" in text) == (421, False)
@@ -376,21 +378,36 @@ async def test_requests_of_other_sites_are_refused() -> None:
         assert (await ask(session, body, **own))[0] == 200
 
 
-async def test_tokens_cannot_be_guessed() -> None:
-    """After five that are wrong nobody is heard for a minute, not even with the right one."""
+async def test_whoever_guesses_waits_and_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wrong tokens are answered late and told of; the right one is heard while they wait, however many they are."""
+    monkeypatch.setattr(guard, "LATE_S", 3600.0)
     served = Served()
     served.open()
     body = {"verb": "pause", "confirmed": True}
+    guesses = ["", "a", TOKEN[:-1], TOKEN + "x", "é", *(str(number) for number in range(guard.MOST_LATE - 5))]
     async with serving(served) as session:
-        for guess in ("", "a", TOKEN[:-1], TOKEN + "x", "é"):
-            assert (await ask(session, body, **{"X-MM-Token": guess}))[0] == 401
-        assert await ask(session, body, **{"X-MM-Token": TOKEN}) == (
-            429,
-            "too many requests, or wrong tokens: wait 60 s",
-        )
-        served.clock_s += 60.0
-        assert (await ask(session, body, **{"X-MM-Token": TOKEN}))[0] == 200
-        assert len(served.asked) == 1
+        guessing = [asyncio.create_task(ask(session, body, **{"X-MM-Token": guess})) for guess in guesses]
+        await until(lambda: len(served.warnings) == guard.MOST_LATE)
+        assert (await ask(session, body, **{"X-MM-Token": "one more"}))[0] == 429
+        for _ in range(40):
+            assert await ask(session, body, **{"X-MM-Token": TOKEN}) == (200, "pause is done")
+        assert len(served.asked) == 40
+        assert set(served.warnings) == {"127.0.0.1 has tried a wrong token on the status page"}
+        assert not [task for task in guessing if task.done()]
+        for task in guessing:
+            task.cancel()
+        await asyncio.gather(*guessing, return_exceptions=True)
+
+
+async def test_a_wrong_token_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "LATE_S", 0.0)
+    served = Served()
+    served.open()
+    async with serving(served) as session:
+        for guess in ("", TOKEN[:-1], TOKEN + "x", "é"):
+            said = await ask(session, {"verb": "pause", "confirmed": True}, **{"X-MM-Token": guess})
+            assert said == (401, "the token is not right")
+    assert served.asked == []
 
 
 async def read_update(stream: aiohttp.StreamReader) -> dict[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from mm_daemon.observability.snapshot import FILE, as_json, keep, taken
+from mm_daemon.observability.snapshot import FILE, keep, taken
 from mm_daemon.testkit.virtual_loop import VirtualLoop, run_virtual
 from tests.unit.observability.test_metrics import Counted
 
@@ -14,7 +14,7 @@ from tests.unit.observability.test_metrics import Counted
 def test_it_has_every_sample_but_histograms(tmp_path: Path) -> None:
     """By name, with labels and value."""
     metrics = Counted(tmp_path).metrics
-    read = json.loads(as_json(asyncio.run(taken(metrics)), 1_700_000_000_123_456_000))
+    read = json.loads(asyncio.run(taken(metrics, 1_700_000_000_123_456_000)))
     assert read["time"] == "2023-11-14T22:13:20.123456Z"
     shown = [
         (sample.name, sorted(sample.labels.items()), sample.value)
