@@ -13,26 +13,29 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from connectors.ccxt import books
+from connectors.ccxt import books, position_mode
 from connectors.ccxt.abilities import (
     DEAD_MAN_FLOOR_MS,
     OF_ALL,
     OF_EACH,
     capabilities,
+    check_position_mode,
     check_streams,
     countdown,
     has_key,
     order_params,
+    two_way,
 )
 from connectors.ccxt.account import AccountReader
 from connectors.ccxt.client import Factory
 from connectors.ccxt.contracts import Contract, contract, find_market
 from connectors.ccxt.dialects import dialect
 from connectors.ccxt.doctor import Examination
+from connectors.ccxt.legs import Legs, leg_of
 from connectors.ccxt.native import NativeMarketData
 from connectors.ccxt.orders import OrderBookkeeping, OrderCommand
 from connectors.ccxt.requests import LimitsHeard, NothingToChange, OrderUnknown, Requests
-from connectors.ccxt.settings import CcxtSettings, MarketData
+from connectors.ccxt.settings import CcxtSettings, MarketData, PositionMode
 from connectors.ccxt.streams import ProStreams, from_ccxt
 from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable
@@ -83,6 +86,7 @@ class CcxtConnector:
             on_response=self._limits.hear,
         )
         self._with_key = has_key(context, self._factory)
+        check_position_mode(context, settings, can=two_way(self._dialect, self._factory.features))
         if settings.market_data is MarketData.NATIVE and (
             self._dialect.translator is None or context.translator is None
         ):
@@ -135,7 +139,12 @@ class CcxtConnector:
             await requests.read("load_markets")
             self._contracts = [await self._contract(symbol) for symbol in self._context.symbols]
             requests.kept = OrderBookkeeping(
-                self._contracts, self._settings.client_id_prefix, self._dialect.negated_fee_key
+                self._contracts,
+                self._settings.client_id_prefix,
+                self._dialect.negated_fee_key,
+                Legs(self._now_ns, self.capabilities.d_max_ms * _NS_PER_MS)
+                if self._settings.position_mode is PositionMode.TWO_WAY
+                else None,
             )
             self._account = AccountReader(self._context, requests, self._shown_ns, page=self._dialect.page)
             if self._with_key:
@@ -168,14 +177,14 @@ class CcxtConnector:
             await requests.read(method)
         await requests.read("fetch_positions", [each.unified for each in self._contracts])
         if not self._context.read_only:
+            if self._settings.set_position_mode:
+                await position_mode.switch(requests, self._settings.position_mode, self._context.venue)
             await self._set_up_account()
-            await self._refuse_hedge_mode()
+            await self._check_position_mode()
 
     async def _set_up_account(self) -> None:
         requests, settings = self._asking, self._settings
         steps: list[tuple[str, tuple[Any, ...]]] = []
-        if settings.set_one_way:
-            steps.append(("set_position_mode", (False,)))
         for each in self._contracts:
             if settings.margin_mode is not None:
                 steps.append(("set_margin_mode", (settings.margin_mode.value, each.unified)))
@@ -187,21 +196,18 @@ class CcxtConnector:
             except NothingToChange:
                 continue
 
-    async def _refuse_hedge_mode(self) -> None:
-        """Raises ConfigError for an account that holds long and short apart."""
-        requests = self._asking
-        if not requests.can("fetchPositionMode"):
-            return
+    async def _check_position_mode(self) -> None:
+        """Raises ConfigError for an account that is not in the mode that the configuration says."""
+        wanted = self._settings.position_mode
         try:
-            mode = await requests.read("fetch_position_mode", self._contracts[0].unified)
+            found = await position_mode.told(self._asking, self._contracts)
         except VenueUnreachable:
+            found = None
+        if found is None:
             self._counted["position_mode_not_told"] += 1  # orders will say so
-            return
-        if mode.get("hedged"):
-            raise ConfigError(
-                f"venue {self._context.venue}: the account is in hedge mode, which is not supported; write "
-                "set_one_way: true, or set it at the exchange"
-            )
+        elif found is not wanted:
+            wrong, ways_out = position_mode.mismatch(found, wanted)
+            raise ConfigError(f"venue {self._context.venue}: {wrong}; {ways_out}")
 
     async def _prepare_streams(self) -> None:
         context, settings, rng = self._context, self._settings, Rng(0).split(self._context.venue)
@@ -431,6 +437,8 @@ class CcxtConnector:
         if fill is None:
             return
         self._unheard.pop(fill.client_id, None)
+        if kept.legs is not None:
+            kept.legs.fill(fill, leg_of(row.get("info")))
         self._emit(fill)
         if self._linked:
             self._fills_known_ns = max(self._fills_known_ns or 0, fill.ts_venue_ns)
@@ -587,6 +595,9 @@ class CcxtConnector:
         return self._context.now_ns() + self._offset_ns
 
     def _emit(self, event: Event) -> None:
+        legs = self._requests.kept.legs if self._requests is not None else None
+        if legs is not None:
+            legs.apply(event)
         if not self._closed:
             self._context.emit(event)
 

@@ -52,6 +52,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """ccxt computes with the amount of an order before it writes it, so that text will not do."""
     balance_of_one: bool = False
     """Its balance is asked for one currency at a time, named by `code`."""
+    two_way: bool | None = None
+    """Whether ccxt names the leg of an order; None: as its features say."""
     leverage_in_orders: bool = False
     """Each order carries its leverage."""
     query_params: Mapping[str, object] = {}
@@ -166,6 +168,7 @@ _BINANCE = Dialect(
 
 _OKX = Dialect(
     page=100,
+    two_way=True,
     negated_fee_key="fillFee",
     places_max=20,
     amends_max=20,
@@ -220,6 +223,7 @@ _BYBIT = Dialect(
 
 _KUCOIN = Dialect(
     page=100,
+    two_way=True,
     amend=False,
     decimal_amounts=True,
     prepare=("is_uta_enabled",),

@@ -11,6 +11,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from connectors.ccxt.contracts import Contract
+from connectors.ccxt.legs import Legs, hedged_params
 from connectors.ccxt.outcomes import Outcome
 from mm_daemon.domain.decisions import AmendOrder, CancelOrder, Command, PlaceOrder
 from mm_daemon.domain.errors import GridError
@@ -70,8 +71,15 @@ class Known:
 class OrderBookkeeping:
     """The last few thousand orders of one venue, by our id and by the venue's."""
 
-    def __init__(self, contracts: Iterable[Contract], prefix: str, negated_fee_key: str | None = None) -> None:
-        """`negated_fee_key`: see `Dialect`."""
+    def __init__(
+        self,
+        contracts: Iterable[Contract],
+        prefix: str,
+        negated_fee_key: str | None = None,
+        legs: Legs | None = None,
+    ) -> None:
+        """`negated_fee_key`: see `Dialect`. `legs` in two-way position mode."""
+        self.legs = legs
         self.contracts: Mapping[InstrumentId, Contract] = {each.instrument.id: each for each in contracts}
         self.by_symbol: Mapping[str, Contract] = {each.unified: each for each in self.contracts.values()}
         self._prefix = prefix
@@ -138,7 +146,9 @@ class OrderBookkeeping:
             wanted["postOnly"] = True
         elif command.time_in_force is TimeInForce.IOC:
             wanted["timeInForce"] = "IOC"
-        if command.reduce_only:
+        if self.legs is not None:
+            wanted |= hedged_params(closes=self.legs.closes(command.client_id))
+        elif command.reduce_only:
             wanted["reduceOnly"] = True
         return {
             "symbol": contract.unified,

@@ -86,6 +86,7 @@ class MarketFacts:
         "book",
         "book_fresh",
         "bounds",
+        "boxed_lots",
         "half_tick",
         "instrument",
         "limits",
@@ -111,6 +112,8 @@ class MarketFacts:
         self.book = book
         self.book_fresh = book_fresh
         self.position_lots = position_lots
+        self.boxed_lots = 0
+        """Held long and short at once, beside the net position: closed only by a reduce-only order of either side."""
         self.mark_half_ticks: int | None = None
         """The venue's mark, twice in ticks; None where there is none."""
         self.tradable = instrument.tradable

@@ -42,7 +42,7 @@ def order_row(order: OrderKnown, named: Named, instrument: Instrument, *, full: 
         "reduceOnly": named.reduce_only,
         "closePosition": False,
         "side": WORDS[order.side],
-        "positionSide": "BOTH",
+        "positionSide": named.position_side,
         "stopPrice": "0",
         "workingType": "CONTRACT_PRICE",
         "priceProtect": False,
@@ -60,7 +60,7 @@ def order_row(order: OrderKnown, named: Named, instrument: Instrument, *, full: 
     return row
 
 
-def fill_row(fill: OrderFilled, number: int, order_id: int, instrument: Instrument) -> Row:
+def fill_row(fill: OrderFilled, number: int, order_id: int, position_side: str, instrument: Instrument) -> Row:
     price, size = instrument.price(fill.ticks), instrument.size(fill.lots)
     return {
         "buyer": fill.side is Side.BUY,
@@ -74,7 +74,7 @@ def fill_row(fill: OrderFilled, number: int, order_id: int, instrument: Instrume
         "quoteQty": f"{price * size:f}",
         "realizedPnl": "0",
         "side": WORDS[fill.side],
-        "positionSide": "BOTH",
+        "positionSide": position_side,
         "symbol": instrument.symbol,
         "time": fill.ts_venue_ns // NS_PER_MS,
     }
@@ -175,7 +175,7 @@ def order_update(
         "R": named.reduce_only,
         "wt": "CONTRACT_PRICE",
         "ot": named.order_type,
-        "ps": "BOTH",
+        "ps": named.position_side,
         "cp": False,
         "pP": False,
         "si": 0,
@@ -192,9 +192,14 @@ def order_update(
 
 
 def account_update(
-    why: str, asset: str, wallet: Decimal, change: Decimal, positions: list[tuple[Instrument, int, Decimal]], at_ms: int
+    why: str,
+    asset: str,
+    wallet: Decimal,
+    change: Decimal,
+    positions: list[tuple[Instrument, str, int, Decimal]],
+    at_ms: int,
 ) -> Row:
-    """`ACCOUNT_UPDATE`; positions as (contract, lots, entry price)."""
+    """`ACCOUNT_UPDATE`; positions as (contract, position side, lots, entry price)."""
     balance = {"a": asset, "wb": f"{wallet:f}", "cw": f"{wallet:f}", "bc": f"{change:f}"}
     rows = [
         {
@@ -206,8 +211,8 @@ def account_update(
             "up": "0",
             "mt": "cross",
             "iw": "0",
-            "ps": "BOTH",
+            "ps": position_side,
         }
-        for instrument, lots, entry in positions
+        for instrument, position_side, lots, entry in positions
     ]
     return {"e": "ACCOUNT_UPDATE", "T": at_ms, "E": at_ms, "a": {"m": why, "B": [balance], "P": rows}}
