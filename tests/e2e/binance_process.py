@@ -1,5 +1,11 @@
 """Simulated Binance USD-M as a process, and the ready configurations pointed at it."""
 
+import hashlib
+import hmac
+import time
+import urllib.error
+from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -41,6 +47,30 @@ class BinanceProcess(WithAccountFile):
             "k": 5,
         }
         return substituted((ROOT / "deploy/examples/binance-testnet.yaml").read_text("utf-8"), **(usual | values))
+
+
+class TwoWayProcess(BinanceProcess):
+    """The account holds long and short apart."""
+
+    keys: ClassVar[dict[str, Any]] = {**BinanceProcess.keys, "hedge_mode": True}
+
+    def configuration(self, folder: Path, dead_man_ms: int | None, **values: object) -> str:
+        return super().configuration(folder, dead_man_ms, **{"position_mode": "two_way", **values})
+
+    def legs(self) -> dict[str, Decimal]:
+        """What it says that we hold, by position side."""
+        return {row["positionSide"]: Decimal(row["positionAmt"]) for row in self._ask("/fapi/v3/positionRisk")}
+
+    def fill_some_of_each(self) -> None:
+        """One lot of every order that is open."""
+        for order in self._ask("/fapi/v1/openOrders"):
+            with suppress(urllib.error.HTTPError):  # it has ended meanwhile
+                self.post("/control/fill", {"client_id": order["clientOrderId"], "size": "0.0001"})
+
+    def _ask(self, path: str) -> Any:
+        query = f"timestamp={time.time_ns() // 1_000_000}"
+        signature = hmac.new(SECRET.encode(), query.encode(), hashlib.sha256).hexdigest()
+        return self.read(f"{path}?{query}&signature={signature}", {"X-MBX-APIKEY": DEFAULT_KEY})
 
 
 class PaperDesk(LiveDesk):

@@ -237,12 +237,16 @@ class LiveDesk:
     def differences(self) -> Counter[DiffKind]:
         """What comparisons of all lives found, and nothing that cannot be explained."""
         found: Counter[DiffKind] = Counter()
-        for run in runs_in(self.state_dir / "journal"):
-            for record in _records(run):
-                if isinstance(record, Reconciled):
-                    found.update(diff.kind for diff in record.diffs)
+        for record in self.records():
+            if isinstance(record, Reconciled):
+                found.update(diff.kind for diff in record.diffs)
         assert set(found) <= EXPLAINED, found
         return found
+
+    def records(self) -> Iterator[Record]:
+        """Of the journals of all lives."""
+        for run in runs_in(self.state_dir / "journal"):
+            yield from _records(run)
 
     def note(self, life: Life) -> None:
         self.lives += 1
