@@ -64,7 +64,7 @@ class AccountReader:
                     self._net(after),
                     tuple(fill for fill, _ in fills),
                     tuple(payments),
-                    boxed=boxed(after),
+                    boxed=None if legs is None else boxed(after),
                 )
             before = after
         raise VenueUnreachable(f"the account of {self._context.venue} does not stand still long enough to be read")

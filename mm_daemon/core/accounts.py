@@ -170,7 +170,8 @@ class Accounts:
         self.resolver.on_snapshot(snapshot, event.ts_local_ns)
         if came_of_it is not None:
             self._agenda.reconciled.append(came_of_it)
-            for market in self._agenda.of_venue(event.venue):
+        for market in self._agenda.of_venue(event.venue):
+            if came_of_it is not None or market.flattening:
                 self._agenda.reconsider(market)
 
     def tell_time(self, venue: Venue, ts_venue_ns: int, ts_local_ns: int, height: int | None) -> None:

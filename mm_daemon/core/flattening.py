@@ -35,11 +35,15 @@ _INSIDE = 1.0 - 1e-9
 
 
 def flatten_order(
-    market: MarketState, alive: Iterable[LedgerOrder], next_id: Callable[[], ClientOrderId], now_ns: int
+    market: MarketState,
+    alive: Iterable[LedgerOrder],
+    filled_ns: int,
+    next_id: Callable[[], ClientOrderId],
+    now_ns: int,
 ) -> PlaceOrder | None:
     """The next order on the way to flat; None: not now, or nothing is left to do, and then `flattening` is over.
 
-    `alive`: orders of this market that may still trade. Prices in ticks, sizes in lots.
+    `alive`: orders of this market that may still trade; `filled_ns`: its last fill. Prices in ticks, sizes in lots.
     """
     net, boxed = market.position.lots, market.facts.boxed_lots
     side = Side.SELL if net > 0 or (net == 0 and boxed) else Side.BUY
@@ -47,6 +51,8 @@ def flatten_order(
     ticks = _limit_ticks(market, side) if market.book.trusted else 0
     least = max(market.instrument.min_lots_at(ticks), 1)
     if held < least:  # the venue would not take an order for so little
+        if market.facts.boxed_ns is not None and market.facts.boxed_ns <= filled_ns:
+            return None  # what is boxed now is not known: the next comparison says
         market.flattening = market.flatten_asked = False
         return None
     if now_ns < market.flatten_due_ns or market.halts & _IMPOSSIBLE or not market.facts.book_fresh:

@@ -280,10 +280,13 @@ class Reconciler:
 
     def _note_boxed(self, snapshot: VenueSnapshot) -> None:
         """What is held long and short at once; not where the stream has told of a fill since."""
+        if snapshot.boxed is None:
+            return
         boxed = dict(snapshot.boxed)
         for market in self._markets.values():
             if self._ledger.fills_touched_ns(market.id) < snapshot.requested_ns:
                 market.facts.boxed_lots = boxed.get(market.id, 0)
+                market.facts.boxed_ns = snapshot.requested_ns
 
     # Repair
 

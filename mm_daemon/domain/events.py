@@ -246,8 +246,8 @@ class VenueSnapshot(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Block that the open orders are of, where the venue counts blocks."""
     fills_height: int | None = None
     """Block up to which the fills are complete."""
-    boxed: tuple[tuple[InstrumentId, int], ...] = ()
-    """Lots held both long and short by an account that keeps the two apart: they net to nothing in `positions`."""
+    boxed: tuple[tuple[InstrumentId, int], ...] | None = None
+    """Lots held both long and short, which net to nothing in `positions`; None: the account keeps net positions."""
 
 
 class VenueSnapshotReceived(_VenueEvent, frozen=True, array_like=True, gc=False, tag="venue_snapshot"):

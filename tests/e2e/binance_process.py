@@ -61,11 +61,14 @@ class TwoWayProcess(BinanceProcess):
         """What it says that we hold, by position side."""
         return {row["positionSide"]: Decimal(row["positionAmt"]) for row in self._ask("/fapi/v3/positionRisk")}
 
-    def fill_some_of_each(self) -> None:
-        """One lot of every order that is open."""
+    def fill_towards_both_legs(self) -> None:
+        """One lot of every order that opens, and of one that closes all but a lot."""
         for order in self._ask("/fapi/v1/openOrders"):
+            opens = (order["side"], order["positionSide"]) in (("BUY", "LONG"), ("SELL", "SHORT"))
+            left = Decimal(order["origQty"]) - Decimal(order["executedQty"])
+            size = Decimal("0.0001") if opens else left - Decimal("0.0001")
             with suppress(urllib.error.HTTPError):  # it has ended meanwhile
-                self.post("/control/fill", {"client_id": order["clientOrderId"], "size": "0.0001"})
+                self.post("/control/fill", {"client_id": order["clientOrderId"], "size": f"{size:f}"})
 
     def _ask(self, path: str) -> Any:
         query = f"timestamp={time.time_ns() // 1_000_000}"

@@ -144,19 +144,20 @@ def test_paper_on_market_data_of_the_venue_needs_no_key(tmp_path: Path, venue: B
 
 
 @needs_proof
+@pytest.mark.slow
 def test_both_legs_survive_deaths_and_are_flattened(tmp_path: Path) -> None:
     """Two-way position mode: killed while it holds long and short, the next life has the venue's account to the last
     unit; no order was ever refused for want of a leg; an operator's flatten closes both."""
     venue = TwoWayProcess(tmp_path)
     desk = LiveDesk(tmp_path, venue)
     try:
-        for _ in range(3):
-            with desk.living() as life:
-                wait_for(life, "fill", 2)
-                box(venue, life)
-                life._process.kill()
+        with desk.living() as life:
+            box(venue, life)
+            life._process.kill()
         held = venue.legs()
         assert held["LONG"] > 0 > held["SHORT"]
+        for _ in range(2):
+            desk.die_filled()
         with desk.living() as life:
             wait_for(life, "fill", 2)
             subprocess.run([*DAEMON, "flatten", "--config", str(desk.config)], check=True, cwd=ROOT, timeout=PATIENCE_S)
@@ -173,12 +174,12 @@ def test_both_legs_survive_deaths_and_are_flattened(tmp_path: Path) -> None:
 
 
 def box(venue: TwoWayProcess, life: Life) -> None:
-    """Have orders filled lot by lot until both legs are held: what is left of one is too small for the next order."""
+    """Have orders filled until both legs are held: what is left of one is too small for the next order to close."""
     deadline_s = time.monotonic() + PATIENCE_S
     while len([size for size in venue.legs().values() if size]) < 2:
         assert time.monotonic() < deadline_s, (venue.legs(), life.last_words())
-        venue.fill_some_of_each()
-        time.sleep(0.05)
+        venue.fill_towards_both_legs()
+        time.sleep(0.2)
 
 
 @needs_proof

@@ -115,7 +115,7 @@ async def test_fills_say_their_leg_where_the_venue_does(venue: Offline) -> None:
     exchange = venue.exchange.id
     key, _, short = WORDS[exchange]
     legs = hold(venue, 4, 4)
-    row = {"symbol": venue.contract.unified, "side": "buy", "id": "t9", "order": "999", "price": "25000"}
+    row: dict[str, Any] = {"symbol": venue.contract.unified, "side": "buy", "id": "t9", "order": "9", "price": "25000"}
     row |= {"amount": venue.contract.amount(1), "info": {key: short}}
     fill = venue.kept.filled(row, NOW_NS)
     assert fill is not None
@@ -140,14 +140,10 @@ async def test_the_accounts_mode_is_told(venue: Offline, mode: PositionMode) -> 
     assert await position_mode.told(venue.requests, [venue.contract]) is mode
 
 
-SWITCHED = {
-    "okx": (
-        "/api/v5/account/set-position-mode",
-        {"posMode": "long_short_mode"},
-        ("okx", "rest_set_account_position_mode"),
-    ),
-    "bybit": ("/v5/position/switch-mode", {"mode": 3, "coin": "USDT", "category": "linear"}, None),
-    "kucoinfutures": ("/api/v2/position/switchPositionMode", {"positionMode": "1"}, None),
+SWITCHED: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "okx": ("/api/v5/account/set-position-mode", {"posMode": "long_short_mode"}),
+    "bybit": ("/v5/position/switch-mode", {"mode": 3, "coin": "USDT", "category": "linear"}),
+    "kucoinfutures": ("/api/v2/position/switchPositionMode", {"positionMode": "1"}),
 }
 
 
