@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from connectors.ccxt.contracts import Contract
+from connectors.ccxt.fees import FeePrices
 from connectors.ccxt.legs import Held, Leg, Shown, boxed, leg_of
 from connectors.ccxt.orders import Row
 from connectors.ccxt.requests import OrderUnknown, Requests
@@ -28,9 +29,16 @@ class AccountReader:
     """Of one venue."""
 
     def __init__(
-        self, context: ConnectorContext, requests: Requests, shown_ns: Callable[[], int], *, page: int
+        self,
+        context: ConnectorContext,
+        requests: Requests,
+        prices: FeePrices,
+        shown_ns: Callable[[], int],
+        *,
+        page: int,
     ) -> None:
         """`shown_ns` is the venue's time; `page` how many rows of a history one request brings at most."""
+        self._prices = prices
         self._page = page
         self._context = context
         self._requests = requests
@@ -118,6 +126,7 @@ class AccountReader:
         for each in self._contracts:
             rows += await self._pages("fetch_my_trades", each.unified, since_ns)
         await self._find_names(rows, since_ns)
+        await self._prices.ensure({pair for row in rows if (pair := self._requests.kept.fee_pair(row)) is not None})
         now_ns = self._context.now_ns()
         try:
             found = [(self._requests.kept.filled(row, now_ns), leg_of(row.get("info"))) for row in rows]

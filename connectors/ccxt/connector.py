@@ -31,6 +31,7 @@ from connectors.ccxt.client import Factory
 from connectors.ccxt.contracts import Contract, contract, find_market
 from connectors.ccxt.dialects import dialect
 from connectors.ccxt.doctor import Examination
+from connectors.ccxt.fees import FeeNotPriced, FeePrices
 from connectors.ccxt.legs import Legs, leg_of
 from connectors.ccxt.native import NativeMarketData
 from connectors.ccxt.orders import OrderBookkeeping, OrderCommand
@@ -103,6 +104,7 @@ class CcxtConnector:
         self._countdown = countdown(self._dialect, self._factory.has)
         self._requests: Requests | None = None
         self._account: AccountReader | None = None
+        self._prices: FeePrices | None = None
         self._contracts: Sequence[Contract] = ()
         self._native: NativeMarketData | None = None
         self._market: ProStreams | None = None
@@ -138,6 +140,9 @@ class CcxtConnector:
             await self._measure_clock()
             await requests.read("load_markets")
             self._contracts = [await self._contract(symbol) for symbol in self._context.symbols]
+            self._prices = prices = FeePrices(
+                requests.read, exchange.markets.values, self._settings.fee_prices, self._now_ns
+            )
             requests.kept = OrderBookkeeping(
                 self._contracts,
                 self._settings.client_id_prefix,
@@ -145,8 +150,9 @@ class CcxtConnector:
                 Legs(self._now_ns, self.capabilities.d_max_ms * _NS_PER_MS)
                 if self._settings.position_mode is PositionMode.TWO_WAY
                 else None,
+                prices,
             )
-            self._account = AccountReader(self._context, requests, self._shown_ns, page=self._dialect.page)
+            self._account = AccountReader(self._context, requests, prices, self._shown_ns, page=self._dialect.page)
             if self._with_key:
                 await self._prepare_account()
             await self._prepare_streams()
@@ -176,6 +182,9 @@ class CcxtConnector:
         for method in self._dialect.prepare:
             await requests.read(method)
         await requests.read("fetch_positions", [each.unified for each in self._contracts])
+        if self._prices is not None:
+            settled_in = {each.instrument.quote for each in self._contracts}
+            await self._prices.expect((each, quote) for each in self._dialect.fee_currencies for quote in settled_in)
         if not self._context.read_only:
             if self._settings.set_position_mode:
                 await position_mode.switch(requests, self._settings.position_mode, self._context.venue)
@@ -275,6 +284,8 @@ class CcxtConnector:
                 group.create_task(self._join())
                 group.create_task(self._keep_clock())
                 group.create_task(self._keep_watch())
+                if self._prices is not None and self._with_key:
+                    group.create_task(self._prices.keep())
                 for guard in self._guards:
                     group.create_task(self._look_after(guard))
                     group.create_task(self._poll_funding(guard))
@@ -303,8 +314,8 @@ class CcxtConnector:
         for name, part in (("market", self._market), ("user", self._user)):
             if part is not None:
                 total.update({f"{name}_{cause}": count for cause, count in part.ends.items() if cause != "failed"})
-        if self._requests is not None and self._requests.kept.fees_elsewhere:
-            total["fee_in_other_currency"] = self._requests.kept.fees_elsewhere
+        if self._prices is not None:
+            total.update(self._prices.problems)
         return +total
 
     @property
@@ -339,6 +350,8 @@ class CcxtConnector:
     async def _catch_up(self) -> None:
         """Raises VenueUnreachable or CredentialsRefused."""
         venue, shown_ns = self._context.venue, self._shown_ns()
+        if self._prices is not None and self._with_key:
+            await self._prices.ensure()
         if self._fills_known_ns is not None and self._account is not None:
             snapshot = await self._account.snapshot(self._fills_known_ns)
             if not self._complete:
@@ -433,7 +446,12 @@ class CcxtConnector:
         if kept.owner(row) is None and not kept.is_named(str(row.get("order") or "")):
             self._counted["fill_without_name"] += 1  # reconciliation finds out whose it is
             return
-        fill = kept.filled(row, self._context.now_ns())
+        try:
+            fill = kept.filled(row, self._context.now_ns())
+        except FeeNotPriced as missing:
+            self._counted["fee_not_priced"] += 1
+            self._on_down(str(missing))  # and it is told when the link is up again, which is once there is a price
+            return
         if fill is None:
             return
         self._unheard.pop(fill.client_id, None)

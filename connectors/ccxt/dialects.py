@@ -46,6 +46,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """A reply says that a command was taken, not what came of it: that is told by the stream."""
     negated_fee_key: str | None = None
     """Rows whose raw form has this key tell what was charged as negative, against ccxt's own rule."""
+    fee_currencies: tuple[str, ...] = ()
+    """What it may charge fees in, beside the currency of settlement: their prices are read at the start."""
     prepare: tuple[str, ...] = ()
     """Methods of ccxt to call at the start, which it would otherwise call before the first order."""
     decimal_amounts: bool = False
@@ -74,6 +76,7 @@ _BINANCE = Dialect(
     countdown_of_each=True,
     acks_only=False,
     translator="binance-usdm",
+    fee_currencies=("BNB",),
     demo=True,
     places_max=5,
     amends_max=5,
@@ -196,6 +199,7 @@ _OKX = Dialect(
 _BYBIT = Dialect(
     page=100,
     prepare=("is_unified_enabled",),
+    fee_currencies=("MNT",),
     places_max=10,
     amends_max=10,
     cancels_max=10,
@@ -227,6 +231,7 @@ _KUCOIN = Dialect(
     amend=False,
     decimal_amounts=True,
     prepare=("is_uta_enabled",),
+    fee_currencies=("KCS",),
     balance_of_one=True,
     leverage_in_orders=True,
     places_max=20,

@@ -1,5 +1,6 @@
 """What a person may set for a venue that is spoken to through ccxt."""
 
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated
 
@@ -56,6 +57,13 @@ class CcxtSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         Meta(description="one_way: a net position; two_way: long and short apart (hedge mode). The account must be so"),
     ] = PositionMode.ONE_WAY
     set_position_mode: Annotated[bool, Meta(description="switch the account to position_mode at the start")] = False
+    fee_prices: Annotated[
+        dict[str, Annotated[Decimal, Meta(gt=0)]],
+        Meta(
+            description="price of a currency that fees are charged in, in that of settlement, where the exchange has "
+            "no market of it, such as {KCS: 10.5}"
+        ),
+    ] = {}
     dead_man_ms: (
         Annotated[
             int, Meta(ge=1000, le=3_600_000, description="silence after which the venue cancels all, ms; null = never")

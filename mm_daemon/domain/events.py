@@ -11,7 +11,7 @@ import msgspec
 
 from mm_daemon.domain.checkpoint import Checkpoint
 from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue
-from mm_daemon.domain.money import MoneyPair
+from mm_daemon.domain.money import MoneyPair, from_pair, to_text
 from mm_daemon.domain.orders import ClientOrderId, Operation, RejectKind, Side
 
 Levels = tuple[tuple[int, int], ...]
@@ -148,9 +148,23 @@ class OrderAmendRejected(_OrderEvent, frozen=True, array_like=True, gc=False, ta
     text: str = ""
 
 
+class ChargedIn(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A fee in another currency than the contract settles in: how much of that (negative: a rebate), and the price of
+    one unit that it was counted at.
+    """
+
+    currency: str
+    amount: MoneyPair
+    price: MoneyPair
+
+    def __str__(self) -> str:
+        return f"{to_text(from_pair(self.amount))} {self.currency}"
+
+
 class OrderFilled(_OrderEvent, frozen=True, array_like=True, gc=False, tag="filled"):
     """One fill, identified by the venue's trade id. `fee` is what the venue charged (negative: a rebate), None if
     unsaid; where it took it out of what was bought, `base_fee` is how much of that, and `fee` its value at the price.
+    Where it was charged in a third currency, `charged` is how much, and `fee` what that was worth (rounded up).
     """
 
     venue_order_id: str
@@ -161,6 +175,7 @@ class OrderFilled(_OrderEvent, frozen=True, array_like=True, gc=False, tag="fill
     maker: bool
     fee: MoneyPair | None = None
     base_fee: MoneyPair | None = None
+    charged: ChargedIn | None = None
 
 
 class OrderCanceled(_OrderEvent, frozen=True, array_like=True, gc=False, tag="canceled"):

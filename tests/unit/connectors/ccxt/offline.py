@@ -15,6 +15,7 @@ from connectors.ccxt.abilities import order_params
 from connectors.ccxt.client import Factory
 from connectors.ccxt.contracts import Contract, contract, find_market
 from connectors.ccxt.dialects import dialect
+from connectors.ccxt.fees import FeePrices
 from connectors.ccxt.legs import Legs
 from connectors.ccxt.orders import OrderBookkeeping, OrderCommand
 from connectors.ccxt.requests import LimitsHeard, Requests
@@ -80,7 +81,9 @@ class Offline:
         self.contract = contract(market, SYMBOLS[name], Venue(name))
         two_way = self.settings.position_mode is PositionMode.TWO_WAY
         legs = Legs(lambda: NOW_NS, 1) if two_way else None
-        self.kept = OrderBookkeeping([self.contract], "mm", self.dialect.negated_fee_key, legs)
+        markets = self.exchange.markets.values
+        self.prices = FeePrices(self._read, markets, self.settings.fee_prices, lambda: NOW_NS)
+        self.kept = OrderBookkeeping([self.contract], "mm", self.dialect.negated_fee_key, legs, self.prices)
         params = order_params(self.settings, self.dialect)
         self.requests = Requests(self.exchange, self.dialect, self.kept, self.limits, lambda: NOW_NS, params)
         return self
@@ -124,6 +127,9 @@ class Offline:
             rows: list[Any] = await waiting
         self.answers.clear()
         return rows
+
+    async def _read(self, method: str, *args: Any) -> Any:
+        return await self.requests.read(method, *args)
 
     async def close(self) -> None:
         await self.exchange.close()

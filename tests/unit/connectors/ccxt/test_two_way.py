@@ -99,7 +99,7 @@ def reader(offline: Offline) -> AccountReader:
     context = ConnectorContext(
         venue=Venue(offline.exchange.id), symbols=(), emit=print, now_ns=lambda: NOW_NS, delay_s=lambda _ns: 0.0
     )
-    return AccountReader(context, offline.requests, lambda: NOW_NS, page=50)
+    return AccountReader(context, offline.requests, offline.prices, lambda: NOW_NS, page=50)
 
 
 async def test_positions_are_read_leg_by_leg(venue: Offline) -> None:
