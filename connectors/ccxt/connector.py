@@ -146,7 +146,7 @@ class CcxtConnector:
             requests.kept = OrderBookkeeping(
                 self._contracts,
                 self._settings.client_id_prefix,
-                self._dialect.negated_fee_key,
+                self._dialect,
                 Legs(self._now_ns, self.capabilities.d_max_ms * _NS_PER_MS)
                 if self._settings.position_mode is PositionMode.TWO_WAY
                 else None,

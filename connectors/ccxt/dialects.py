@@ -46,6 +46,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """A reply says that a command was taken, not what came of it: that is told by the stream."""
     negated_fee_key: str | None = None
     """Rows whose raw form has this key tell what was charged as negative, against ccxt's own rule."""
+    fee_currency_key: str | None = None
+    """Where a fill's raw form names the currency of its fee, which ccxt does not read there."""
     fee_currencies: tuple[str, ...] = ()
     """What it may charge fees in, beside the currency of settlement: their prices are read at the start."""
     prepare: tuple[str, ...] = ()
@@ -199,6 +201,7 @@ _OKX = Dialect(
 _BYBIT = Dialect(
     page=100,
     prepare=("is_unified_enabled",),
+    fee_currency_key="feeCurrency",
     fee_currencies=("MNT",),
     places_max=10,
     amends_max=10,

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from connectors.ccxt.contracts import Contract
+from connectors.ccxt.dialects import Dialect
 from connectors.ccxt.fees import FeeNotPriced, FeePrices, Pair, charged_amount, valued
 from connectors.ccxt.legs import Legs, hedged_params
 from connectors.ccxt.outcomes import Outcome
@@ -76,17 +77,18 @@ class OrderBookkeeping:
         self,
         contracts: Iterable[Contract],
         prefix: str,
-        negated_fee_key: str | None = None,
+        dialect: Dialect | None = None,
         legs: Legs | None = None,
         prices: FeePrices | None = None,
     ) -> None:
-        """`negated_fee_key`: see `Dialect`. `legs` in two-way position mode; `prices` of other currencies, for fees."""
+        """`legs` in two-way position mode; `prices` of other currencies, for fees."""
         self.legs = legs
         self._prices = prices
+        self._fee_currency_key = None if dialect is None else dialect.fee_currency_key
         self.contracts: Mapping[InstrumentId, Contract] = {each.instrument.id: each for each in contracts}
         self.by_symbol: Mapping[str, Contract] = {each.unified: each for each in self.contracts.values()}
         self._prefix = prefix
-        self._negated_fee_key = negated_fee_key
+        self._negated_fee_key = None if dialect is None else dialect.negated_fee_key
         self._spelt = re.compile(rf"^{prefix}([0-9]{{1,18}})$")
         self._known: dict[ClientOrderId, Known] = {}
         self._by_venue_id: dict[str, ClientOrderId | None] = {}
@@ -345,10 +347,12 @@ class OrderBookkeeping:
 
     def fee_pair(self, row: Row) -> Pair | None:
         """The fee's currency and that of settlement, of a trade of ours whose fee is not in the latter."""
-        contract, fee = self.by_symbol.get(str(row.get("symbol"))), row.get("fee")
+        contract, fee, info = self.by_symbol.get(str(row.get("symbol"))), row.get("fee"), row.get("info")
         if contract is None or not isinstance(fee, dict) or fee.get("cost") is None:
             return None
         settled_in, currency = contract.instrument.quote, fee.get("currency")
+        if self._fee_currency_key is not None and isinstance(info, dict):
+            currency = info.get(self._fee_currency_key) or currency
         return None if currency in (None, settled_in) else (str(currency), settled_in)
 
     def _fee(self, row: Row, contract: Contract) -> tuple[MoneyPair | None, ChargedIn | None]:

@@ -4,16 +4,20 @@ import hashlib
 import hmac
 import time
 import urllib.error
+from collections.abc import Iterable
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
 
 from connectors.simulators.binance_usdm.server import DEFAULT_KEY
+from mm_daemon.domain.events import OrderFilled
 from mm_daemon.domain.instrument import Venue
+from mm_daemon.domain.money import from_pair
+from mm_daemon.domain.reconciliation import Reconciled
 from tests.binance_usdm import SYMBOL
 from tests.e2e.neutral_process import SECRET, WithAccountFile
-from tests.e2e.test_recovery import substituted
+from tests.e2e.test_recovery import positions, substituted
 from tests.e2e.venue import LiveDesk
 from tests.shared import ROOT
 
@@ -74,6 +78,38 @@ class TwoWayProcess(BinanceProcess):
         query = f"timestamp={time.time_ns() // 1_000_000}"
         signature = hmac.new(SECRET.encode(), query.encode(), hashlib.sha256).hexdigest()
         return self.read(f"{path}?{query}&signature={signature}", {"X-MBX-APIKEY": DEFAULT_KEY})
+
+
+class BnbProcess(BinanceProcess):
+    """Fees are paid in BNB."""
+
+    beside = ("BNBUSDT",)
+    keys: ClassVar[dict[str, Any]] = {**BinanceProcess.keys, "bnb_balance": 1000}
+
+
+class BnbDesk(LiveDesk):
+    def compare(self) -> None:
+        """Each fill's fee as it was first booked, whatever BNB was worth when it was told again; and the BNB of all of
+        them is what the venue took, to the last unit."""
+        first: dict[str, OrderFilled] = {}
+        for record in self.records():
+            fills = (record,) if isinstance(record, OrderFilled) else getattr(record, "fills", ())
+            for fill in fills if isinstance(record, OrderFilled | Reconciled) else ():
+                first.setdefault(fill.fill_key, fill)
+        (held,) = positions(self.last_records(), to_the_end=True).values()
+        fees_atto = sum(from_pair(fill.fee or (0, 0)) for fill in first.values())
+        truth = self.venue.books()
+        assert (held.lots, from_pair(held.fees)) == (truth.lots, -fees_atto)
+        assert from_pair(held.cash) == truth.cash_atto - fees_atto and truth.fees_atto == 0
+        assert isinstance(self.venue, BnbProcess)
+        assert bnb_of(first.values()) == bnb_of(trade.fill for trade in self.venue.account().trades) > 0
+
+
+def bnb_of(fills: Iterable[OrderFilled]) -> int:
+    """In atto. Every fill has paid in it."""
+    charged = [fill.charged for fill in fills]
+    assert all(each is not None and each.currency == "BNB" for each in charged)
+    return sum(from_pair(each.amount) for each in charged if each is not None)
 
 
 class PaperDesk(LiveDesk):

@@ -12,7 +12,7 @@ from mm_daemon.domain.events import OrderRejected
 from mm_daemon.domain.orders import RejectKind
 from mm_daemon.domain.rng import Rng
 from tests.binance_usdm import SYMBOL
-from tests.e2e.binance_process import BinanceProcess, PaperDesk, TwoWayProcess
+from tests.e2e.binance_process import BinanceProcess, BnbDesk, BnbProcess, PaperDesk, TwoWayProcess
 from tests.e2e.neutral_process import SECRET
 from tests.e2e.test_neutral import needs_proof
 from tests.e2e.test_recovery import DAEMON, PATIENCE_S, Life
@@ -169,6 +169,20 @@ def test_both_legs_survive_deaths_and_are_flattened(tmp_path: Path) -> None:
         desk.differences()
         rejected = [event for event in desk.records() if isinstance(event, OrderRejected)]
         assert not [event for event in rejected if event.kind is RejectKind.REDUCE_ONLY]
+    finally:
+        venue.end()
+
+
+@needs_proof
+@pytest.mark.slow
+def test_fees_in_bnb_are_the_venues_through_deaths(tmp_path: Path) -> None:
+    venue = BnbProcess(tmp_path)
+    desk = BnbDesk(tmp_path, venue)
+    try:
+        for _ in range(2):
+            desk.die_filled()
+        desk.quote_and_stop(fills=3)
+        desk.differences()
     finally:
         venue.end()
 

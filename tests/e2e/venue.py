@@ -76,6 +76,8 @@ class VenueProcess:
 
     name: ClassVar[str]
     symbol: ClassVar[str]
+    beside: ClassVar[tuple[str, ...]] = ()
+    """Symbols that we do not trade."""
     keys: ClassVar[dict[str, Any]]
     """Settings of a lively market."""
     environment: ClassVar[dict[str, str]] = {"PATH": ""}
@@ -84,7 +86,15 @@ class VenueProcess:
         self.state_dir = folder / "venue"
         file = folder / "venue.yaml"
         file.write_text(json.dumps({**self.keys, **settings}), "utf-8")
-        options = ("--port", "0", "--symbols", self.symbol, "--settings", str(file), *self.options())
+        options = (
+            "--port",
+            "0",
+            "--symbols",
+            ",".join((self.symbol, *self.beside)),
+            "--settings",
+            str(file),
+            *self.options(),
+        )
         self._process = subprocess.Popen(
             [*DAEMON, "simulate", self.name, *options],
             stdout=subprocess.PIPE,
@@ -223,7 +233,7 @@ class LiveDesk:
         venue goes on paying funding on what we hold: payments after its last answer may be missing, and those within
         the overlap with which it is asked, since what a link has missed is read from the last fill on."""
         assert not self.venue.open_orders()
-        records = _records(runs_in(self.state_dir / "journal")[-1])
+        records = self.last_records()
         ((instrument, held),) = positions(records, to_the_end=True).items()
         first, *_, last_asked = 2 * [
             record.snapshot.ts_venue_ns for record in records if isinstance(record, VenueSnapshotReceived)
@@ -242,6 +252,10 @@ class LiveDesk:
                 found.update(diff.kind for diff in record.diffs)
         assert set(found) <= EXPLAINED, found
         return found
+
+    def last_records(self) -> list[Record]:
+        """Of the last life's journal."""
+        return _records(runs_in(self.state_dir / "journal")[-1])
 
     def records(self) -> Iterator[Record]:
         """Of the journals of all lives."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from connectors.shared.account_file import AccountFile, account_path
-from connectors.simulators.binance_usdm import rows
+from connectors.simulators.binance_usdm import bnb_fees, rows
 from connectors.simulators.binance_usdm.limits import Refused
 from connectors.simulators.binance_usdm.order_names import ORDER_ID_BASE, Named, OrderNames
 from connectors.simulators.binance_usdm.orders import Asked
@@ -95,6 +95,8 @@ class Exchange:
         if self._file is not None:
             account.restore(self._file.history)
         self._positions = Positions()
+        self._bnb = bnb_fees.BnbFees(settings.bnb_balance, account.history, self._bnb_price)
+        account.charge = self._bnb.charge
         names = None if context.state_dir is None else context.state_dir / f"venue-{VENUE}.orders"
         self._names = OrderNames(names, account.history.last_client_id)
         self._positions.restore(account.history, account.instruments, self._position_side)
@@ -363,7 +365,9 @@ class Exchange:
         free = {"availableBalance": wallet, "maxWithdrawAmount": wallet}
         none = dict.fromkeys(("totalInitialMargin", "totalMaintMargin", "totalUnrealizedProfit"), "0")
         more = dict.fromkeys(("totalPositionInitialMargin", "totalOpenOrderInitialMargin", "totalCrossUnPnl"), "0")
-        return {**totals, **free, **none, **more, "assets": [asset], "positions": self.positions("", hedged=hedged)}
+        bnb = {**asset, "asset": "BNB"} | dict.fromkeys(names, f"{self._bnb.left:f}")
+        assets = [asset, bnb] if self._settings.bnb_balance else [asset]
+        return {**totals, **free, **none, **more, "assets": assets, "positions": self.positions("", hedged=hedged)}
 
     def wallet(self) -> Decimal:
         """USDT: what was there, and what trades, fees and funding have brought."""
@@ -588,10 +592,16 @@ class Exchange:
         update = rows.account_update("FUNDING_FEE", instrument.quote, self.wallet(), change, [], at_ms)
         self._said.append(Said("ACCOUNT_UPDATE", "", update))
 
+    def _bnb_price(self) -> Decimal | None:
+        market = self._instruments.get(bnb_fees.SYMBOL)
+        half_ticks = 0 if market is None else self._mark_of(market.id)
+        return None if market is None or not half_ticks else market.tick * half_ticks / 2
+
     def _note(self, entry: Entry) -> None:
         """Whatever the account books."""
         if isinstance(entry, TradeBooked):
             self._positions.add(entry.fill, self._instrument(entry.fill.instrument), self._position_side(entry.fill))
+            self._bnb.note(entry.fill)
         if self._file is not None:
             self._file.add(entry)
 

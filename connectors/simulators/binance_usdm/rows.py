@@ -60,12 +60,19 @@ def order_row(order: OrderKnown, named: Named, instrument: Instrument, *, full: 
     return row
 
 
+def commission(fill: OrderFilled, instrument: Instrument) -> tuple[str, str]:
+    """How much of what was paid for it."""
+    if fill.charged is not None:
+        return to_text(from_pair(fill.charged.amount)), fill.charged.currency
+    return to_text(from_pair(fill.fee or (0, 0))), instrument.quote
+
+
 def fill_row(fill: OrderFilled, number: int, order_id: int, position_side: str, instrument: Instrument) -> Row:
     price, size = instrument.price(fill.ticks), instrument.size(fill.lots)
     return {
         "buyer": fill.side is Side.BUY,
-        "commission": to_text(from_pair(fill.fee or (0, 0))),
-        "commissionAsset": instrument.quote,
+        "commission": commission(fill, instrument)[0],
+        "commissionAsset": commission(fill, instrument)[1],
         "id": number,
         "maker": fill.maker,
         "orderId": order_id,
@@ -187,7 +194,7 @@ def order_update(
         "er": "0",
     }
     if fill is not None:
-        row |= {"n": to_text(from_pair(fill.fee or (0, 0))), "N": instrument.quote}
+        row["n"], row["N"] = commission(fill, instrument)
     return {"e": "ORDER_TRADE_UPDATE", "T": at_ms, "E": at_ms, "o": row}
 
 

@@ -83,7 +83,7 @@ class Offline:
         legs = Legs(lambda: NOW_NS, 1) if two_way else None
         markets = self.exchange.markets.values
         self.prices = FeePrices(self._read, markets, self.settings.fee_prices, lambda: NOW_NS)
-        self.kept = OrderBookkeeping([self.contract], "mm", self.dialect.negated_fee_key, legs, self.prices)
+        self.kept = OrderBookkeeping([self.contract], "mm", self.dialect, legs, self.prices)
         params = order_params(self.settings, self.dialect)
         self.requests = Requests(self.exchange, self.dialect, self.kept, self.limits, lambda: NOW_NS, params)
         return self
