@@ -3,7 +3,7 @@
 The daemon knows a net position, long less short. The rule: an order closes lots of the opposite leg where that leg
 covers all of it, beside what other orders may still take from it; else it opens on its own side. So legs close each
 other as a maker trades, no order is refused for want of a leg, and what is held both long and short (boxed, which nets
-to nothing) stays within what the orders of one side add up to. Orders keep their leg for life.
+to nothing) stays below twice what the orders of one side add up to. Orders keep their leg for life.
 
 `Legs` learns of orders and fills as the daemon does, and is set right by every reading of the account.
 """

@@ -19,6 +19,7 @@ from mm_daemon.domain.events import (
 )
 from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.domain.orders import ClientOrderId, RejectKind, Side
+from mm_daemon.domain.rng import Rng
 
 BTC = InstrumentId("v:BTC")
 WHY = (Reason.NEW_QUOTE,)
@@ -280,3 +281,29 @@ def test_no_order_is_ever_refused_and_what_is_heard_is_what_is_held(steps: list[
                 venue.said.append((OrderAmended(BTC, 0, 0, ClientOrderId(target), "", 101, size[0]), None))
     hear(len(venue.said))
     assert {leg: legs.held(BTC, leg) for leg in Leg} == venue.held
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3])
+def test_what_is_boxed_stays_small(levels: int) -> None:
+    """Less than twice what the orders of one side add up to, however long a ladder of tens is filled piece by piece."""
+    rng, legs, size, most = Rng(levels), holding(0, 0), 10, 50
+    working: dict[tuple[Side, int], list[int]] = {}
+    net = number = 0
+    for step in range(4000):
+        for slot in [(side, level) for side in Side for level in range(levels)]:
+            if slot not in working and slot[0] * net + size <= most:
+                number += 1
+                legs.take(place(number, slot[0], size))
+                working[slot] = [number, size]
+        slot = list(working)[int(rng.uniform() * len(working))]
+        client_id, left = working.pop(slot)
+        if rng.uniform() < 0.1:
+            legs.apply(OrderCanceled(BTC, 0, 0, ClientOrderId(client_id), "", filled_lots=size - left))
+            continue
+        lots = 1 + int(rng.uniform() * left)
+        legs.fill(fill(client_id, slot[0], lots, str(step)), None)
+        net += slot[0] * lots
+        if left > lots:
+            working[slot] = [client_id, left - lots]
+        long, short = legs.held(BTC, Leg.LONG), legs.held(BTC, Leg.SHORT)
+        assert long - short == net and min(long, short) < 2 * levels * size
