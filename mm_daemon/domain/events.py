@@ -5,13 +5,14 @@ Each event names its `instrument` or `venue`, when the venue says it happened (`
 inbox, the journal and the tests. Prices are ticks, sizes lots, money pairs of `domain/money.py`.
 """
 
+from decimal import Decimal
 from enum import StrEnum
 
 import msgspec
 
 from mm_daemon.domain.checkpoint import Checkpoint
 from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue
-from mm_daemon.domain.money import MoneyPair, from_pair, to_text
+from mm_daemon.domain.money import MoneyPair, from_pair, to_decimal
 from mm_daemon.domain.orders import ClientOrderId, Operation, RejectKind, Side
 
 Levels = tuple[tuple[int, int], ...]
@@ -157,8 +158,12 @@ class ChargedIn(msgspec.Struct, frozen=True, array_like=True, gc=False):
     amount: MoneyPair
     price: MoneyPair
 
+    @property
+    def size(self) -> Decimal:
+        return to_decimal(from_pair(self.amount))
+
     def __str__(self) -> str:
-        return f"{to_text(from_pair(self.amount))} {self.currency}"
+        return f"{self.size:f} {self.currency}"
 
 
 class OrderFilled(_OrderEvent, frozen=True, array_like=True, gc=False, tag="filled"):
