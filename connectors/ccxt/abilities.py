@@ -7,7 +7,7 @@ import msgspec
 
 from connectors.ccxt.client import Factory
 from connectors.ccxt.dialects import Dialect
-from connectors.ccxt.settings import CcxtSettings, MarketData
+from connectors.ccxt.settings import CcxtSettings, MarketData, PositionMode
 from mm_daemon.domain.capabilities import AmendQuantity, Bucket, Capabilities, Validity
 from mm_daemon.domain.errors import ConfigError
 from mm_daemon.ports.connector import ConnectorContext
@@ -49,6 +49,23 @@ def order_params(settings: CcxtSettings, known: Dialect) -> Mapping[str, object]
         return {}
     mode = {} if settings.margin_mode is None else {"marginMode": settings.margin_mode.value}
     return {"leverage": settings.leverage, **mode}
+
+
+def two_way(known: Dialect, features: Mapping[str, Any]) -> bool:
+    """Whether orders of an account in two-way position mode can say which leg they are about."""
+    if known.two_way is not None:
+        return known.two_way
+    placing = ((features.get("swap") or {}).get("linear") or {}).get("createOrder") or {}
+    return placing.get("hedged") is True
+
+
+def check_position_mode(context: ConnectorContext, settings: CcxtSettings, *, can: bool) -> None:
+    """Raises ConfigError where ccxt cannot trade in the mode that is wanted."""
+    if settings.position_mode is PositionMode.TWO_WAY and not can:
+        raise ConfigError(
+            f"venue {context.venue}: ccxt does not tell {settings.exchange} which leg an order is about; write "
+            "position_mode: one_way, and set the account so"
+        )
 
 
 def _sized(bucket: Bucket, settings: CcxtSettings) -> Bucket:

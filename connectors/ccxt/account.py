@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from connectors.ccxt.contracts import Contract
+from connectors.ccxt.fees import FeePrices
+from connectors.ccxt.legs import Held, Leg, Shown, boxed, leg_of
 from connectors.ccxt.orders import Row
 from connectors.ccxt.requests import OrderUnknown, Requests
 from mm_daemon.domain.errors import GridError, VenueUnreachable
@@ -22,16 +24,21 @@ _PAGES_MAX = 200
 _READINGS_MAX = 5
 _NAMES_MAX = 50
 
-Positions = tuple[tuple[InstrumentId, int], ...]
-
 
 class AccountReader:
     """Of one venue."""
 
     def __init__(
-        self, context: ConnectorContext, requests: Requests, shown_ns: Callable[[], int], *, page: int
+        self,
+        context: ConnectorContext,
+        requests: Requests,
+        prices: FeePrices,
+        shown_ns: Callable[[], int],
+        *,
+        page: int,
     ) -> None:
         """`shown_ns` is the venue's time; `page` how many rows of a history one request brings at most."""
+        self._prices = prices
         self._page = page
         self._context = context
         self._requests = requests
@@ -44,58 +51,88 @@ class AccountReader:
     async def snapshot(self, since_ns: int) -> VenueSnapshot:
         """Raises VenueUnreachable or CredentialsRefused."""
         requested_ns = self._context.now_ns()
-        before = await self._positions()
+        before = await self._held()
         for _ in range(_READINGS_MAX):
-            shown_ns = self._shown_ns()
+            shown_ns, legs = self._shown_ns(), self._requests.kept.legs
+            mark = legs.mark() if legs is not None else 0
             wanted = shown_ns >= since_ns
-            orders = await self.open_orders()
-            fills = await self._fills(since_ns) if wanted else ()
-            after = await self._positions()
+            rows = await self._open_rows()
+            fills = await self._fills(since_ns) if wanted else []
+            after = await self._held()
             if after == before:
+                if legs is not None and wanted:
+                    legs.read(after, self._shown(rows), fills, since=mark, requested_ns=requested_ns)
                 payments = await self._payments(since_ns) if wanted else ()
-                newest_ns = max((each.ts_venue_ns for each in (*fills, *payments)), default=0)
-                at_ns = max(shown_ns, newest_ns)
+                newest_ns = max((each.ts_venue_ns for each in (*(fill for fill, _ in fills), *payments)), default=0)
                 return VenueSnapshot(
-                    self._context.venue, at_ns, requested_ns, orders, after, tuple(fills), tuple(payments)
+                    self._context.venue,
+                    max(shown_ns, newest_ns),
+                    requested_ns,
+                    self._orders(rows),
+                    self._net(after),
+                    tuple(fill for fill, _ in fills),
+                    tuple(payments),
+                    boxed=None if legs is None else boxed(after),
                 )
             before = after
         raise VenueUnreachable(f"the account of {self._context.venue} does not stand still long enough to be read")
 
     async def open_orders(self) -> tuple[OpenOrder, ...]:
         """Raises VenueUnreachable or CredentialsRefused."""
+        return self._orders(await self._open_rows())
+
+    async def _open_rows(self) -> list[Row]:
         rows = await asyncio.gather(
             *(self._requests.read("fetch_open_orders", each.unified) for each in self._contracts)
         )
+        return [row for each in rows for row in each]
+
+    def _orders(self, rows: Sequence[Row]) -> tuple[OpenOrder, ...]:
         try:
-            found = [self._requests.kept.open_order(row) for each in rows for row in each]
+            found = [self._requests.kept.open_order(row) for row in rows]
         except GridError as error:
             raise VenueUnreachable(f"an open order cannot be read: {error}") from error
         return tuple(order for order in found if order is not None)
 
-    async def _positions(self) -> Positions:
+    def _shown(self, rows: Sequence[Row]) -> list[Shown]:
+        shown = [(order, row) for row in rows for order in self._orders([row])]
+        return [
+            Shown(order.instrument, order.client_id, order.side, leg_of(row.get("info")), order.remaining_lots)
+            for order, row in shown
+        ]
+
+    async def _held(self) -> Held:
+        """Lots of each leg. A net position is the one leg that it is."""
         symbols = [each.unified for each in self._contracts]
         rows = await self._requests.read("fetch_positions", symbols)
-        held: dict[InstrumentId, int] = {each.instrument.id: 0 for each in self._contracts}
+        held = {(each.instrument.id, leg): 0 for each in self._contracts for leg in Leg}
         try:
             for row in rows:
                 position = self._requests.kept.position(row)
-                if position is not None:
-                    held[position[0]] += position[1]
+                if position is not None and position[1]:
+                    instrument, lots = position
+                    held[instrument, Leg.LONG if lots > 0 else Leg.SHORT] += abs(lots)
         except GridError as error:
             raise VenueUnreachable(f"a position cannot be read: {error}") from error
-        return tuple(held.items())
+        return held
 
-    async def _fills(self, since_ns: int) -> list[OrderFilled]:
+    def _net(self, held: Held) -> tuple[tuple[InstrumentId, int], ...]:
+        ids = [each.instrument.id for each in self._contracts]
+        return tuple((each, held[each, Leg.LONG] - held[each, Leg.SHORT]) for each in ids)
+
+    async def _fills(self, since_ns: int) -> list[tuple[OrderFilled, Leg | None]]:
+        """With the leg of each, where its row says so."""
         rows: list[Row] = []
         for each in self._contracts:
             rows += await self._pages("fetch_my_trades", each.unified, since_ns)
         await self._find_names(rows, since_ns)
+        await self._prices.ensure({pair for row in rows if (pair := self._requests.kept.fee_pair(row)) is not None})
         now_ns = self._context.now_ns()
         try:
-            found = [self._requests.kept.filled(row, now_ns) for row in rows]
+            found = [(self._requests.kept.filled(row, now_ns), leg_of(row.get("info"))) for row in rows]
         except GridError as error:
             raise VenueUnreachable(f"a fill cannot be read: {error}") from error
-        return [fill for fill in found if fill is not None and fill.ts_venue_ns >= since_ns]
+        return [(fill, leg) for fill, leg in found if fill is not None and fill.ts_venue_ns >= since_ns]
 
     async def _payments(self, since_ns: int) -> list[FundingPaid]:
         if not self._requests.can("fetchFundingHistory"):

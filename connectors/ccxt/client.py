@@ -46,6 +46,7 @@ class Factory:
         """Trusted certificates, read once: that takes 13 ms, and instances are made anew while others trade."""
         probe = self.build()
         self.has: Mapping[str, Any] = probe.has
+        self.features: Mapping[str, Any] = probe.features
         self.needs_passphrase: bool = bool(probe.requiredCredentials.get("password"))
 
     def build(self) -> Any:

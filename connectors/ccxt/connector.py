@@ -13,26 +13,30 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from connectors.ccxt import books
+from connectors.ccxt import books, position_mode
 from connectors.ccxt.abilities import (
     DEAD_MAN_FLOOR_MS,
     OF_ALL,
     OF_EACH,
     capabilities,
+    check_position_mode,
     check_streams,
     countdown,
     has_key,
     order_params,
+    two_way,
 )
 from connectors.ccxt.account import AccountReader
 from connectors.ccxt.client import Factory
 from connectors.ccxt.contracts import Contract, contract, find_market
 from connectors.ccxt.dialects import dialect
 from connectors.ccxt.doctor import Examination
+from connectors.ccxt.fees import FeeNotPriced, FeePrices
+from connectors.ccxt.legs import Legs, leg_of
 from connectors.ccxt.native import NativeMarketData
 from connectors.ccxt.orders import OrderBookkeeping, OrderCommand
 from connectors.ccxt.requests import LimitsHeard, NothingToChange, OrderUnknown, Requests
-from connectors.ccxt.settings import CcxtSettings, MarketData
+from connectors.ccxt.settings import CcxtSettings, MarketData, PositionMode
 from connectors.ccxt.streams import ProStreams, from_ccxt
 from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable
@@ -83,6 +87,7 @@ class CcxtConnector:
             on_response=self._limits.hear,
         )
         self._with_key = has_key(context, self._factory)
+        check_position_mode(context, settings, can=two_way(self._dialect, self._factory.features))
         if settings.market_data is MarketData.NATIVE and (
             self._dialect.translator is None or context.translator is None
         ):
@@ -99,6 +104,7 @@ class CcxtConnector:
         self._countdown = countdown(self._dialect, self._factory.has)
         self._requests: Requests | None = None
         self._account: AccountReader | None = None
+        self._prices: FeePrices | None = None
         self._contracts: Sequence[Contract] = ()
         self._native: NativeMarketData | None = None
         self._market: ProStreams | None = None
@@ -134,10 +140,19 @@ class CcxtConnector:
             await self._measure_clock()
             await requests.read("load_markets")
             self._contracts = [await self._contract(symbol) for symbol in self._context.symbols]
-            requests.kept = OrderBookkeeping(
-                self._contracts, self._settings.client_id_prefix, self._dialect.negated_fee_key
+            self._prices = prices = FeePrices(
+                requests.read, exchange.markets.values, self._settings.fee_prices, self._now_ns
             )
-            self._account = AccountReader(self._context, requests, self._shown_ns, page=self._dialect.page)
+            requests.kept = OrderBookkeeping(
+                self._contracts,
+                self._settings.client_id_prefix,
+                self._dialect,
+                Legs(self._now_ns, self.capabilities.d_max_ms * _NS_PER_MS)
+                if self._settings.position_mode is PositionMode.TWO_WAY
+                else None,
+                prices,
+            )
+            self._account = AccountReader(self._context, requests, prices, self._shown_ns, page=self._dialect.page)
             if self._with_key:
                 await self._prepare_account()
             await self._prepare_streams()
@@ -167,15 +182,18 @@ class CcxtConnector:
         for method in self._dialect.prepare:
             await requests.read(method)
         await requests.read("fetch_positions", [each.unified for each in self._contracts])
+        if self._prices is not None:
+            settled_in = {each.instrument.quote for each in self._contracts}
+            await self._prices.expect((each, quote) for each in self._dialect.fee_currencies for quote in settled_in)
         if not self._context.read_only:
+            if self._settings.set_position_mode:
+                await position_mode.switch(requests, self._settings.position_mode, self._context.venue)
             await self._set_up_account()
-            await self._refuse_hedge_mode()
+            await self._check_position_mode()
 
     async def _set_up_account(self) -> None:
         requests, settings = self._asking, self._settings
         steps: list[tuple[str, tuple[Any, ...]]] = []
-        if settings.set_one_way:
-            steps.append(("set_position_mode", (False,)))
         for each in self._contracts:
             if settings.margin_mode is not None:
                 steps.append(("set_margin_mode", (settings.margin_mode.value, each.unified)))
@@ -187,21 +205,18 @@ class CcxtConnector:
             except NothingToChange:
                 continue
 
-    async def _refuse_hedge_mode(self) -> None:
-        """Raises ConfigError for an account that holds long and short apart."""
-        requests = self._asking
-        if not requests.can("fetchPositionMode"):
-            return
+    async def _check_position_mode(self) -> None:
+        """Raises ConfigError for an account that is not in the mode that the configuration says."""
+        wanted = self._settings.position_mode
         try:
-            mode = await requests.read("fetch_position_mode", self._contracts[0].unified)
+            found = await position_mode.told(self._asking, self._contracts)
         except VenueUnreachable:
+            found = None
+        if found is None:
             self._counted["position_mode_not_told"] += 1  # orders will say so
-            return
-        if mode.get("hedged"):
-            raise ConfigError(
-                f"venue {self._context.venue}: the account is in hedge mode, which is not supported; write "
-                "set_one_way: true, or set it at the exchange"
-            )
+        elif found is not wanted:
+            wrong, ways_out = position_mode.mismatch(found, wanted)
+            raise ConfigError(f"venue {self._context.venue}: {wrong}; {ways_out}")
 
     async def _prepare_streams(self) -> None:
         context, settings, rng = self._context, self._settings, Rng(0).split(self._context.venue)
@@ -269,6 +284,8 @@ class CcxtConnector:
                 group.create_task(self._join())
                 group.create_task(self._keep_clock())
                 group.create_task(self._keep_watch())
+                if self._prices is not None and self._with_key:
+                    group.create_task(self._prices.keep())
                 for guard in self._guards:
                     group.create_task(self._look_after(guard))
                     group.create_task(self._poll_funding(guard))
@@ -297,8 +314,8 @@ class CcxtConnector:
         for name, part in (("market", self._market), ("user", self._user)):
             if part is not None:
                 total.update({f"{name}_{cause}": count for cause, count in part.ends.items() if cause != "failed"})
-        if self._requests is not None and self._requests.kept.fees_elsewhere:
-            total["fee_in_other_currency"] = self._requests.kept.fees_elsewhere
+        if self._prices is not None:
+            total.update(self._prices.problems)
         return +total
 
     @property
@@ -333,6 +350,8 @@ class CcxtConnector:
     async def _catch_up(self) -> None:
         """Raises VenueUnreachable or CredentialsRefused."""
         venue, shown_ns = self._context.venue, self._shown_ns()
+        if self._prices is not None and self._with_key:
+            await self._prices.ensure()
         if self._fills_known_ns is not None and self._account is not None:
             snapshot = await self._account.snapshot(self._fills_known_ns)
             if not self._complete:
@@ -427,10 +446,17 @@ class CcxtConnector:
         if kept.owner(row) is None and not kept.is_named(str(row.get("order") or "")):
             self._counted["fill_without_name"] += 1  # reconciliation finds out whose it is
             return
-        fill = kept.filled(row, self._context.now_ns())
+        try:
+            fill = kept.filled(row, self._context.now_ns())
+        except FeeNotPriced as missing:
+            self._counted["fee_not_priced"] += 1
+            self._on_down(str(missing))  # and it is told when the link is up again, which is once there is a price
+            return
         if fill is None:
             return
         self._unheard.pop(fill.client_id, None)
+        if kept.legs is not None:
+            kept.legs.fill(fill, leg_of(row.get("info")))
         self._emit(fill)
         if self._linked:
             self._fills_known_ns = max(self._fills_known_ns or 0, fill.ts_venue_ns)
@@ -587,6 +613,9 @@ class CcxtConnector:
         return self._context.now_ns() + self._offset_ns
 
     def _emit(self, event: Event) -> None:
+        legs = self._requests.kept.legs if self._requests is not None else None
+        if legs is not None:
+            legs.apply(event)
         if not self._closed:
             self._context.emit(event)
 

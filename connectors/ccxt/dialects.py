@@ -46,12 +46,18 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """A reply says that a command was taken, not what came of it: that is told by the stream."""
     negated_fee_key: str | None = None
     """Rows whose raw form has this key tell what was charged as negative, against ccxt's own rule."""
+    fee_currency_key: str | None = None
+    """Where a fill's raw form names the currency of its fee, which ccxt does not read there."""
+    fee_currencies: tuple[str, ...] = ()
+    """What it may charge fees in, beside the currency of settlement: their prices are read at the start."""
     prepare: tuple[str, ...] = ()
     """Methods of ccxt to call at the start, which it would otherwise call before the first order."""
     decimal_amounts: bool = False
     """ccxt computes with the amount of an order before it writes it, so that text will not do."""
     balance_of_one: bool = False
     """Its balance is asked for one currency at a time, named by `code`."""
+    two_way: bool | None = None
+    """Whether ccxt names the leg of an order; None: as its features say."""
     leverage_in_orders: bool = False
     """Each order carries its leverage."""
     query_params: Mapping[str, object] = {}
@@ -72,6 +78,7 @@ _BINANCE = Dialect(
     countdown_of_each=True,
     acks_only=False,
     translator="binance-usdm",
+    fee_currencies=("BNB",),
     demo=True,
     places_max=5,
     amends_max=5,
@@ -166,6 +173,7 @@ _BINANCE = Dialect(
 
 _OKX = Dialect(
     page=100,
+    two_way=True,
     negated_fee_key="fillFee",
     places_max=20,
     amends_max=20,
@@ -193,6 +201,8 @@ _OKX = Dialect(
 _BYBIT = Dialect(
     page=100,
     prepare=("is_unified_enabled",),
+    fee_currency_key="feeCurrency",
+    fee_currencies=("MNT",),
     places_max=10,
     amends_max=10,
     cancels_max=10,
@@ -220,9 +230,11 @@ _BYBIT = Dialect(
 
 _KUCOIN = Dialect(
     page=100,
+    two_way=True,
     amend=False,
     decimal_amounts=True,
     prepare=("is_uta_enabled",),
+    fee_currencies=("KCS",),
     balance_of_one=True,
     leverage_in_orders=True,
     places_max=20,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from connectors.ccxt import position_mode
 from connectors.ccxt.contracts import Contract
 from connectors.ccxt.dialects import Dialect
 from connectors.ccxt.requests import LimitsHeard, Requests
@@ -173,15 +174,16 @@ class Examination:
         return f"leverage {long:g}{f', {kind} margin' if kind else ''}" if isinstance(long, int | float) else ""
 
     async def _position_mode(self) -> Sequence[Check]:
-        if not self._requests.can("fetchPositionMode"):
-            return [not_applicable("position_mode", "the exchange does not tell it; one-way is needed")]
-        mode = await self._requests.read("fetch_position_mode", self._contracts[0].unified)
-        if not mode.get("hedged"):
-            return [ok("position_mode", "one-way")]
-        if self._settings.set_one_way:
-            return [ok("position_mode", "hedge mode now; a start sets it one-way")]
-        text = "hedge mode, which is not supported"
-        return [failed("position_mode", text, "write set_one_way: true, or set it one-way at the exchange")]
+        wanted, found = self._settings.position_mode, await position_mode.told(self._requests, self._contracts)
+        if found is None:
+            text = f"the exchange does not tell it; {position_mode.WORDS[wanted]} is needed"
+            return [not_applicable("position_mode", text)]
+        if found is wanted:
+            return [ok("position_mode", position_mode.WORDS[found])]
+        if self._settings.set_position_mode:
+            text = f"{position_mode.WORDS[found]} now; a start switches it, while nothing is open"
+            return [warning("position_mode", text, "close orders and positions first, where there are any")]
+        return [failed("position_mode", *position_mode.mismatch(found, wanted))]
 
     async def _budgets(self) -> Sequence[Check]:
         """By what the exchange's own headers have counted of this address until now, these questions included."""

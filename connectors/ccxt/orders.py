@@ -7,14 +7,17 @@ than what was told, or as new and as we asked for.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from connectors.ccxt.contracts import Contract
+from connectors.ccxt.dialects import Dialect
+from connectors.ccxt.fees import FeeNotPriced, FeePrices, Pair, charged_amount, valued
+from connectors.ccxt.legs import Legs, hedged_params
 from connectors.ccxt.outcomes import Outcome
 from mm_daemon.domain.decisions import AmendOrder, CancelOrder, Command, PlaceOrder
 from mm_daemon.domain.errors import GridError
 from mm_daemon.domain.events import (
+    ChargedIn,
     CommandOutcomeUnknown,
     FundingPaid,
     OpenOrder,
@@ -70,17 +73,25 @@ class Known:
 class OrderBookkeeping:
     """The last few thousand orders of one venue, by our id and by the venue's."""
 
-    def __init__(self, contracts: Iterable[Contract], prefix: str, negated_fee_key: str | None = None) -> None:
-        """`negated_fee_key`: see `Dialect`."""
+    def __init__(
+        self,
+        contracts: Iterable[Contract],
+        prefix: str,
+        dialect: Dialect | None = None,
+        legs: Legs | None = None,
+        prices: FeePrices | None = None,
+    ) -> None:
+        """`legs` in two-way position mode; `prices` of other currencies, for fees."""
+        self.legs = legs
+        self._prices = prices
+        self._fee_currency_key = None if dialect is None else dialect.fee_currency_key
         self.contracts: Mapping[InstrumentId, Contract] = {each.instrument.id: each for each in contracts}
         self.by_symbol: Mapping[str, Contract] = {each.unified: each for each in self.contracts.values()}
         self._prefix = prefix
-        self._negated_fee_key = negated_fee_key
+        self._negated_fee_key = None if dialect is None else dialect.negated_fee_key
         self._spelt = re.compile(rf"^{prefix}([0-9]{{1,18}})$")
         self._known: dict[ClientOrderId, Known] = {}
         self._by_venue_id: dict[str, ClientOrderId | None] = {}
-        self.fees_elsewhere = 0
-        """Fills whose fee is in another currency than the contract settles in: it is not booked."""
 
     # Names
 
@@ -138,7 +149,9 @@ class OrderBookkeeping:
             wanted["postOnly"] = True
         elif command.time_in_force is TimeInForce.IOC:
             wanted["timeInForce"] = "IOC"
-        if command.reduce_only:
+        if self.legs is not None:
+            wanted |= hedged_params(closes=self.legs.closes(command.client_id))
+        elif command.reduce_only:
             wanted["reduceOnly"] = True
         return {
             "symbol": contract.unified,
@@ -306,7 +319,7 @@ class OrderBookkeeping:
 
     def filled(self, row: Row, now_ns: int) -> OrderFilled | None:
         """A trade of ours; None on a symbol that is not ours. A fill of an order that is not ours has the client id 0,
-        which no order of ours has. Raises GridError."""
+        which no order of ours has. Raises GridError, or FeeNotPriced."""
         contract, info = self.by_symbol.get(str(row.get("symbol"))), row.get("info")
         side = _SIDES.get(str(row.get("side")))
         if contract is None or (isinstance(info, dict) and info.get("matchSize") == ""):
@@ -316,6 +329,7 @@ class OrderBookkeeping:
         client_id, venue_id = self.owner(row), str(row.get("order") or "")
         if client_id is not None:
             self.note_name(venue_id, client_id)
+        fee, charged = self._fee(row, contract)
         return OrderFilled(
             contract.instrument.id,
             int(row.get("timestamp") or 0) * _NS_PER_MS,
@@ -327,25 +341,33 @@ class OrderBookkeeping:
             contract.ticks(row.get("price")),
             contract.lots(row.get("amount")),
             row.get("takerOrMaker") == "maker",
-            self._fee(row, contract),
+            fee,
+            charged=charged,
         )
 
-    def _fee(self, row: Row, contract: Contract) -> MoneyPair | None:
-        """None when the venue named none, or one that is not in the currency of settlement."""
+    def fee_pair(self, row: Row) -> Pair | None:
+        """The fee's currency and that of settlement, of a trade of ours whose fee is not in the latter."""
+        contract, fee, info = self.by_symbol.get(str(row.get("symbol"))), row.get("fee"), row.get("info")
+        if contract is None or not isinstance(fee, dict) or fee.get("cost") is None:
+            return None
+        settled_in, currency = contract.instrument.quote, fee.get("currency")
+        if self._fee_currency_key is not None and isinstance(info, dict):
+            currency = info.get(self._fee_currency_key) or currency
+        return None if currency in (None, settled_in) else (str(currency), settled_in)
+
+    def _fee(self, row: Row, contract: Contract) -> tuple[MoneyPair | None, ChargedIn | None]:
+        """What it is worth, None when the venue named none; and how that was counted, in another currency."""
         fee, info = row.get("fee"), row.get("info")
         if not isinstance(fee, dict) or fee.get("cost") is None:
-            return None
-        if fee.get("currency") not in (None, contract.instrument.quote):
-            self.fees_elsewhere += 1
-            return None
-        try:
-            cost = Decimal(str(fee["cost"]))
-        except InvalidOperation:
-            raise GridError(f"fee of {contract.instrument.id}: {fee['cost']!r} is no number") from None
-        if self._negated_fee_key is not None and isinstance(info, dict) and self._negated_fee_key in info:
-            cost = -cost
-        atto, rest = from_text(f"{cost:f}")
-        return to_pair(atto + 1 if rest else atto)
+            return None, None
+        negated = self._negated_fee_key is not None and isinstance(info, dict) and self._negated_fee_key in info
+        atto = charged_amount(fee["cost"], contract.instrument.id, negated=negated)
+        pair = self.fee_pair(row)
+        if pair is None or not atto:
+            return to_pair(atto), None
+        if self._prices is None:
+            raise FeeNotPriced(pair)
+        return valued(atto, pair[0], self._prices.price(pair))
 
     def paid(self, row: Row, now_ns: int) -> FundingPaid | None:
         """A funding payment, positive when received. Raises GridError."""

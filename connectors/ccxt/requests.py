@@ -29,6 +29,7 @@ _ORDERS_LIMIT = "-1015"
 _CODE = re.compile(r'"code"\s*:\s*"?(-?\d+)')
 _EMPTY = Outcome(RejectKind.INVALID, "price and size must be positive", never_left=True)
 _NO_NAME = Outcome(None, "the reply does not name it")
+_NO_LEG = Outcome(RejectKind.REDUCE_ONLY, "the leg that it would reduce does not cover it", never_left=True)
 _UNNAMED = "the venue's name of the order is not known, so it cannot be amended"
 
 
@@ -115,13 +116,28 @@ class Requests:
             self.kept.sent(command)
         first = batch[0]
         if isinstance(first, PlaceOrder):
-            return await self._in_batches(batch, self._dialect.places_max, self._place_many)
+            return await self._place(batch)
         if isinstance(first, AmendOrder):
-            named = [each for each in batch if self.kept.amend_item(each, {}) is not None]  # type: ignore[arg-type]
-            outcome = Outcome(RejectKind.OTHER, _UNNAMED, never_left=True)
-            told = [self.kept.refusal(each, outcome, self._now_ns()) for each in batch if each not in named]
-            return told + await self._in_batches(named, self._dialect.amends_max, self._amend_many)
+            return await self._amend(batch)
         return await self._in_batches(batch, self._dialect.cancels_max, self._cancel_many)
+
+    async def _place(self, batch: Sequence[Any]) -> list[OrderEvent]:
+        """In two-way position mode each gets its leg."""
+        legs = self.kept.legs
+        good = [each for each in batch if legs is None or legs.take(each)]
+        told = [self.kept.refusal(each, _NO_LEG, self._now_ns()) for each in batch if each not in good]
+        return told + await self._in_batches(good, self._dialect.places_max, self._place_many)
+
+    async def _amend(self, batch: Sequence[Any]) -> list[OrderEvent]:
+        """An order whose leg does not cover its new size is cancelled instead: what comes next is placed on another."""
+        legs = self.kept.legs
+        named = [each for each in batch if self.kept.amend_item(each, {}) is not None]
+        outcome = Outcome(RejectKind.OTHER, _UNNAMED, never_left=True)
+        told = [self.kept.refusal(each, outcome, self._now_ns()) for each in batch if each not in named]
+        covered = [each for each in named if legs is None or legs.stretch(each)]
+        rest = [each for each in named if each not in covered]
+        told += await self._in_batches(rest, self._dialect.cancels_max, self._cancel_many)
+        return told + await self._in_batches(covered, self._dialect.amends_max, self._amend_many)
 
     async def _in_batches(self, batch: Sequence[OrderCommand], most: int, many: Any) -> list[OrderEvent]:
         """Requests of at most so many commands, side by side; one market's in each."""
@@ -178,7 +194,7 @@ class Requests:
         names = ("id", "symbol", "type", "side", "amount", "price", "params")
         return [await self.exchange.edit_order(*(item[name] for name in names))]
 
-    async def _cancel_many(self, batch: Sequence[CancelOrder]) -> list[Row]:
+    async def _cancel_many(self, batch: Sequence[CancelOrder | AmendOrder]) -> list[Row]:
         symbol = self.kept.contracts[batch[0].instrument].unified
         ids = [known.venue_id for each in batch if (known := self.kept.known(each.client_id)) is not None]
         if len(batch) > 1:
@@ -188,7 +204,7 @@ class Requests:
             return list(rows)
         return [await self._cancel_one(batch[0])]
 
-    async def _cancel_one(self, command: CancelOrder) -> Row:
+    async def _cancel_one(self, command: CancelOrder | AmendOrder) -> Row:
         contract, known = self.kept.contracts[command.instrument], self.kept.known(command.client_id)
         if known is not None and known.venue_id:
             row: Row = await self.exchange.cancel_order(known.venue_id, contract.unified)
@@ -218,6 +234,8 @@ class Requests:
                 raise NothingToChange(outcome.text) from error
             if outcomes.is_credentials(error):
                 raise CredentialsRefused(f"the venue refused our key: {outcome.text}") from error
+            if outcome.kind not in (None, RejectKind.RATE_LIMITED) and not (outcome.never_left or outcome.clock):
+                raise RequestRefused(f"{method}: {outcome.text}") from error
             raise VenueUnreachable(f"{method}: {outcome.text}") from error
 
     def can(self, name: str) -> bool:
@@ -227,6 +245,10 @@ class Requests:
 
 class OrderUnknown(VenueUnreachable):
     """The venue does not know an order, which proves nothing."""
+
+
+class RequestRefused(VenueUnreachable):
+    """The venue has answered, and does not do it."""
 
 
 class NothingToChange(VenueUnreachable):

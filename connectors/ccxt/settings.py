@@ -1,5 +1,6 @@
 """What a person may set for a venue that is spoken to through ccxt."""
 
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated
 
@@ -17,6 +18,18 @@ class MarketData(StrEnum):
 class MarginMode(StrEnum):
     CROSS = "cross"
     ISOLATED = "isolated"
+
+
+class PositionMode(StrEnum):
+    ONE_WAY = "one_way"
+    """One net position a symbol."""
+    TWO_WAY = "two_way"
+    """Long and short apart: hedge mode, long/short mode, dual-side positions."""
+
+    @property
+    def hedged(self) -> bool:
+        """In ccxt's words."""
+        return self is PositionMode.TWO_WAY
 
 
 class CcxtSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,7 +52,18 @@ class CcxtSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         Annotated[int, Meta(ge=1, le=125, description="leverage to set at the start; null = left as it is")] | None
     ) = None
     margin_mode: Annotated[MarginMode, Meta(description="to set at the start; null = left as it is")] | None = None
-    set_one_way: Annotated[bool, Meta(description="set the one-way position mode at the start")] = False
+    position_mode: Annotated[
+        PositionMode,
+        Meta(description="one_way: a net position; two_way: long and short apart (hedge mode). The account must be so"),
+    ] = PositionMode.ONE_WAY
+    set_position_mode: Annotated[bool, Meta(description="switch the account to position_mode at the start")] = False
+    fee_prices: Annotated[
+        dict[str, Annotated[Decimal, Meta(gt=0)]],
+        Meta(
+            description="price of a currency that fees are charged in, in that of settlement, where the exchange has "
+            "no market of it, such as {KCS: 10.5}"
+        ),
+    ] = {}
     dead_man_ms: (
         Annotated[
             int, Meta(ge=1000, le=3_600_000, description="silence after which the venue cancels all, ms; null = never")

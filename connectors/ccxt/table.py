@@ -7,14 +7,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from connectors.ccxt.abilities import capabilities
+from connectors.ccxt.abilities import capabilities, two_way
 from connectors.ccxt.client import Factory
 from connectors.ccxt.dialects import Dialect, dialect
 from connectors.ccxt.settings import CcxtSettings
 from mm_daemon.domain.capabilities import Capabilities
 from mm_daemon.domain.errors import ConfigError
 
-EXCHANGES = ("binanceusdm", "okx", "bybit", "kucoinfutures", "krakenfutures", "gate")
+EXCHANGES = ("binanceusdm", "okx", "bybit", "kucoinfutures", "krakenfutures", "gate", "bitget")
 BEGIN, END = "<!-- table: made by connectors/ccxt/table.py -->", "<!-- end of table -->"
 
 
@@ -43,6 +43,7 @@ def _column(exchange: str) -> dict[str, str]:
     return {
         "proven": known.proven,
         "native data": _yes(known.translator is not None),
+        "two-way mode": _two_way(known, factory),
         "amend": "by stream" if made.amend and known.acks_only else _yes(made.amend),
         "orders in a batch": f"{known.places_max}, {known.amends_max}, {known.cancels_max}",
         "cancel all": "yes" if factory.has.get("cancelAllOrders") else "one by one",
@@ -65,6 +66,12 @@ def _has_testnet(exchange: str, known: Dialect) -> bool:
     except ConfigError:
         return False
     return True
+
+
+def _two_way(known: Dialect, factory: Factory) -> str:
+    if not two_way(known, factory.features):
+        return "no"
+    return "unproven" if known.proven == "nothing" else known.proven
 
 
 def _switch(made: Capabilities) -> str:

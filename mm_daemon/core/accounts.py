@@ -10,6 +10,7 @@ from typing import get_args
 from mm_daemon.core.agenda import Agenda
 from mm_daemon.core.control import Control
 from mm_daemon.core.dispatch import Dispatch
+from mm_daemon.core.flattening import left_boxed
 from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.market import MarketState
 from mm_daemon.core.order_ledger import OrderLedger
@@ -134,6 +135,8 @@ class Accounts:
         if not isinstance(event, OrderFilled):
             raise CoreError(f"the ledger saw a fill in {event!r}")
         book = market.book
+        if market.facts.boxed_lots and order is not None and order.reduce_only:
+            market.facts.boxed_lots = left_boxed(market.position.lots, market.facts.boxed_lots, change.fill_lots)
         market.position.fill(
             change.fill_lots,
             change.fill_ticks,
@@ -167,7 +170,8 @@ class Accounts:
         self.resolver.on_snapshot(snapshot, event.ts_local_ns)
         if came_of_it is not None:
             self._agenda.tell(came_of_it)
-            for market in self._agenda.of_venue(event.venue):
+        for market in self._agenda.of_venue(event.venue):
+            if came_of_it is not None or market.flattening:
                 self._agenda.reconsider(market)
 
     def tell_time(self, venue: Venue, ts_venue_ns: int, ts_local_ns: int, height: int | None) -> None:

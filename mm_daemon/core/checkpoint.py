@@ -36,6 +36,7 @@ def market_checkpoint(market: MarketState) -> MarketCheckpoint:
         market.sized_half_ticks,
         None if market.engine.depth_cap is None else market.engine.depth_cap.state(),
         market.engine.conditions.overlays(),
+        market.facts.boxed_lots,
     )
 
 
@@ -56,6 +57,7 @@ def take_up(market: MarketState, state: MarketCheckpoint, as_of_ns: int) -> None
         return
     market.position.restore(state.position)
     market.facts.position_lots = market.position.lots
+    market.facts.boxed_lots = state.boxed_lots
     if market.parameters.money is not None and state.sized_half_ticks is not None:
         market.size_at(state.sized_half_ticks)
     if market.engine.depth_cap is not None and state.depth_cap is not None:

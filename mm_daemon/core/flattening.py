@@ -4,6 +4,9 @@ A flatten order is reduce-only and immediate-or-cancel, no larger than the posit
 limit that is at most `flatten_slippage_bps` beyond the market's best price and inside the collar. It goes through the
 risk gate like any other. Called by `TradingCore` after each decision of a market that is to be flat; quotes are gone
 first, so that position, quotes and this order together can never pass zero.
+
+What is held long and short at once (boxed, in two-way position mode) is closed too, first the leg that is larger: there
+the net position passes zero by as much as is boxed, within the position limits, and the next order brings it back.
 """
 
 from collections.abc import Callable, Iterable
@@ -32,17 +35,24 @@ _INSIDE = 1.0 - 1e-9
 
 
 def flatten_order(
-    market: MarketState, alive: Iterable[LedgerOrder], next_id: Callable[[], ClientOrderId], now_ns: int
+    market: MarketState,
+    alive: Iterable[LedgerOrder],
+    filled_ns: int,
+    next_id: Callable[[], ClientOrderId],
+    now_ns: int,
 ) -> PlaceOrder | None:
     """The next order on the way to flat; None: not now, or nothing is left to do, and then `flattening` is over.
 
-    `alive`: orders of this market that may still trade. Prices in ticks, sizes in lots.
+    `alive`: orders of this market that may still trade; `filled_ns`: its last fill. Prices in ticks, sizes in lots.
     """
-    held = abs(market.position.lots)
-    side = Side.SELL if market.position.lots > 0 else Side.BUY
+    net, boxed = market.position.lots, market.facts.boxed_lots
+    side = Side.SELL if net > 0 or (net == 0 and boxed) else Side.BUY
+    held = abs(net) + min(boxed, _beyond_zero(market, side)) if boxed else abs(net)
     ticks = _limit_ticks(market, side) if market.book.trusted else 0
     least = max(market.instrument.min_lots_at(ticks), 1)
     if held < least:  # the venue would not take an order for so little
+        if market.facts.boxed_ns is not None and market.facts.boxed_ns <= filled_ns:
+            return None  # what is boxed now is not known: the next comparison says
         market.flattening = market.flatten_asked = False
         return None
     if now_ns < market.flatten_due_ns or market.halts & _IMPOSSIBLE or not market.facts.book_fresh:
@@ -68,6 +78,22 @@ def flatten_order(
         time_in_force=TimeInForce.IOC,
         purpose=Purpose.FLATTEN,
     )
+
+
+def left_boxed(net_lots: int, boxed_lots: int, closed_lots: int) -> int:
+    """What stays boxed after a reduce-only fill of signed lots: it is taken from the leg on its other side."""
+    long, short = max(net_lots, 0) + boxed_lots, max(-net_lots, 0) + boxed_lots
+    if closed_lots < 0:
+        long += closed_lots
+    else:
+        short -= closed_lots
+    return max(min(long, short), 0)
+
+
+def _beyond_zero(market: MarketState, side: Side) -> int:
+    """How far the limits let an order of this side take the net position past zero."""
+    limits = market.facts.limits
+    return -limits.min_position_lots if side is Side.SELL else limits.max_position_lots
 
 
 def _most(market: MarketState, ticks: int) -> int:

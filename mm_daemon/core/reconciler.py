@@ -140,6 +140,7 @@ class Reconciler:
             self._repair(market, diffs[market.id], snapshot, now_ns)
             released |= self._let_go(market, diffs[market.id], snapshot.requested_ns)
         self._forget_resolved(diffs.values())
+        self._note_boxed(snapshot)
         self._advance(snapshot)
         found = tuple(
             diff for each in diffs.values() for diff in each if diff.kind is not DiffKind.POSITION_NOT_COMPARED
@@ -276,6 +277,16 @@ class Reconciler:
     def _touched_ns(self, client_id: ClientOrderId) -> int | None:
         order = self._ledger.get(client_id)
         return None if order is None else order.touched_ns
+
+    def _note_boxed(self, snapshot: VenueSnapshot) -> None:
+        """What is held long and short at once; not where the stream has told of a fill since."""
+        if snapshot.boxed is None:
+            return
+        boxed = dict(snapshot.boxed)
+        for market in self._markets.values():
+            if self._ledger.fills_touched_ns(market.id) < snapshot.requested_ns:
+                market.facts.boxed_lots = boxed.get(market.id, 0)
+                market.facts.boxed_ns = snapshot.requested_ns
 
     # Repair
 

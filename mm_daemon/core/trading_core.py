@@ -455,7 +455,8 @@ class TradingCore:
             self._flatten(market, now_ns)
 
     def _flatten(self, market: MarketState, now_ns: int) -> None:
-        order = flatten_order(market, self.ledger.alive(market.id), self.dispatch.next_client_id, now_ns)
+        alive, filled_ns = self.ledger.alive(market.id), self.ledger.fills_touched_ns(market.id)
+        order = flatten_order(market, alive, filled_ns, self.dispatch.next_client_id, now_ns)
         if order is not None:
             self.dispatch.submit(self.dispatch.bounded(order, now_ns), market, now_ns)
             market.refresh_deadline(now_ns)

@@ -172,6 +172,8 @@ class MarketCheckpoint(_State, frozen=True, array_like=True, gc=False):
     """The mid at which sizes that are money were last made lots."""
     depth_cap: DepthCapState | None = None
     overlays: OverlaysState | None = None
+    boxed_lots: int = 0
+    """Lots that the venue holds both long and short, as last known."""
 
 
 class Checkpoint(_State, frozen=True, array_like=True, gc=False, tag="checkpoint"):

@@ -5,13 +5,14 @@ Each event names its `instrument` or `venue`, when the venue says it happened (`
 inbox, the journal and the tests. Prices are ticks, sizes lots, money pairs of `domain/money.py`.
 """
 
+from decimal import Decimal
 from enum import StrEnum
 
 import msgspec
 
 from mm_daemon.domain.checkpoint import Checkpoint
 from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue
-from mm_daemon.domain.money import MoneyPair
+from mm_daemon.domain.money import MoneyPair, from_pair, to_decimal
 from mm_daemon.domain.orders import ClientOrderId, Operation, RejectKind, Side
 
 Levels = tuple[tuple[int, int], ...]
@@ -148,9 +149,27 @@ class OrderAmendRejected(_OrderEvent, frozen=True, array_like=True, gc=False, ta
     text: str = ""
 
 
+class ChargedIn(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A fee in another currency than the contract settles in: how much of that (negative: a rebate), and the price of
+    one unit that it was counted at.
+    """
+
+    currency: str
+    amount: MoneyPair
+    price: MoneyPair
+
+    @property
+    def size(self) -> Decimal:
+        return to_decimal(from_pair(self.amount))
+
+    def __str__(self) -> str:
+        return f"{self.size:f} {self.currency}"
+
+
 class OrderFilled(_OrderEvent, frozen=True, array_like=True, gc=False, tag="filled"):
     """One fill, identified by the venue's trade id. `fee` is what the venue charged (negative: a rebate), None if
     unsaid; where it took it out of what was bought, `base_fee` is how much of that, and `fee` its value at the price.
+    Where it was charged in a third currency, `charged` is how much, and `fee` what that was worth (rounded up).
     """
 
     venue_order_id: str
@@ -161,6 +180,7 @@ class OrderFilled(_OrderEvent, frozen=True, array_like=True, gc=False, tag="fill
     maker: bool
     fee: MoneyPair | None = None
     base_fee: MoneyPair | None = None
+    charged: ChargedIn | None = None
 
 
 class OrderCanceled(_OrderEvent, frozen=True, array_like=True, gc=False, tag="canceled"):
@@ -246,6 +266,8 @@ class VenueSnapshot(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Block that the open orders are of, where the venue counts blocks."""
     fills_height: int | None = None
     """Block up to which the fills are complete."""
+    boxed: tuple[tuple[InstrumentId, int], ...] | None = None
+    """Lots held both long and short, which net to nothing in `positions`; None: the account keeps net positions."""
 
 
 class VenueSnapshotReceived(_VenueEvent, frozen=True, array_like=True, gc=False, tag="venue_snapshot"):

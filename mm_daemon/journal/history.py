@@ -12,7 +12,7 @@ from decimal import Decimal
 import msgspec
 
 from mm_daemon.domain.checkpoint import PositionBooked, PositionState
-from mm_daemon.domain.events import OrderFilled, RunStarted
+from mm_daemon.domain.events import ChargedIn, OrderFilled, RunStarted
 from mm_daemon.domain.instrument import Instrument, InstrumentId
 from mm_daemon.domain.money import from_pair, to_decimal
 from mm_daemon.domain.orders import Side
@@ -37,6 +37,8 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     order_id: str
     trade_id: str
     run: str
+    charged: ChargedIn | None = None
+    """What the fee was paid in, where that is another currency."""
 
     @property
     def currency(self) -> str:
@@ -125,6 +127,7 @@ def _trade(fill: OrderFilled, contract: Instrument, run: str) -> Trade:
         order_id=fill.venue_order_id,
         trade_id=fill.fill_key,
         run=run,
+        charged=fill.charged,
     )
 
 

@@ -49,6 +49,7 @@ def _fills(runs: KeptRuns, wanted: Choice) -> Iterator[Row]:
                 *(utc(trade.time_ns), trade.contract.venue, trade.contract.symbol, _verb(trade.side)),
                 *(trade.price, trade.size, trade.value, trade.currency, trade.fee),
                 *("maker" if trade.maker else "taker", trade.client_id, trade.order_id, trade.trade_id, trade.run),
+                *((None, None) if trade.charged is None else (trade.charged.size, trade.charged.currency)),
             )
 
 
@@ -177,7 +178,7 @@ TABLES: Mapping[str, Table] = {
     "fills": Table(
         (
             *("time", "venue", "symbol", "side", "price", "size", "value", "currency", "fee", "liquidity", "client_id"),
-            *("order_id", "trade_id", "run"),
+            *("order_id", "trade_id", "run", "charged", "charged_currency"),
         ),
         _fills,
     ),

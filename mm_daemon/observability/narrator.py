@@ -301,6 +301,7 @@ class Narrator:
         position = f"{contract.size(market.position.lots)}"
         word = "bought" if event.side is Side.BUY else "sold"
         fee = None if event.fee is None else money(from_pair(event.fee))
+        charged = "" if event.charged is None else f" ({event.charged})"
         self._log.info(
             "fill",
             symbol=contract.symbol,
@@ -313,7 +314,7 @@ class Narrator:
             maker=event.maker,
             position=position,
             text=f"{word} {size} at {price} ({'maker' if event.maker else 'taker'}"
-            f"{'' if fee is None else f', fee {fee}'}), position {position}",
+            f"{'' if fee is None else f', fee {fee}{charged}'}), position {position}",
         )
 
     def _reject(self, event: OrderRejected | OrderAmendRejected | OrderCancelRejected) -> None:

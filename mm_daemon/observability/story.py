@@ -93,6 +93,8 @@ def _of_market(record: Record, contract: Instrument) -> Sentence | None:
     name = contract.id
     if isinstance(record, OrderFilled):
         fee = "" if record.fee is None else f", fee {to_decimal(from_pair(record.fee)):f}"
+        if record.charged is not None:
+            fee += f" ({record.charged} at {to_decimal(from_pair(record.charged.price)):f})"
         verb = "bought" if record.side is Side.BUY else "sold"
         size, price = contract.size(record.lots), contract.price(record.ticks)
         text = f"{verb} {size} at {price} as {'maker' if record.maker else 'taker'}{fee} (order {record.client_id})"

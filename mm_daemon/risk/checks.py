@@ -139,11 +139,15 @@ def check_price(trial: Trial, facts: MarketFacts) -> Failure | None:
 
 
 def check_reducing(trial: Trial, facts: MarketFacts, orders: OrdersView) -> Failure | None:
-    """G6: a reduce order fits into the position, together with everything else that may reduce it."""
+    """G6: a reduce order fits into the position, together with everything else that may reduce it. Of a position that
+    is held long and short at once, into the leg that it takes from.
+    """
     if not trial.reduce_only:
         return None
     exposure = orders.exposure(trial.intent.instrument, trial.side) + trial.added_lots
     held = -trial.side * facts.position_lots
+    if facts.boxed_lots:
+        held = max(held, 0) + facts.boxed_lots
     return (RefusalCode.NOT_REDUCING, exposure, max(held, 0)) if exposure > held else None
 
 

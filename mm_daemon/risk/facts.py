@@ -86,6 +86,8 @@ class MarketFacts:
         "book",
         "book_fresh",
         "bounds",
+        "boxed_lots",
+        "boxed_ns",
         "half_tick",
         "instrument",
         "limits",
@@ -112,6 +114,10 @@ class MarketFacts:
         self.book = book
         self.book_fresh = book_fresh
         self.position_lots = position_lots
+        self.boxed_lots = 0
+        """Held long and short at once, beside the net position: closed only by a reduce-only order of either side."""
+        self.boxed_ns: int | None = None
+        """When the venue was asked for that; None: it keeps one net position."""
         self.mark_half_ticks: int | None = None
         """The venue's mark, twice in ticks; None where there is none."""
         self.tradable = instrument.tradable

@@ -18,7 +18,7 @@ from mm_daemon.domain.account_history import (
 )
 from mm_daemon.domain.decisions import PlaceOrder
 from mm_daemon.domain.errors import ConfigError
-from mm_daemon.domain.events import FundingPaid, OpenOrder, OrderFilled, VenueSnapshot
+from mm_daemon.domain.events import ChargedIn, FundingPaid, OpenOrder, OrderFilled, VenueSnapshot
 from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue
 from mm_daemon.domain.money import to_pair
 from mm_daemon.domain.orders import ClientOrderId, RejectKind, Side
@@ -83,6 +83,8 @@ class VenueAccount:
         """Told of every entry as it is made, before anybody learns of it."""
         self.tiers: FeeTiers | None = None
         """Fees by volume; None: those of the contracts."""
+        self.charge: Callable[[int], ChargedIn | None] | None = None
+        """What is taken in another currency instead of a fee of so many atto; None: nothing, the fee itself is paid."""
         self._ahead_ns: int | None = None
         """What the account's clock is ahead of the venue's; None until it is first read."""
         self._shown_ns = 0
@@ -202,6 +204,9 @@ class VenueAccount:
             fee = schedule.fee_at(ppm[0] if maker else ppm[1], ticks, lots)
         if self.tiers is not None:
             self.tiers.traded(notional)
+        charged = None if self.charge is None else self.charge(fee)
+        if charged is not None:
+            fee = 0
         filled = OrderFilled(
             order.instrument,
             self._booking_ns(ts_venue_ns),
@@ -214,6 +219,7 @@ class VenueAccount:
             lots,
             maker,
             to_pair(fee),
+            charged=charged,
         )
         self._book(TradeBooked(filled, to_pair(-order.side * notional - fee)))
         if order.filled_lots >= order.lots:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from connectors.ccxt.settings import MarketData
+from connectors.ccxt.settings import MarketData, PositionMode
 from connectors.simulators.faults import FaultKind
 from mm_daemon.domain.errors import CredentialsRefused
 from mm_daemon.domain.orders import ClientOrderId
@@ -59,6 +59,17 @@ class TestBinanceThroughCcxt(ConnectorConformance):
         clock, heard = Clock(), Heard()
         async with binance_venue(clock=clock) as control:
             connector = ccxt_connector(control.url, heard.put, clock=clock)
+            yield ConnectorUnderTest(connector, heard, BinanceHand(control), clock.now_ns)
+
+
+class TestBinanceInTwoWayMode(ConnectorConformance):
+    """The account holds long and short apart; what it holds of both nets, as everywhere."""
+
+    @pytest.fixture
+    async def connector_under_test(self) -> AsyncIterator[ConnectorUnderTest]:
+        clock, heard = Clock(), Heard()
+        async with binance_venue(clock=clock, hedge_mode=True) as control:
+            connector = ccxt_connector(control.url, heard.put, clock=clock, position_mode=PositionMode.TWO_WAY)
             yield ConnectorUnderTest(connector, heard, BinanceHand(control), clock.now_ns)
 
 

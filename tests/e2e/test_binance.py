@@ -1,17 +1,23 @@
 """The testnet configuration and simulated Binance USD-M, two real processes: it quotes, is filled, and survives."""
 
 import signal
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mm_daemon.domain.events import OrderRejected
+from mm_daemon.domain.orders import RejectKind
 from mm_daemon.domain.rng import Rng
 from tests.binance_usdm import SYMBOL
-from tests.e2e.binance_process import BinanceProcess, PaperDesk
+from tests.e2e.binance_process import BinanceProcess, BnbDesk, BnbProcess, PaperDesk, TwoWayProcess
 from tests.e2e.neutral_process import SECRET
 from tests.e2e.test_neutral import needs_proof
+from tests.e2e.test_recovery import DAEMON, PATIENCE_S, Life
 from tests.e2e.venue import LiveDesk, events_of, trades_on, wait_for
+from tests.shared import ROOT
 
 pytestmark = pytest.mark.e2e
 
@@ -135,6 +141,59 @@ def test_paper_on_market_data_of_the_venue_needs_no_key(tmp_path: Path, venue: B
     finally:
         life.end()
     assert not venue.account().open and not venue.account().holdings
+
+
+@needs_proof
+@pytest.mark.slow
+def test_both_legs_survive_deaths_and_are_flattened(tmp_path: Path) -> None:
+    """Two-way position mode: killed while it holds long and short, the next life has the venue's account to the last
+    unit; no order was ever refused for want of a leg; an operator's flatten closes both."""
+    venue = TwoWayProcess(tmp_path)
+    desk = LiveDesk(tmp_path, venue)
+    try:
+        with desk.living() as life:
+            box(venue, life)
+            life._process.kill()
+        held = venue.legs()
+        assert held["LONG"] > 0 > held["SHORT"]
+        for _ in range(2):
+            desk.die_filled()
+        with desk.living() as life:
+            wait_for(life, "fill", 2)
+            subprocess.run([*DAEMON, "flatten", "--config", str(desk.config)], check=True, cwd=ROOT, timeout=PATIENCE_S)
+            deadline_s = time.monotonic() + PATIENCE_S
+            while any(venue.legs().values()):
+                assert time.monotonic() < deadline_s, (venue.legs(), life.last_words())
+                time.sleep(0.1)
+            desk.stop(life)
+        desk.differences()
+        rejected = [event for event in desk.records() if isinstance(event, OrderRejected)]
+        assert not [event for event in rejected if event.kind is RejectKind.REDUCE_ONLY]
+    finally:
+        venue.end()
+
+
+@needs_proof
+@pytest.mark.slow
+def test_fees_in_bnb_are_the_venues_through_deaths(tmp_path: Path) -> None:
+    venue = BnbProcess(tmp_path)
+    desk = BnbDesk(tmp_path, venue)
+    try:
+        for _ in range(2):
+            desk.die_filled()
+        desk.quote_and_stop(fills=3)
+        desk.differences()
+    finally:
+        venue.end()
+
+
+def box(venue: TwoWayProcess, life: Life) -> None:
+    """Have orders filled until both legs are held: what is left of one is too small for the next order to close."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while len([size for size in venue.legs().values() if size]) < 2:
+        assert time.monotonic() < deadline_s, (venue.legs(), life.last_words())
+        venue.fill_towards_both_legs()
+        time.sleep(0.2)
 
 
 @needs_proof

@@ -78,6 +78,8 @@ class VenueProcess:
     symbol: ClassVar[str]
     variant: ClassVar[str] = ""
     """What is not as usual in how it is traded."""
+    beside: ClassVar[tuple[str, ...]] = ()
+    """Symbols that we do not trade."""
     keys: ClassVar[dict[str, Any]]
     """Settings of a lively market."""
     environment: ClassVar[dict[str, str]] = {"PATH": ""}
@@ -86,7 +88,15 @@ class VenueProcess:
         self.state_dir = folder / "venue"
         file = folder / "venue.yaml"
         file.write_text(json.dumps({**self.keys, **settings}), "utf-8")
-        options = ("--port", "0", "--symbols", self.symbol, "--settings", str(file), *self.options())
+        options = (
+            "--port",
+            "0",
+            "--symbols",
+            ",".join((self.symbol, *self.beside)),
+            "--settings",
+            str(file),
+            *self.options(),
+        )
         self._process = subprocess.Popen(
             [*DAEMON, "simulate", self.name, *options],
             stdout=subprocess.PIPE,
@@ -225,7 +235,7 @@ class LiveDesk:
         venue goes on paying funding on what we hold: payments after its last answer may be missing, and those within
         the overlap with which it is asked, since what a link has missed is read from the last fill on."""
         assert not self.venue.open_orders()
-        records = _records(runs_in(self.state_dir / "journal")[-1])
+        records = self.last_records()
         ((instrument, held),) = positions(records, to_the_end=True).items()
         first, *_, last_asked = 2 * [
             record.snapshot.ts_venue_ns for record in records if isinstance(record, VenueSnapshotReceived)
@@ -239,12 +249,20 @@ class LiveDesk:
     def differences(self) -> Counter[DiffKind]:
         """What comparisons of all lives found, and nothing that cannot be explained."""
         found: Counter[DiffKind] = Counter()
-        for run in runs_in(self.state_dir / "journal"):
-            for record in _records(run):
-                if isinstance(record, Reconciled):
-                    found.update(diff.kind for diff in record.diffs)
+        for record in self.records():
+            if isinstance(record, Reconciled):
+                found.update(diff.kind for diff in record.diffs)
         assert set(found) <= EXPLAINED, found
         return found
+
+    def last_records(self) -> list[Record]:
+        """Of the last life's journal."""
+        return _records(runs_in(self.state_dir / "journal")[-1])
+
+    def records(self) -> Iterator[Record]:
+        """Of the journals of all lives."""
+        for run in runs_in(self.state_dir / "journal"):
+            yield from _records(run)
 
     def note(self, life: Life) -> None:
         self.lives += 1

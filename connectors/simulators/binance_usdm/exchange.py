@@ -13,13 +13,14 @@ from typing import NamedTuple
 import msgspec
 
 from connectors.shared.account_file import AccountFile, account_path
-from connectors.simulators.binance_usdm import rows
+from connectors.simulators.binance_usdm import bnb_fees, rows
 from connectors.simulators.binance_usdm.limits import Refused
 from connectors.simulators.binance_usdm.order_names import ORDER_ID_BASE, Named, OrderNames
 from connectors.simulators.binance_usdm.orders import Asked
+from connectors.simulators.binance_usdm.positions import BOTH, HEDGED, Positions, closes
 from connectors.simulators.binance_usdm.rows import NS_PER_MS, Row
 from connectors.simulators.binance_usdm.settings import BinanceUsdmSettings
-from mm_daemon.domain.account_history import OrderKnown
+from mm_daemon.domain.account_history import Entry, OrderKnown, TradeBooked
 from mm_daemon.domain.book import NO_ASK, NO_BID, OrderBook
 from mm_daemon.domain.decisions import AmendOrder, CancelOrder, PlaceOrder
 from mm_daemon.domain.events import (
@@ -90,21 +91,19 @@ class Exchange:
             ),
         )
         self._account = account = self._market.account
+        account.note = self._note
         if self._file is not None:
-            account.note = self._file.add
             account.restore(self._file.history)
+        self._positions = Positions()
+        self._bnb = bnb_fees.BnbFees(settings.bnb_balance, account.history, self._bnb_price)
+        account.charge = self._bnb.charge
         names = None if context.state_dir is None else context.state_dir / f"venue-{VENUE}.orders"
         self._names = OrderNames(names, account.history.last_client_id)
+        self._positions.restore(account.history, account.instruments, self._position_side)
         self._instruments = {each.symbol: each for each in self._market.instruments()}
         self._books = {each.id: OrderBook() for each in self._market.instruments()}
         self._marks: dict[InstrumentId, tuple[int, FundingUpdate | None]] = {}
         self._best: dict[InstrumentId, tuple[int, int, int, int]] = {}
-        self._entries: dict[InstrumentId, Decimal] = {}
-        """Average entry prices of what is held, for the wallet."""
-        self._held: dict[InstrumentId, int] = {}
-        """Positions as the averages were taken over them."""
-        for trade in account.history.trades:
-            self._average(trade.fill)
         self._countdowns: dict[str, int] = {}
         self.leverage: dict[str, int] = dict.fromkeys(self._instruments, settings.leverage)
         self._said: list[Said] = []
@@ -184,9 +183,11 @@ class Exchange:
         else:
             self._check_band(instrument, asked.side, ticks)
         lots = asked.lots(instrument)
-        if not asked.reduce_only:
-            if lots < instrument.min_lots_at(ticks):
-                raise Refused(-4164, f"Order's notional must be no smaller than {instrument.min_notional:f}.")
+        if not asked.reduce_only and lots < instrument.min_lots_at(ticks):
+            raise Refused(-4164, f"Order's notional must be no smaller than {instrument.min_notional:f}.")
+        if asked.closes:
+            self._check_leg(instrument, asked.side, asked.position_side, lots)
+        elif not asked.reduce_only:
             self._check_margin(instrument, asked.side, ticks, lots)
         open_here = [each for each in self._account.orders.values() if each.instrument == instrument.id]
         if len(open_here) >= self._settings.open_orders_max:
@@ -196,6 +197,7 @@ class Exchange:
             order_type=asked.order_type,
             time_in_force=asked.time_in_force,
             reduce_only=asked.reduce_only,
+            position_side=asked.position_side,
             created_ms=now_ns // NS_PER_MS,
         )
         command = PlaceOrder(
@@ -237,6 +239,8 @@ class Exchange:
         self._check_band(instrument, asked.side, ticks)
         if lots > order.filled_lots and lots < instrument.min_lots_at(ticks):
             raise Refused(-4164, f"Order's notional must be no smaller than {instrument.min_notional:f}.")
+        if closes(order.side, named.position_side):
+            self._check_leg(instrument, order.side, named.position_side, lots - order.lots)
         amend = AmendOrder(instrument.id, order.client_id, ticks, lots, ())
         replies = self._market.execute(amend, now_ns)
         for reply in replies:
@@ -322,7 +326,8 @@ class Exchange:
                 continue
             if order_id and ORDER_ID_BASE + fill.client_id != order_id:
                 continue
-            found.append(rows.fill_row(fill, number, ORDER_ID_BASE + fill.client_id, instrument))
+            side = self._position_side(fill)
+            found.append(rows.fill_row(fill, number, ORDER_ID_BASE + fill.client_id, side, instrument))
         return found[:limit] if since_ms or first else found[-limit:]
 
     def income(self, symbol: str, since_ms: int, until_ms: int, limit: int) -> list[Row]:
@@ -335,17 +340,21 @@ class Exchange:
                 found.append(rows.income_row(paid, instrument))
         return found[:limit]
 
-    def positions(self, symbol: str) -> list[Row]:
-        """Symbols with a position or an open order."""
+    def positions(self, symbol: str, *, hedged: bool = False) -> list[Row]:
+        """Symbols with a position or an open order; LONG and SHORT apart where the account is so."""
         found = []
         for instrument in self._instruments.values():
-            lots = self._account.history.lots(instrument.id)
+            held = any(lots for lots, _ in self._positions.of(instrument.id))
             orders = any(order.instrument == instrument.id for order in self._account.orders.values())
-            if (lots or orders) and symbol in ("", instrument.symbol):
-                found.append(self._position_row(instrument, lots))
+            if (held or orders) and symbol in ("", instrument.symbol):
+                found += [self._position_row(instrument, side) for side in (HEDGED if hedged else (BOTH,))]
         return found
 
-    def balances(self, now_ns: int) -> Row:
+    @property
+    def flat(self) -> bool:
+        return not any(lots for each in self._instruments.values() for lots, _ in self._positions.of(each.id))
+
+    def balances(self, now_ns: int, *, hedged: bool = False) -> Row:
         """`/fapi/v3/account`."""
         wallet = f"{self.wallet():f}"
         asset = {"asset": "USDT", "updateTime": now_ns // NS_PER_MS}
@@ -356,7 +365,9 @@ class Exchange:
         free = {"availableBalance": wallet, "maxWithdrawAmount": wallet}
         none = dict.fromkeys(("totalInitialMargin", "totalMaintMargin", "totalUnrealizedProfit"), "0")
         more = dict.fromkeys(("totalPositionInitialMargin", "totalOpenOrderInitialMargin", "totalCrossUnPnl"), "0")
-        return {**totals, **free, **none, **more, "assets": [asset], "positions": self.positions("")}
+        bnb = {**asset, "asset": "BNB"} | dict.fromkeys(names, f"{self._bnb.left:f}")
+        assets = [asset, bnb] if self._settings.bnb_balance else [asset]
+        return {**totals, **free, **none, **more, "assets": assets, "positions": self.positions("", hedged=hedged)}
 
     def wallet(self) -> Decimal:
         """USDT: what was there, and what trades, fees and funding have brought."""
@@ -364,7 +375,7 @@ class Exchange:
         for instrument, holding in self._account.history.holdings.items():
             contract = self._account.history.contracts.get(instrument)
             lot = contract.lot if contract is not None else Decimal(0)
-            held = self._entries.get(instrument, Decimal(0)) * lot * holding.lots
+            held = sum(entry * lot * lots for lots, entry in self._positions.of(instrument))
             total += to_decimal(holding.cash_atto) + held
         return round(total, 8)
 
@@ -394,6 +405,16 @@ class Exchange:
         notional = instrument.price(ticks) * instrument.size(worst)
         if notional > self.wallet() * self.leverage[instrument.symbol]:
             raise Refused(-2019, "Margin is insufficient.")
+
+    def _check_leg(self, instrument: Instrument, side: Side, position_side: str, lots: int) -> None:
+        """A LONG or SHORT position covers all orders that close it, with so many lots more."""
+        closing = [
+            order.remaining_lots
+            for order in self._account.orders.values()
+            if self._same(order, instrument, side) and self._named(order.client_id).position_side == position_side
+        ]
+        if sum(closing) + lots > abs(self._positions.lots(instrument.id, position_side)):
+            raise Refused(-2022, "ReduceOnly Order is rejected.")
 
     @staticmethod
     def _same(order: VenueOrder, instrument: Instrument, side: Side) -> bool:
@@ -551,8 +572,7 @@ class Exchange:
     def _say_fill(self, fill: OrderFilled) -> None:
         named, instrument = self._named(fill.client_id), self._instrument(fill.instrument)
         named.updated_ms = max(named.updated_ms, fill.ts_venue_ns // NS_PER_MS)
-        before = self.wallet()
-        self._average(fill)
+        side = named.position_side
         named.told_lots += fill.lots
         known = self._known(named)
         if known is not None:
@@ -560,9 +580,9 @@ class Exchange:
             known = msgspec.structs.replace(known, filled_lots=named.told_lots, ended=ended)
             data = rows.order_update(known, named, instrument, "TRADE", 0, fill, self._number_of(fill))
             self._said.append(Said("ORDER_TRADE_UPDATE:TRADE", "", data))
-        held = (instrument, self._account.history.lots(instrument.id), self._entries.get(instrument.id, Decimal(0)))
-        wallet, at_ms = self.wallet(), fill.ts_venue_ns // NS_PER_MS
-        update = rows.account_update("ORDER", instrument.quote, wallet, wallet - before, [held], at_ms)
+        held = (instrument, side, self._positions.lots(instrument.id, side), self._positions.entry(instrument.id, side))
+        at_ms = fill.ts_venue_ns // NS_PER_MS
+        update = rows.account_update("ORDER", instrument.quote, self.wallet(), Decimal(0), [held], at_ms)
         self._said.append(Said("ACCOUNT_UPDATE", "", update))
 
     def _say_payment(self, paid: FundingPaid) -> None:
@@ -572,21 +592,22 @@ class Exchange:
         update = rows.account_update("FUNDING_FEE", instrument.quote, self.wallet(), change, [], at_ms)
         self._said.append(Said("ACCOUNT_UPDATE", "", update))
 
-    def _average(self, fill: OrderFilled) -> None:
-        """The entry price after a fill: averaged while the position grows, the fill's where it turns."""
-        instrument = self._find(fill.instrument)
-        if instrument is None:
-            return
-        price = instrument.price(fill.ticks)
-        entry, signed = self._entries.get(fill.instrument, price), fill.side * fill.lots
-        held = self._held.get(fill.instrument, 0)
-        after = held + signed
-        if held == 0 or held * after < 0:
-            entry = price
-        elif held * signed > 0:
-            entry = (entry * abs(held) + price * fill.lots) / abs(after)
-        self._entries[fill.instrument] = entry
-        self._held[fill.instrument] = after
+    def _bnb_price(self) -> Decimal | None:
+        market = self._instruments.get(bnb_fees.SYMBOL)
+        half_ticks = 0 if market is None else self._mark_of(market.id)
+        return None if market is None or not half_ticks else market.tick * half_ticks / 2
+
+    def _note(self, entry: Entry) -> None:
+        """Whatever the account books."""
+        if isinstance(entry, TradeBooked):
+            self._positions.add(entry.fill, self._instrument(entry.fill.instrument), self._position_side(entry.fill))
+            self._bnb.note(entry.fill)
+        if self._file is not None:
+            self._file.add(entry)
+
+    def _position_side(self, fill: OrderFilled) -> str:
+        named = self._names.of_number(fill.client_id)
+        return BOTH if named is None else named.position_side
 
     def _number_of(self, fill: OrderFilled) -> int:
         """Which fill of the account this one of the last is, counted from the first."""
@@ -598,15 +619,15 @@ class Exchange:
             number -= 1
         return number
 
-    def _position_row(self, instrument: Instrument, lots: int) -> Row:
+    def _position_row(self, instrument: Instrument, side: str) -> Row:
         half_ticks = self._mark_of(instrument.id)
         mark = instrument.tick * half_ticks / 2
-        entry = self._entries.get(instrument.id, Decimal(0)) if lots else Decimal(0)
+        lots, entry = self._positions.lots(instrument.id, side), self._positions.entry(instrument.id, side)
         held = instrument.size(lots)
         last = [each.fill for each in self._account.history.trades if each.fill.instrument == instrument.id]
         return {
             "symbol": instrument.symbol,
-            "positionSide": "BOTH",
+            "positionSide": side,
             "positionAmt": f"{held:f}",
             "entryPrice": f"{entry:f}",
             "breakEvenPrice": f"{entry:f}",

@@ -22,6 +22,7 @@ class Named(msgspec.Struct, kw_only=True, omit_defaults=True):
     order_type: str = "LIMIT"
     time_in_force: str = "GTC"
     reduce_only: bool = False
+    position_side: str = "BOTH"
     created_ms: int
     updated_ms: int = 0
     status: str = ""

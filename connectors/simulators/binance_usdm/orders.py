@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 import msgspec
 
 from connectors.simulators.binance_usdm.limits import Refused
+from connectors.simulators.binance_usdm.positions import BOTH, HEDGED, closes
 from connectors.simulators.binance_usdm.rows import SIDES
 from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.orders import Side
@@ -27,6 +28,12 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     order_type: str = "LIMIT"
     time_in_force: str = "GTC"
     reduce_only: bool = False
+    position_side: str = BOTH
+
+    @property
+    def closes(self) -> bool:
+        """Whether it may only take lots away from a LONG or SHORT position."""
+        return closes(self.side, self.position_side)
 
     @property
     def immediate(self) -> bool:
@@ -59,8 +66,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         return int(lots)
 
 
-def asked(fields: Mapping[str, str], *, fresh: bool, default_client_id: str = "") -> Asked:
-    """A request's order; `fresh`: a new one. Raises Refused."""
+def asked(fields: Mapping[str, str], *, fresh: bool, hedged: bool = False, default_client_id: str = "") -> Asked:
+    """A request's order; `fresh`: a new one; `hedged`: the account holds LONG and SHORT apart. Raises Refused."""
     for name in ("symbol", "side", "quantity", *(("type",) if fresh else ("price",))):
         if not fields.get(name):
             raise Refused(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
@@ -69,6 +76,7 @@ def asked(fields: Mapping[str, str], *, fresh: bool, default_client_id: str = ""
     kind, life = fields.get("type", "LIMIT"), fields.get("timeInForce", "")
     if fresh:
         _check_kind(fields, kind, life)
+        _check_position_side(fields, hedged=hedged)
     client_id = fields.get("newClientOrderId") or default_client_id
     if fresh and not _CLIENT_ID.match(client_id):
         raise Refused(-4015, "Client order id is not valid.")
@@ -81,6 +89,7 @@ def asked(fields: Mapping[str, str], *, fresh: bool, default_client_id: str = ""
         order_type=kind,
         time_in_force=life or "GTC",
         reduce_only=fields.get("reduceOnly", "false").lower() == "true",
+        position_side=fields.get("positionSide", BOTH),
     )
 
 
@@ -97,8 +106,13 @@ def _check_kind(fields: Mapping[str, str], kind: str, life: str) -> None:
             raise Refused(-1115, "Invalid timeInForce.")
     elif life:
         raise Refused(-1106, "Parameter 'timeInForce' sent when not required.")
-    if fields.get("positionSide", "BOTH") != "BOTH":
+
+
+def _check_position_side(fields: Mapping[str, str], *, hedged: bool) -> None:
+    if (fields.get("positionSide", BOTH) in HEDGED) is not hedged:
         raise Refused(-4061, "Order's position side does not match user's setting.")
+    if hedged and "reduceOnly" in fields:
+        raise Refused(-1106, "Parameter 'reduceonly' sent when not required.")
 
 
 def _number(text: str, name: str) -> Decimal:

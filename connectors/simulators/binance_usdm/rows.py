@@ -42,7 +42,7 @@ def order_row(order: OrderKnown, named: Named, instrument: Instrument, *, full: 
         "reduceOnly": named.reduce_only,
         "closePosition": False,
         "side": WORDS[order.side],
-        "positionSide": "BOTH",
+        "positionSide": named.position_side,
         "stopPrice": "0",
         "workingType": "CONTRACT_PRICE",
         "priceProtect": False,
@@ -60,12 +60,19 @@ def order_row(order: OrderKnown, named: Named, instrument: Instrument, *, full: 
     return row
 
 
-def fill_row(fill: OrderFilled, number: int, order_id: int, instrument: Instrument) -> Row:
+def commission(fill: OrderFilled, instrument: Instrument) -> tuple[str, str]:
+    """How much of what was paid for it."""
+    if fill.charged is not None:
+        return to_text(from_pair(fill.charged.amount)), fill.charged.currency
+    return to_text(from_pair(fill.fee or (0, 0))), instrument.quote
+
+
+def fill_row(fill: OrderFilled, number: int, order_id: int, position_side: str, instrument: Instrument) -> Row:
     price, size = instrument.price(fill.ticks), instrument.size(fill.lots)
     return {
         "buyer": fill.side is Side.BUY,
-        "commission": to_text(from_pair(fill.fee or (0, 0))),
-        "commissionAsset": instrument.quote,
+        "commission": commission(fill, instrument)[0],
+        "commissionAsset": commission(fill, instrument)[1],
         "id": number,
         "maker": fill.maker,
         "orderId": order_id,
@@ -74,7 +81,7 @@ def fill_row(fill: OrderFilled, number: int, order_id: int, instrument: Instrume
         "quoteQty": f"{price * size:f}",
         "realizedPnl": "0",
         "side": WORDS[fill.side],
-        "positionSide": "BOTH",
+        "positionSide": position_side,
         "symbol": instrument.symbol,
         "time": fill.ts_venue_ns // NS_PER_MS,
     }
@@ -175,7 +182,7 @@ def order_update(
         "R": named.reduce_only,
         "wt": "CONTRACT_PRICE",
         "ot": named.order_type,
-        "ps": "BOTH",
+        "ps": named.position_side,
         "cp": False,
         "pP": False,
         "si": 0,
@@ -187,14 +194,19 @@ def order_update(
         "er": "0",
     }
     if fill is not None:
-        row |= {"n": to_text(from_pair(fill.fee or (0, 0))), "N": instrument.quote}
+        row["n"], row["N"] = commission(fill, instrument)
     return {"e": "ORDER_TRADE_UPDATE", "T": at_ms, "E": at_ms, "o": row}
 
 
 def account_update(
-    why: str, asset: str, wallet: Decimal, change: Decimal, positions: list[tuple[Instrument, int, Decimal]], at_ms: int
+    why: str,
+    asset: str,
+    wallet: Decimal,
+    change: Decimal,
+    positions: list[tuple[Instrument, str, int, Decimal]],
+    at_ms: int,
 ) -> Row:
-    """`ACCOUNT_UPDATE`; positions as (contract, lots, entry price)."""
+    """`ACCOUNT_UPDATE`; positions as (contract, position side, lots, entry price)."""
     balance = {"a": asset, "wb": f"{wallet:f}", "cw": f"{wallet:f}", "bc": f"{change:f}"}
     rows = [
         {
@@ -206,8 +218,8 @@ def account_update(
             "up": "0",
             "mt": "cross",
             "iw": "0",
-            "ps": "BOTH",
+            "ps": position_side,
         }
-        for instrument, lots, entry in positions
+        for instrument, position_side, lots, entry in positions
     ]
     return {"e": "ACCOUNT_UPDATE", "T": at_ms, "E": at_ms, "a": {"m": why, "B": [balance], "P": rows}}

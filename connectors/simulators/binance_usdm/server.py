@@ -227,9 +227,11 @@ class BinanceUsdmVenue:
             "/fapi/v1/income": _Route(self._income, 30),
             "/fapi/v2/positionRisk": _Route(self._positions, 5),
             "/fapi/v3/positionRisk": _Route(self._positions, 5),
-            "/fapi/v2/account": _Route(lambda fields, now_ns: self._exchange.balances(now_ns), 5),
-            "/fapi/v3/account": _Route(lambda fields, now_ns: self._exchange.balances(now_ns), 5),
-            "/fapi/v3/balance": _Route(lambda fields, now_ns: self._exchange.balances(now_ns)["assets"], 5),
+            "/fapi/v2/account": _Route(lambda fields, now_ns: self._exchange.balances(now_ns, hedged=self._hedged), 5),
+            "/fapi/v3/account": _Route(lambda fields, now_ns: self._exchange.balances(now_ns, hedged=self._hedged), 5),
+            "/fapi/v3/balance": _Route(
+                lambda fields, now_ns: self._exchange.balances(now_ns, hedged=self._hedged)["assets"], 5
+            ),
             "/fapi/v1/accountConfig": _Route(self._account_config, 5),
             "/fapi/v1/symbolConfig": _Route(self._symbol_config, 5),
             "/fapi/v1/leverageBracket": _Route(self._brackets),
@@ -324,7 +326,7 @@ class BinanceUsdmVenue:
         return self._exchange.income(fields.get("symbol", ""), since_ms, until_ms, limit)
 
     def _positions(self, fields: Fields, now_ns: int) -> list[Row]:
-        return self._exchange.positions(fields.get("symbol", ""))
+        return self._exchange.positions(fields.get("symbol", ""), hedged=self._hedged)
 
     def _account_config(self, fields: Fields, now_ns: int) -> Row:
         may = dict.fromkeys(("canTrade", "canDeposit", "canWithdraw"), True)
@@ -354,10 +356,9 @@ class BinanceUsdmVenue:
     # Orders
 
     def _place(self, fields: Fields, now_ns: int) -> Row:
-        if self._hedged:
-            raise Refused(-4061, "Order's position side does not match user's setting.")
         self._client_ids += 1
-        order = asked(fields, fresh=True, default_client_id=f"web_{now_ns}_{self._client_ids}")
+        name = f"web_{now_ns}_{self._client_ids}"
+        order = asked(fields, fresh=True, hedged=self._hedged, default_client_id=name)
         return self._exchange.place(order, now_ns)
 
     def _modify(self, fields: Fields, now_ns: int) -> Row:
@@ -424,12 +425,17 @@ class BinanceUsdmVenue:
         raise Refused(-4046, "No need to change margin type.")
 
     def _position_mode(self, fields: Fields, now_ns: int) -> Row:
-        """Back to one-way mode only: hedged positions are not simulated."""
-        if fields.get("dualSidePosition", "").lower() != "false":
-            raise Refused(-4068, "Position side cannot be changed if there exists position.")
-        if not self._hedged:
+        """Only while nothing is open."""
+        hedged = fields.get("dualSidePosition", "").lower()
+        if hedged not in ("true", "false"):
+            raise Refused(-1102, "Mandatory parameter 'dualSidePosition' was not sent, was empty/null, or malformed.")
+        if (hedged == "true") is self._hedged:
             raise Refused(-4059, "No need to change position side.")
-        self._hedged = False
+        if self._exchange.open_orders(""):
+            raise Refused(-4067, "Position side cannot be changed if there exists open orders.")
+        if not self._exchange.flat:
+            raise Refused(-4068, "Position side cannot be changed if there exists position.")
+        self._hedged = hedged == "true"
         return {"code": 200, "msg": "success"}
 
     def _open_key(self, fields: Fields, now_ns: int) -> Row:

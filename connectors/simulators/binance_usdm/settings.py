@@ -20,10 +20,12 @@ class BinanceUsdmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         float, Meta(ge=1, le=60000, description="shortest time between two book updates of a symbol, ms")
     ] = 100.0
     balance: Annotated[Decimal, Meta(gt=0, description="USDT in the account before its first trade")] = Decimal(10_000)
+    bnb_balance: Annotated[
+        Decimal,
+        Meta(ge=0, description="BNB in the account: it pays the fees, 10 % less, while it lasts, where BNBUSDT trades"),
+    ] = Decimal(0)
     leverage: Annotated[int, Meta(ge=1, le=125, description="leverage until it is changed")] = 20
-    hedge_mode: Annotated[
-        bool, Meta(description="the account begins in hedge mode, in which nothing can be traded")
-    ] = False
+    hedge_mode: Annotated[bool, Meta(description="the account begins in hedge mode: LONG and SHORT apart")] = False
     weight_per_minute: Annotated[int, Meta(ge=1, description="weight of all requests in a minute")] = 2400
     orders_per_10s: Annotated[int, Meta(ge=1, description="places and modifications in 10 s")] = 300
     orders_per_minute: Annotated[int, Meta(ge=1, description="the same in a minute; a batch counts once")] = 1200

@@ -148,6 +148,64 @@ def test_a_flatten_order_is_no_larger_than_one_order_may_be_and_leaves_no_dust()
     assert order.lots == 5
 
 
+def boxed_desk(lots: int, boxed: int) -> Desk:
+    """Paused, holding so much net, and so much both long and short beside it, by the venue's word."""
+    desk = quoting_desk(builders.core_parameters(builders.market(order_lots=20, max_position_lots=100)))
+    if lots:
+        desk.fill(Side.BUY if lots > 0 else Side.SELL, abs(lots), 1100)
+    desk.acknowledge(ask(desk, 2000, OperatorAction.PAUSE), 2010)
+    show_boxed(desk, 3000, lots, boxed)
+    desk.feed(builders.snapshot(3000, 600_000, 600_001))
+    return desk
+
+
+def show_boxed(desk: Desk, at_ms: int, lots: int, boxed: int) -> Turn:
+    told = builders.account(at_ms, lots=lots)
+    snapshot = msgspec.structs.replace(told.snapshot, boxed=((SYMBOL, boxed),) if boxed else ())
+    return desk.feed(msgspec.structs.replace(told, snapshot=snapshot))
+
+
+@pytest.mark.parametrize(
+    ("lots", "boxed", "expected"),
+    [
+        (10, 3, [(Side.SELL, 13), (Side.BUY, 3)]),
+        (-10, 3, [(Side.BUY, 13), (Side.SELL, 3)]),
+        (0, 3, [(Side.SELL, 3), (Side.BUY, 3)]),
+        (10, 0, [(Side.SELL, 10)]),
+    ],
+)
+def test_flatten_closes_both_legs(lots: int, boxed: int, expected: list[tuple[Side, int]]) -> None:
+    """What nets to nothing is closed too, the larger leg whole, then the other; it ends by the venue's word."""
+    desk = boxed_desk(lots, boxed)
+    turn, market = ask(desk, 3100, OperatorAction.FLATTEN), desk.core.markets[SYMBOL]
+    for number, (side, size) in enumerate(expected):
+        (order,) = flatten_orders(turn)
+        assert (order.side, order.lots, order.reduce_only) == (side, size, True)
+        at_ms = 3120 + 2000 * number
+        take(desk, order, size, at_ms)
+        turn = desk.feed(builders.snapshot(at_ms + 1900, 600_000, 600_001))
+    assert (market.position.lots, market.facts.boxed_lots, market.flattening) == (0, 0, True)
+    show_boxed(desk, at_ms + 1950, 0, 0)
+    assert not market.flattening
+
+
+def test_what_became_boxed_before_a_flatten_is_closed_when_a_comparison_shows_it() -> None:
+    """Quotes that were filled just before have left two on either leg; the position itself is nothing."""
+    desk = boxed_desk(10, 0)
+    (order,) = flatten_orders(ask(desk, 3100, OperatorAction.FLATTEN))
+    take(desk, order, 10, 3120)
+    desk.feed(builders.snapshot(4500, 600_000, 600_001))
+    (order,) = flatten_orders(show_boxed(desk, 4600, 0, 2))
+    assert (order.side, order.lots) == (Side.SELL, 2)
+
+
+def test_what_is_boxed_outlives_the_process_and_bounds_a_reduce_only_order():
+    desk = boxed_desk(0, 3)
+    ask(desk, 3100, OperatorAction.FLATTEN)
+    again = TradingCore(builders.core_parameters(), desk.core.checkpoint()).markets[SYMBOL]
+    assert (again.facts.boxed_lots, again.flattening) == (3, True)
+
+
 def test_resume_ends_a_flattening():
     """The operator has changed his mind: quotes come back, and nothing more is taken."""
     desk = long_desk()

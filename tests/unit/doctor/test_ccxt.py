@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from connectors.ccxt.doctor import Examination, of_bybit, of_okx
+from connectors.ccxt.position_mode import WORDS
+from connectors.ccxt.settings import PositionMode
 from connectors.simulators.faults import FaultKind
 from mm_daemon.doctor.findings import Report
 from mm_daemon.ports.examination import Check, Verdict
@@ -56,10 +58,15 @@ async def test_a_wrong_secret_is_refused(tmp_path: Path) -> None:
         assert "not-the-secret" not in report.to_text()
 
 
-async def test_hedge_mode_fails_unless_a_start_ends_it(tmp_path: Path) -> None:
-    async with binance_venue(hedge_mode=True) as control:
-        assert failures(await look(tmp_path, control)) == {"position_mode"}
-        assert (await look(tmp_path, control, set_one_way=True)).ok
+@pytest.mark.parametrize("mode", ["one_way", "two_way"])
+async def test_another_position_mode_fails_unless_a_start_switches_it(tmp_path: Path, mode: str) -> None:
+    async with binance_venue(hedge_mode=mode == "one_way") as control:
+        assert failures(await look(tmp_path, control, position_mode=mode)) == {"position_mode"}
+        switched = await look(tmp_path, control, position_mode=mode, set_position_mode=True)
+        assert switched.ok and "a start switches it" in the(switched, "position_mode").text
+    async with binance_venue(hedge_mode=mode == "two_way") as control:
+        report = await look(tmp_path, control, position_mode=mode)
+        assert report.ok and the(report, "position_mode").text == WORDS[PositionMode(mode)]
 
 
 async def test_an_order_below_the_venues_minimum_fails(tmp_path: Path) -> None:

@@ -15,9 +15,11 @@ from connectors.ccxt.abilities import order_params
 from connectors.ccxt.client import Factory
 from connectors.ccxt.contracts import Contract, contract, find_market
 from connectors.ccxt.dialects import dialect
+from connectors.ccxt.fees import FeePrices
+from connectors.ccxt.legs import Legs
 from connectors.ccxt.orders import OrderBookkeeping, OrderCommand
 from connectors.ccxt.requests import LimitsHeard, Requests
-from connectors.ccxt.settings import CcxtSettings
+from connectors.ccxt.settings import CcxtSettings, PositionMode
 from mm_daemon.domain.decisions import AmendOrder, CancelOrder, PlaceOrder, Reason
 from mm_daemon.domain.events import Event
 from mm_daemon.domain.instrument import Venue
@@ -77,7 +79,11 @@ class Offline:
         self.sent.clear()
         market = find_market(self.exchange.markets.values(), SYMBOLS[name], Venue(name))
         self.contract = contract(market, SYMBOLS[name], Venue(name))
-        self.kept = OrderBookkeeping([self.contract], "mm", self.dialect.negated_fee_key)
+        two_way = self.settings.position_mode is PositionMode.TWO_WAY
+        legs = Legs(lambda: NOW_NS, 1) if two_way else None
+        markets = self.exchange.markets.values
+        self.prices = FeePrices(self._read, markets, self.settings.fee_prices, lambda: NOW_NS)
+        self.kept = OrderBookkeeping([self.contract], "mm", self.dialect, legs, self.prices)
         params = order_params(self.settings, self.dialect)
         self.requests = Requests(self.exchange, self.dialect, self.kept, self.limits, lambda: NOW_NS, params)
         return self
@@ -121,6 +127,9 @@ class Offline:
             rows: list[Any] = await waiting
         self.answers.clear()
         return rows
+
+    async def _read(self, method: str, *args: Any) -> Any:
+        return await self.requests.read(method, *args)
 
     async def close(self) -> None:
         await self.exchange.close()

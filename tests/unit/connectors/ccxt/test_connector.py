@@ -14,7 +14,7 @@ from connectors.ccxt import connector as connector_module
 from connectors.ccxt.abilities import capabilities
 from connectors.ccxt.connector import CcxtConnector
 from connectors.ccxt.dialects import KNOWN, dialect
-from connectors.ccxt.settings import CcxtSettings, MarginMode, MarketData
+from connectors.ccxt.settings import CcxtSettings, MarginMode, MarketData, PositionMode
 from connectors.simulators.faults import FaultKind
 from mm_daemon import registry
 from mm_daemon.domain.capabilities import CommandClass
@@ -250,7 +250,7 @@ async def test_limit_of_orders_leaves_cancels_free() -> None:
 
 async def test_account_is_set_as_the_configuration_says() -> None:
     """What is so already is no error."""
-    keys: dict[str, Any] = {"leverage": 7, "margin_mode": MarginMode.CROSS, "set_one_way": True}
+    keys: dict[str, Any] = {"leverage": 7, "margin_mode": MarginMode.CROSS, "set_position_mode": True}
     async with live_on(**keys) as (live, _):
         requests = live.connector._asking  # type: ignore[attr-defined]
         (row,) = await requests.read("fapiPrivateGetSymbolConfig", {"symbol": "BTCUSDT"})
@@ -277,15 +277,38 @@ async def test_two_symbols_have_books_and_orders_of_their_own() -> None:
         assert (await live.snapshot()).orders == ()
 
 
-async def test_account_in_hedge_mode_is_refused() -> None:
-    async with binance_venue(hedge_mode=True) as control:
-        connector = ccxt_connector(control.url, lambda _event: None)
-        with pytest.raises(ConfigError, match="hedge mode, which is not supported; write set_one_way: true"):
+@pytest.mark.parametrize("wanted", list(PositionMode))
+async def test_account_in_another_position_mode_is_refused_with_both_ways_out(wanted: PositionMode) -> None:
+    other = "one_way" if wanted is PositionMode.TWO_WAY else "two_way"
+    async with binance_venue(hedge_mode=wanted is PositionMode.ONE_WAY) as control:
+        connector = ccxt_connector(control.url, lambda _event: None, position_mode=wanted)
+        words = f"position_mode says {wanted.value}; write position_mode: {other}, or .* set_position_mode: true"
+        with pytest.raises(ConfigError, match=words):
             await connector.load_instruments()
         await connector.close()
-        connector = ccxt_connector(control.url, lambda _event: None, set_one_way=True)
+        connector = ccxt_connector(control.url, lambda _event: None, position_mode=wanted, set_position_mode=True)
         assert await connector.load_instruments()
         await connector.close()
+        connector = ccxt_connector(control.url, lambda _event: None, position_mode=wanted)
+        assert await connector.load_instruments(), "it stays so"
+        await connector.close()
+
+
+async def test_position_mode_is_not_switched_while_an_order_is_open() -> None:
+    async with live_on() as (live, control):
+        await live.placed(live.order())
+        again = ccxt_connector(
+            control.url, lambda _event: None, position_mode=PositionMode.TWO_WAY, set_position_mode=True
+        )
+        with pytest.raises(ConfigError, match=r"could not be switched .*-4067.* or write position_mode: one_way"):
+            await again.load_instruments()
+        await again.close()
+
+
+def test_two_way_mode_needs_an_exchange_whose_legs_ccxt_names() -> None:
+    with pytest.raises(ConfigError, match="does not tell gate which leg an order is about; write position_mode"):
+        build(exchange="gate", position_mode=PositionMode.TWO_WAY)
+    build(exchange="bitget", position_mode=PositionMode.TWO_WAY)
 
 
 async def test_names_of_fills_are_found_again_after_a_restart() -> None:

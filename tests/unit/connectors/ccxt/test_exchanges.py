@@ -190,7 +190,7 @@ async def test_okx_history_begins_with_the_newest(okx: Offline) -> None:
     context = ConnectorContext(
         venue=Venue("okx"), symbols=(), emit=okx.events.append, now_ns=lambda: 0, delay_s=lambda _: 0.0
     )
-    reader = AccountReader(context, okx.requests, lambda: 0, page=2)
+    reader = AccountReader(context, okx.requests, okx.prices, lambda: 0, page=2)
     whole = payload("okx", "rest_get_user_trades")
     row = {**whole["data"][0], "instId": "BTC-USDT-SWAP", "instType": "SWAP", "fillSz": "0.01", "fillPx": "25000"}
     rows = [

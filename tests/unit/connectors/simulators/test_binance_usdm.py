@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -372,3 +373,99 @@ async def test_account_outlives_the_venue(tmp_path: Path) -> None:
                 assert int(later["id"]) > int(order["id"])
             finally:
                 await client.close()
+
+
+# Hedge mode
+
+
+@asynccontextmanager
+async def hedged() -> AsyncIterator[tuple[Any, Control]]:
+    async with binance_venue(hedge_mode=True) as control:
+        client = ccxt_client(control.url)
+        await client.load_markets()
+        yield client, control
+        await client.close()
+
+
+async def legged(client: Any, name: str, side: str, leg: str | None, size: str = "0.01", **params: Any) -> Any:
+    """An order about a leg that nobody reaches; a sale is far above the market."""
+    bid = await best_bid(client)
+    price = f"{bid * (0.99 if side == 'buy' else 1.01):.1f}"
+    params |= {"clientOrderId": name, "postOnly": True} | ({} if leg is None else {"positionSide": leg})
+    return await client.create_order(UNIFIED, "limit", side, size, price, params)
+
+
+async def held(client: Any) -> dict[str, float]:
+    rows = await client.fetch_positions([UNIFIED])
+    return {row["info"]["positionSide"]: float(row["info"]["positionAmt"]) for row in rows}
+
+
+async def test_hedge_mode_keeps_long_and_short_apart() -> None:
+    """Bought and sold on legs of their own, shown apart wherever the venue names a leg, and closed leg by leg."""
+    async with hedged() as (client, control):
+        for name, side, leg in (("long", "buy", "LONG"), ("short", "sell", "SHORT")):
+            order = await legged(client, name, side, leg)
+            assert order["info"]["positionSide"] == leg
+            await control.fill(name, "0.01")
+        assert await held(client) == {"LONG": 0.01, "SHORT": -0.01}
+        sides = [(row["side"], row["hedged"]) for row in await client.fetch_positions([UNIFIED])]
+        assert sides == [("long", True), ("short", True)]
+        trades = await client.fetch_my_trades(UNIFIED)
+        assert [trade["info"]["positionSide"] for trade in trades] == ["LONG", "SHORT"]
+        await legged(client, "close", "sell", "LONG")
+        await control.fill("close", "0.004")
+        assert await held(client) == {"LONG": 0.006, "SHORT": -0.01}
+
+
+async def test_hedge_mode_covers_what_closes_and_no_more() -> None:
+    """All orders that close a leg together, amends among them: -2022; what opens is free."""
+    async with hedged() as (client, control):
+        with pytest.raises(ccxt.ExchangeError, match="-2022"):
+            await legged(client, "nothing", "sell", "LONG")
+        await legged(client, "long", "buy", "LONG")
+        await control.fill("long", "0.01")
+        first = await legged(client, "half", "sell", "LONG", "0.006")
+        with pytest.raises(ccxt.ExchangeError, match="-2022"):
+            await legged(client, "more", "sell", "LONG", "0.005")
+        with pytest.raises(ccxt.ExchangeError, match="-2022"):
+            await client.edit_order(first["id"], UNIFIED, "limit", "sell", "0.0101", first["price"])
+        await client.edit_order(first["id"], UNIFIED, "limit", "sell", "0.01", first["price"])
+        await legged(client, "other", "sell", "SHORT", "0.05")
+
+
+async def test_modes_do_not_take_each_others_words(client: Any) -> None:
+    """-4061 for a leg in one-way mode and for none in hedge mode, where reduceOnly is -1106."""
+    with pytest.raises(ccxt.ExchangeError, match="-4061"):
+        await legged(client, "leg", "buy", "LONG")
+    async with hedged() as (other, _):
+        for leg in ("BOTH", None):
+            with pytest.raises(ccxt.ExchangeError, match="-4061"):
+                await legged(other, "none", "buy", leg)
+        with pytest.raises(ccxt.ExchangeError, match="-1106"):
+            await legged(other, "reduce", "sell", "LONG", reduceOnly=True)
+
+
+async def test_the_mode_changes_while_nothing_is_open(client: Any, control: Control) -> None:
+    await client.set_position_mode(True)
+    assert (await client.fetch_position_mode(UNIFIED))["hedged"] is True
+    with pytest.raises(ccxt.ExchangeError, match="-4059"):
+        await client.set_position_mode(True)
+    await legged(client, "a", "buy", "LONG")
+    with pytest.raises(ccxt.ExchangeError, match="-4067"):
+        await client.set_position_mode(False)
+    await control.fill("a", "0.01")
+    with pytest.raises(ccxt.ExchangeError, match="-4068"):
+        await client.set_position_mode(False)
+
+
+async def test_legs_outlive_the_venue(tmp_path: Path) -> None:
+    for life in range(2):
+        async with binance_venue(hedge_mode=True, state_dir=tmp_path) as control:
+            client = ccxt_client(control.url)
+            await client.load_markets()
+            if not life:
+                for name, side, leg in (("long", "buy", "LONG"), ("short", "sell", "SHORT")):
+                    await legged(client, name, side, leg)
+                    await control.fill(name, "0.01")
+            assert await held(client) == {"LONG": 0.01, "SHORT": -0.01}
+            await client.close()
