@@ -202,6 +202,7 @@ def _decide_slot(
     """
     side, level = (_BUY, index) if index < market.levels else (_SELL, index - market.levels)
     verdict: Reason | None = None
+    tolerance = 0
     if quote is not None:
         if rooms is not None:
             quote = _fitted(market, quote, rests, rooms[side is _SELL])
