@@ -391,7 +391,7 @@ class TradingCore:
     def decide(self, now_ns: int) -> Turn:
         """Decide for every instrument that changed, and release what may leave. `now_ns` never steps back."""
         agenda, dispatch, accounts = self._agenda, self.dispatch, self._accounts
-        if now_ns > agenda.now_ns:
+        if now_ns > agenda.now_ns:  # `reach`, without a call for each turn
             agenda.now_ns = now_ns
         else:
             now_ns = agenda.now_ns
