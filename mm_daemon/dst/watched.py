@@ -39,6 +39,12 @@ class WatchedDaemon(Daemon):
         if rogue is not None:
             self._loop._core = rogue
 
+    def look(self) -> None:
+        """Status, metrics and every view of the page: who looks must change nothing, as no replay knows of it."""
+        self.view.status()
+        self.view.metrics.text_at_once()
+        self.view.page().at_once()
+
     def _after_turn(self, turn: Turn, urgent: Sequence[Event]) -> None:
         super()._after_turn(turn, urgent)
         if not self._begun:

@@ -55,6 +55,8 @@ _STILL_S = 5.0
 """Behind that, nothing trades any more: every report arrives."""
 _LOG_BYTES = 4000
 _MOST_LIVES = 400
+_LOOKS_EVERY = 100
+"""Turns between two looks at everything that the daemon shows."""
 _LIVELOCK, _LIVELOCK_FLOOR = 3, 20_000
 """Steps, as a multiple of those asked for and at least, after which a seed is given up."""
 _EXPECTED_CODES = frozenset({0, 69, 74, 80, 81, 82})
@@ -320,6 +322,8 @@ class World:
                 self._handlers["resolve"]()
         if self.scenario.meddled and not self.calm:
             self._meddler.after_turn(turn)
+        if self.turns % _LOOKS_EVERY == 0 and self.daemon is not None:
+            self.daemon.look()
         self.step("turn", (turn, events))
         self._guard(lambda: self.checks.after_turn(turn, events))
         self.pass_point("turn: lived")

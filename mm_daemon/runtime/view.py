@@ -178,7 +178,7 @@ class OperatorsView:
 
         host = self._config.http.host
         try:
-            page = self._page() if self._config.http.page else None
+            page = self.page() if self._config.http.page else None
             await http.serve(
                 host,
                 port,
@@ -196,7 +196,7 @@ class OperatorsView:
         finally:
             self._http = None
 
-    def _page(self) -> "Page":
+    def page(self) -> "Page":
         """The status page over this run."""
         from mm_daemon.observability.page.board import Board, Source
         from mm_daemon.observability.page.server import Page

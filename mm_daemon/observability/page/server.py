@@ -95,6 +95,10 @@ class Page:
         """Keep it up to date until cancelled."""
         await self._board.run()
 
+    def at_once(self) -> None:
+        """Make every view, for whoever wants to see that they can be made."""
+        self._board.build_at_once((None, *self._board.markets))
+
     async def _end(self, _: web.Application) -> None:
         """Watchers would stay for ever."""
         for task in self.watching:
