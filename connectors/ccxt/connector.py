@@ -188,8 +188,9 @@ class CcxtConnector:
         if not self._context.read_only:
             if self._settings.set_position_mode:
                 await position_mode.switch(requests, self._settings.position_mode, self._context.venue)
+            else:
+                await self._check_position_mode()
             await self._set_up_account()
-            await self._check_position_mode()
 
     async def _set_up_account(self) -> None:
         requests, settings = self._asking, self._settings
