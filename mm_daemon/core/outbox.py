@@ -243,7 +243,7 @@ class Outbox:
         if event.banned:
             self.ban(self._closing.until_ns)
         closings = [self._closing, *(state.closing for state in self._buckets)]
-        self._closed_until_ns = max(closing.until_ns for closing in closings)
+        self._closed_until_ns = max(self.banned_until_ns, *(closing.until_ns for closing in closings))
         self._deadline_ns = now_ns
 
     def closed_until(self, now_ns: int) -> int | None:

@@ -199,6 +199,15 @@ def test_ban_closes_everything() -> None:
     assert _release(outbox, 5 * SECOND) == [cancel(1)]
 
 
+def test_a_shorter_wait_behind_a_ban_does_not_end_it() -> None:
+    """Of a ban that a restart brought along, too: nothing is asked before its end."""
+    outbox = _outbox()
+    outbox.ban(60 * SECOND)
+    outbox.apply(RateLimited(VENUE, 0, 0, None, 100))
+    assert outbox.closed_until(SECOND) == 60 * SECOND
+    assert _release(outbox, 59 * SECOND) == []
+
+
 def test_slow_down_of_one_bucket_leaves_others_open() -> None:
     """Cancels that cost nothing in the closed bucket still leave."""
     places_only = _bucket(10, costs={CommandClass.PLACE: 1})
