@@ -34,11 +34,11 @@ from connectors.ccxt.doctor import Examination
 from connectors.ccxt.fees import FeeNotPriced, FeePrices
 from connectors.ccxt.legs import Legs, leg_of
 from connectors.ccxt.native import NativeMarketData
-from connectors.ccxt.orders import OrderBookkeeping, OrderCommand
+from connectors.ccxt.orders import OrderBookkeeping
 from connectors.ccxt.requests import LimitsHeard, NothingToChange, OrderUnknown, Requests
 from connectors.ccxt.settings import CcxtSettings, MarketData, PositionMode
 from connectors.ccxt.streams import ProStreams, from_ccxt
-from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
+from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, OrderCommand, PlaceOrder
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable
 from mm_daemon.domain.events import (
     Event,

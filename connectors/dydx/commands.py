@@ -10,12 +10,12 @@ import msgspec
 
 from connectors.dydx import answers, stateful, tx, wire
 from connectors.dydx.http import Nodes, Refused
-from connectors.dydx.orders import OrderCommand, OwnOrders
+from connectors.dydx.orders import OwnOrders
 from connectors.dydx.own import Own
 from connectors.dydx.settings import BATCH_CANCEL_FROM
 from connectors.dydx.stateful import Nonces
 from connectors.shared.http import NeverLeft, OutcomeUnknown
-from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
+from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, OrderCommand, PlaceOrder
 from mm_daemon.domain.errors import VenueUnreachable
 from mm_daemon.domain.events import Event, RateLimited
 from mm_daemon.domain.instrument import Venue

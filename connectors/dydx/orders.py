@@ -17,7 +17,7 @@ from uuid import UUID
 
 from connectors.dydx import answers, stateful, tx, wire
 from connectors.dydx.own import Market, Own
-from mm_daemon.domain.decisions import AmendOrder, CancelOrder, PlaceOrder
+from mm_daemon.domain.decisions import OPERATIONS, AmendOrder, CancelOrder, OrderCommand, PlaceOrder
 from mm_daemon.domain.events import (
     CommandOutcomeUnknown,
     FundingPaid,
@@ -38,14 +38,12 @@ from mm_daemon.domain.money import MoneyPair, from_text, to_pair
 from mm_daemon.domain.orders import (
     SHORT_ID_BITS,
     ClientOrderId,
-    Operation,
     RejectKind,
     Side,
     TimeInForce,
     short_client_id,
 )
 
-OrderCommand = PlaceOrder | AmendOrder | CancelOrder
 FOREIGN = ClientOrderId(0)
 """Whose fills are those of orders that are not ours."""
 OURS_FROM = 1 << 8
@@ -66,7 +64,6 @@ _NS_PER_S = 10**9
 _REASON = "ORDER_REMOVAL_REASON_"
 _SIDES = {"BUY": Side.BUY, "SELL": Side.SELL}
 _WIRE_SIDES = {Side.BUY: tx.OrderSide.BUY, Side.SELL: tx.OrderSide.SELL}
-_OPERATIONS = {PlaceOrder: Operation.PLACE, AmendOrder: Operation.AMEND, CancelOrder: Operation.CANCEL}
 
 
 class OwnOrders:
@@ -243,7 +240,7 @@ class OwnOrders:
 
     @staticmethod
     def unknown(command: OrderCommand, text: str, now_ns: int) -> CommandOutcomeUnknown:
-        operation = _OPERATIONS[type(command)]
+        operation = OPERATIONS[type(command)]
         return CommandOutcomeUnknown(command.instrument, 0, now_ns, command.client_id, operation, text)
 
     def _accept(self, order: Own, now_ns: int) -> list[OrderEvent]:

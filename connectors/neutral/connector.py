@@ -21,7 +21,7 @@ from connectors.neutral.translate import NeutralTranslator
 from connectors.shared.http import NeverLeft, OutcomeUnknown
 from connectors.shared.ws_session import Send, WsSession
 from mm_daemon.domain.capabilities import AmendQuantity, Bucket, BucketKind, Capabilities, CommandClass, Validity
-from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
+from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, OrderCommand, PlaceOrder
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable
 from mm_daemon.domain.events import (
     Event,
@@ -260,7 +260,7 @@ class NeutralConnector:
     async def send(self, commands: Sequence[ApprovedCommand]) -> None:
         """One request for one batch of one kind. Nothing is ever sent twice: what is not known is said to be unknown,
         and the core asks."""
-        batch: list[orders.OrderCommand] = [
+        batch: list[OrderCommand] = [
             approved.command
             for approved in commands
             if isinstance(approved.command, PlaceOrder | AmendOrder | CancelOrder)
