@@ -38,6 +38,7 @@ from connectors.ccxt.orders import OrderBookkeeping
 from connectors.ccxt.requests import LimitsHeard, NothingToChange, OrderUnknown, Requests
 from connectors.ccxt.settings import CcxtSettings, MarketData, PositionMode
 from connectors.ccxt.streams import ProStreams, from_ccxt
+from connectors.shared.weather import attempt
 from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, OrderCommand, PlaceOrder
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable
 from mm_daemon.domain.events import (
@@ -502,7 +503,7 @@ class CcxtConnector:
                 self._unheard.setdefault(event.client_id, self._context.now_ns())
             self._emit(event)
         if self._asking.clock_refused:
-            await self._try(self._measure_clock)
+            await attempt(self._measure_clock)
 
     async def query_order(self, client_id: ClientOrderId) -> None:
         """Raises VenueUnreachable when there is no answer."""
@@ -619,12 +620,6 @@ class CcxtConnector:
             legs.apply(event)
         if not self._closed:
             self._context.emit(event)
-
-    async def _try(self, step: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await step()
-        except VenueUnreachable:
-            return  # weather: it is tried again in its own time
 
 
 def native_url(exchange: Any) -> str:
