@@ -144,15 +144,11 @@ class CcxtConnector:
             self._prices = prices = FeePrices(
                 requests.read, exchange.markets.values, self._settings.fee_prices, self._now_ns
             )
-            requests.kept = OrderBookkeeping(
-                self._contracts,
-                self._settings.client_id_prefix,
-                self._dialect,
-                Legs(self._now_ns, self.capabilities.d_max_ms * _NS_PER_MS)
-                if self._settings.position_mode is PositionMode.TWO_WAY
-                else None,
-                prices,
-            )
+            legs: Legs | None = None
+            if self._settings.position_mode is PositionMode.TWO_WAY:
+                legs = Legs(self._now_ns, self.capabilities.d_max_ms * _NS_PER_MS)
+            prefix = self._settings.client_id_prefix
+            requests.kept = OrderBookkeeping(self._contracts, prefix, self._dialect, legs, prices)
             self._account = AccountReader(self._context, requests, prices, self._shown_ns, page=self._dialect.page)
             if self._with_key:
                 await self._prepare_account()
