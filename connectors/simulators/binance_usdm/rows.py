@@ -61,7 +61,7 @@ def order_row(order: OrderKnown, named: Named, instrument: Instrument, *, full: 
 
 
 def commission(fill: OrderFilled, instrument: Instrument) -> tuple[str, str]:
-    """How much of what was paid for it."""
+    """What was paid for it, and in which asset."""
     if fill.charged is not None:
         return to_text(from_pair(fill.charged.amount)), fill.charged.currency
     return to_text(from_pair(fill.fee or (0, 0))), instrument.quote
@@ -69,10 +69,11 @@ def commission(fill: OrderFilled, instrument: Instrument) -> tuple[str, str]:
 
 def fill_row(fill: OrderFilled, number: int, order_id: int, position_side: str, instrument: Instrument) -> Row:
     price, size = instrument.price(fill.ticks), instrument.size(fill.lots)
+    fee, asset = commission(fill, instrument)
     return {
         "buyer": fill.side is Side.BUY,
-        "commission": commission(fill, instrument)[0],
-        "commissionAsset": commission(fill, instrument)[1],
+        "commission": fee,
+        "commissionAsset": asset,
         "id": number,
         "maker": fill.maker,
         "orderId": order_id,
