@@ -132,7 +132,7 @@ class CcxtConnector:
         self._requests = requests = Requests(
             exchange,
             self._dialect,
-            OrderBookkeeping((), self._settings.client_id_prefix),
+            OrderBookkeeping((), self._settings.client_id_prefix, self._dialect),
             self._limits,
             self._now_ns,
             order_params(self._settings, self._dialect),

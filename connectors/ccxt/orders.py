@@ -71,18 +71,18 @@ class OrderBookkeeping:
         self,
         contracts: Iterable[Contract],
         prefix: str,
-        dialect: Dialect | None = None,
+        dialect: Dialect,
         legs: Legs | None = None,
         prices: FeePrices | None = None,
     ) -> None:
         """`legs` in two-way position mode; `prices` of other currencies, for fees."""
         self.legs = legs
         self._prices = prices
-        self._fee_currency_key = None if dialect is None else dialect.fee_currency_key
         self.contracts: Mapping[InstrumentId, Contract] = {each.instrument.id: each for each in contracts}
         self.by_symbol: Mapping[str, Contract] = {each.unified: each for each in self.contracts.values()}
         self._prefix = prefix
-        self._negated_fee_key = None if dialect is None else dialect.negated_fee_key
+        self._negated_fee_key = dialect.negated_fee_key
+        self._fee_currency_key = dialect.fee_currency_key
         self._spelt = re.compile(rf"^{prefix}([0-9]{{1,18}})$")
         self._known: dict[ClientOrderId, Known] = {}
         self._by_venue_id: dict[str, ClientOrderId | None] = {}
