@@ -88,6 +88,36 @@ def fill_row(fill: OrderFilled, number: int, order_id: int, position_side: str, 
     }
 
 
+def position_row(
+    instrument: Instrument, position_side: str, lots: int, entry: Decimal, mark: Decimal, updated_ms: int
+) -> Row:
+    """`positionRisk` of one position; signed lots."""
+    held = instrument.size(lots)
+    return {
+        "symbol": instrument.symbol,
+        "positionSide": position_side,
+        "positionAmt": f"{held:f}",
+        "entryPrice": f"{entry:f}",
+        "breakEvenPrice": f"{entry:f}",
+        "markPrice": f"{mark:f}",
+        "unRealizedProfit": f"{(mark - entry) * held:f}",
+        "unrealizedProfit": f"{(mark - entry) * held:f}",
+        "liquidationPrice": "0",
+        "isolatedMargin": "0",
+        "isolatedWallet": "0",
+        "notional": f"{mark * held:f}",
+        "marginAsset": instrument.quote,
+        "initialMargin": "0",
+        "maintMargin": "0",
+        "positionInitialMargin": "0",
+        "openOrderInitialMargin": "0",
+        "adl": 0,
+        "bidNotional": "0",
+        "askNotional": "0",
+        "updateTime": updated_ms,
+    }
+
+
 def income_row(paid: FundingPaid, instrument: Instrument) -> Row:
     return {
         "symbol": instrument.symbol,
