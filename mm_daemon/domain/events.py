@@ -326,7 +326,7 @@ class RateLimitUsed(_VenueEvent, frozen=True, array_like=True, gc=False, tag="ra
 
 class CommandSent(_InstrumentEvent, frozen=True, array_like=True, gc=False, tag="sent"):
     """A command's bytes were handed to the socket; `wire_ref`, a nonce or what begins with one (`41:0xab`), is evidence
-    only.
+    for people, and for the connector of the next process (`RecallsOrders`).
     """
 
     client_id: ClientOrderId
