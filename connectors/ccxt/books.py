@@ -30,7 +30,6 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.orders import Side
 
 _NS_PER_MS = 1_000_000
-_NS_PER_S = 1_000_000_000
 _NS_PER_HOUR = 3_600_000_000_000
 _IDS_KEPT = 2048
 _LEVELS_MAX = 5000

@@ -34,11 +34,12 @@ from connectors.ccxt.doctor import Examination
 from connectors.ccxt.fees import FeeNotPriced, FeePrices
 from connectors.ccxt.legs import Legs, leg_of
 from connectors.ccxt.native import NativeMarketData
-from connectors.ccxt.orders import OrderBookkeeping, OrderCommand
+from connectors.ccxt.orders import OrderBookkeeping
 from connectors.ccxt.requests import LimitsHeard, NothingToChange, OrderUnknown, Requests
 from connectors.ccxt.settings import CcxtSettings, MarketData, PositionMode
 from connectors.ccxt.streams import ProStreams, from_ccxt
-from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
+from connectors.shared.weather import attempt
+from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, OrderCommand, PlaceOrder
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable
 from mm_daemon.domain.events import (
     Event,
@@ -131,7 +132,7 @@ class CcxtConnector:
         self._requests = requests = Requests(
             exchange,
             self._dialect,
-            OrderBookkeeping((), self._settings.client_id_prefix),
+            OrderBookkeeping((), self._settings.client_id_prefix, self._dialect),
             self._limits,
             self._now_ns,
             order_params(self._settings, self._dialect),
@@ -143,15 +144,11 @@ class CcxtConnector:
             self._prices = prices = FeePrices(
                 requests.read, exchange.markets.values, self._settings.fee_prices, self._now_ns
             )
-            requests.kept = OrderBookkeeping(
-                self._contracts,
-                self._settings.client_id_prefix,
-                self._dialect,
-                Legs(self._now_ns, self.capabilities.d_max_ms * _NS_PER_MS)
-                if self._settings.position_mode is PositionMode.TWO_WAY
-                else None,
-                prices,
-            )
+            legs: Legs | None = None
+            if self._settings.position_mode is PositionMode.TWO_WAY:
+                legs = Legs(self._now_ns, self.capabilities.d_max_ms * _NS_PER_MS)
+            prefix = self._settings.client_id_prefix
+            requests.kept = OrderBookkeeping(self._contracts, prefix, self._dialect, legs, prices)
             self._account = AccountReader(self._context, requests, prices, self._shown_ns, page=self._dialect.page)
             if self._with_key:
                 await self._prepare_account()
@@ -502,7 +499,7 @@ class CcxtConnector:
                 self._unheard.setdefault(event.client_id, self._context.now_ns())
             self._emit(event)
         if self._asking.clock_refused:
-            await self._try(self._measure_clock)
+            await attempt(self._measure_clock)
 
     async def query_order(self, client_id: ClientOrderId) -> None:
         """Raises VenueUnreachable when there is no answer."""
@@ -619,12 +616,6 @@ class CcxtConnector:
             legs.apply(event)
         if not self._closed:
             self._context.emit(event)
-
-    async def _try(self, step: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await step()
-        except VenueUnreachable:
-            return  # weather: it is tried again in its own time
 
 
 def native_url(exchange: Any) -> str:

@@ -28,7 +28,7 @@ from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.domain.orders import ClientOrderId, RejectKind, Side
 
 _FILLS_KEPT = 8192
-_WORDS_KEYS = ("positionSide", "ps", "posSide", "holdSide")
+_LEG_KEYS = ("positionSide", "ps", "posSide", "holdSide")
 
 
 class Leg(IntEnum):
@@ -46,7 +46,7 @@ def leg_of(info: object) -> Leg | None:
     """The leg that a venue's row of an order or a fill is about; None: it does not say."""
     if not isinstance(info, dict):
         return None
-    for key in _WORDS_KEYS:
+    for key in _LEG_KEYS:
         leg = _WORDS.get(str(info.get(key)).lower())
         if leg is not None:
             return leg
@@ -64,8 +64,8 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 class _Order:
-    """One order of ours. `most_lots` is the larger of its size and that of an amend under way, once it has ended what
-    was filled of it by the venue's word."""
+    """One order of ours. `most_lots`: the larger of its size and that of an amend under way; once the order has ended,
+    what the venue says was filled of it."""
 
     __slots__ = ("filled_lots", "instrument", "leg", "lots", "most_lots", "sent_ns", "side")
 

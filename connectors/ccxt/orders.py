@@ -14,7 +14,7 @@ from connectors.ccxt.dialects import Dialect
 from connectors.ccxt.fees import FeeNotPriced, FeePrices, Pair, charged_amount, valued
 from connectors.ccxt.legs import Legs, hedged_params
 from connectors.ccxt.outcomes import Outcome
-from mm_daemon.domain.decisions import AmendOrder, CancelOrder, Command, PlaceOrder
+from mm_daemon.domain.decisions import OPERATIONS, AmendOrder, CancelOrder, OrderCommand, PlaceOrder
 from mm_daemon.domain.errors import GridError
 from mm_daemon.domain.events import (
     ChargedIn,
@@ -33,9 +33,8 @@ from mm_daemon.domain.events import (
 )
 from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.domain.money import MoneyPair, from_text, to_pair
-from mm_daemon.domain.orders import ClientOrderId, Operation, RejectKind, Side, TimeInForce
+from mm_daemon.domain.orders import ClientOrderId, RejectKind, Side, TimeInForce
 
-OrderCommand = PlaceOrder | AmendOrder | CancelOrder
 Row = Mapping[str, Any]
 
 _KEPT = 8192
@@ -46,11 +45,6 @@ _ENDED = ("closed", "canceled", "expired", "rejected")
 _CLIENT_ID_KEYS = ("c", "clientOrderId", "clOrdId", "orderLinkId", "clientOid", "cliOrdId", "client_oid", "text")
 _AMEND_FAILED = "-1"
 """OKX, on the stream: an amend that was taken and then could not be done."""
-_OPERATIONS: Mapping[type[Command], Operation] = {
-    PlaceOrder: Operation.PLACE,
-    AmendOrder: Operation.AMEND,
-    CancelOrder: Operation.CANCEL,
-}
 
 
 class Known:
@@ -77,18 +71,18 @@ class OrderBookkeeping:
         self,
         contracts: Iterable[Contract],
         prefix: str,
-        dialect: Dialect | None = None,
+        dialect: Dialect,
         legs: Legs | None = None,
         prices: FeePrices | None = None,
     ) -> None:
         """`legs` in two-way position mode; `prices` of other currencies, for fees."""
         self.legs = legs
         self._prices = prices
-        self._fee_currency_key = None if dialect is None else dialect.fee_currency_key
         self.contracts: Mapping[InstrumentId, Contract] = {each.instrument.id: each for each in contracts}
         self.by_symbol: Mapping[str, Contract] = {each.unified: each for each in self.contracts.values()}
         self._prefix = prefix
-        self._negated_fee_key = None if dialect is None else dialect.negated_fee_key
+        self._negated_fee_key = dialect.negated_fee_key
+        self._fee_currency_key = dialect.fee_currency_key
         self._spelt = re.compile(rf"^{prefix}([0-9]{{1,18}})$")
         self._known: dict[ClientOrderId, Known] = {}
         self._by_venue_id: dict[str, ClientOrderId | None] = {}
@@ -183,7 +177,7 @@ class OrderBookkeeping:
         """The venue has refused a command, and done nothing; or nobody knows."""
         instrument, client_id, text = command.instrument, command.client_id, outcome.text
         if outcome.kind is None:
-            return CommandOutcomeUnknown(instrument, 0, now_ns, client_id, _OPERATIONS[type(command)], text)
+            return CommandOutcomeUnknown(instrument, 0, now_ns, client_id, OPERATIONS[type(command)], text)
         if isinstance(command, AmendOrder):
             if outcome.no_change:
                 return self._amended(command, now_ns)

@@ -13,9 +13,9 @@ from typing import Any
 
 from connectors.ccxt import outcomes
 from connectors.ccxt.dialects import Dialect
-from connectors.ccxt.orders import OrderBookkeeping, OrderCommand, Row, by_client
+from connectors.ccxt.orders import OrderBookkeeping, Row, by_client
 from connectors.ccxt.outcomes import Outcome
-from mm_daemon.domain.decisions import AmendOrder, CancelOrder, PlaceOrder
+from mm_daemon.domain.decisions import AmendOrder, CancelOrder, OrderCommand, PlaceOrder
 from mm_daemon.domain.errors import CredentialsRefused, GridError, VenueUnreachable
 from mm_daemon.domain.events import Event, OrderEvent, RateLimited, RateLimitUsed
 from mm_daemon.domain.instrument import Venue

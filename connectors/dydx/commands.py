@@ -10,13 +10,13 @@ import msgspec
 
 from connectors.dydx import answers, stateful, tx, wire
 from connectors.dydx.http import Nodes, Refused
-from connectors.dydx.orders import OrderCommand, OwnOrders
+from connectors.dydx.orders import OwnOrders
 from connectors.dydx.own import Own
 from connectors.dydx.settings import BATCH_CANCEL_FROM
 from connectors.dydx.stateful import Nonces
 from connectors.shared.http import NeverLeft, OutcomeUnknown
-from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
-from mm_daemon.domain.errors import VenueUnreachable
+from connectors.shared.weather import attempt
+from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, OrderCommand, PlaceOrder
 from mm_daemon.domain.events import Event, RateLimited
 from mm_daemon.domain.instrument import Venue
 from mm_daemon.domain.orders import RejectKind
@@ -130,9 +130,9 @@ class Commands:
             for event in self._orders.answered(command, order, result, self._now_ns()):
                 self._emit(event)
         if answers.height_refused(result):
-            await _try(self.ask_height)
+            await attempt(self.ask_height)
         if answers.sequence_refused(result):
-            await _try(self._measure_clock)
+            await attempt(self._measure_clock)
 
     def _refused(self, batch: Sequence[tuple[OrderCommand, Own]], kind: RejectKind, text: str) -> None:
         for command, order in batch:
@@ -163,13 +163,6 @@ class Commands:
     def _expect_taken(result: wire.TxResult) -> None:
         if not answers.taken(result):
             raise OutcomeUnknown(f"the node refused to cancel: {result.codespace} {result.code}, {result.log}")
-
-
-async def _try(step: Callable[[], Awaitable[None]]) -> None:
-    try:
-        await step()
-    except VenueUnreachable:
-        return  # weather: it is asked again in its own time
 
 
 def _by_number(order_id: tx.OrderId) -> tuple[int, int]:

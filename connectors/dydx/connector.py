@@ -9,7 +9,7 @@ Without `secrets.private_key` it is a feed, for paper runs: it has no account an
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import ClassVar, TypeVar
 
@@ -33,6 +33,7 @@ from connectors.dydx.stateful import Nonces
 from connectors.dydx.translate import ACCOUNT, BOOK, HEIGHT, MARKETS, TRADABLE, TRADES, DydxTranslator
 from connectors.shared.cosmos_address import is_address
 from connectors.shared.http import OutcomeUnknown
+from connectors.shared.weather import attempt
 from connectors.shared.ws_session import Send, SessionLimits, WsSession
 from mm_daemon.domain.capabilities import Validity
 from mm_daemon.domain.decisions import ApprovedCommand, PlaceOrder
@@ -243,7 +244,7 @@ class DydxConnector:
 
     async def run(self) -> None:
         """Keep the link alive until cancelled."""
-        await self._try(self._measure_clock)
+        await attempt(self._measure_clock)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._listen())
@@ -361,7 +362,7 @@ class DydxConnector:
     async def _keep_clock(self) -> None:
         while True:
             await asyncio.sleep(_CLOCK_EVERY_S)
-            await self._try(self._measure_clock)
+            await attempt(self._measure_clock)
 
     async def _measure_clock(self) -> None:
         asked_ns = self._context.now_ns()
@@ -375,7 +376,7 @@ class DydxConnector:
         """An indexer that has fallen behind the node shows books of the past: they are not trusted until it is back."""
         while True:
             await asyncio.sleep(self._settings.lag_check_s)
-            await self._try(self._look_at_lag)
+            await attempt(self._look_at_lag)
 
     async def _look_at_lag(self) -> None:
         before = self._translator.height
@@ -392,7 +393,7 @@ class DydxConnector:
         while True:
             await asyncio.sleep(self._settings.book_check_s)
             for symbol in self._context.symbols:
-                await self._try(lambda symbol=symbol: self._check_book(symbol))  # type: ignore[misc]
+                await attempt(lambda symbol=symbol: self._check_book(symbol))  # type: ignore[misc]
 
     async def _check_book(self, symbol: str) -> None:
         asked_ns, link = self._context.now_ns(), self._links
@@ -475,7 +476,7 @@ class DydxConnector:
             await asyncio.sleep(_SETTLE_PAUSE_S)
             if self._orders.height > looked_at and self._orders.to_settle(CACHE_BLOCKS):
                 looked_at = self._orders.height
-                await self._try(self._settle_all)
+                await attempt(self._settle_all)
 
     async def _settle_all(self) -> None:
         block = await self._account.block()
@@ -562,12 +563,6 @@ class DydxConnector:
     def _emit(self, event: Event) -> None:
         if not self._closed:
             self._context.emit(event)
-
-    async def _try(self, step: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await step()
-        except VenueUnreachable:
-            return  # weather: it is tried again in its own time
 
 
 def _plain(number: Decimal) -> Decimal:

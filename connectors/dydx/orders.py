@@ -17,7 +17,7 @@ from uuid import UUID
 
 from connectors.dydx import answers, stateful, tx, wire
 from connectors.dydx.own import Market, Own
-from mm_daemon.domain.decisions import AmendOrder, CancelOrder, PlaceOrder
+from mm_daemon.domain.decisions import OPERATIONS, AmendOrder, CancelOrder, OrderCommand, PlaceOrder
 from mm_daemon.domain.events import (
     CommandOutcomeUnknown,
     FundingPaid,
@@ -38,14 +38,12 @@ from mm_daemon.domain.money import MoneyPair, from_text, to_pair
 from mm_daemon.domain.orders import (
     SHORT_ID_BITS,
     ClientOrderId,
-    Operation,
     RejectKind,
     Side,
     TimeInForce,
     short_client_id,
 )
 
-OrderCommand = PlaceOrder | AmendOrder | CancelOrder
 FOREIGN = ClientOrderId(0)
 """Whose fills are those of orders that are not ours."""
 OURS_FROM = 1 << 8
@@ -66,7 +64,6 @@ _NS_PER_S = 10**9
 _REASON = "ORDER_REMOVAL_REASON_"
 _SIDES = {"BUY": Side.BUY, "SELL": Side.SELL}
 _WIRE_SIDES = {Side.BUY: tx.OrderSide.BUY, Side.SELL: tx.OrderSide.SELL}
-_OPERATIONS = {PlaceOrder: Operation.PLACE, AmendOrder: Operation.AMEND, CancelOrder: Operation.CANCEL}
 
 
 class OwnOrders:
@@ -243,14 +240,11 @@ class OwnOrders:
 
     @staticmethod
     def unknown(command: OrderCommand, text: str, now_ns: int) -> CommandOutcomeUnknown:
-        operation = _OPERATIONS[type(command)]
+        operation = OPERATIONS[type(command)]
         return CommandOutcomeUnknown(command.instrument, 0, now_ns, command.client_id, operation, text)
 
     def _accept(self, order: Own, now_ns: int) -> list[OrderEvent]:
-        if order.accepted or order.ended or order.dying:
-            return []
-        order.accepted = True
-        return [OrderAccepted(order.market.instrument.id, 0, now_ns, order.client_id, order.uuid)]
+        return [] if order.ended or order.dying else self._accept_late(order, now_ns)
 
     def _amended(self, order: Own, now_ns: int) -> list[OrderEvent]:
         if order.amend is None or order.ended or order.dying:
@@ -317,7 +311,7 @@ class OwnOrders:
             client_id = self._earlier.get(row.orderId, FOREIGN)
         return OrderFilled(
             instrument.id,
-            _nanos(row.createdAt.timestamp()),
+            wire.nanos(row.createdAt),
             now_ns,
             client_id,
             row.orderId or "",
@@ -372,7 +366,7 @@ class OwnOrders:
         events = self._accept_late(order, now_ns)
         order.ended, order.canceling = True, False
         instrument, end = order.market.instrument.id, row.goodTilBlockTime
-        if end is not None and _nanos(end.timestamp()) <= venue_ns:
+        if end is not None and wire.nanos(end) <= venue_ns:
             return [*events, OrderExpired(instrument, venue_ns, now_ns, order.client_id, cum)]
         return [*events, OrderCanceled(instrument, venue_ns, now_ns, order.client_id, order.uuid, True, cum)]
 
@@ -423,7 +417,7 @@ class OwnOrders:
         told = 0 if row is None else filled_lots(row, order.market)
         cum = max(told, order.filled)
         order.ended = True
-        asked = [*self._late_refusals(order, now_ns)]
+        asked = self._late_refusals(order, now_ns)
         if order.dying:
             end: OrderEvent = OrderCanceled(instrument.id, venue_ns, now_ns, order.client_id, order.uuid, True, cum)
         else:
@@ -501,7 +495,7 @@ class OwnOrders:
         market = self._markets.get(row.ticker)
         if market is None:
             return None
-        at_ns, key = _nanos(row.createdAt.timestamp()), f"{row.ticker}-{row.createdAtHeight}"
+        at_ns, key = wire.nanos(row.createdAt), f"{row.ticker}-{row.createdAtHeight}"
         return FundingPaid(market.instrument.id, at_ns, now_ns, to_pair(from_text(row.payment)[0]), key)
 
 
@@ -521,8 +515,3 @@ def _shown_id(row: wire.OrderRow) -> ClientOrderId | None:
 def _fee(text: str) -> MoneyPair:
     atto, rest = from_text(text)
     return to_pair(atto + 1 if rest else atto)
-
-
-def _nanos(seconds: float) -> int:
-    """Times have milliseconds."""
-    return round(seconds * 1000) * 1_000_000

@@ -294,7 +294,7 @@ class DydxTranslator:
                 continue
             ticks, lots = market.displayed.ticks(trade.price), market.displayed.lots(trade.size)
             market.trade_id = number
-            at_ns = round(trade.createdAt.timestamp() * 1000) * 1_000_000
+            at_ns = wire.nanos(trade.createdAt)
             taker = _SIDES[trade.side]
             events.append(PublicTrade(market.instrument.id, at_ns, ts_local_ns, taker, ticks, lots, number))
         return events

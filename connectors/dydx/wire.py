@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+_NS_PER_MS = 1_000_000
+
 Height = Annotated[int, Meta(ge=0, le=1 << 40)]
 Level = tuple[float, float]
 SideWord = Literal["BUY", "SELL"]
@@ -19,6 +21,11 @@ KINDS = ("connected", "subscribed", "channel_data", "channel_batch_data", "unsub
 IGNORED_CHANNELS = frozenset({"v4_candles", "v4_parent_subaccounts"})
 """Channels that we know and never ask for."""
 OPEN_STATES = ("BEST_EFFORT_OPENED", "OPEN", "UNTRIGGERED")
+
+
+def nanos(time: datetime) -> int:
+    """The indexer's times have milliseconds."""
+    return round(time.timestamp() * 1000) * _NS_PER_MS
 
 
 class Envelope(msgspec.Struct, gc=False):
@@ -201,7 +208,7 @@ class HeightReply(msgspec.Struct, gc=False):
 
     @property
     def time_ns(self) -> int:
-        return round(self.time.timestamp() * 1000) * 1_000_000
+        return nanos(self.time)
 
 
 # Node

@@ -34,6 +34,7 @@ from connectors.hyperliquid.settings import (
 from connectors.hyperliquid.signing import Signer
 from connectors.hyperliquid.translate import HyperliquidTranslator
 from connectors.shared.http import NeverLeft, OutcomeUnknown
+from connectors.shared.weather import attempt
 from connectors.shared.ws_session import Send, SessionLimits, WsSession
 from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable
@@ -378,10 +379,7 @@ class HyperliquidConnector:
     async def _keep_clock(self) -> None:
         while True:
             await asyncio.sleep(_CLOCK_EVERY_S)
-            try:
-                await self._measure_clock()
-            except VenueUnreachable:
-                continue  # weather: the offset known is the best there is
+            await attempt(self._measure_clock)
 
     async def _measure_clock(self) -> None:
         asked_ns = self._context.now_ns()

@@ -6,7 +6,7 @@ and the ledger makes one story of them. What an order is (side, kind) is remembe
 it again.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
 
 from msgspec import UNSET, UnsetType
@@ -15,7 +15,7 @@ from connectors.hyperliquid import account_wire as aw
 from connectors.hyperliquid import actions
 from connectors.hyperliquid.numbers import floor_units
 from connectors.hyperliquid.requests import Asset, Terms, order_wire
-from mm_daemon.domain.decisions import AmendOrder, CancelOrder, Command, PlaceOrder
+from mm_daemon.domain.decisions import OPERATIONS, AmendOrder, CancelOrder, OrderCommand, PlaceOrder
 from mm_daemon.domain.events import (
     CommandOutcomeUnknown,
     Event,
@@ -32,9 +32,8 @@ from mm_daemon.domain.events import (
 )
 from mm_daemon.domain.instrument import InstrumentId, to_units
 from mm_daemon.domain.money import MoneyPair, from_text, to_pair
-from mm_daemon.domain.orders import ClientOrderId, Operation, RejectKind, Side, TimeInForce
+from mm_daemon.domain.orders import ClientOrderId, RejectKind, Side, TimeInForce
 
-OrderCommand = PlaceOrder | AmendOrder | CancelOrder
 Batch = Sequence[OrderCommand]
 
 FOREIGN = ClientOrderId(0)
@@ -42,11 +41,6 @@ FOREIGN = ClientOrderId(0)
 _KEPT = 8192
 _NS_PER_MS = 1_000_000
 _SIDES = {"B": Side.BUY, "A": Side.SELL}
-_OPERATIONS: Mapping[type[Command], Operation] = {
-    PlaceOrder: Operation.PLACE,
-    AmendOrder: Operation.AMEND,
-    CancelOrder: Operation.CANCEL,
-}
 _KINDS = (
     ("Post only order would have immediately matched", RejectKind.POST_ONLY_CROSS),
     ("Insufficient margin", RejectKind.INSUFFICIENT_MARGIN),
@@ -444,7 +438,7 @@ def refusal(command: OrderCommand, text: str, now_ns: int, kind: RejectKind | No
 
 
 def unknown(command: OrderCommand, text: str, now_ns: int) -> CommandOutcomeUnknown:
-    operation = _OPERATIONS[type(command)]
+    operation = OPERATIONS[type(command)]
     return CommandOutcomeUnknown(command.instrument, 0, now_ns, command.client_id, operation, text)
 
 

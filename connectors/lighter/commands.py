@@ -12,12 +12,12 @@ from connectors.lighter import transactions as tx
 from connectors.lighter.account import AccountReader
 from connectors.lighter.keys import Key
 from connectors.lighter.last_resort import LastResort
-from connectors.lighter.orders import OrderCommand, OwnOrders
+from connectors.lighter.orders import OwnOrders
 from connectors.lighter.rest import Refused
 from connectors.lighter.settings import QUOTA, TRANSACTIONS
 from connectors.lighter.trading import Trading
 from connectors.shared.http import NeverLeft, OutcomeUnknown
-from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
+from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, OrderCommand, PlaceOrder
 from mm_daemon.domain.errors import ConfigError, GridError
 from mm_daemon.domain.events import Event, FenceAnswered, RateLimited
 from mm_daemon.domain.instrument import InstrumentId, Venue

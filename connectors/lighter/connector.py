@@ -112,7 +112,7 @@ class LighterConnector:
         self._signer: tx.SignsTransactions | None = None
         self._trading: Trading | None = None
         if settings.account is not None:
-            self._signer = self._keys(settings, make_signer)
+            self._signer = self._signing(settings, make_signer)
             self._trading = Trading(
                 self._rest,
                 self._sending,
@@ -169,7 +169,8 @@ class LighterConnector:
             "": self._on_error,
         }
 
-    def _keys(self, settings: LighterSettings, make_signer: MakeSigner) -> tx.SignsTransactions:
+    def _signing(self, settings: LighterSettings, make_signer: MakeSigner) -> tx.SignsTransactions:
+        """The signer of all keys that are named. Raises ConfigError."""
         venue = self._context.venue
         if len(set(settings.api_keys)) < len(settings.api_keys):
             raise ConfigError(f"venue {venue}: api_keys names a key twice: {list(settings.api_keys)}; write each once")

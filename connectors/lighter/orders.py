@@ -13,7 +13,7 @@ import msgspec
 from connectors.lighter import transactions as tx
 from connectors.lighter import wire
 from connectors.lighter.translate import trade_ns
-from mm_daemon.domain.decisions import AmendOrder, CancelOrder, PlaceOrder
+from mm_daemon.domain.decisions import OPERATIONS, AmendOrder, CancelOrder, OrderCommand, PlaceOrder
 from mm_daemon.domain.events import (
     CommandOutcomeUnknown,
     CommandSent,
@@ -32,9 +32,7 @@ from mm_daemon.domain.events import (
 )
 from mm_daemon.domain.instrument import Instrument, InstrumentId, to_units
 from mm_daemon.domain.money import MoneyPair, from_text, to_pair
-from mm_daemon.domain.orders import ClientOrderId, Operation, RejectKind, Side, TimeInForce
-
-OrderCommand = PlaceOrder | AmendOrder | CancelOrder
+from mm_daemon.domain.orders import ClientOrderId, RejectKind, Side, TimeInForce
 
 _NS_PER_MS, _NS_PER_US, _NS_PER_S = 1_000_000, 1000, 1_000_000_000
 _KEPT = 8192
@@ -56,11 +54,6 @@ _KINDS = {
     **dict.fromkeys((21733, 21734), RejectKind.INVALID),
     **dict.fromkeys((21601, 21602, 21605), RejectKind.HALTED),
     **dict.fromkeys((23000, 23001, 23002, 23003, 23004, 429, 21506), RejectKind.RATE_LIMITED),
-}
-_OPERATIONS: Mapping[type[OrderCommand], Operation] = {
-    PlaceOrder: Operation.PLACE,
-    AmendOrder: Operation.AMEND,
-    CancelOrder: Operation.CANCEL,
 }
 
 
@@ -149,7 +142,7 @@ class OwnOrders:
             self._of(command.client_id)
         if not isinstance(command, CancelOrder):
             _keep(self._changed, command.client_id, signed)
-        operation = _OPERATIONS[type(command)]
+        operation = OPERATIONS[type(command)]
         return CommandSent(command.instrument, 0, now_ns, command.client_id, operation, signed.wire_ref)
 
     def placed_by(self, client_id: ClientOrderId) -> tx.Signed | None:
@@ -191,7 +184,7 @@ class OwnOrders:
         signed = self._changed.get(command.client_id)
         if signed is not None and self._commands.get(signed.tx_hash) == command:
             _keep(self._doubts, command.client_id, Doubt(command.instrument, signed))
-        operation = _OPERATIONS[type(command)]
+        operation = OPERATIONS[type(command)]
         return CommandOutcomeUnknown(command.instrument, 0, now_ns, command.client_id, operation, text)
 
     def doubt(self, client_id: ClientOrderId) -> "Doubt | None":

@@ -25,7 +25,8 @@ _SHUT_OUT = 1024
 _MEND_PAUSE_S = 3.0
 _LATELY_S = 1.0
 """What was sent before that has been carried out, whatever the venue delays it."""
-NONCE_CODES = frozenset({21104, 21105})
+_NONCE_CODES = frozenset({21104, 21105})
+"""A nonce that is not the next one of its key; nonces of a batch that do not rise one by one."""
 
 Prepared = Callable[[Sequence[tx.Signed]], None]
 
@@ -113,7 +114,7 @@ class Trading:
             sent = await self._sending.finish(answer)
         except Refused as refused:
             nonces.refused(taken)
-            if refused.code in NONCE_CODES:
+            if refused.code in _NONCE_CODES:
                 nonces.doubt()
             self._look_at_key(key, refused)
             raise
@@ -135,7 +136,7 @@ class Trading:
     async def confirmed(self, transactions: Sequence[tx.Transaction], key: Key | None = None) -> wire.Sent:
         """`carry`, again after a nonce that was not the next and, where `key` names none, after a key that the venue
         does not take: nothing of it was done. Raises VenueUnreachable."""
-        again = NONCE_CODES if key is not None else NONCE_CODES | KEY_REFUSED
+        again = _NONCE_CODES if key is not None else _NONCE_CODES | KEY_REFUSED
         for _ in range(_TRIES - 1):
             try:
                 return await self.carry(transactions, key or self.ring.choose())

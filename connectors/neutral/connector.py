@@ -8,7 +8,7 @@ an account snapshot, have been told.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, ClassVar, TypeVar
 
 import msgspec
@@ -19,9 +19,10 @@ from connectors.neutral.doctor import Examination
 from connectors.neutral.rest import Refused, RestClient
 from connectors.neutral.translate import NeutralTranslator
 from connectors.shared.http import NeverLeft, OutcomeUnknown
+from connectors.shared.weather import attempt
 from connectors.shared.ws_session import Send, WsSession
 from mm_daemon.domain.capabilities import AmendQuantity, Bucket, BucketKind, Capabilities, CommandClass, Validity
-from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, PlaceOrder
+from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, CancelOrder, OrderCommand, PlaceOrder
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable
 from mm_daemon.domain.events import (
     Event,
@@ -141,7 +142,7 @@ class NeutralConnector:
 
     async def run(self) -> None:
         """Keep the link alive until cancelled. Raises CredentialsRefused when the venue refuses the key."""
-        await self._try(self._measure_clock)
+        await attempt(self._measure_clock)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._session.run())
@@ -260,7 +261,7 @@ class NeutralConnector:
     async def send(self, commands: Sequence[ApprovedCommand]) -> None:
         """One request for one batch of one kind. Nothing is ever sent twice: what is not known is said to be unknown,
         and the core asks."""
-        batch: list[orders.OrderCommand] = [
+        batch: list[OrderCommand] = [
             approved.command
             for approved in commands
             if isinstance(approved.command, PlaceOrder | AmendOrder | CancelOrder)
@@ -274,7 +275,7 @@ class NeutralConnector:
         except Refused as refused:
             told = [orders.refusal(each, refused.problem, self._context.now_ns()) for each in batch]
             if refused.problem.code == "outside_window":
-                await self._try(self._measure_clock)
+                await attempt(self._measure_clock)
         except (NeverLeft, CredentialsRefused) as error:
             problem = wire.Problem("not_sent", str(error))
             told = [orders.refusal(each, problem, self._context.now_ns()) for each in batch]
@@ -381,12 +382,6 @@ class NeutralConnector:
     def _on_limit(self, bucket: str, wait_ms: int, banned: bool) -> None:
         now_ns = self._context.now_ns()
         self._emit(RateLimited(self._context.venue, 0, now_ns, bucket or None, wait_ms, banned))
-
-    async def _try(self, step: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await step()
-        except VenueUnreachable:
-            return  # weather: it is tried again in its own time
 
 
 def _capabilities(settings: NeutralSettings) -> Capabilities:

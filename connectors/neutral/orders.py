@@ -10,7 +10,7 @@ from decimal import Decimal
 import msgspec
 
 from connectors.neutral import wire
-from mm_daemon.domain.decisions import AmendOrder, CancelOrder, Command, PlaceOrder
+from mm_daemon.domain.decisions import OPERATIONS, AmendOrder, CancelOrder, Command, OrderCommand, PlaceOrder
 from mm_daemon.domain.errors import GridError
 from mm_daemon.domain.events import (
     CommandOutcomeUnknown,
@@ -28,9 +28,8 @@ from mm_daemon.domain.events import (
 )
 from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue, to_units
 from mm_daemon.domain.money import MoneyPair, from_text, to_pair
-from mm_daemon.domain.orders import ClientOrderId, Operation, RejectKind, Side
+from mm_daemon.domain.orders import ClientOrderId, RejectKind, Side
 
-OrderCommand = PlaceOrder | AmendOrder | CancelOrder
 Instruments = Mapping[InstrumentId, Instrument]
 Symbols = Mapping[str, Instrument]
 
@@ -53,11 +52,6 @@ _PATHS: Mapping[type[Command], str] = {
     PlaceOrder: "/v1/place",
     AmendOrder: "/v1/amend",
     CancelOrder: "/v1/cancel",
-}
-_OPERATIONS: Mapping[type[Command], Operation] = {
-    PlaceOrder: Operation.PLACE,
-    AmendOrder: Operation.AMEND,
-    CancelOrder: Operation.CANCEL,
 }
 
 
@@ -140,7 +134,7 @@ def refusal(command: OrderCommand, problem: wire.Problem, now_ns: int) -> OrderE
 
 def unknown(command: OrderCommand, text: str, now_ns: int) -> CommandOutcomeUnknown:
     """Nobody knows whether the venue has seen a command."""
-    operation = _OPERATIONS[type(command)]
+    operation = OPERATIONS[type(command)]
     return CommandOutcomeUnknown(command.instrument, 0, now_ns, command.client_id, operation, text)
 
 

@@ -16,6 +16,14 @@ class Window:
         if window != self._window:
             self._window, self.used = window, 0
 
+    def spend(self, count: int, now_ms: int) -> bool:
+        """Whether there is room for it, and then it is used."""
+        self.turn(now_ms)
+        if self.used + count > self.capacity:
+            return False
+        self.used += count
+        return True
+
     def left_ms(self, now_ms: int) -> int:
         """Until the next one."""
         return (self._window + 1) * self.period_ms - now_ms

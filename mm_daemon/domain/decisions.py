@@ -4,6 +4,7 @@
 Conditions are carried as bit masks (`Reason.bit`) on the hot path and become tuples of reasons when a decision is made.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
 
@@ -11,7 +12,7 @@ import msgspec
 
 from mm_daemon.domain.checkpoint import Checkpoint, PositionBooked
 from mm_daemon.domain.instrument import InstrumentId, Venue
-from mm_daemon.domain.orders import ClientOrderId, Purpose, Side, TimeInForce
+from mm_daemon.domain.orders import ClientOrderId, Operation, Purpose, Side, TimeInForce
 from mm_daemon.domain.reconciliation import Reconciled
 from mm_daemon.domain.signal_states import PullState
 
@@ -271,6 +272,15 @@ Intent = PlaceOrder | AmendOrder | CancelOrder | CancelAll
 """What the planner wants. It becomes a command only inside an `ApprovedCommand`."""
 
 Command = Intent
+
+OrderCommand = PlaceOrder | AmendOrder | CancelOrder
+"""A command about one order."""
+
+OPERATIONS: Mapping[type[Command], Operation] = {
+    PlaceOrder: Operation.PLACE,
+    AmendOrder: Operation.AMEND,
+    CancelOrder: Operation.CANCEL,
+}
 
 
 class ApprovedCommand(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="approved"):

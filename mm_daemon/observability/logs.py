@@ -117,9 +117,7 @@ class _Repeats:
         at_ns = entry.pop("_at_ns")
         if _LEVELS[entry["level"]] < logging.WARNING:
             return entry
-        key = tuple(
-            entry.get(name) for name in ("event", "logger", "venue", "symbol", "code", "kind", "operation", "task")
-        )
+        key = tuple(entry.get(name) for name in _SAME)
         since_ns, held_back = self._last.get(key, (None, 0))
         if since_ns is not None and at_ns - since_ns < _REPEAT_AFTER_NS:
             self._last[key] = (since_ns, held_back + 1)

@@ -203,7 +203,7 @@ class Metrics:
         now_ns = self._now_ns()
         self._daemon(page, now_ns)
         yield
-        self._process_parts(page)
+        self._runtime(page)
         yield
         for venue, outbox in self._core.outboxes.items():
             for bucket, share in outbox.headroom().items():
@@ -231,7 +231,7 @@ class Metrics:
             for (venue, asset), share in exposure.headrooms(core.ledger).items():
                 page.add("mm_margin_headroom_ratio", share, venue, asset)
 
-    def _process_parts(self, page: Sink) -> None:
+    def _runtime(self, page: Sink) -> None:
         queues = self._queues
         for task, restarts in self.restarts.items():
             page.add("mm_task_restarts_total", restarts, task)

@@ -17,26 +17,12 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from mm_daemon.core.batching import FamilyOf, batches
-from mm_daemon.domain.decisions import (
-    AmendOrder,
-    ApprovedCommand,
-    CancelAll,
-    CancelOrder,
-    Command,
-    OrderQuery,
-    PlaceOrder,
-)
+from mm_daemon.domain.decisions import OPERATIONS, ApprovedCommand, CancelAll, CancelOrder, OrderCommand, OrderQuery
 from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import CommandOutcomeUnknown, CommandSent, Event
 from mm_daemon.domain.instrument import Venue, venue_of
 from mm_daemon.domain.orders import ClientOrderId, Operation
 from mm_daemon.ports.connector import Connector
-
-_OPERATIONS: dict[type[Command], Operation] = {
-    PlaceOrder: Operation.PLACE,
-    AmendOrder: Operation.AMEND,
-    CancelOrder: Operation.CANCEL,
-}
 
 _FIRST_PAUSE_S = 0.01
 _LONGEST_PAUSE_S = 1.0
@@ -209,13 +195,13 @@ class OrderGateway:
     def _tell(
         self,
         batch: Sequence[ApprovedCommand],
-        event: Callable[[PlaceOrder | AmendOrder | CancelOrder, Operation, int], Event],
+        event: Callable[[OrderCommand, Operation, int], Event],
     ) -> None:
         now_ns = self._now_ns()
         for approved in batch:
             command = approved.command
             if not isinstance(command, CancelAll):
-                self._emit(event(command, _OPERATIONS[type(command)], now_ns))
+                self._emit(event(command, OPERATIONS[type(command)], now_ns))
 
     def _hand_over_now(self, connector: Connector, commands: Sequence[ApprovedCommand]) -> None:
         for batch in batches(commands, len(commands)):

@@ -54,7 +54,7 @@ from mm_daemon.simulation.refusals import Refusals, VenueLimits
 from mm_daemon.simulation.replay_matching import match_book, match_print
 
 _NEVER_NS = 1 << 62
-_BUY, _SELL = Side.BUY, Side.SELL  # members of an enumeration are slow to look up
+_BUY = Side.BUY  # members of an enumeration are slow to look up
 _LARGE_SHARE = 10
 
 

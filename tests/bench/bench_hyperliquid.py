@@ -13,13 +13,13 @@ from typing import TypeVar
 
 import pytest
 
-from connectors.hyperliquid.orders import OrderCommand, OwnOrders
+from connectors.hyperliquid.orders import OwnOrders
 from connectors.hyperliquid.requests import Asset, Requests, post_frame
 from connectors.hyperliquid.settings import HyperliquidSettings, Network, capabilities
 from connectors.hyperliquid.signing import Signer
 from connectors.hyperliquid.translate import HyperliquidTranslator
 from mm_daemon.core.trading_core import TradingCore
-from mm_daemon.domain.decisions import CancelOrder, PlaceOrder
+from mm_daemon.domain.decisions import CancelOrder, OrderCommand, PlaceOrder
 from mm_daemon.domain.events import OrderAccepted, OrderAmended, OrderCanceled, OrderEvent
 from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.engine.parameters import QuoteParameters

@@ -5,10 +5,8 @@ file in which the account outlives the process. Whatever is to be said, as reply
 it is handed out. Every method is given the market's time.
 """
 
-from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -18,25 +16,21 @@ from connectors.simulators.binance_usdm.limits import Refused
 from connectors.simulators.binance_usdm.order_names import ORDER_ID_BASE, Named, OrderNames
 from connectors.simulators.binance_usdm.orders import Asked
 from connectors.simulators.binance_usdm.positions import BOTH, HEDGED, Positions, closes
+from connectors.simulators.binance_usdm.published import Published, Said
 from connectors.simulators.binance_usdm.rows import NS_PER_MS, Row
 from connectors.simulators.binance_usdm.settings import BinanceUsdmSettings
 from mm_daemon.domain.account_history import Entry, OrderKnown, TradeBooked
-from mm_daemon.domain.book import NO_ASK, NO_BID, OrderBook
+from mm_daemon.domain.book import NO_ASK, NO_BID
 from mm_daemon.domain.decisions import AmendOrder, CancelOrder, PlaceOrder
 from mm_daemon.domain.events import (
-    BookDelta,
-    BookSnapshot,
     Event,
     FundingPaid,
-    FundingUpdate,
-    MarkPriceUpdate,
     OrderAccepted,
     OrderAmended,
     OrderAmendRejected,
     OrderCanceled,
     OrderFilled,
     OrderRejected,
-    PublicTrade,
 )
 from mm_daemon.domain.instrument import Instrument, InstrumentId, Venue
 from mm_daemon.domain.money import to_decimal
@@ -47,9 +41,6 @@ from mm_daemon.simulation.embedded import EmbeddedMarket, EmbeddedSettings
 from mm_daemon.simulation.symbols import SymbolSettings, build_symbol
 
 VENUE = Venue("binance-usdm")
-_IDS_AN_UPDATE = 100
-_FIRST_ID_BEHIND = 37
-"""Update ids of the real venue are global: those between two updates of a symbol belong to others."""
 _MARKET_REACH = 2
 _REJECTED = {
     RejectKind.POST_ONLY_CROSS: (
@@ -60,14 +51,6 @@ _REJECTED = {
     RejectKind.INSUFFICIENT_MARGIN: (-2019, "Margin is insufficient."),
     RejectKind.HALTED: (-4108, "Symbol is not trading."),
 }
-
-
-class Said(NamedTuple):
-    """A message: its channel for faults, the stream it belongs to (empty: the account's own), its payload."""
-
-    channel: str
-    stream: str
-    data: Row
 
 
 class Exchange:
@@ -100,10 +83,8 @@ class Exchange:
         names = None if context.state_dir is None else context.state_dir / f"venue-{VENUE}.orders"
         self._names = OrderNames(names, account.history.last_client_id)
         self._positions.restore(account.history, account.instruments, self._position_side)
-        self._instruments = {each.symbol: each for each in self._market.instruments()}
-        self._books = {each.id: OrderBook() for each in self._market.instruments()}
-        self._marks: dict[InstrumentId, tuple[int, FundingUpdate | None]] = {}
-        self._best: dict[InstrumentId, tuple[int, int, int, int]] = {}
+        self.published = Published(self._market.instruments())
+        self._instruments = self.published.instruments
         self._countdowns: dict[str, int] = {}
         self.leverage: dict[str, int] = dict.fromkeys(self._instruments, settings.leverage)
         self._said: list[Said] = []
@@ -115,7 +96,7 @@ class Exchange:
         for symbol, due_ns in tuple(self._countdowns.items()):
             if now_ns >= due_ns:
                 del self._countdowns[symbol]
-                self.cancel_all(self._traded(symbol), now_ns)
+                self.cancel_all(self.published.traded(symbol), now_ns)
         for event in self._market.advance(now_ns):
             self._say(event, now_ns)
         self._save()
@@ -134,46 +115,11 @@ class Exchange:
             self._file.close()
         self._names.close()
 
-    # What anybody may ask
-
-    @property
-    def instruments(self) -> Mapping[str, Instrument]:
-        return self._instruments
-
-    def depth(self, symbol: str, limit: int, now_ns: int) -> Row:
-        instrument = self._traded(symbol)
-        book = self._books[instrument.id]
-        return {
-            "lastUpdateId": book.update_id * _IDS_AN_UPDATE,
-            "E": now_ns // NS_PER_MS,
-            "T": now_ns // NS_PER_MS,
-            "bids": _levels(instrument, book.levels(Side.BUY, limit)),
-            "asks": _levels(instrument, book.levels(Side.SELL, limit)),
-        }
-
-    def best(self, symbol: str, now_ns: int) -> Row:
-        return self._ticker(self._traded(symbol), self._best_of(self._traded(symbol).id), now_ns // NS_PER_MS)
-
-    def premium(self, symbol: str, now_ns: int) -> Row:
-        instrument = self._traded(symbol)
-        half_ticks, funding = self._mark_of(instrument.id), self._marks.get(instrument.id, (0, None))[1]
-        mark = f"{instrument.tick * half_ticks / 2:f}"
-        return {
-            "symbol": symbol,
-            "markPrice": mark,
-            "indexPrice": mark,
-            "estimatedSettlePrice": mark,
-            "lastFundingRate": "0" if funding is None else _rate(funding),
-            "interestRate": "0.00010000",
-            "nextFundingTime": 0 if funding is None else funding.next_ns // NS_PER_MS,
-            "time": now_ns // NS_PER_MS,
-        }
-
     # Orders
 
     def place(self, asked: Asked, now_ns: int) -> Row:
         """Raises Refused."""
-        instrument = self._traded(asked.symbol)
+        instrument = self.published.traded(asked.symbol)
         taken = self._names.of_client(asked.client_id)
         if taken is not None and ClientOrderId(taken.number) in self._account.orders:
             raise Refused(-4116, "ClientOrderId is duplicated.")
@@ -227,7 +173,7 @@ class Exchange:
 
     def modify(self, named: Named, asked: Asked, now_ns: int) -> Row:
         """Raises Refused."""
-        instrument = self._traded(asked.symbol)
+        instrument = self.published.traded(asked.symbol)
         order = self._open(named)
         ticks, lots = asked.ticks(instrument), asked.lots(instrument)
         if ticks is None:
@@ -265,14 +211,14 @@ class Exchange:
 
     def count_down(self, symbol: str, ms: int, now_ns: int) -> None:
         """Cancel a symbol's orders in `ms`, unless told again before; 0: never."""
-        self._traded(symbol)
+        self.published.traded(symbol)
         self._countdowns.pop(symbol, None)
         if ms:
             self._countdowns[symbol] = now_ns + ms * NS_PER_MS
 
     def named(self, symbol: str, order_id: str, client_id: str, unknown: int) -> Named:
         """The order that a request names; Refused with the code `unknown` when there is none."""
-        self._traded(symbol)
+        self.published.traded(symbol)
         found = None
         if order_id:
             found = self._names.of_number(int(order_id) - ORDER_ID_BASE) if order_id.isdigit() else None
@@ -317,7 +263,7 @@ class Exchange:
 
     def trades(self, symbol: str, *, since_ms: int, until_ms: int, first: int, order_id: int, limit: int) -> list[Row]:
         """Fills of a symbol in their order: from `first` on, or of a stretch of time."""
-        instrument, history = self._traded(symbol), self._account.history
+        instrument, history = self.published.traded(symbol), self._account.history
         forgotten = sum(holding.trades for holding in history.holdings.values()) - len(history.trades)
         found = []
         for number, trade in enumerate(history.trades, forgotten + 1):
@@ -391,7 +337,7 @@ class Exchange:
     # Checks
 
     def _check_band(self, instrument: Instrument, side: Side, ticks: int) -> None:
-        half_ticks = self._mark_of(instrument.id)
+        half_ticks = self.published.mark_half_ticks(instrument.id)
         share = self._settings.percent_price
         if half_ticks and side is Side.BUY and ticks > half_ticks / 2 * (1 + share):
             raise Refused(-4016, f"Limit price can't be higher than {instrument.tick * half_ticks / 2:f} by {share:g}.")
@@ -422,18 +368,12 @@ class Exchange:
 
     def _market_price(self, instrument: Instrument, side: Side) -> int:
         """A limit that no market order reaches."""
-        bid, _, ask, _ = self._best_of(instrument.id)
+        bid, _, ask, _ = self.published.best_of(instrument.id)
         if bid == NO_BID or ask == NO_ASK:
             raise Refused(-4131, "The counterparty's best price does not meet the PERCENT_PRICE filter limit.")
         return ask * _MARKET_REACH if side is Side.BUY else max(bid // _MARKET_REACH, 1)
 
     # Look-ups
-
-    def _traded(self, symbol: str) -> Instrument:
-        instrument = self._instruments.get(symbol)
-        if instrument is None:
-            raise Refused(-1121, "Invalid symbol.")
-        return instrument
 
     def _instrument(self, instrument: InstrumentId) -> Instrument:
         return self._account.instruments[instrument]
@@ -457,32 +397,11 @@ class Exchange:
         order = self._account.orders.get(ClientOrderId(named.number))
         return order.known(ended=False) if order is not None else self._account.ended(ClientOrderId(named.number))
 
-    def _mark_of(self, instrument: InstrumentId) -> int:
-        """In half ticks; the mid where there is no funding and so no mark; 0: not known."""
-        half_ticks = self._marks.get(instrument, (0, None))[0]
-        if half_ticks:
-            return half_ticks
-        bid, _, ask, _ = self._best_of(instrument)
-        return bid + ask if bid != NO_BID and ask != NO_ASK else 0
-
-    def _best_of(self, instrument: InstrumentId) -> tuple[int, int, int, int]:
-        return self._best.get(instrument, (NO_BID, 0, NO_ASK, 0))
-
     # What is said
 
     def _say(self, event: Event, now_ns: int) -> None:
         at_ms = now_ns // NS_PER_MS
-        if isinstance(event, BookDelta | BookSnapshot):
-            self._say_book(event)
-        elif isinstance(event, PublicTrade):
-            self._say_trade(event)
-        elif isinstance(event, MarkPriceUpdate):
-            known = self._marks.get(event.instrument, (0, None))[1]
-            self._marks[event.instrument] = (event.mark_half_ticks, known)
-        elif isinstance(event, FundingUpdate):
-            self._marks[event.instrument] = (self._marks[event.instrument][0], event)
-            self._say_mark(event)
-        elif isinstance(event, OrderFilled):
+        if isinstance(event, OrderFilled):
             self._say_fill(event)
         elif isinstance(event, FundingPaid):
             self._say_payment(event)
@@ -493,73 +412,8 @@ class Exchange:
         elif isinstance(event, OrderCanceled):
             ended = self._named(event.client_id).status
             self._say_order(event.client_id, "CANCELED" if not ended else "EXPIRED", at_ms)
-
-    def _say_book(self, event: BookDelta | BookSnapshot) -> None:
-        book, instrument = self._books[event.instrument], self._instrument(event.instrument)
-        before = book.update_id
-        book.apply(event)
-        at_ms = event.ts_venue_ns // NS_PER_MS
-        if isinstance(event, BookDelta):
-            last = event.update_id * _IDS_AN_UPDATE
-            data: Row = {
-                "e": "depthUpdate",
-                "E": at_ms,
-                "T": at_ms,
-                "s": instrument.symbol,
-                "ps": instrument.symbol,
-                "U": last - _FIRST_ID_BEHIND,
-                "u": last,
-                "pu": before * _IDS_AN_UPDATE,
-                "b": _levels(instrument, event.bids),
-                "a": _levels(instrument, event.asks),
-                "st": 1,
-            }
-            self._said.append(Said("depthUpdate", f"{instrument.symbol.lower()}@depth", data))
-        bids, asks = book.levels(Side.BUY, 1), book.levels(Side.SELL, 1)
-        best = (*(bids[0] if bids else (NO_BID, 0)), *(asks[0] if asks else (NO_ASK, 0)))
-        if best != self._best.get(event.instrument) and bids and asks:
-            self._best[event.instrument] = best
-            ticker = self._ticker(instrument, best, at_ms) | {"e": "bookTicker", "E": at_ms, "T": at_ms, "st": 1}
-            self._said.append(Said("bookTicker", f"{instrument.symbol.lower()}@bookTicker", _stream_ticker(ticker)))
-
-    def _ticker(self, instrument: Instrument, best: tuple[int, int, int, int], at_ms: int) -> Row:
-        bid, bid_lots, ask, ask_lots = best
-        return {
-            "symbol": instrument.symbol,
-            "bidPrice": f"{instrument.price(bid):f}",
-            "bidQty": f"{instrument.size(bid_lots):f}",
-            "askPrice": f"{instrument.price(ask):f}",
-            "askQty": f"{instrument.size(ask_lots):f}",
-            "time": at_ms,
-            "lastUpdateId": self._books[instrument.id].update_id * _IDS_AN_UPDATE,
-        }
-
-    def _say_trade(self, event: PublicTrade) -> None:
-        instrument = self._instrument(event.instrument)
-        at_ms, number = event.ts_venue_ns // NS_PER_MS, event.trade_id
-        price, size = f"{instrument.price(event.ticks):f}", f"{instrument.size(event.lots):f}"
-        taker_sold = event.aggressor is Side.SELL
-        shared: Row = {"E": at_ms, "T": at_ms, "s": instrument.symbol, "p": price, "q": size, "m": taker_sold, "st": 1}
-        name = instrument.symbol.lower()
-        self._said.append(Said("trade", f"{name}@trade", {"e": "trade", **shared, "t": number, "X": "MARKET"}))
-        many: Row = {"e": "aggTrade", **shared, "a": number, "f": number, "l": number, "nq": size}
-        self._said.append(Said("aggTrade", f"{name}@aggTrade", many))
-
-    def _say_mark(self, event: FundingUpdate) -> None:
-        premium = self.premium(self._instrument(event.instrument).symbol, event.ts_venue_ns)
-        data: Row = {
-            "e": "markPriceUpdate",
-            "E": premium["time"],
-            "s": premium["symbol"],
-            "p": premium["markPrice"],
-            "ap": premium["markPrice"],
-            "P": premium["estimatedSettlePrice"],
-            "i": premium["indexPrice"],
-            "r": premium["lastFundingRate"],
-            "T": premium["nextFundingTime"],
-            "st": 1,
-        }
-        self._said.append(Said("markPriceUpdate", f"{premium['symbol'].lower()}@markPrice", data))
+        else:
+            self._said += self.published.take(event)
 
     def _say_order(self, client_id: ClientOrderId, execution: str, at_ms: int) -> None:
         named = self._named(client_id)
@@ -594,7 +448,7 @@ class Exchange:
 
     def _bnb_price(self) -> Decimal | None:
         market = self._instruments.get(bnb_fees.SYMBOL)
-        half_ticks = 0 if market is None else self._mark_of(market.id)
+        half_ticks = 0 if market is None else self.published.mark_half_ticks(market.id)
         return None if market is None or not half_ticks else market.tick * half_ticks / 2
 
     def _note(self, entry: Entry) -> None:
@@ -620,34 +474,11 @@ class Exchange:
         return number
 
     def _position_row(self, instrument: Instrument, side: str) -> Row:
-        half_ticks = self._mark_of(instrument.id)
-        mark = instrument.tick * half_ticks / 2
         lots, entry = self._positions.lots(instrument.id, side), self._positions.entry(instrument.id, side)
-        held = instrument.size(lots)
+        mark = instrument.tick * self.published.mark_half_ticks(instrument.id) / 2
         last = [each.fill for each in self._account.history.trades if each.fill.instrument == instrument.id]
-        return {
-            "symbol": instrument.symbol,
-            "positionSide": side,
-            "positionAmt": f"{held:f}",
-            "entryPrice": f"{entry:f}",
-            "breakEvenPrice": f"{entry:f}",
-            "markPrice": f"{mark:f}",
-            "unRealizedProfit": f"{(mark - entry) * held:f}",
-            "unrealizedProfit": f"{(mark - entry) * held:f}",
-            "liquidationPrice": "0",
-            "isolatedMargin": "0",
-            "isolatedWallet": "0",
-            "notional": f"{mark * held:f}",
-            "marginAsset": instrument.quote,
-            "initialMargin": "0",
-            "maintMargin": "0",
-            "positionInitialMargin": "0",
-            "openOrderInitialMargin": "0",
-            "adl": 0,
-            "bidNotional": "0",
-            "askNotional": "0",
-            "updateTime": last[-1].ts_venue_ns // NS_PER_MS if last else 0,
-        }
+        updated_ms = last[-1].ts_venue_ns // NS_PER_MS if last else 0
+        return rows.position_row(instrument, side, lots, entry, mark, updated_ms)
 
     def _save(self) -> None:
         if self._file is not None:
@@ -659,16 +490,3 @@ def _account_file(folder: Path | None) -> AccountFile | None:
         return None
     folder.mkdir(parents=True, exist_ok=True)
     return AccountFile(account_path(folder, VENUE), VENUE)
-
-
-def _levels(instrument: Instrument, levels: Sequence[tuple[int, int]]) -> list[list[str]]:
-    return [[f"{instrument.price(ticks):f}", f"{instrument.size(lots):f}"] for ticks, lots in levels]
-
-
-def _rate(funding: FundingUpdate) -> str:
-    return f"{Decimal(funding.rate_e12).scaleb(-12):.8f}"
-
-
-def _stream_ticker(row: Row) -> Row:
-    names = {"bidPrice": "b", "bidQty": "B", "askPrice": "a", "askQty": "A", "symbol": "s", "lastUpdateId": "u"}
-    return {names.get(name, name): value for name, value in row.items() if name != "time"}

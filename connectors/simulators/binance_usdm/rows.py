@@ -61,7 +61,7 @@ def order_row(order: OrderKnown, named: Named, instrument: Instrument, *, full: 
 
 
 def commission(fill: OrderFilled, instrument: Instrument) -> tuple[str, str]:
-    """How much of what was paid for it."""
+    """What was paid for it, and in which asset."""
     if fill.charged is not None:
         return to_text(from_pair(fill.charged.amount)), fill.charged.currency
     return to_text(from_pair(fill.fee or (0, 0))), instrument.quote
@@ -69,10 +69,11 @@ def commission(fill: OrderFilled, instrument: Instrument) -> tuple[str, str]:
 
 def fill_row(fill: OrderFilled, number: int, order_id: int, position_side: str, instrument: Instrument) -> Row:
     price, size = instrument.price(fill.ticks), instrument.size(fill.lots)
+    fee, asset = commission(fill, instrument)
     return {
         "buyer": fill.side is Side.BUY,
-        "commission": commission(fill, instrument)[0],
-        "commissionAsset": commission(fill, instrument)[1],
+        "commission": fee,
+        "commissionAsset": asset,
         "id": number,
         "maker": fill.maker,
         "orderId": order_id,
@@ -84,6 +85,36 @@ def fill_row(fill: OrderFilled, number: int, order_id: int, position_side: str, 
         "positionSide": position_side,
         "symbol": instrument.symbol,
         "time": fill.ts_venue_ns // NS_PER_MS,
+    }
+
+
+def position_row(
+    instrument: Instrument, position_side: str, lots: int, entry: Decimal, mark: Decimal, updated_ms: int
+) -> Row:
+    """`positionRisk` of one position; signed lots."""
+    held = instrument.size(lots)
+    return {
+        "symbol": instrument.symbol,
+        "positionSide": position_side,
+        "positionAmt": f"{held:f}",
+        "entryPrice": f"{entry:f}",
+        "breakEvenPrice": f"{entry:f}",
+        "markPrice": f"{mark:f}",
+        "unRealizedProfit": f"{(mark - entry) * held:f}",
+        "unrealizedProfit": f"{(mark - entry) * held:f}",
+        "liquidationPrice": "0",
+        "isolatedMargin": "0",
+        "isolatedWallet": "0",
+        "notional": f"{mark * held:f}",
+        "marginAsset": instrument.quote,
+        "initialMargin": "0",
+        "maintMargin": "0",
+        "positionInitialMargin": "0",
+        "openOrderInitialMargin": "0",
+        "adl": 0,
+        "bidNotional": "0",
+        "askNotional": "0",
+        "updateTime": updated_ms,
     }
 
 

@@ -272,7 +272,7 @@ class BinanceUsdmVenue:
         ]
         symbols = [
             rows.instrument_row(each, settings.percent_price, settings.open_orders_max)
-            for each in self._exchange.instruments.values()
+            for each in self._exchange.published.instruments.values()
         ]
         assets = [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "0"}]
         head = {"timezone": "UTC", "serverTime": self._shown_ms(), "futuresType": "U_MARGINED", "exchangeFilters": []}
@@ -282,17 +282,17 @@ class BinanceUsdmVenue:
         limit = whole(fields, "limit", 500)
         if limit not in _DEPTH_WEIGHTS:
             raise Refused(-4021, f"{limit} is not valid depth limit.")
-        return self._exchange.depth(symbol_of(fields), limit, now_ns)
+        return self._exchange.published.depth(symbol_of(fields), limit, now_ns)
 
     def _book_ticker(self, fields: Fields, now_ns: int) -> Answer:
         if fields.get("symbol"):
-            return self._exchange.best(fields["symbol"], now_ns)
-        return [self._exchange.best(symbol, now_ns) for symbol in self._exchange.instruments]
+            return self._exchange.published.best(fields["symbol"], now_ns)
+        return [self._exchange.published.best(symbol, now_ns) for symbol in self._exchange.published.instruments]
 
     def _premium(self, fields: Fields, now_ns: int) -> Answer:
         if fields.get("symbol"):
-            return self._exchange.premium(fields["symbol"], now_ns)
-        return [self._exchange.premium(symbol, now_ns) for symbol in self._exchange.instruments]
+            return self._exchange.published.premium(fields["symbol"], now_ns)
+        return [self._exchange.published.premium(symbol, now_ns) for symbol in self._exchange.published.instruments]
 
     # What the account's owner may ask
 
@@ -342,11 +342,11 @@ class BinanceUsdmVenue:
     def _brackets(self, fields: Fields, now_ns: int) -> list[Row]:
         bracket: Row = {"bracket": 1, "initialLeverage": 125, "notionalCap": 100_000_000, "notionalFloor": 0}
         bracket |= {"maintMarginRatio": 0.004, "cum": 0.0}
-        return [{"symbol": symbol, "brackets": [bracket]} for symbol in self._exchange.instruments]
+        return [{"symbol": symbol, "brackets": [bracket]} for symbol in self._exchange.published.instruments]
 
     def _commission(self, fields: Fields, now_ns: int) -> Row:
         symbol = symbol_of(fields)
-        instrument = self._exchange.instruments.get(symbol)
+        instrument = self._exchange.published.instruments.get(symbol)
         if instrument is None:
             raise Refused(-1121, "Invalid symbol.")
         maker, taker = instrument.maker_fee_ppm / 1e6, instrument.taker_fee_ppm / 1e6
@@ -395,7 +395,7 @@ class BinanceUsdmVenue:
         return results
 
     def _cancel_all(self, fields: Fields, now_ns: int) -> Row:
-        instrument = self._exchange.instruments.get(symbol_of(fields))
+        instrument = self._exchange.published.instruments.get(symbol_of(fields))
         if instrument is None:
             raise Refused(-1121, "Invalid symbol.")
         self._exchange.cancel_all(instrument, now_ns)

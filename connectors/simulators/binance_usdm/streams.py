@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from connectors.simulators.binance_usdm.exchange import Said
+from connectors.simulators.binance_usdm.published import Said
 from connectors.simulators.binance_usdm.settings import BinanceUsdmSettings
 from connectors.simulators.delivery import Delivery
 from connectors.simulators.faults import Fault, WireFaults

@@ -6,8 +6,6 @@ had another book). News of the node's book are fast and not committed; those of 
 `mm_daemon.simulation`'s; one seed is one history of the others.
 """
 
-from collections.abc import Iterator
-
 import msgspec
 
 from connectors.simulators.dydx import wire
@@ -135,9 +133,9 @@ class Chain(State):
             self._matching.replace(former, order)
         if order.tif == POST_ONLY and self._matching.would_match(order, former):
             raise Refused(2003, "Post-only order would cross one or more maker orders")
-        replaced = former is not None and former.resting
-        ignored = replaced and former is not None and order.good_til_block == former.good_til_block
+        ignored = False
         if former is not None and former.resting:
+            ignored = order.good_til_block == former.good_til_block
             self._matching.lift(former)
             if not ignored:
                 former.status, former.removal = "BEST_EFFORT_CANCELED", "REPLACED"
@@ -232,10 +230,7 @@ class Chain(State):
     def revoke(self, owner: str, number: int) -> None:
         """Take a permissioned key away: its resting orders are dropped, shown as expired."""
         key = self.owners[owner].authenticators.pop(number).public_key
-        for order in self._resting_of(owner):
-            if order.signed_by == key:
+        for order in tuple(self.orders.values()):
+            if order.resting and order.id.owner == owner and order.signed_by == key:
                 self._matching.lift(order)
                 self._matching.drop(order, "EXPIRED")
-
-    def _resting_of(self, owner: str) -> Iterator[Order]:
-        return iter([order for order in self.orders.values() if order.resting and order.id.owner == owner])

@@ -20,19 +20,11 @@ class Limits:
         self._refused_until_ms = max(self._refused_until_ms, now_ms + ms)
 
     def may_read(self, weight: int, now_ms: int) -> bool:
-        return now_ms >= self._refused_until_ms and _spend(self._weight, weight, now_ms)
+        return now_ms >= self._refused_until_ms and self._weight.spend(weight, now_ms)
 
     def may_say(self, now_ms: int) -> bool:
         """One more message over a socket."""
-        return now_ms >= self._refused_until_ms and _spend(self._messages, 1, now_ms)
+        return now_ms >= self._refused_until_ms and self._messages.spend(1, now_ms)
 
     def may_connect(self, now_ms: int) -> bool:
-        return now_ms >= self._refused_until_ms and _spend(self._connections, 1, now_ms)
-
-
-def _spend(window: Window, count: int, now_ms: int) -> bool:
-    """Whether there was room for it."""
-    window.turn(now_ms)
-    room = window.used + count <= window.capacity
-    window.used += count if room else 0
-    return room
+        return now_ms >= self._refused_until_ms and self._connections.spend(1, now_ms)

@@ -48,12 +48,7 @@ from mm_daemon.simulation.symbols import SymbolSettings, build_symbol
 
 VENUE = Venue("lighter")
 _NS_PER_MS = 1_000_000
-_DEPTH_SHOWN = 1 << 30
-_FIRST_NONCE = 9_182_390_000
-_TRADES_SHOWN = 100
 _KEPT = 5000
-_OTHERS_ACCOUNT = 281_474_976_641_952
-_RATE_ONE = 10**12
 _ENDED = {
     RejectKind.POST_ONLY_CROSS: "canceled-post-only",
     RejectKind.REDUCE_ONLY: "canceled-reduce-only",

@@ -36,7 +36,7 @@ _LEAST_SHARE = 1e-135
 
 def most_orders(quoting: QuoteParameters) -> int | None:
     """Up to how many orders held a model can be solved for while trading; None: it need not be solved, or its author
-    knows. With an end in sight a hundred take some fifteen slices of a decision's, without one a thousand take eight.
+    knows. With an end in sight a hundred take some thirty slices, one a decision; without one a thousand take seven.
     """
     if quoting.model == "cartea_jaimungal" and quoting.tau != "auto":
         return 100

@@ -8,7 +8,7 @@ from mm_daemon.domain.orders import Side
 from mm_daemon.domain.signal_states import PulledSideState, PullState
 from mm_daemon.engine.domain_checks import require_not_negative, require_positive
 
-_BUY, _SELL = Side.BUY, Side.SELL
+_BUY = Side.BUY
 _MS = 1_000_000
 
 

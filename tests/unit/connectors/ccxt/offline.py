@@ -17,10 +17,10 @@ from connectors.ccxt.contracts import Contract, contract, find_market
 from connectors.ccxt.dialects import dialect
 from connectors.ccxt.fees import FeePrices
 from connectors.ccxt.legs import Legs
-from connectors.ccxt.orders import OrderBookkeeping, OrderCommand
+from connectors.ccxt.orders import OrderBookkeeping
 from connectors.ccxt.requests import LimitsHeard, Requests
 from connectors.ccxt.settings import CcxtSettings, PositionMode
-from mm_daemon.domain.decisions import AmendOrder, CancelOrder, PlaceOrder, Reason
+from mm_daemon.domain.decisions import AmendOrder, CancelOrder, OrderCommand, PlaceOrder, Reason
 from mm_daemon.domain.events import Event
 from mm_daemon.domain.instrument import Venue
 from mm_daemon.domain.orders import ClientOrderId, Side

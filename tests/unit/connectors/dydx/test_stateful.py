@@ -18,6 +18,7 @@ from mm_daemon.domain.events import (
     OrderAccepted,
     OrderAmendRejected,
     OrderCanceled,
+    OrderCancelRejected,
     OrderExpired,
     OrderFilled,
     OrderNotFound,
@@ -173,7 +174,8 @@ async def test_refusals_have_their_kinds_and_a_limit_closes_its_budget() -> None
         gone = live.order()
         since = live.here
         await live.send(CancelOrder(_BTC, gone.client_id, _WHY))
-        assert live.here > since  # 3006 comes at once
+        (answer,) = live.heard.of(OrderCancelRejected, since)
+        assert (answer.client_id, answer.kind) == (gone.client_id, RejectKind.GONE), "3006 comes at once"
 
 
 async def test_an_immediate_order_is_a_short_term_one() -> None:
