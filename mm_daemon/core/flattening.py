@@ -81,7 +81,9 @@ def flatten_order(
 
 
 def left_boxed(net_lots: int, boxed_lots: int, closed_lots: int) -> int:
-    """What stays boxed after a reduce-only fill of signed lots: it is taken from the leg on its other side."""
+    """What is certain to stay boxed after a fill of signed lots: a reduce-only one is taken from the leg on its other
+    side, and any other one may be.
+    """
     long, short = max(net_lots, 0) + boxed_lots, max(-net_lots, 0) + boxed_lots
     if closed_lots < 0:
         long += closed_lots

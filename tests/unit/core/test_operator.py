@@ -199,6 +199,24 @@ def test_what_became_boxed_before_a_flatten_is_closed_when_a_comparison_shows_it
     assert (order.side, order.lots) == (Side.SELL, 2)
 
 
+@pytest.mark.parametrize("side", list(Side))
+def test_a_quote_that_may_have_closed_a_leg_is_not_flattened_twice(side: Side) -> None:
+    """Ten on either leg, then a quote of ten is filled: as likely as not it took from the opposite leg, and a flatten
+    order larger than what is left on the other would be refused until the next comparison.
+    """
+    desk = quoting_desk(builders.core_parameters(builders.market(order_lots=20, max_position_lots=100)))
+    show_boxed(desk, 3000, 0, 10)
+    desk.feed(builders.snapshot(3000, 600_000, 600_001))
+    desk.fill(side, 10, 3050)
+    (order,) = flatten_orders(desk.acknowledge(ask(desk, 3100, OperatorAction.FLATTEN), 3110))
+    assert (order.side, order.lots) == (-side, 10)
+    take(desk, order, 10, 3120)
+    desk.feed(builders.snapshot(4500, 600_000, 600_001))
+    assert desk.core.markets[SYMBOL].flattening, "it may have opened: the next comparison says"
+    (order,) = flatten_orders(show_boxed(desk, 4600, 0, 10))
+    assert order.lots == 10
+
+
 def test_what_is_boxed_outlives_the_process_and_bounds_a_reduce_only_order():
     desk = boxed_desk(0, 3)
     ask(desk, 3100, OperatorAction.FLATTEN)
