@@ -224,6 +224,20 @@ def test_what_is_boxed_outlives_the_process_and_bounds_a_reduce_only_order():
     assert (again.facts.boxed_lots, again.flattening) == (3, True)
 
 
+def test_a_flatten_of_an_earlier_life_is_not_over_before_the_venue_has_been_heard() -> None:
+    """What it knew was flat, with legs that only a comparison would have shown: the first one of this life does."""
+    desk = boxed_desk(10, 0)
+    (order,) = flatten_orders(ask(desk, 3100, OperatorAction.FLATTEN))
+    take(desk, order, 10, 3120)
+    assert desk.core.markets[SYMBOL].flattening
+    again = Desk()
+    again.core = TradingCore(desk.core.parameters, desk.core.checkpoint())
+    again.feed(builders.connected(5000), builders.snapshot(5000, 600_000, 600_001))
+    again.wait(5001)
+    (order,) = flatten_orders(show_boxed(again, 5100, 0, 2))
+    assert (order.side, order.lots) == (Side.SELL, 2)
+
+
 def test_resume_ends_a_flattening():
     """The operator has changed his mind: quotes come back, and nothing more is taken."""
     desk = long_desk()
