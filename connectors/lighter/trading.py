@@ -147,18 +147,19 @@ class Trading:
 
     async def behind_all(self, transaction: tx.Transaction) -> None:
         """`confirmed`, at once under a key that waits for nothing, and once more behind what was lately sent under each
-        other key: what is on its way there is carried out before. Raises VenueUnreachable."""
+        other key: what is on its way there is carried out before. Under a key that the venue refuses, nothing is.
+        Raises VenueUnreachable."""
         since_s, first = asyncio.get_running_loop().time() - _LATELY_S, self.ring.choose()
-        others = [key for key in self.ring.in_turn if key is not first]
-        late = [key for key in others if key.under_way or key.sent_s > since_s]
+        late = [key for key in self.ring.in_turn if key is not first and (key.under_way or key.sent_s > since_s)]
         ends = await asyncio.gather(
-            self.confirmed([transaction], first),
-            *(self.confirmed([transaction], key) for key in late),
-            return_exceptions=True,
+            *(self.confirmed([transaction], key) for key in (first, *late)), return_exceptions=True
         )
-        for end in ends:
-            if isinstance(end, BaseException):
-                raise end
+        troubles = [end for end in ends if isinstance(end, BaseException)]
+        for trouble in troubles:
+            if not (isinstance(trouble, Refused) and trouble.code in KEY_REFUSED) or self.ring.exhausted:
+                raise trouble
+        if len(troubles) == len(ends):
+            await self.behind_all(transaction)  # those keys are out
 
     async def shut_out(self, key: Key) -> None:
         """See to it that nothing which was signed before under a key, here or by an earlier process, can be carried out

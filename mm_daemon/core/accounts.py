@@ -135,7 +135,7 @@ class Accounts:
         if not isinstance(event, OrderFilled):
             raise CoreError(f"the ledger saw a fill in {event!r}")
         book = market.book
-        if market.facts.boxed_lots and order is not None and order.reduce_only:
+        if market.facts.boxed_lots:
             market.facts.boxed_lots = left_boxed(market.position.lots, market.facts.boxed_lots, change.fill_lots)
         market.position.fill(
             change.fill_lots,

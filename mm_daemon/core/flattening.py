@@ -51,8 +51,9 @@ def flatten_order(
     ticks = _limit_ticks(market, side) if market.book.trusted else 0
     least = max(market.instrument.min_lots_at(ticks), 1)
     if held < least:  # the venue would not take an order for so little
-        if market.facts.boxed_ns is not None and market.facts.boxed_ns <= filled_ns:
-            return None  # what is boxed now is not known: the next comparison says
+        outdated = market.facts.boxed_ns is not None and market.facts.boxed_ns <= filled_ns
+        if outdated or market.halts & Reason.STARTING.bit:
+            return None  # what the venue holds now, boxed or at all, is not known: the next comparison says
         market.flattening = market.flatten_asked = False
         return None
     if now_ns < market.flatten_due_ns or market.halts & _IMPOSSIBLE or not market.facts.book_fresh:
@@ -81,7 +82,9 @@ def flatten_order(
 
 
 def left_boxed(net_lots: int, boxed_lots: int, closed_lots: int) -> int:
-    """What stays boxed after a reduce-only fill of signed lots: it is taken from the leg on its other side."""
+    """What is certain to stay boxed after a fill of signed lots: a reduce-only one is taken from the leg on its other
+    side, and any other one may be.
+    """
     long, short = max(net_lots, 0) + boxed_lots, max(-net_lots, 0) + boxed_lots
     if closed_lots < 0:
         long += closed_lots

@@ -93,6 +93,16 @@ class Watcher(Protocol):
         ...
 
 
+@runtime_checkable
+class Solving(Protocol):
+    """What a model may be besides: one that is solved in slices, and answers by the solution before until then."""
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether it is to be asked again although its inputs stay."""
+        ...
+
+
 ModelFactory = Callable[[ModelSettings], PricingModel]
 
 

@@ -28,6 +28,7 @@ from mm_daemon.engine.pricing_model import (
     ModelFactory,
     ModelInputs,
     ModelSettings,
+    Solving,
     Watcher,
     inventory_offsets,
     tilt_bps,
@@ -73,8 +74,10 @@ class QuoteEngine:
         "_reduce_floor_bps",
         "_seen",
         "_session_phase_s",
+        "_solving",
         "_target_lots",
         "_tilt_bps",
+        "_unfinished",
         "_use_microprice",
         "adjusted",
         "conditions",
@@ -139,6 +142,9 @@ class QuoteEngine:
         self.most_tilt_bps = parameters.max_skew_bps if self.watcher is None else parameters.max_shift_bps
         """How far from the fair price both quotes may stand with nothing held, by the model."""
         self._anew = self._by_the_clock or self.watcher is not None
+        self._solving = self.model if isinstance(self.model, Solving) else None
+        self._unfinished = False
+        """The model has more to do, and each decision does a slice of it."""
         self.conditions = Conditions(
             instrument,
             parameters,
@@ -262,10 +268,16 @@ class QuoteEngine:
         )
 
     def curve(self, inputs: ModelInputs) -> Curve:
-        """The model's answer, remembered while the inputs stay, and its tilt with it. Raises DomainError."""
-        watches = self.watcher is not None
-        if self._curve is None or watches or (inputs is not self._inputs and inputs != self._inputs):
-            curve = self.model.curve(inputs)
+        """The model's answer, remembered while the inputs stay and once it is whole, and its tilt with it. Raises
+        DomainError.
+        """
+        anew = self._unfinished or self.watcher is not None
+        if self._curve is None or anew or (inputs is not self._inputs and inputs != self._inputs):
+            watches = self.watcher is not None
+            try:
+                curve = self.model.curve(inputs)
+            finally:
+                self._unfinished = self._solving is not None and self._solving.unfinished
             self._tilt_bps = tilt_bps(inputs, curve, self.most_tilt_bps, watches=watches)
             self._inputs, self._curve = inputs, curve
         return self._curve
@@ -283,7 +295,7 @@ class QuoteEngine:
             position_lots,
             self.volatility.sigma_bps,
             self.volatility.confidence,
-            now_ns if self._anew or self.conditions.changing else None,
+            now_ns if self._anew or self._unfinished or self.conditions.changing else None,
             None if self.adjusted is None else self.adjusted.table,
             self.conditions.largest_lots() if self._by_impact else None,
             guarded,
@@ -298,7 +310,7 @@ class QuoteEngine:
         fair = self.fair_ticks(book)
         sigma = self.sigma_bps(mid)
         # A book that moves leaves all this alone, as long as nothing else has changed.
-        moment = now_ns if self._anew or self.conditions.changing else None
+        moment = now_ns if self._anew or self._unfinished or self.conditions.changing else None
         unadjusted = self.adjusted is not None and not self.adjusted.table
         grounds = position_lots, sigma, self.volatility.confidence, moment, unadjusted, guarded
         if grounds != self._grounds:

@@ -36,7 +36,7 @@ from mm_daemon.engine.costs import break_even
 from mm_daemon.engine.parameters import QuoteParameters
 from mm_daemon.engine.position_guard import Guarded
 from mm_daemon.engine.pricing import Pricing
-from mm_daemon.engine.pricing_model import Curve, ModelInputs
+from mm_daemon.engine.pricing_model import Curve, ModelInputs, PricingModel, Solving
 from mm_daemon.engine.quote_engine import QuoteEngine
 from mm_daemon.engine.signals.microprice import microprice
 from mm_daemon.engine.units import BPS, YEAR_S
@@ -275,9 +275,17 @@ def _passed_on(engine: QuoteEngine, inputs: ModelInputs) -> float:
     The model is asked at its inputs last, so that one that remembers what it solved remembers those.
     """
     cost = inputs.cost_bps or 1.0
-    free = engine.model.curve(msgspec.structs.replace(inputs, cost_bps=0.0))
-    charged = engine.model.curve(msgspec.structs.replace(inputs, cost_bps=cost))
+    free = _whole_curve(engine.model, msgspec.structs.replace(inputs, cost_bps=0.0))
+    charged = _whole_curve(engine.model, msgspec.structs.replace(inputs, cost_bps=cost))
     return ((charged.half_bps - charged.risk_bps) - (free.half_bps - free.risk_bps)) / cost
+
+
+def _whole_curve(model: PricingModel, inputs: ModelInputs) -> Curve:
+    """Of these very inputs, from a model that is solved in slices too."""
+    curve = model.curve(inputs)
+    while isinstance(model, Solving) and model.unfinished:
+        curve = model.curve(inputs)
+    return curve
 
 
 def _skew(scene: Scene, pricing: Pricing, curve: Curve) -> Skew:

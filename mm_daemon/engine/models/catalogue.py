@@ -171,6 +171,10 @@ class Solved:
         """`find`: of inputs and the bound on inventory, in order sizes."""
         self._kept = Kept(lambda inputs: find(inputs, max_orders))
 
+    @property
+    def unfinished(self) -> bool:
+        return self._kept.unfinished
+
     def curve(self, inputs: ModelInputs) -> TableCurve:
         return self._kept.solution(inputs)
 
@@ -210,6 +214,10 @@ class FiniteCarteaJaimungal:
         self._left_s = 0.0
         self._ending: Ending | None = None
         self._curve: TableCurve | None = None
+
+    @property
+    def unfinished(self) -> bool:
+        return self._kept.unfinished
 
     def curve(self, inputs: ModelInputs) -> TableCurve:
         left_s = self._tau if isinstance(self._tau, float) else inputs.session_left_s or 0.0

@@ -45,6 +45,13 @@ class Kept(Generic[T]):
         self._found: T | None = None
         self._failure: DomainError | None = None
         """These inputs have no solution, which need not be found out again."""
+        self._behind = False
+        """What was last solved for has moved meanwhile."""
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the next decision has something to do, even if its inputs are those of the last one."""
+        return self._work is not None or self._behind
 
     def solution(self, inputs: ModelInputs) -> T:
         """The latest. Raises DomainError while the latest inputs tried have none."""
@@ -52,6 +59,7 @@ class Kept(Generic[T]):
             self.renew(inputs)
         if self._work is not None:
             self._go_on(self._work)
+            self._behind = self._work is None and self._inputs is not None and not _same(inputs, self._inputs)
         if self._found is None:
             raise self._failure or DomainError("the model has no solution")
         return self._found

@@ -71,6 +71,15 @@ def test_a_fill_earns_its_distance_less_its_costs() -> None:
     assert ask.behind_best_ticks == ask.ticks - 600005
 
 
+def test_the_parts_of_a_spread_that_is_solved_in_slices_are_those_of_whole_solutions() -> None:
+    """What a fill costs is passed on whole."""
+    quoting = QuoteParameters(model="cartea_jaimungal", tau=9.0, gamma=0.05, k=0.5, adverse_bps=0.5)
+    market = b.market(b.instrument(), quoting=quoting, order_lots=10, max_position_lots=1000)
+    quotes = explain(told(market, AROUND_60000, 0, "a test")).quotes
+    assert quotes is not None
+    assert quotes.half_spread.adverse_bps == pytest.approx(0.5)
+
+
 def test_one_more_fill_moves_both_quotes_by_the_skew() -> None:
     """Down after a buy, up after a sale; at the limit the reason for the missing side is there."""
     quotes = quotes_of(QuoteParameters(fair_price="mid"))

@@ -199,11 +199,43 @@ def test_what_became_boxed_before_a_flatten_is_closed_when_a_comparison_shows_it
     assert (order.side, order.lots) == (Side.SELL, 2)
 
 
+@pytest.mark.parametrize("side", list(Side))
+def test_a_quote_that_may_have_closed_a_leg_is_not_flattened_twice(side: Side) -> None:
+    """Ten on either leg, then a quote of ten is filled: as likely as not it took from the opposite leg, and a flatten
+    order larger than what is left on the other would be refused until the next comparison.
+    """
+    desk = quoting_desk(builders.core_parameters(builders.market(order_lots=20, max_position_lots=100)))
+    show_boxed(desk, 3000, 0, 10)
+    desk.feed(builders.snapshot(3000, 600_000, 600_001))
+    desk.fill(side, 10, 3050)
+    (order,) = flatten_orders(desk.acknowledge(ask(desk, 3100, OperatorAction.FLATTEN), 3110))
+    assert (order.side, order.lots) == (-side, 10)
+    take(desk, order, 10, 3120)
+    desk.feed(builders.snapshot(4500, 600_000, 600_001))
+    assert desk.core.markets[SYMBOL].flattening, "it may have opened: the next comparison says"
+    (order,) = flatten_orders(show_boxed(desk, 4600, 0, 10))
+    assert order.lots == 10
+
+
 def test_what_is_boxed_outlives_the_process_and_bounds_a_reduce_only_order():
     desk = boxed_desk(0, 3)
     ask(desk, 3100, OperatorAction.FLATTEN)
     again = TradingCore(builders.core_parameters(), desk.core.checkpoint()).markets[SYMBOL]
     assert (again.facts.boxed_lots, again.flattening) == (3, True)
+
+
+def test_a_flatten_of_an_earlier_life_is_not_over_before_the_venue_has_been_heard() -> None:
+    """What it knew was flat, with legs that only a comparison would have shown: the first one of this life does."""
+    desk = boxed_desk(10, 0)
+    (order,) = flatten_orders(ask(desk, 3100, OperatorAction.FLATTEN))
+    take(desk, order, 10, 3120)
+    assert desk.core.markets[SYMBOL].flattening
+    again = Desk()
+    again.core = TradingCore(desk.core.parameters, desk.core.checkpoint())
+    again.feed(builders.connected(5000), builders.snapshot(5000, 600_000, 600_001))
+    again.wait(5001)
+    (order,) = flatten_orders(show_boxed(again, 5100, 0, 2))
+    assert (order.side, order.lots) == (Side.SELL, 2)
 
 
 def test_resume_ends_a_flattening():

@@ -187,6 +187,27 @@ def test_the_same_book_is_priced_once_and_another_anew() -> None:
     assert quotes.price(book(), 10, 6 * S) is not first
 
 
+@pytest.mark.parametrize(
+    ("model", "tau", "orders"),
+    [("glft_exact", "auto", 1000), ("cartea_jaimungal", "auto", 1000), ("cartea_jaimungal", 9.0, 100)],
+)
+def test_what_is_solved_in_slices_is_gone_on_with_while_nothing_moves(model: str, tau: float | TauMode, orders: int):
+    """Volatility is sampled once a second: a jump of it is in the quotes some decisions later, not some seconds, and
+    then they are those of an engine that has known no other.
+    """
+    keys: dict[str, Any] = {"model": model, "tau": tau, "max_lots": 10 * orders, "gamma": 0.05, "k": 0.5}
+    keys["max_skew_bps"] = 10_000.0
+    quotes, fresh = engine(**keys), engine(**keys)
+    quotes.volatility.sigma_bps, quotes.volatility.confidence = 0.9, 1.0
+    calm = priced(quotes)
+    quotes.volatility.sigma_bps = fresh.volatility.sigma_bps = 1.1
+    fresh.volatility.confidence = 1.0
+    pricings = [priced(quotes, now_ns=ms * MS) for ms in range(1, 60)]
+    assert depths_bps(pricings[0]) == depths_bps(calm)
+    assert depths_bps(pricings[-1]) == depths_bps(priced(fresh)) != depths_bps(calm)
+    assert pricings[-1] is pricings[-2], "nothing is left to be done"
+
+
 @every_model
 def test_a_cost_beyond_all_takers_says_so(model: str) -> None:
     """A thousand bps to earn where each bp is reached by 1/e as many: no bad number but a high cost. Models in which

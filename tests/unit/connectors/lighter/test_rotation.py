@@ -234,6 +234,20 @@ async def test_cancel_all_comes_behind_what_is_on_its_way_under_every_key() -> N
         assert control.venue.admission.nonces[6] == 2
 
 
+@pytest.mark.parametrize("taken_away", [4, 5, 6])
+async def test_cancel_all_is_not_held_up_by_a_key_that_was_taken_away(taken_away: int) -> None:
+    """Nobody has noticed yet, whether it is this key's turn or something was just sent under it: the others cancel."""
+    async with trading(keys=THREE, report=lambda _kind, _text: None) as (live, control, connector):
+        quotes = [live.order() for _ in range(3)]
+        for quote in quotes:
+            await live.placed(quote)
+        await control.remove_key(taken_away)
+        await connector.cancel_all()
+        for quote in quotes:
+            await live.heard.until(OrderCanceled, refused(quote))
+        assert await live.open_ids() == []
+
+
 async def test_whatever_happens_each_key_signs_in_the_end() -> None:
     """Lost requests, lost replies, failures and another process, under three keys at once; what was placed is what the
     venue shows."""

@@ -53,6 +53,14 @@ def test_what_is_begun_is_brought_to_an_end() -> None:
     assert solutions[3:] == [pytest.approx(1.03 ** (n // 3 * 3 - 2)) for n in range(3, 12)]
 
 
+def test_who_asks_knows_whether_to_ask_again() -> None:
+    """Inputs that moved while others were being solved for are not forgotten, although they rest from then on."""
+    kept = Kept(Laborious().find)
+    asked = [_CALM, ModelInputs(1.0, 1.2, 1.2, 0.5, 0.05, 0.0), _LIVELY]
+    told = [(kept.solution(inputs), kept.unfinished) for inputs in (*asked, *[_LIVELY] * 4)]
+    assert told == [(0.9, False), *[(0.9, True)] * 2, (1.0, True), *[(1.0, True)] * 2, (1.1, False)]
+
+
 def test_inputs_without_a_solution_are_not_tried_again() -> None:
     """What stood before them no longer serves, and others are waited for."""
     work = Laborious()
