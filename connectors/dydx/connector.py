@@ -16,14 +16,15 @@ from typing import ClassVar, TypeVar
 import msgspec
 
 from connectors.dydx import answers, tx, wire
-from connectors.dydx.account import CACHE_BLOCKS, Account
+from connectors.dydx.account import Account
 from connectors.dydx.commands import Commands
 from connectors.dydx.doctor import Examination
+from connectors.dydx.endings import Endings
 from connectors.dydx.http import Http, Indexer, Nodes, Refused, decoded
 from connectors.dydx.keys import PREFIX, Signer, private_key
 from connectors.dydx.numbers import Grid
-from connectors.dydx.orders import OVER, OwnOrders, filled_lots
-from connectors.dydx.own import Market, Own
+from connectors.dydx.orders import OwnOrders
+from connectors.dydx.own import Market
 from connectors.dydx.settings import (
     ACK_TIMEOUT_MS,
     DydxSettings,
@@ -32,7 +33,6 @@ from connectors.dydx.settings import (
 from connectors.dydx.stateful import Nonces
 from connectors.dydx.translate import ACCOUNT, BOOK, HEIGHT, MARKETS, TRADABLE, TRADES, DydxTranslator
 from connectors.shared.cosmos_address import is_address
-from connectors.shared.http import OutcomeUnknown
 from connectors.shared.weather import attempt
 from connectors.shared.ws_session import Send, SessionLimits, WsSession
 from mm_daemon.domain.capabilities import Validity
@@ -40,9 +40,7 @@ from mm_daemon.domain.decisions import ApprovedCommand, PlaceOrder
 from mm_daemon.domain.errors import ConfigError, CredentialsRefused, GridError, MmError, VenueUnreachable
 from mm_daemon.domain.events import (
     Event,
-    OrderCanceled,
     OrderFilled,
-    OrderNotFound,
     VenueConnected,
     VenueDisconnected,
     VenueSnapshot,
@@ -58,9 +56,6 @@ from mm_daemon.ports.examination import Probe
 _NS_PER_MS = 1_000_000
 _READ_PAUSE_S = 0.1
 _CLOCK_EVERY_S = 10.0
-_SETTLE_PAUSE_S = 0.2
-_CANCEL_ROUNDS, _CANCEL_PAUSE_S, _CANCEL_AGAIN = 24, 0.25, 4
-"""How often the indexer is asked whether all is gone, and after how many of those what is left is cancelled again."""
 _BROKEN_PAUSE_S, _BROKEN_PAUSE_MAX_S = 0.1, 10.0
 _SETTLED_LINK_S = 10.0
 _FRAME_BYTES_MAX = 4 << 20
@@ -112,13 +107,10 @@ class DydxConnector:
             limits=SessionLimits(frame_bytes_max=_FRAME_BYTES_MAX),
         )
         self._markets: Sequence[Market] = ()
-        self._orders = OwnOrders((), self._subaccount, settings.ttl_s)
-        self._account = Account(context.venue, self._indexer, self._subaccount, self._orders, context.now_ns)
+        self._keep_orders(())
         self._translator = DydxTranslator(context.venue, (), None)
         self._commands: Commands | None = None
         self._nonces = Nonces()
-        self._first_height = 0
-        """Where this life began: short-term orders of an earlier one end within a window from here."""
         self._missed = asyncio.Event()
         """The streams run, and what happened while they did not is to be read."""
         self._links = 0
@@ -142,6 +134,22 @@ class DydxConnector:
             )
         return owner
 
+    def _keep_orders(self, markets: Sequence[Market]) -> None:
+        """Begin with no order on these markets, and with who asks about them."""
+        venue, now_ns = self._context.venue, self._context.now_ns
+        self._orders = OwnOrders(markets, self._subaccount, self._settings.ttl_s)
+        self._account = Account(venue, self._indexer, self._subaccount, self._orders, now_ns)
+        self._endings = Endings(
+            venue,
+            self._account,
+            self._orders,
+            window=self._settings.block_window,
+            by_height=self.capabilities.validity is Validity.HEIGHT,
+            emit=self._emit,
+            now_ns=now_ns,
+            venue_ns=self._venue_ns,
+        )
+
     # Contracts
 
     async def load_instruments(self) -> Sequence[Instrument]:
@@ -159,10 +167,7 @@ class DydxConnector:
             raise VenueUnreachable(f"venue {self._context.venue} names a contract we cannot trade: {error}") from error
         self._markets = markets
         instruments = [market.instrument for market in markets]
-        self._orders = OwnOrders(markets, self._subaccount, self._settings.ttl_s)
-        self._account = Account(
-            self._context.venue, self._indexer, self._subaccount, self._orders, self._context.now_ns
-        )
+        self._keep_orders(markets)
         orders = self._orders if self._signer is not None else None
         offset_ns = self._translator.offset_ns
         self._translator = DydxTranslator(self._context.venue, instruments, orders)
@@ -232,7 +237,7 @@ class DydxConnector:
             measure_clock=self._measure_clock,
         )
         await self._commands.ask_height()
-        self._first_height = self._orders.height
+        self._endings.first_height = self._orders.height
         if self._context.read_only:
             return
         probe = self._markets[0].messages.cancel(_PROBE_ID, self._orders.height + 2)
@@ -253,7 +258,7 @@ class DydxConnector:
                 group.create_task(self._check_books())
                 if self._signer is not None:
                     group.create_task(self._catch_up())
-                    group.create_task(self._settle())
+                    group.create_task(self._endings.settle())
         except* MmError as failed:
             raise failed.exceptions[0] from None
         finally:
@@ -420,109 +425,13 @@ class DydxConnector:
                     self._emit(event)
 
     async def query_order(self, client_id: ClientOrderId) -> None:
-        """Raises VenueUnreachable when there is no answer. An id that the indexer does not know proves nothing before
-        its last block has passed: orders that never filled are not kept."""
-        block = await self._account.block()
-        until = self._first_height + self._settings.block_window
-        for market, uuid in self._orders.uuids(client_id):
-            row = await self._account.order(uuid)
-            order = self._orders.find(client_id, market.instrument.id)
-            until = until if order is None else order.until
-            try:
-                if self._answer(block.height - CACHE_BLOCKS, market, client_id, order, row):
-                    return
-            except GridError as error:
-                raise OutcomeUnknown(f"order {client_id} cannot be read: {error}") from error
-        if self.capabilities.validity is not Validity.HEIGHT and block.height - CACHE_BLOCKS <= until:
-            return  # it may be a short-term one that still lives
-        self._emit(OrderNotFound(self._context.venue, block.time_ns, self._context.now_ns(), client_id))
-
-    def _answer(
-        self,
-        height: int,
-        market: Market,
-        client_id: ClientOrderId,
-        order: Own | None,
-        row: wire.OrderRow | None,
-    ) -> bool:
-        """Tell how an order stands at a block; whether there was anything to tell. Raises GridError."""
-        now_ns = self._context.now_ns()
-        at_ns = now_ns + self._translator.offset_ns
-        stateful = row is not None and row.orderFlags == tx.OrderFlags.LONG_TERM
-        if order is not None and not order.ended and not order.stateful and order.until < height:
-            for event in self._orders.settled(order, row, at_ns, now_ns):
-                self._emit(event)
-            return True
-        if row is None:
-            return False
-        if row.status in wire.OPEN_STATES or (stateful and row.status not in OVER):
-            self._emit(self._orders.status(row, market, client_id, now_ns))
-            return True
-        if row.status == "FILLED" and order is not None and order.ended:
-            return True  # the fills have told it
-        if stateful and order is not None:
-            for event in self._orders.settled(order, row, at_ns, now_ns):
-                self._emit(event)
-            return True
-        final = row.status == "FILLED" or stateful or (row.goodTilBlock or 0) < height
-        cum = filled_lots(row, market) if final else None
-        self._emit(OrderCanceled(market.instrument.id, at_ns, now_ns, client_id, row.id, final, cum))
-        return True
-
-    async def _settle(self) -> None:
-        """Learn how orders ended of which the stream alone does not say it for certain: see `OwnOrders.to_settle`."""
-        looked_at = 0
-        while True:
-            await asyncio.sleep(_SETTLE_PAUSE_S)
-            if self._orders.height > looked_at and self._orders.to_settle(CACHE_BLOCKS):
-                looked_at = self._orders.height
-                await attempt(self._settle_all)
-
-    async def _settle_all(self) -> None:
-        block = await self._account.block()
-        for order in self._orders.to_settle(CACHE_BLOCKS):
-            if not order.stateful and order.until + CACHE_BLOCKS >= block.height:
-                continue
-            for event in self._settled(order, await self._account.order(order.uuid)):
-                self._emit(event)
+        """See `Endings.query`. Raises VenueUnreachable when there is no answer."""
+        await self._endings.query(client_id)
 
     async def cancel_all(self) -> None:
-        """Every short-term order that the indexer shows and every one that we know of, in batches, and the stateful
-        ones that are ours, until the indexer shows none. Raises VenueUnreachable when that cannot be confirmed. Other
-        stateful orders, stops of the owner among them, are left to whoever made them."""
-        if self._commands is None:
-            return
-        asked = self._orders.alive()
-        wanted = {order.id for order in asked}
-        for turn in range(_CANCEL_ROUNDS):
-            ids = map(self._orders.cancel_id, await self._account.open_orders())
-            shown = {each for each in ids if each is not None}
-            if not shown and not wanted:
-                break
-            if turn % _CANCEL_AGAIN == 0:
-                await self._commands.cancel_ids(wanted | shown)
-                wanted = set()
-            await asyncio.sleep(_CANCEL_PAUSE_S)
-        else:
-            raise OutcomeUnknown("the indexer still shows orders of ours")
-        for order in asked:
-            await self._tell_dropped(order)
-
-    async def _tell_dropped(self, order: Own) -> None:
-        """The indexer shows an order no more that was cancelled. Raises VenueUnreachable."""
-        if order.stateful:
-            told = self._settled(order, await self._account.order(order.uuid))
-        else:
-            told = self._orders.dropped(order, self._context.now_ns())
-        for event in told:
-            self._emit(event)
-
-    def _settled(self, order: Own, row: wire.OrderRow | None) -> Sequence[Event]:
-        """As `OwnOrders.settled`, of now. Raises OutcomeUnknown for what cannot be read."""
-        try:
-            return self._orders.settled(order, row, self._venue_ns(), self._context.now_ns())
-        except GridError as error:
-            raise OutcomeUnknown(f"order {order.client_id} cannot be read: {error}") from error
+        """See `Endings.cancel_all`. Raises VenueUnreachable when that cannot be confirmed."""
+        if self._commands is not None:
+            await self._endings.cancel_all(self._commands)
 
     async def arm_dead_man(self, deadline_ns: int | None) -> None:
         """There is no switch to arm: orders end with their block."""
