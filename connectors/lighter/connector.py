@@ -153,6 +153,8 @@ class LighterConnector:
         """The private channels run, and what happened while they did not is to be read."""
         self._linked = False
         """Whether the daemon was told that the link is up."""
+        self._links = 0
+        """How many links there were."""
         self._fills_known_ns: int | None = None
         """Every fill up to this venue time has been told; None: no link was ever up."""
         self._stopped: asyncio.Future[None] | None = None
@@ -302,6 +304,7 @@ class LighterConnector:
         self._sending.begin(send)
         channels = self._private()
         self._awaited = set(channels)
+        self._links += 1
         for channel in channels:
             self.channels.subscribe(channel, private=True)
         if not channels:
@@ -419,14 +422,14 @@ class LighterConnector:
         up."""
         while True:
             await self._missed.wait()
-            since_ns = self._fills_known_ns or 0
+            since_ns, link = self._fills_known_ns or 0, self._links
             try:
                 snapshot = await self.snapshot(since_ns)
             except VenueUnreachable:
                 await asyncio.sleep(_PAUSE_S)  # weather: the same again, if the streams still run
                 continue
-            if not self._missed.is_set():
-                continue  # the link has gone again meanwhile
+            if link != self._links or not self._missed.is_set():
+                continue  # the link has gone again meanwhile, and may be back
             self._missed.clear()
             now_ns = self._context.now_ns()
             told: tuple[OrderFilled | FundingPaid, ...] = (*snapshot.fills, *snapshot.payments)
