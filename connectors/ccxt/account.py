@@ -60,7 +60,7 @@ class AccountReader:
             fills = await self._fills(since_ns) if wanted else []
             after = await self._held()
             if after == before:
-                if legs is not None and wanted:
+                if legs is not None and (wanted or legs.unread):  # before the first one, there are no fills to know
                     legs.read(after, self._shown(rows), fills, since=mark, requested_ns=requested_ns)
                 payments = await self._payments(since_ns) if wanted else ()
                 newest_ns = max((each.ts_venue_ns for each in (*(fill for fill, _ in fills), *payments)), default=0)

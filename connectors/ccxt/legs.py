@@ -103,6 +103,8 @@ class Legs:
         self._fills: dict[tuple[InstrumentId, str], tuple[int, Leg | None, int]] = {}
         """The last fills by their key: number, leg and what they did to it."""
         self._count = 0
+        self.unread = True
+        """The account has not been read yet."""
 
     def held(self, instrument: InstrumentId, leg: Leg) -> int:
         return self._held.get((instrument, leg), 0)
@@ -229,7 +231,7 @@ class Legs:
             inside.add(key)
             if key not in self._fills:
                 self._note(fill, leg)
-        self._held = dict(held)
+        self._held, self.unread = dict(held), False
         self._doubted.clear()
         for (instrument, name), (number, leg, change) in self._fills.items():
             if number > since and (instrument, name) not in inside:

@@ -110,6 +110,25 @@ async def test_positions_are_read_leg_by_leg(venue: Offline) -> None:
     assert reader(venue)._net(held) == ((name, 4),)
 
 
+async def test_the_first_reading_of_an_account_knows_its_legs_although_it_wants_no_fills() -> None:
+    """As at the first start at a venue: what is held there is closed, not held twice. Later ones without fills are no
+    readings of legs, because a fill may be on its way.
+    """
+    offline = await Offline("okx", position_mode=PositionMode.TWO_WAY).load()
+    legs, name, never = offline.kept.legs, offline.contract.instrument.id, 1 << 62
+    assert legs is not None
+    nothing = {"code": "0", "data": [], "msg": ""}
+    for answer in (positions_of("okx"), nothing, positions_of("okx")):
+        offline.answer(answer)
+    assert (await reader(offline).snapshot(never)).boxed == ((name, 2),)
+    assert (legs.held(name, Leg.LONG), legs.held(name, Leg.SHORT)) == (6, 2)
+    for _ in range(3):
+        offline.answer(nothing)
+    await reader(offline).snapshot(never)
+    assert (legs.held(name, Leg.LONG), legs.held(name, Leg.SHORT)) == (6, 2)
+    await offline.close()
+
+
 async def test_fills_say_their_leg_where_the_venue_does(venue: Offline) -> None:
     """A fill of an order that another process sent."""
     exchange = venue.exchange.id
