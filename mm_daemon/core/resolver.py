@@ -335,22 +335,25 @@ class Resolver:
     def _evidence(self, order: LedgerOrder, venue: Venue, question: _Question) -> Evidence:
         capabilities, clock = self._capabilities[venue], self._clocks[venue]
         fills_ns, fills_height = self._fills_to(venue)
-        if capabilities.validity is Validity.HEIGHT:
-            return Evidence(
-                kind=Validity.HEIGHT,
-                closes_at=order.expires_height,
-                now=clock.height or 0,
-                absent_at=question.absent_height,
-                fills_to=fills_height,
-            )
+        kind = capabilities.validity
+        if kind is Validity.HEIGHT:
+            if order.expires_height is not None or order.expires_ns is None:
+                return Evidence(
+                    kind=kind,
+                    closes_at=order.expires_height,
+                    now=clock.height or 0,
+                    absent_at=question.absent_height,
+                    fills_to=fills_height,
+                )
+            kind = Validity.DELAY  # of an earlier run, whose orders ended by time: no block was named for it
         margin_ns = capabilities.validity_margin_ms * _MS
-        if capabilities.validity is Validity.DELAY or order.expires_ns is None:
+        if kind is Validity.DELAY or order.expires_ns is None:
             sent_ns = question.venue_ns if order.sent_ns is None else order.sent_ns
             closes_at = sent_ns + capabilities.d_max_ms * _MS
         else:
             closes_at = order.expires_ns + margin_ns
         return Evidence(
-            kind=capabilities.validity,
+            kind=kind,
             # What vanished after its validity was over must have been absent since it vanished.
             closes_at=max(closes_at, question.venue_ns),
             closed_at=question.closed_ns,

@@ -571,3 +571,28 @@ def test_an_answer_about_an_order_that_is_over_is_asked_after() -> None:
     turn = desk.feed(OrderAmended(SYMBOL, 0, 400 * MS, bid.client_id, f"v{bid.client_id}", bid.ticks, 12))
     assert turn.queries == (OrderQuery(SYMBOL, bid.client_id),)
     assert bid.phase is Phase.CANCELED
+
+
+def test_an_order_of_a_run_that_ended_orders_by_time_is_proven_dead_in_one_that_ends_them_by_height() -> None:
+    """As on dYdX after `orders: stateful` was taken back: no block was named for it, so the longest delay has to pass
+    by the venue's time, and all sources have to say so after that.
+    """
+    desk, _ = lost_bid(EXPIRING)
+    again = Desk()
+    again.core = TradingCore(builders.core_parameters(capabilities=HEIGHT), desk.core.checkpoint())
+    again.feed(builders.connected(1000), builders.snapshot(1000, 600_000, 600_001))
+
+    def proven_at(at_ms: int) -> bool:
+        """After two answers and a snapshot, all of them of just before."""
+        height = 1000 + at_ms // 1000
+        for told_ms in (at_ms - 1500, at_ms - 100):
+            again.feed(VenueTime(VENUE, told_ms * MS, told_ms * MS, height), not_found(told_ms))
+        shown = builders.account(at_ms, ask_shown(again))
+        snapshot = msgspec.structs.replace(shown.snapshot, height=height, fills_height=height)
+        again.feed(msgspec.structs.replace(shown, snapshot=snapshot))
+        live(again, at_ms + 1)
+        return order(again).final
+
+    assert not proven_at(30_000)
+    assert not proven_at(59_000)
+    assert proven_at(75_000)
