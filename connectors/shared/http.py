@@ -23,8 +23,8 @@ class Answer(NamedTuple):
 
 
 async def ask(session: aiohttp.ClientSession, method: str, url: str, *, most: int, what: str, **sent: Any) -> Answer:
-    """Whatever is answered, in at most `most` bytes; `what` names the request where there is none. Whoever redirects us
-    has answered: what we sign goes to the address that was configured, and to no other.
+    """Whatever is answered, in at most `most` bytes; `what` names the request where there is none. A redirection is no
+    answer: what we sign goes to the address that was configured, and to no other.
 
     Raises OutcomeUnknown or NeverLeft.
     """
@@ -37,6 +37,9 @@ async def ask(session: aiohttp.ClientSession, method: str, url: str, *, most: in
         raise NeverLeft(f"cannot connect: {error}") from error
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         raise OutcomeUnknown(f"{what}: {type(error).__name__} {error}") from error
+    if reply.status // 100 == 3:
+        elsewhere = reply.headers.get("Location", "another address")
+        raise OutcomeUnknown(f"{what} is redirected to {elsewhere}: look at the url that is configured")
     if len(body) > most:
         raise OutcomeUnknown(f"the answer to {what} is larger than {most} bytes")
     return Answer(reply.status, reply.headers, body)
