@@ -591,7 +591,8 @@ def test_an_order_of_a_run_that_ended_orders_by_time_is_proven_dead_in_one_that_
         snapshot = msgspec.structs.replace(shown.snapshot, height=height, fills_height=height)
         again.feed(msgspec.structs.replace(shown, snapshot=snapshot))
         live(again, at_ms + 1)
-        return order(again).final
+        final: bool = order(again).final
+        return final
 
     assert not proven_at(30_000)
     assert not proven_at(59_000)
