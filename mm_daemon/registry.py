@@ -62,23 +62,33 @@ def settings_of(name: str) -> type[msgspec.Struct]:
     return settings
 
 
+_models_here: dict[str, ModelFactory] = {}
+
+
+def use_model(name: str, factory: ModelFactory) -> None:
+    """Let this process know a pricing model without a package around it: to try it in backtests of one process."""
+    _models_here[name] = factory
+
+
 class PricingModels(Mapping[str, ModelFactory]):
     """The pricing models by name, each imported when it is asked for. What a journal names may no longer be here."""
 
     def __getitem__(self, name: str) -> ModelFactory:
         """Raises UnknownPlugin for a name that nobody registers, or that cannot be loaded."""
+        if name in _models_here:
+            return _models_here[name]
         found: ModelFactory = _load(MODELS, "model", name)
         return found
 
     def __contains__(self, name: object) -> bool:
         """Whether somebody registers it; nothing is imported."""
-        return name in _entries(MODELS)
+        return name in _models_here or name in _entries(MODELS)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_entries(MODELS))
+        return iter({**_models_here, **_entries(MODELS)})
 
     def __len__(self) -> int:
-        return len(_entries(MODELS))
+        return len({**_models_here, **_entries(MODELS)})
 
 
 def plugins() -> list[Plugin]:

@@ -11,6 +11,7 @@ import msgspec
 from mm_daemon.domain.capabilities import AmendQuantity, Bucket, BucketKind, Capabilities, CommandClass, Validity
 from mm_daemon.domain.instrument import FixedTick, Instrument, InstrumentId, PriceGrid, SignificantFigures
 from mm_daemon.domain.rng import Rng
+from mm_daemon.dst import capricious
 from mm_daemon.dst.chance import chance, pick
 from mm_daemon.dst.configuration import VENUE, Document, document_of
 from mm_daemon.dst.weights import DOUBTFUL, LATE, MEDDLING, SEES_TO_IT, TEMPTING, actions_of, fates_of
@@ -113,6 +114,9 @@ def scenario(seed: int) -> Scenario:
     if chance(plans, 3):  # numbers from which no price follows, as soon as fills are seen to move the market
         document["markets"][0].pop("half_spread_bps", None)
         document["markets"][0] |= {"model": "glft", "k": 300, "impact_times": 10, "max_impact_bps": 1000}
+    elif chance(Rng(seed).split("whims"), 3):
+        document["markets"][0].pop("half_spread_bps", None)
+        document["markets"][0] |= {"model": capricious.NAME, "k": 2}
     return Scenario(
         seed=seed,
         instruments=instruments,

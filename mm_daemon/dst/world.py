@@ -26,7 +26,7 @@ from mm_daemon.domain.errors import ConfigError, MmError
 from mm_daemon.domain.events import CommandOutcomeUnknown, Event, OperatorAction, OperatorRequest
 from mm_daemon.domain.orders import ClientOrderId
 from mm_daemon.domain.rng import Rng
-from mm_daemon.dst import coverage
+from mm_daemon.dst import capricious, coverage
 from mm_daemon.dst.chance import chance, pick, weighted
 from mm_daemon.dst.checks import Breach, Checks
 from mm_daemon.dst.configuration import VENUE, Document
@@ -129,6 +129,7 @@ class World:
     # One seed
 
     def run(self) -> Outcome:
+        registry.use_model(capricious.NAME, capricious.Capricious)
         self.write_config(self.scenario.document)
         for instrument in self.venue.quotes:
             self._happenings.show(instrument, START_TICKS)

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from mm_daemon import registry
+from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.ports.connector import EmbeddedVenue, RecordedFeed
 
 
@@ -80,3 +81,15 @@ def test_two_plugins_of_one_name_are_refused(plugins_elsewhere: Path) -> None:
     with pytest.raises(registry.UnknownPlugin, match="two packages register 'sim'"):
         registry.plugins()
     registry._entries.cache_clear()
+
+
+def test_a_model_of_this_process_is_found_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a package around it; those of packages stay."""
+    monkeypatch.setattr(registry, "_models_here", {})
+    registry.use_model("mine", MODELS["glft"])
+    known = registry.PricingModels()
+    assert known["mine"] is MODELS["glft"]
+    assert {"mine", "glft", "ho_stoll"} <= set(known)
+    assert len(known) == len(set(known))
+    assert "mine" in known
+    assert "yours" not in known
