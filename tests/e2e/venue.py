@@ -152,6 +152,13 @@ class VenueProcess:
         counts: dict[str, int] = self.read("/control/struck")
         return counts
 
+    def until_struck(self, kind: str, times: int) -> None:
+        """Until a fault has struck so often."""
+        deadline_s, look = time.monotonic() + PATIENCE_S, threading.Event()
+        while (struck := self.struck().get(kind, 0)) < times:
+            assert time.monotonic() < deadline_s, f"{kind} has struck {struck} times"
+            look.wait(0.1)
+
     def stop(self) -> int:
         """Ask it to stop; its exit code."""
         self._process.terminate()
