@@ -30,6 +30,8 @@ from mm_daemon.observability.trade_statistics import WIN_HORIZON_NS
 
 _NS_PER_S = 1_000_000_000
 _WIN_S = WIN_HORIZON_NS // _NS_PER_S
+_SHARPE_FROM_S = 3600
+"""What fewer seconds say of a year is not worth reading."""
 _LEVELS_SHOWN = 8
 _FILLS_SHOWN = 12
 _ORDERS_SHOWN = 20
@@ -166,7 +168,8 @@ def _quality(at: Situation) -> str:
         rows.append(pair("Fills that won", f"{trades.win_rate:.0%}, by the mid {_WIN_S} s later"))
     equity = status.equity
     rows.append(pair("Largest fall", f"{equity.max_drawdown:.2f} {escape(status.currency)} from the best so far"))
-    if equity.sharpe_annual is not None and equity.sharpe_annual_se is not None:
+    long_enough = equity.samples * equity.interval_s >= _SHARPE_FROM_S
+    if long_enough and equity.sharpe_annual is not None and equity.sharpe_annual_se is not None:
         rows.append(pair("Sharpe, a year", f"{equity.sharpe_annual:.1f} ± {equity.sharpe_annual_se:.1f}"))
     limits, budget = at.market.facts.limits, at.core.gate.budget
     if limits.actions_per_minute is not None:
