@@ -12,6 +12,8 @@ ATTO = 10**18
 MoneyPair = tuple[int, int]
 
 _WIDE = Context(prec=60)
+_MOST_ATTO = ATTO << 63
+"""Of what a venue says; sums of it have room in a pair for as long as anybody trades."""
 
 
 def to_pair(atto: int) -> MoneyPair:
@@ -33,10 +35,15 @@ def to_text(atto: int) -> str:
 
 
 def from_text(text: str) -> tuple[int, Decimal]:
-    """(atto, rest) of a decimal text, floored; `rest` is the part below one atto, in atto. Raises GridError."""
+    """(atto, rest) of a decimal text, floored; `rest` is the part below one atto, in atto. Raises GridError, also for
+    more than a pair can hold.
+    """
     try:
         scaled = _WIDE.multiply(Decimal(text), Decimal(ATTO))
         floored = scaled.to_integral_value(ROUND_FLOOR)
-        return int(floored), scaled - floored
+        atto = int(floored)
     except (InvalidOperation, ValueError, OverflowError):
         raise GridError(f"money: {text!r} is not a finite number") from None
+    if not -_MOST_ATTO <= atto < _MOST_ATTO:
+        raise GridError(f"money: {text!r} is more than 2^63")
+    return atto, scaled - floored

@@ -1,16 +1,17 @@
 """Exact money: pairs, texts and their inverses."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mm_daemon.domain.errors import GridError
-from mm_daemon.domain.money import ATTO, from_pair, from_text, to_pair, to_text
+from mm_daemon.domain.money import ATTO, MoneyPair, from_pair, from_text, to_pair, to_text
 
 
-@given(st.integers(-(10**40), 10**40))
+@given(st.integers(-(ATTO << 63), (ATTO << 63) - 1))
 def test_pair_and_text_give_the_amount_back(atto):
-    """Both notations are exact for gains and losses of any size."""
+    """Both notations are exact for gains and losses of any size that the journal can hold."""
     whole, rest = to_pair(atto)
     assert 0 <= rest < ATTO
     assert from_pair((whole, rest)) == atto
@@ -28,3 +29,12 @@ def test_text_that_is_no_number_is_refused():
     """NaN is not money."""
     with pytest.raises(GridError):
         from_text("NaN")
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_more_than_a_pair_holds_is_refused(sign):
+    """A venue's nonsense is named where it is read, and not met by the journal."""
+    with pytest.raises(GridError, match="more than"):
+        from_text(f"{sign}99999999999999999999999990.0000001")
+    atto, _ = from_text(f"{sign}9223372036854775807")
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(to_pair(atto)), type=MoneyPair) == to_pair(atto)
