@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from mm_daemon.backtest.calibration.calibrate import calibrate_sources
 from mm_daemon.backtest.calibration.report import MarketCalibration
-from mm_daemon.backtest.runner import RecordedMarket
+from mm_daemon.backtest.sources import RecordedMarket
 from mm_daemon.core.parameters import MarketParameters
 from mm_daemon.domain.events import BookSnapshot, MarketEvent, PublicTrade
 from mm_daemon.domain.orders import Side

@@ -20,17 +20,15 @@ from heapq import merge
 from operator import attrgetter
 from pathlib import Path
 from time import perf_counter
-from typing import Protocol, get_args, runtime_checkable
-
-import msgspec
+from typing import get_args
 
 from mm_daemon import __version__, registry
 from mm_daemon.backtest.progress import Meter, Told
 from mm_daemon.backtest.report import BacktestReport, build_report
+from mm_daemon.backtest.sources import MarketData, RecordedMarket, Source
 from mm_daemon.backtest.tally import Tally
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.trading_core import TradingCore
-from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.decisions import ApprovedCommand, CancelAll, OrderQuery, Turn
 from mm_daemon.domain.errors import ConfigError, CoreError, UsageError
 from mm_daemon.domain.events import (
@@ -67,43 +65,6 @@ _MAX_TURNS_AT_ONCE = 10_000
 _ORDER_EVENTS = frozenset(get_args(OrderEvent))
 _MARKET_EVENTS = frozenset(get_args(MarketEvent))
 _Hear = Callable[[MarketEvent], None]
-
-
-class MarketData(Protocol):
-    """What a backtest reads of a recorded feed (`ports.RecordedFeed`).
-
-    Read where the feed has them: `frames`, raw frames consumed so far; `CountsProblems`; `NotesDamage`.
-    """
-
-    def events(self) -> Iterator[MarketEvent]: ...
-
-
-@runtime_checkable
-class ReplayVenue(VirtualVenue, Protocol):
-    """A virtual venue that is shown a recorded market (`simulation.SimulatedVenue`)."""
-
-    def share(self, books: Mapping[InstrumentId, OrderBook]) -> None:
-        """Look at these books, the core's, in place of copies."""
-        ...
-
-    def before(self, event: MarketEvent) -> None:
-        """The core is about to be told this."""
-        ...
-
-    def after(self, event: MarketEvent) -> None:
-        """The core has been told this, and its book has moved."""
-        ...
-
-
-class RecordedMarket(msgspec.Struct, frozen=True):
-    """A recorded venue: its market data, and who plays its matching engine."""
-
-    feed: MarketData
-    venue: ReplayVenue
-
-
-Source = RecordedMarket | VirtualVenue
-"""A venue of a backtest: recorded, or a whole market of its own."""
 
 
 def run_backtest(

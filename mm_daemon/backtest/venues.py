@@ -13,7 +13,8 @@ from mm_daemon.backtest.feeds.latency import DelayedFeed, feed_latency
 from mm_daemon.backtest.feeds.slices import SlicedFeed
 from mm_daemon.backtest.progress import Told
 from mm_daemon.backtest.report import BacktestReport
-from mm_daemon.backtest.runner import FIRST_CLIENT_ID, MarketData, RecordedMarket, Source, run_backtest
+from mm_daemon.backtest.runner import FIRST_CLIENT_ID, run_backtest
+from mm_daemon.backtest.sources import MarketData, RecordedMarket, Source
 from mm_daemon.config.build import core_parameters
 from mm_daemon.config.problems import ConfigProblems, Problem
 from mm_daemon.config.schema import Config, VenueConfig

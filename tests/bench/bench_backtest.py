@@ -12,7 +12,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mm_daemon.backtest.runner import RecordedMarket, run_backtest
+from mm_daemon.backtest.runner import run_backtest
+from mm_daemon.backtest.sources import RecordedMarket
 from mm_daemon.domain.events import MarketEvent, TopOfBook
 from mm_daemon.simulation.venue import SimulatedVenue
 from mm_daemon.testkit import builders

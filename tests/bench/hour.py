@@ -10,7 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from mm_daemon.backtest.runner import RecordedMarket, run_backtest
+from mm_daemon.backtest.runner import run_backtest
+from mm_daemon.backtest.sources import RecordedMarket
 from mm_daemon.domain.events import MarketEvent
 from mm_daemon.simulation.venue import SimulatedVenue
 from mm_daemon.testkit import builders

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mm_daemon.backtest.report import MarketReport
-from mm_daemon.backtest.runner import RecordedMarket, run_backtest
+from mm_daemon.backtest.runner import run_backtest
+from mm_daemon.backtest.sources import RecordedMarket
 from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.decisions import AmendOrder, ApprovedCommand, PlaceOrder
 from mm_daemon.domain.events import BookSnapshot, MarketEvent, OrderFilled

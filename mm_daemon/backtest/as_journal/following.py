@@ -10,7 +10,8 @@ import msgspec
 
 from mm_daemon import registry
 from mm_daemon.backtest.report import BacktestReport, build_report
-from mm_daemon.backtest.runner import RecordedMarket, Source, merged
+from mm_daemon.backtest.runner import merged
+from mm_daemon.backtest.sources import RecordedMarket, Source
 from mm_daemon.backtest.tally import Tally
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.trading_core import TradingCore

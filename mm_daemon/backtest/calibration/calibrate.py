@@ -23,7 +23,7 @@ from mm_daemon.backtest.calibration.report import (
 from mm_daemon.backtest.calibration.sample import MarketSample
 from mm_daemon.backtest.calibration.volatility import VolatilityFit
 from mm_daemon.backtest.calibration.yaml_block import suggested_block
-from mm_daemon.backtest.runner import RecordedMarket, Source
+from mm_daemon.backtest.sources import RecordedMarket, Source
 from mm_daemon.backtest.venues import compose
 from mm_daemon.config.schema import Config
 from mm_daemon.core.parameters import CoreParameters, MarketParameters

@@ -7,7 +7,7 @@ import msgspec
 
 from mm_daemon import registry
 from mm_daemon.backtest.comparison.contenders import Contender, matched
-from mm_daemon.backtest.runner import Source
+from mm_daemon.backtest.sources import Source
 from mm_daemon.backtest.venues import compose
 from mm_daemon.config.load import loads
 from mm_daemon.core.parameters import CoreParameters

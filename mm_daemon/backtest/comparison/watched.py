@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from mm_daemon.backtest.runner import RecordedMarket, ReplayVenue, Source
+from mm_daemon.backtest.sources import RecordedMarket, ReplayVenue, Source
 from mm_daemon.domain.book import OrderBook
 from mm_daemon.domain.decisions import ApprovedCommand
 from mm_daemon.domain.events import Event, MarketEvent, OrderFilled, VenueSnapshot

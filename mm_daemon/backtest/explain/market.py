@@ -9,7 +9,8 @@ import msgspec
 from mm_daemon import registry
 from mm_daemon.backtest.explain.guards import Held
 from mm_daemon.backtest.explain.scene import Scene
-from mm_daemon.backtest.runner import BacktestRunner, RecordedMarket, Source
+from mm_daemon.backtest.runner import BacktestRunner
+from mm_daemon.backtest.sources import RecordedMarket, Source
 from mm_daemon.core.market import MarketState
 from mm_daemon.core.parameters import CoreParameters, MarketParameters
 from mm_daemon.domain.book import OrderBook

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from mm_daemon.backtest.runner import RecordedMarket
 from mm_daemon.backtest.several.executors import Done, Executor, Outcome
 from mm_daemon.backtest.several.tasks import BacktestTask, config_of, run_task
+from mm_daemon.backtest.sources import RecordedMarket
 from mm_daemon.backtest.sweep.objectives import figures_of
 from mm_daemon.backtest.sweep.plan import Point, Span, SweepSettings, Window, fingerprint, windows
 from mm_daemon.backtest.sweep.study import Asked, Figures, Study, Tried

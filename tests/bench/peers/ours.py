@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 
 from mm_daemon.backtest.report import BacktestReport
-from mm_daemon.backtest.runner import RecordedMarket, Source, run_backtest
+from mm_daemon.backtest.runner import run_backtest
+from mm_daemon.backtest.sources import RecordedMarket, Source
 from mm_daemon.backtest.venues import compose
 from mm_daemon.cli.options import read_config
 from mm_daemon.config.overrides import pairs

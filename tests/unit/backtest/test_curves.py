@@ -12,7 +12,8 @@ from mm_daemon.backtest.curves import RunCurves, read_curves
 from mm_daemon.backtest.curves.samples import FIRST_WIDTH_NS, Buckets, Thinned
 from mm_daemon.backtest.relived import journals_of, relive_run
 from mm_daemon.backtest.report import BacktestReport
-from mm_daemon.backtest.runner import RecordedMarket, run_backtest
+from mm_daemon.backtest.runner import run_backtest
+from mm_daemon.backtest.sources import RecordedMarket
 from mm_daemon.domain.checkpoint import PositionBooked
 from mm_daemon.domain.codec import Record
 from mm_daemon.domain.errors import JournalError

@@ -6,7 +6,8 @@ import pytest
 
 from mm_daemon import registry
 from mm_daemon.backtest.replay import verify
-from mm_daemon.backtest.runner import BacktestRunner, RecordedMarket
+from mm_daemon.backtest.runner import BacktestRunner
+from mm_daemon.backtest.sources import RecordedMarket
 from mm_daemon.backtest.venues import compose
 from mm_daemon.config.load import loads
 from mm_daemon.simulation.faults import FaultPlan

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from mm_daemon.backtest.report import BacktestReport
-from mm_daemon.backtest.runner import BacktestRunner, RecordedMarket, Source
+from mm_daemon.backtest.runner import BacktestRunner
+from mm_daemon.backtest.sources import RecordedMarket, Source
 from mm_daemon.domain.decisions import AmendOrder, PlaceOrder
 from mm_daemon.domain.events import MarketEvent, OrderFilled
 from mm_daemon.domain.instrument import Venue

@@ -7,7 +7,8 @@ import pytest
 from mm_daemon import registry
 from mm_daemon.backtest.feeds.latency import DelayedFeed
 from mm_daemon.backtest.latencies import latencies, written
-from mm_daemon.backtest.runner import RecordedMarket, run_backtest
+from mm_daemon.backtest.runner import run_backtest
+from mm_daemon.backtest.sources import RecordedMarket
 from mm_daemon.cli.main import execute
 from mm_daemon.config.load import loads
 from mm_daemon.config.problems import ConfigProblems

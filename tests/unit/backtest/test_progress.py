@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mm_daemon.backtest.progress import Bar, Meter
-from mm_daemon.backtest.runner import RecordedMarket, run_backtest
+from mm_daemon.backtest.runner import run_backtest
+from mm_daemon.backtest.sources import RecordedMarket
 from mm_daemon.simulation.venue import SimulatedVenue
 from mm_daemon.testkit.builders import VENUE, core_parameters, instrument
 from tests.shared import ROOT, SHARED, shared_file

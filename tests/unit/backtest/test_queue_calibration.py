@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from mm_daemon.backtest.queue.calibration import QueueReport, calibrate_queue, to_text
-from mm_daemon.backtest.runner import RecordedMarket, run_backtest
+from mm_daemon.backtest.runner import run_backtest
+from mm_daemon.backtest.sources import RecordedMarket
 from mm_daemon.domain.events import BookSnapshot, MarketEvent
 from mm_daemon.domain.orders import Side
 from mm_daemon.domain.rng import Rng

@@ -13,7 +13,7 @@ import pytest
 from connectors.recorded.reader import WireLog
 from mm_daemon import registry
 from mm_daemon.backtest.report import BacktestReport
-from mm_daemon.backtest.runner import RecordedMarket
+from mm_daemon.backtest.sources import RecordedMarket
 from mm_daemon.backtest.venues import backtest, compose
 from mm_daemon.config.load import loads
 from mm_daemon.config.schema import Config

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from mm_daemon.backtest.replay import verify
-from mm_daemon.backtest.runner import RecordedMarket, run_backtest
+from mm_daemon.backtest.runner import run_backtest
+from mm_daemon.backtest.sources import RecordedMarket
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.checkpoint import Checkpoint

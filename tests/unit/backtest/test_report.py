@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from mm_daemon.backtest.report import BacktestReport
-from mm_daemon.backtest.runner import RecordedMarket, Source, run_backtest
+from mm_daemon.backtest.runner import run_backtest
+from mm_daemon.backtest.sources import RecordedMarket, Source
 from mm_daemon.domain.instrument import Venue
 from mm_daemon.testkit.builders import VENUE, core_parameters, instrument, market
 from tests.unit.backtest.doubles import ListFeed, ObedientVenue, tape

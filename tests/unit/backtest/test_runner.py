@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from mm_daemon.backtest.replay import verify
-from mm_daemon.backtest.runner import BacktestRunner, RecordedMarket, Source, run_backtest
+from mm_daemon.backtest.runner import BacktestRunner, run_backtest
+from mm_daemon.backtest.sources import RecordedMarket, Source
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.domain.codec import Decided, Record
 from mm_daemon.domain.errors import ConfigError, CoreError, UsageError

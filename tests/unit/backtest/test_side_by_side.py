@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mm_daemon.backtest.runner import RecordedMarket, run_backtest
+from mm_daemon.backtest.runner import run_backtest
 from mm_daemon.backtest.side_by_side.compare import compare
 from mm_daemon.backtest.side_by_side.result import Comparison, to_text
+from mm_daemon.backtest.sources import RecordedMarket
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.domain.errors import JournalError
 from mm_daemon.domain.events import MarketEvent

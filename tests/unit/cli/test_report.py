@@ -150,7 +150,8 @@ def test_what_is_left_of_a_trimmed_run_is_reported(traded: Path, capsys: pytest.
 
 def test_a_run_without_data_is_drawn(tmp_path: Path) -> None:
     """Nothing happened, and nothing breaks."""
-    from mm_daemon.backtest.runner import RecordedMarket, run_backtest
+    from mm_daemon.backtest.runner import run_backtest
+    from mm_daemon.backtest.sources import RecordedMarket
     from mm_daemon.testkit.builders import VENUE, core_parameters, market
     from tests.unit.backtest.doubles import ListFeed, ObedientVenue
 
