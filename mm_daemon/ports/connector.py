@@ -239,6 +239,16 @@ class KnowsItsLength(Protocol):
 
 
 @runtime_checkable
+class Forkable(Protocol):
+    """A feed that can say whether it may be read in a process forked from the one that made it."""
+
+    @property
+    def forkable(self) -> bool:
+        """Nothing that reads it has threads, which a fork leaves behind, or is open already."""
+        ...
+
+
+@runtime_checkable
 class CatchesUp(Protocol):
     """A feed that can be told to say now what is due, when the event loop is late."""
 
