@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from mm_daemon import registry
-from mm_daemon.backtest.feeds.ahead import ReadAhead
+from mm_daemon.backtest.feeds.ahead import ReadAhead, can_read_ahead
 from mm_daemon.backtest.feeds.latency import DelayedFeed, feed_latency
 from mm_daemon.backtest.feeds.slices import SlicedFeed
 from mm_daemon.backtest.progress import Told
@@ -112,15 +112,16 @@ def compose(
 
 
 def _read_ahead(sources: Mapping[Venue, Source], duration_s: float | None) -> dict[Venue, Source]:
-    """Recordings read by processes of their own, as far as the run looks at them. How far that is within several, of
-    which each begins at another time, none of them knows."""
+    """Recordings read by processes of their own where that can be, as far as the run looks at them. How far that is
+    within several, each of which begins at another time, none of them knows: those are read here."""
     if duration_s is not None and sum(isinstance(source, RecordedMarket) for source in sources.values()) > 1:
         return dict(sources)
     duration_ns = None if duration_s is None else round(duration_s * 1_000_000_000)
     ahead = dict(sources)
     for venue, source in sources.items():
-        if isinstance(source, RecordedMarket) and isinstance(source.feed, RecordedFeed):
-            ahead[venue] = RecordedMarket(ReadAhead(source.feed, duration_ns), source.venue)
+        feed = source.feed if isinstance(source, RecordedMarket) else None
+        if isinstance(source, RecordedMarket) and isinstance(feed, RecordedFeed) and can_read_ahead(feed):
+            ahead[venue] = RecordedMarket(ReadAhead(feed, duration_ns), source.venue)
     return ahead
 
 

@@ -3,10 +3,11 @@
 Reading, which is unpacking, decoding and pricing frames, is a good third of a backtest and needs nothing of the rest. A
 process forked from this one does it on another core and sends the events in batches through a pipe, which is also what
 bounds how far it is ahead. What comes out is the same: the events, what the feed says of itself behind each batch, and
-an error in its place in the stream. Where there is no other core, and where a fork would not be safe, it is read here.
+an error in its place in the stream.
 """
 
 import os
+import pickle
 import signal
 import threading
 import warnings
@@ -21,7 +22,7 @@ from mm_daemon.backtest.cores import cores
 from mm_daemon.backtest.feeds.retold import RetoldFeed
 from mm_daemon.domain.errors import MmError
 from mm_daemon.domain.events import MarketEvent
-from mm_daemon.ports.connector import RecordedFeed
+from mm_daemon.ports.connector import Forkable, RecordedFeed
 
 _FIRST_EVENTS = 16
 _MOST_EVENTS = 512
@@ -48,9 +49,16 @@ class _Batch(msgspec.Struct, frozen=True, array_like=True):
     """What the feed raised behind the events of the last batch, pickled."""
 
 
+def can_read_ahead(feed: RecordedFeed) -> bool:
+    """Whether another core is there, and a fork is safe: the feed says so, and no thread could hold a lock that the
+    child would wait for."""
+    there = hasattr(os, "fork") and cores() > 1
+    return there and threading.active_count() == 1 and isinstance(feed, Forkable) and feed.forkable
+
+
 class ReadAhead(RetoldFeed):
-    """A feed that is read by a process of its own where that pays and is safe. What it says of itself is of the batch
-    that is handed out; at the end, and where an error is raised, it is exact."""
+    """A feed that is read by a process of its own. What it says of itself is of the batch that is handed out; at the
+    end, and where an error is raised, it is exact."""
 
     def __init__(self, feed: RecordedFeed, duration_ns: int | None = None) -> None:
         """`duration_ns`: what a run will play of it, from the first event on; it is not read further than the first
@@ -78,23 +86,21 @@ class ReadAhead(RetoldFeed):
     def events(self) -> Iterator[MarketEvent]:
         """As of the feed. Raises what it raises, and ReaderDied."""
         self._batch = None
-        if not (self.forkable and _can_fork()):
-            yield from self._feed.events()
-            return
         child, pipe = self._fork()
-        seen = 0
+        seen, gone = 0, False
         try:
             while (batch := _received(pipe)) is not None:
                 self._batch = batch
                 yield from batch.events
                 seen += len(batch.events)
                 if batch.error:
-                    raise _unpacked(batch.error)
+                    raise pickle.loads(batch.error)
                 if batch.last:
                     return
+            gone = True
         finally:
             pipe.close()
-            how = _end(child)
+            how = _ended(child, kill=not gone)
         raise ReaderDied(f"the process that read the recording ended with {how} after {seen:,} events: start again")
 
     def _fork(self) -> tuple[int, BinaryIO]:
@@ -120,10 +126,9 @@ class ReadAhead(RetoldFeed):
         code = 1
         try:
             os.close(ours)
-            encode = msgspec.msgpack.Encoder().encode
             with open(theirs, "wb") as pipe:
                 for batch in self._batches():
-                    load = encode(batch)
+                    load = _encoded(batch)
                     pipe.write(_LENGTH.pack(len(load)))
                     pipe.write(load)
                     pipe.flush()
@@ -150,12 +155,24 @@ class ReadAhead(RetoldFeed):
         return _Batch(events, self.frames, self.bytes_read, problems, notes, last, error)
 
 
-_decode = msgspec.msgpack.Decoder(_Batch).decode
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_Batch)
+_PICKLE = b"\x80"
+"""No batch in msgpack, which is an array, begins with it."""
 
 
-def _can_fork() -> bool:
-    """Whether another core is there, and no thread that could hold a lock while the process is copied."""
-    return hasattr(os, "fork") and cores() > 1 and threading.active_count() == 1
+def _encoded(batch: _Batch) -> bytes:
+    try:
+        return _encoder.encode(batch)
+    except OverflowError:  # a number that no journal could hold, but a backtest without one can
+        return pickle.dumps(batch)
+
+
+def _decoded(load: bytes) -> _Batch:
+    if load.startswith(_PICKLE):
+        batch: _Batch = pickle.loads(load)
+        return batch
+    return _decoder.decode(load)
 
 
 def _as_far(events: Iterable[MarketEvent], duration_ns: int | None) -> Iterator[MarketEvent]:
@@ -191,13 +208,14 @@ def _received(pipe: BinaryIO) -> _Batch | None:
         return None
     (length,) = _LENGTH.unpack(head)
     load = pipe.read(length)
-    return _decode(load) if len(load) == length else None
+    return _decoded(load) if len(load) == length else None
 
 
-def _end(child: int) -> str:
-    """End the child, whatever it does, and say how it ended."""
+def _ended(child: int, *, kill: bool) -> str:
+    """How the child ended, which is now where it is killed, whatever it does."""
     try:
-        os.kill(child, signal.SIGKILL)
+        if kill:
+            os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
     except (ProcessLookupError, ChildProcessError):  # whoever started us lets the system collect our children
         return "no known exit code"
@@ -207,7 +225,6 @@ def _end(child: int) -> str:
 
 def _packed(error: Exception) -> bytes:
     """An exception as bytes. One of ours says all by its text; any other takes along where it came from."""
-    import pickle
     import traceback
 
     if not isinstance(error, MmError):
@@ -217,10 +234,3 @@ def _packed(error: Exception) -> bytes:
         if repr(pickle.loads(load)) == repr(error):
             return load
     return pickle.dumps(MmError(f"{type(error).__name__}: {error}"))
-
-
-def _unpacked(load: bytes) -> Exception:
-    import pickle
-
-    error: Exception = pickle.loads(load)
-    return error
