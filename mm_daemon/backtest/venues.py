@@ -119,8 +119,10 @@ def _read_ahead(sources: Mapping[Venue, Source], duration_s: float | None) -> di
     duration_ns = None if duration_s is None else round(duration_s * 1_000_000_000)
     ahead = dict(sources)
     for venue, source in sources.items():
-        feed = source.feed if isinstance(source, RecordedMarket) else None
-        if isinstance(source, RecordedMarket) and isinstance(feed, RecordedFeed) and can_read_ahead(feed):
+        if not isinstance(source, RecordedMarket):
+            continue
+        feed = source.feed
+        if isinstance(feed, RecordedFeed) and can_read_ahead(feed):
             ahead[venue] = RecordedMarket(ReadAhead(feed, duration_ns), source.venue)
     return ahead
 

@@ -240,11 +240,11 @@ class KnowsItsLength(Protocol):
 
 @runtime_checkable
 class Forkable(Protocol):
-    """A feed that can say whether it may be read in a process forked from the one that made it."""
+    """A feed that can say whether a process forked from the one that made it may read it."""
 
     @property
     def forkable(self) -> bool:
-        """Nothing that reads it has threads, which a fork leaves behind, or is open already."""
+        """Nothing that reads it has threads: a fork leaves them behind, and whoever waits for them waits for ever."""
         ...
 
 

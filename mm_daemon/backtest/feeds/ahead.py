@@ -86,7 +86,11 @@ class ReadAhead(RetoldFeed):
     def events(self) -> Iterator[MarketEvent]:
         """As of the feed. Raises what it raises, and ReaderDied."""
         self._batch = None
-        child, pipe = self._fork()
+        try:
+            child, pipe = self._fork()
+        except OSError:  # the system gives no process, or no pipe, to this one
+            yield from self._feed.events()
+            return
         seen, gone = 0, False
         try:
             while (batch := _received(pipe)) is not None:
@@ -101,10 +105,13 @@ class ReadAhead(RetoldFeed):
         finally:
             pipe.close()
             how = _ended(child, kill=not gone)
-        raise ReaderDied(f"the process that read the recording ended with {how} after {seen:,} events: start again")
+        raise ReaderDied(
+            f"the process that read the recording ended with {how} after {seen:,} events, and nothing behind them is "
+            "known; unless somebody ended it, look whether memory was short, and start again"
+        )
 
     def _fork(self) -> tuple[int, BinaryIO]:
-        """(process id, the pipe to read from) of a child that reads."""
+        """(process id, the pipe to read from) of a child that reads. Raises OSError."""
         ours, theirs = os.pipe()
         # Ctrl-C reaches the whole group of a terminal; it is ours to end the child, from its first instruction on.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -115,9 +122,12 @@ class ReadAhead(RetoldFeed):
                 child = os.fork()
             if child == 0:
                 self._serve(ours, theirs)
+        except OSError:
+            os.close(ours)
+            raise
         finally:
+            os.close(theirs)
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        os.close(theirs)
         _widen(ours)
         return child, open(ours, "rb")
 
