@@ -4,12 +4,14 @@ left behind; and where there is no other core, or a fork would not be safe, none
 import gc
 import gzip
 import os
+import pty
 import resource
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from time import sleep
@@ -305,21 +307,22 @@ forks = []
 os.register_at_fork(after_in_parent=lambda: forks.append(1))
 from mm_daemon.cli.main import execute
 code = execute(arguments)
-print(len(forks), file=sys.stderr)
+open("forks", "w").write(str(len(forks)))
 sys.exit(code)
 """
 
 
-def verb(tmp_path: Path, cores: int, *arguments: str) -> tuple[bytes, int]:
+def verb(tmp_path: Path, cores: int, *arguments: str, stderr: int = subprocess.PIPE) -> tuple[bytes, int]:
     """(what it printed, how many processes it forked) of a command in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-c", COUNTING, str(cores), "backtest", *arguments],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT), "MM_SHARED": str(SHARED)},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
         check=True,
     )
-    return done.stdout, int(done.stderr.split()[-1])
+    return done.stdout, int((tmp_path / "forks").read_text())
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity") or cores() < 2, reason="needs two cores, and a say in which")
@@ -348,6 +351,28 @@ def test_a_backtest_with_a_second_core_is_the_one_without(
         reports.append({**msgspec.json.decode(out), "wall_seconds": 0, "journal": ""})
     assert reports[0] == reports[1]
     assert (tmp_path / "1.journal").read_bytes() == (tmp_path / "2.journal").read_bytes()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity") or cores() < 2, reason="needs two cores, and a say in which")
+def test_a_progress_bar_has_no_thread_that_would_forbid_it(tmp_path: Path) -> None:
+    config = str(ROOT / "deploy/examples/recorded-binance-usdm.yaml")
+    shared_file(USDM)
+    ours, theirs = pty.openpty()
+    reader = threading.Thread(target=_drained, args=(ours,))
+    reader.start()
+    out, forks = verb(tmp_path, 2, "-c", config, "--no-journal", stderr=theirs)
+    os.close(theirs)
+    reader.join()
+    assert forks == 1
+    assert b"fills" in out
+
+
+def _drained(terminal: int) -> None:
+    """Until nobody writes there any more, which a terminal says by an error."""
+    with suppress(OSError):
+        while os.read(terminal, 4096):
+            pass
+    os.close(terminal)
 
 
 def test_ctrl_c_ends_both_without_a_word(tmp_path: Path) -> None:
