@@ -166,6 +166,8 @@ class RecordedConnector:
             ),
         )
         self._funding = self._rates()
+        tables = [source.table, *(rates.table for rates in self._funding)]
+        self._threaded = any(table is not None and table.threaded for table in tables)
         self._starts_at_ns: int | None = None
         self._company: tuple[RecordedConnector, ...] = ()
         self._ended: asyncio.Event | None = None
@@ -249,6 +251,11 @@ class RecordedConnector:
         """Frames that could not be used, by kind, and the damaged places of the recording."""
         problems, damaged = self._feed.problems, sum(rates.damaged for rates in self._funding)
         return {**problems, "funding_damage": damaged} if damaged else problems
+
+    @property
+    def forkable(self) -> bool:
+        """Whether a process forked from this one may read it: not by polars, which has threads."""
+        return not self._threaded
 
     def instruments(self) -> Sequence[Instrument]:
         return self._instruments

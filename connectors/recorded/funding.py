@@ -27,22 +27,22 @@ class FundingRates:
 
     def __init__(self, path: Path, instrument: Instrument, *, period_ns: int, damaged: Damaged) -> None:
         """Raises ConfigError when the file cannot be read or has no column of times or rates."""
-        self._table = open_table(path, damaged)
+        self.table = open_table(path, damaged)
         self._instrument = instrument
         self._period_ns = period_ns
-        self._places = find_columns(self._table.columns, {}, ("time", "funding"))
+        self._places = find_columns(self.table.columns, {}, ("time", "funding"))
         for name, said in (("time", "timestamp"), ("funding", "rate")):
             if name not in self._places:
-                raise ConfigError(f"funding {path}:1: has no column {said}; it has {', '.join(self._table.columns)}")
+                raise ConfigError(f"funding {path}:1: has no column {said}; it has {', '.join(self.table.columns)}")
 
     @property
     def notes(self) -> list[str]:
-        text = f"{self._table.name}: the rate of each funding period is known from its beginning, better than live"
-        return [*self._table.notes, text]
+        text = f"{self.table.name}: the rate of each funding period is known from its beginning, better than live"
+        return [*self.table.notes, text]
 
     @property
     def damaged(self) -> int:
-        return self._table.damaged
+        return self.table.damaged
 
     @staticmethod
     def update(instrument: InstrumentId, at_ns: int, rate: int, period_ns: int) -> FundingUpdate:
@@ -53,14 +53,14 @@ class FundingRates:
         """Each rate from the settlement before its own, or a period before it, on."""
         times, before_ns = Times(), 0
         time_at, rate_at = self._places["time"], self._places["funding"]
-        for row in self._table.rows():
+        for row in self.table.rows():
             try:
                 at_ns, rate = times.ns(row[time_at]), number(row[rate_at])
             except ValueError as error:
-                self._table.spoil(str(error))
+                self.table.spoil(str(error))
                 continue
             if at_ns <= before_ns:
-                self._table.spoil("time does not go on; sort the series by time (the row is left out)")
+                self.table.spoil("time does not go on; sort the series by time (the row is left out)")
                 continue
             if rate is None:
                 continue

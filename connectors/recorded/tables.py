@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from connectors.recorded.reader import DAMAGE_MAX, Damage, Damaged, TextLog
 from mm_daemon.domain.errors import ConfigError
@@ -84,6 +84,8 @@ class Table(Protocol):
     """Rows of cells under names. `line` is the place of the row just given."""
 
     name: str
+    threaded: ClassVar[bool]
+    """Whether it is read by threads."""
 
     @property
     def columns(self) -> Sequence[str]: ...
@@ -117,6 +119,8 @@ class Table(Protocol):
 
 class CsvTable:
     """A CSV file with a line of names."""
+
+    threaded: ClassVar = False
 
     def __init__(self, path: Path, damaged: Damaged) -> None:
         """Raises ConfigError when there is nothing to read."""
@@ -168,6 +172,8 @@ class CsvTable:
 
 class FrameTable:
     """A table of polars or pandas, in memory or behind a Parquet file, in slices."""
+
+    threaded: ClassVar = True
 
     def __init__(self, name: str, source: object, damaged: Damaged) -> None:
         """`source`: a DataFrame, or the path of a Parquet file. Raises ConfigError for anything else."""

@@ -62,7 +62,9 @@ class Bar:
                 rich.TaskProgressColumn(),
                 rich.TimeRemainingColumn(),
             )
-            self._progress = rich.Progress(*columns, console=Console(stderr=True), transient=True)
+            # Drawn when something is told and not by a thread: a process with threads must not fork (`feeds/ahead.py`).
+            console = Console(stderr=True)
+            self._progress = rich.Progress(*columns, console=console, transient=True, auto_refresh=False)
 
     def __enter__(self) -> "Bar":
         if self._progress is not None:
@@ -79,7 +81,7 @@ class Bar:
         self._shares[part] = share
         if self._progress is not None and self._task is not None:
             done = sum(self._shares) / len(self._shares)
-            self._progress.update(self._task, completed=done, description=self._said())
+            self._progress.update(self._task, completed=done, description=self._said(), refresh=True)
 
     def first(self, share: float) -> None:
         """Of the only part."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from mm_daemon import registry
+from mm_daemon.backtest.feeds.ahead import ReadAhead, can_read_ahead
 from mm_daemon.backtest.feeds.latency import DelayedFeed, feed_latency
 from mm_daemon.backtest.feeds.slices import SlicedFeed
 from mm_daemon.backtest.progress import Told
@@ -45,14 +46,18 @@ def backtest(
     told: Told | None = None,
     feeds: Mapping[Venue, RecordedFeed] | None = None,
     tables: Mapping[str, object] | None = None,
+    ahead: bool = False,
 ) -> BacktestReport:
     """Backtest a configuration; of its recordings, what was received from `since_ns` on and before `until_ns`. `told`
     hears how much of the recordings has been read; `feeds` are played in place of what the configuration names;
-    `tables`: for each recorded venue whose market data are in memory, a polars or pandas DataFrame of quotes or bars.
+    `tables`: for each recorded venue whose market data are in memory, a polars or pandas DataFrame of quotes or bars;
+    `ahead`: recordings are read by processes of their own where another core is free for that, with the same result.
 
-    Raises ConfigError, UsageError, JournalError, CoreError.
+    Raises ConfigError, UsageError, JournalError, CoreError; ReaderDied.
     """
     parameters, sources = compose(config, since_ns=since_ns, until_ns=until_ns, feeds=feeds or {}, tables=tables)
+    if ahead:
+        sources = _read_ahead(sources, duration_s)
     return run_backtest(parameters, sources, journal=journal, duration_s=duration_s, told=told)
 
 
@@ -105,6 +110,22 @@ def compose(
         raise ConfigProblems(problems)
     parameters = core_parameters(config, instruments, capabilities, first_client_id=FIRST_CLIENT_ID)
     return parameters, sources
+
+
+def _read_ahead(sources: Mapping[Venue, Source], duration_s: float | None) -> dict[Venue, Source]:
+    """Recordings read by processes of their own where that can be, as far as the run looks at them. How far that is
+    within several, each of which begins at another time, none of them knows: those are read here."""
+    if duration_s is not None and sum(isinstance(source, RecordedMarket) for source in sources.values()) > 1:
+        return dict(sources)
+    duration_ns = None if duration_s is None else round(duration_s * 1_000_000_000)
+    ahead = dict(sources)
+    for venue, source in sources.items():
+        if not isinstance(source, RecordedMarket):
+            continue
+        feed = source.feed
+        if isinstance(feed, RecordedFeed) and can_read_ahead(feed):
+            ahead[venue] = RecordedMarket(ReadAhead(feed, duration_ns), source.venue)
+    return ahead
 
 
 def _played(

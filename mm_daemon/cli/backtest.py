@@ -133,7 +133,7 @@ def _play_once(config: "Config", journal: Path | None, duration_s: float | None,
     from mm_daemon.backtest.venues import backtest as play
 
     with Bar(wanted=not json) as bar:
-        report = play(config, journal=journal, duration_s=duration_s, told=bar.first)
+        report = play(config, journal=journal, duration_s=duration_s, told=bar.first, ahead=True)
     if not report.rows:
         raise ConfigError("the recordings hold no market data")
     say(report, json=json)

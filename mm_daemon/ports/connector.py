@@ -239,6 +239,16 @@ class KnowsItsLength(Protocol):
 
 
 @runtime_checkable
+class Forkable(Protocol):
+    """A feed that can say whether a process forked from the one that made it may read it."""
+
+    @property
+    def forkable(self) -> bool:
+        """Nothing that reads it has threads: a fork leaves them behind, and whoever waits for them waits for ever."""
+        ...
+
+
+@runtime_checkable
 class CatchesUp(Protocol):
     """A feed that can be told to say now what is due, when the event loop is late."""
 

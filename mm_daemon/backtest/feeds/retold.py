@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from mm_daemon.domain.instrument import Instrument
-from mm_daemon.ports.connector import CountsProblems, KnowsItsLength, NotesDamage, RecordedFeed
+from mm_daemon.ports.connector import CountsProblems, Forkable, KnowsItsLength, NotesDamage, RecordedFeed
 
 
 class RetoldFeed:
@@ -19,6 +19,10 @@ class RetoldFeed:
     def frames(self) -> int | None:
         """Frames consumed; None where the feed counts none."""
         return getattr(self._feed, "frames", None)
+
+    @property
+    def forkable(self) -> bool:
+        return isinstance(self._feed, Forkable) and self._feed.forkable
 
     @property
     def problems(self) -> Mapping[str, int]:

@@ -25,6 +25,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
+from mm_daemon.backtest.cores import cores
 from mm_daemon.domain.errors import ConfigError, MmError, UsageError
 
 T = TypeVar("T")
@@ -113,7 +114,7 @@ def executor(workers: int | None = None, dask: str | None = None, heard: Heard |
         if workers is not None:
             raise UsageError("--workers counts processes of this machine; with --dask the cluster has its own")
         return DaskCluster(dask)
-    return LocalProcesses(_cores() if workers is None else workers, heard)
+    return LocalProcesses(cores() if workers is None else workers, heard)
 
 
 def gather(
@@ -294,10 +295,6 @@ def _exit(code: int | None) -> tuple[str, int | None]:
         except ValueError:
             return f"signal {-code}", code
     return f"exit code {code}", code
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class DaskCluster:
