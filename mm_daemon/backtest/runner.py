@@ -179,21 +179,20 @@ class BacktestRunner:
     ) -> None:
         """Turn until the feed is over, time reaches `limit_ns`, or (stopping) no order may be alive any more.
 
-        The inner loop of every backtest: names are bound once, and the common turn, one market event that changes no
-        decision, makes no object of its own.
+        The inner loop of every backtest: the common turn, one market event that changes no decision, makes no object of
+        its own.
         """
         core, tally, journal, meter = self.core, self._tally, self._journal, self._meter
-        apply, decide, core_deadline_ns = core.apply, core.decide, core.next_deadline_ns
         keep = None if journal is None else journal.event
-        shown, venue_due_ns = self._shown, self._venue_due_ns
+        shown = self._shown
         now_ns = self._now_ns
         rows = seen = turns = at_once = 0
         event = _NOTHING if first is None else first
         ends_with_feed = first is not None
-        venue_ns = venue_due_ns()
+        venue_ns = self._venue_due_ns()
         due_ns = tally.due_ns
         while not (stopping and core.stopped):
-            core_ns = core_deadline_ns()
+            core_ns = core.next_deadline_ns()
             event_ns = event.ts_local_ns
             next_ns = event_ns if event_ns < venue_ns else venue_ns
             if core_ns is not None and core_ns < next_ns:
@@ -213,33 +212,33 @@ class BacktestRunner:
                     raise CoreError(f"time stands still at {now_ns}: the core's deadline is {core_ns}")
             told = event_ns <= now_ns
             while event_ns <= now_ns:
-                if event.__class__ is BookDelta or event.__class__ is BookSnapshot:
+                if type(event) is BookDelta or type(event) is BookSnapshot:
                     rows += len(event.bids) + len(event.asks)
-                elif event.__class__ is PublicTrade:
+                elif type(event) is PublicTrade:
                     rows += 1
                 seen += 1
                 if keep is not None:
                     keep(event)
                 before, after = shown[event.instrument]
                 before(event)
-                apply(event)
+                core.apply(event)
                 after(event)
                 event = next(feed, _NOTHING)
                 event_ns = event.ts_local_ns
-            venue_ns = venue_due_ns()
+            venue_ns = self._venue_due_ns()
             if venue_ns <= now_ns:
                 told |= self._hear(now_ns)
-                venue_ns = venue_due_ns()
+                venue_ns = self._venue_due_ns()
                 due_ns = tally.due_ns
-            core_ns = core_deadline_ns()
+            core_ns = core.next_deadline_ns()
             if core_ns is not None and core_ns <= now_ns:
                 reached = DeadlineReached(now_ns)
                 if keep is not None:
                     keep(reached)
-                apply(reached)
+                core.apply(reached)
             elif not told:
                 continue  # a venue went about its own business
-            turn = decide(now_ns)
+            turn = core.decide(now_ns)
             turns += 1
             if journal is not None:
                 journal.turn(turn)
@@ -250,10 +249,10 @@ class BacktestRunner:
                 self._submit(turn.released, now_ns)
                 if turn.queries or (self._look_ns == _NEVER_NS and self._in_doubt(turn)):
                     self._ask(turn.queries, now_ns)
-                venue_ns = venue_due_ns()
+                venue_ns = self._venue_due_ns()
             elif turn.queries:
                 self._ask(turn.queries, now_ns)
-                venue_ns = venue_due_ns()
+                venue_ns = self._venue_due_ns()
             if tally.unpriced:
                 tally.note_prices()
         self._now_ns = now_ns

@@ -17,7 +17,6 @@ from mm_daemon.domain.orders import Side
 
 NO_BID = 0
 NO_ASK = 1 << 62
-_NEAR = 64
 
 
 class OrderBook:
@@ -147,8 +146,8 @@ class OrderBook:
                 depth[ticks] = lots
                 if ticks > best:
                     best = ticks
-            else:
-                depth.pop(ticks, None)
+            elif ticks in depth:
+                del depth[ticks]
         self._depth_bid = best if best in depth else _next_below(depth, best)
         depth, best = self._ask_depth, self._depth_ask
         for ticks, lots in event.asks:
@@ -156,8 +155,8 @@ class OrderBook:
                 depth[ticks] = lots
                 if ticks < best:
                     best = ticks
-            else:
-                depth.pop(ticks, None)
+            elif ticks in depth:
+                del depth[ticks]
         self._depth_ask = best if best in depth else _next_above(depth, best)
         self._settle(event.update_id, event.ts_local_ns)
 
@@ -202,15 +201,15 @@ def _depth_of(levels: Levels) -> dict[int, int]:
 
 
 def _next_below(depth: dict[int, int], ticks: int) -> int:
-    """The next bid under a vanished best: near by in a dense book, else by looking at all."""
-    for near in range(ticks - 1, ticks - _NEAR, -1):
+    """The next bid under a vanished best: tick by tick for as long as that costs less than to look at every level."""
+    for near in range(ticks - 1, ticks - len(depth) // 4, -1):
         if near in depth:
             return near
     return max(depth, default=NO_BID)
 
 
 def _next_above(depth: dict[int, int], ticks: int) -> int:
-    for near in range(ticks + 1, ticks + _NEAR):
+    for near in range(ticks + 1, ticks + len(depth) // 4):
         if near in depth:
             return near
     return min(depth, default=NO_ASK)

@@ -117,8 +117,8 @@ def paper_capabilities(policy: VenuePolicy, real: Capabilities) -> Capabilities:
         policy.response_latency_ms, *policy.response_samples_ms, 0.0
     )
     if policy.latency_rows:
-        slowest = max(row.entry_ns for row in policy.latency_rows) + max(row.response_ns for row in policy.latency_rows)
-        slowest /= NS_PER_MS
+        rows = policy.latency_rows
+        slowest = (max(row.entry_ns for row in rows) + max(row.response_ns for row in rows)) / NS_PER_MS
     own = desk_capabilities(
         decrease_keeps_place=policy.decrease_keeps_place,
         ack_timeout_ms=max(_ACK_TIMEOUT_MS, round(4 * slowest)),

@@ -229,26 +229,26 @@ class SimulatedVenue:
             return
         if market.own_book:
             market.book.apply(event)
-        if isinstance(event, TopOfBook):
+        if type(event) is TopOfBook:
             book = market.book
             if market.inner_bid_ticks >= book.bid_ticks or market.inner_ask_ticks <= book.ask_ticks:
                 self._on_book(market, event)
-        elif isinstance(event, PublicTrade):
+        elif type(event) is PublicTrade:
             if market.inner_bid_ticks >= event.ticks or market.inner_ask_ticks <= event.ticks:
                 self._on_print(market, event)
-        elif isinstance(event, BookDelta):
+        elif type(event) is BookDelta:
             self._on_book(market, event)
-        elif isinstance(event, BookSnapshot):
+        elif type(event) is BookSnapshot:
             market.seen_bid_ticks = min((ticks for ticks, _ in event.bids), default=0)
             market.seen_ask_ticks = max((ticks for ticks, _ in event.asks), default=0)
             self._on_book(market, event)
-        elif isinstance(event, BookInvalidated):
+        elif type(event) is BookInvalidated:
             market.taken.clear()
-        elif isinstance(event, InstrumentUpdated):
+        elif type(event) is InstrumentUpdated:
             self._on_instrument(market, event)
-        elif isinstance(event, MarkPriceUpdate):
+        elif type(event) is MarkPriceUpdate:
             market.mark_half_ticks = event.mark_half_ticks
-        elif isinstance(event, FundingUpdate) and event.next_ns > market.funded_ns:
+        elif type(event) is FundingUpdate and event.next_ns > market.funded_ns:
             market.funding = event
             self._funding_ns = min(self._funding_ns, event.next_ns)
 
@@ -316,7 +316,7 @@ class SimulatedVenue:
             return
         bid_ticks, ask_ticks = book.bid_ticks, book.ask_ticks
         crossed = False
-        touch_only = isinstance(event, TopOfBook)
+        touch_only = type(event) is TopOfBook
         for resting in market.resting:
             order = resting.order
             if order.side is _BUY:

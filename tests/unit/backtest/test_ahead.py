@@ -23,7 +23,8 @@ from connectors.recorded.connector import RecordedConnector
 from mm_daemon.backtest.cores import cores
 from mm_daemon.backtest.feeds.ahead import ReadAhead, ReaderDied, can_read_ahead
 from mm_daemon.backtest.feeds.slices import SlicedFeed
-from mm_daemon.backtest.runner import RecordedMarket, run_backtest
+from mm_daemon.backtest.runner import run_backtest
+from mm_daemon.backtest.sources import RecordedMarket
 from mm_daemon.config.problems import ConfigProblems, Place, Problem
 from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.events import FundingUpdate, MarketEvent
