@@ -9,7 +9,7 @@ COMPILE := build/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe -
 BENCH := $(BIN)/pytest -q -m bench -o addopts="--strict-markers --benchmark-quiet"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check mutants bench instructions page-delay peers side-by-side compare-models dashboards reference \
+.PHONY: help setup run test check mutants compiled bench instructions page-delay peers side-by-side compare-models dashboards reference \
 	image soak fmt lint types lock clean
 
 help: ## list the targets
@@ -49,6 +49,14 @@ check: lint types ## everything, the slow proofs too
 
 mutants: setup ## break the daemon's rules one by one and see that the simulation notices (part of check)
 	$(BIN)/pytest -v tests/simulation/test_mutants.py
+
+compiled: build/compiled/.made ## the same source with its hot path as extension modules, in build/compiled (C compiler, 2 minutes)
+
+build/compiled/.made: $(VENV)/.project setup.py $(shell find mm_daemon connectors -name '*.py')
+	@rm -rf build/compiled build/mypyc build/lib build/lib.* build/bdist.* build/temp.*
+	MM_COMPILE=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-index \
+		--no-build-isolation --target build/compiled .
+	@touch $@
 
 bench: setup ## measure ours beside the peers, 3 minutes; prints a table (KEEP=1 keeps it under tests/bench/results)
 	$(BENCH) tests/bench $(if $(KEEP),--keep)

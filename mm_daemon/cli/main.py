@@ -12,6 +12,7 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from cyclopts import App, CycloptsError
 
@@ -36,10 +37,18 @@ from mm_daemon.domain.errors import MmError, UsageError
 
 EXIT_INTERRUPTED = 130
 
+
+def _version() -> str:
+    """With a word for the compiled build, whose decisions are the same (`setup.py`)."""
+    core = find_spec("mm_daemon.core.trading_core")
+    compiled = core is not None and not str(core.origin).endswith(".py")
+    return f"{__version__} (compiled)" if compiled else __version__
+
+
 app = App(
     name="mm-daemon",
     help="A market-making daemon: one engine for live, paper and backtest.",
-    version=__version__,
+    version=_version,
     help_format="plaintext",
 )
 app.command(operate.init)

@@ -1,5 +1,8 @@
 """Gathers what the benches measure, prints it as one table at the end, and keeps it when asked (`--keep`)."""
 
+from pathlib import Path
+
+import msgspec
 import pytest
 
 from tests.bench import results, table
@@ -16,6 +19,7 @@ def figures() -> Figures:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--keep", action="store_true", help="keep the results under tests/bench/results")
+    parser.addoption("--figures", type=Path, help="write the figures to this file too, as JSON")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
@@ -24,5 +28,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
     terminalreporter.write_line("")
     for line in table.lines(_figures):
         terminalreporter.write_line(line)
+    if (path := config.getoption("--figures")) is not None:
+        path.write_bytes(msgspec.json.encode(_figures.all))
     if config.getoption("--keep") and exitstatus == 0:
         terminalreporter.write_line(f"kept: {results.keep(results.result_of(_figures))}")

@@ -1,7 +1,5 @@
 """What must be reached, as data: `performance.md`'s gates and goals, and what its peers took on the machine it was
 measured on.
-
-A row of `performance.md` that is not here needs what does not exist yet: the compiled build.
 """
 
 from typing import NamedTuple
@@ -52,6 +50,7 @@ SPEED = (CCXT_DEPTH, CCXT_TRADE, CCXT_L2BOOK, MSGSPEC_DEPTH, MSGSPEC_TRADE, MSGS
 ROWS = (
     Row("depth.decision.p50", "depth frame to decision, p50", 17, 10, CCXT_DEPTH, MSGSPEC_DEPTH),
     Row("depth.decision.p99", "depth frame to decision, p99", 250, 150, CCXT_DEPTH_P99),
+    Row("compiled.depth.decision.p50", "  the same, compiled", 17, 10, CCXT_DEPTH, MSGSPEC_DEPTH),
     Row("depth.decision.decode.p50", "  of it: decode, p50", ccxt=CCXT_DEPTH, msgspec=MSGSPEC_DEPTH_P50),
     Row("depth.decision.decode.p99", "  of it: decode, p99"),
     Row("depth.decision.apply.p50", "  of it: apply, p50"),
@@ -59,10 +58,12 @@ ROWS = (
     Row("depth.decision.decide.p50", "  of it: decide, p50"),
     Row("depth.decision.decide.p99", "  of it: decide, p99"),
     Row("hyperliquid.book.decision.p50", "Hyperliquid l2Book to decision, p50", 12, 6, CCXT_L2BOOK, MSGSPEC_L2BOOK),
+    Row("compiled.hyperliquid.book.decision.p50", "  the same, compiled", 12, 6, CCXT_L2BOOK, MSGSPEC_L2BOOK),
     Row("hyperliquid.book.decode.p50", "  of it: decode, p50", ccxt=CCXT_L2BOOK, msgspec=MSGSPEC_L2BOOK),
     Row("hyperliquid.book.apply.p50", "  of it: apply, p50"),
     Row("hyperliquid.book.decide.p50", "  of it: decide, p50"),
     Row("hyperliquid.frame.signed.p50", "Hyperliquid l2Book to signed bytes, p50", 150, 70),
+    Row("compiled.hyperliquid.frame.signed.p50", "  the same, compiled", 150, 70),
     Row("hyperliquid.frame.signed.p99", "  the same, p99"),
     Row("hyperliquid.sign.one.p50", "Hyperliquid order encode + sign, p50", 80, 45),
     Row("hyperliquid.sign.twenty.p50", "  twenty orders under one signature, p50"),
@@ -92,10 +93,13 @@ ROWS = (
     Row("backtest.rows.journal", "  the same with the journal"),
     Row("backtest.rows.with_bookTicker", "  with bookTicker too, no journal"),
     Row("backtest.rows.with_bookTicker.journal", "  with bookTicker too and the journal"),
+    Row("compiled.backtest.rows", "  compiled: depth and trades, no journal", 5, 11, floor=True),
+    Row("compiled.backtest.rows.with_bookTicker", "  compiled: with bookTicker too"),
     Row("journal.turn.quiet", "journal, a quiet turn"),
     Row("journal.turn.busy", "journal, a turn with decisions and a command"),
     Row("journal.event.with_bookTicker", "journal on against off, per event of a backtest"),
     Row("cold.wall", "raw recording to report, new process", 0.8, 0.35),
+    Row("compiled.cold.wall", "  the same, compiled"),
     Row("cold.peak", "  its peak memory", 100, 40, fixed=True),
     Row("cold.journal.wall", "  the same with the journal"),
     Row("hour.peak", "peak memory over an hour of looped recording", 100, 40, fixed=True),

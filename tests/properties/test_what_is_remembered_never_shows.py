@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.trading_core import TradingCore
 from mm_daemon.domain.capabilities import Bucket, BucketKind, Capabilities, CommandClass
-from mm_daemon.domain.decisions import AmendOrder, CancelAll, CancelOrder, Command, PlaceOrder, Turn
+from mm_daemon.domain.decisions import AmendOrder, CancelAll, CancelOrder, Command, PlaceOrder
 from mm_daemon.domain.events import (
     BookInvalidated,
     CommandOutcomeUnknown,
@@ -53,16 +53,13 @@ _COARSE = SignificantFigures(figures=3, decimals=1)
 _NEVER = 1 << 62
 
 
-class Forgetful(TradingCore):
-    """Knows nothing at a turn but what it was told."""
-
-    def decide(self, now_ns: int) -> Turn:
-        self._agenda.deadline_known = False
-        self._control.recount()
-        for market in self._markets.values():
-            market.basis, market.slots, market.engine._seen, market.engine._grounds = (), [], (), ()
-            market.lockouts.restore(msgspec.structs.replace(market.lockouts.state(), held=()))
-        return super().decide(now_ns)
+def forget(core: TradingCore) -> None:
+    """From here it knows nothing but what it was told."""
+    core._agenda.deadline_known = False
+    core._control.recount()
+    for market in core._markets.values():
+        market.basis, market.slots, market.engine._seen, market.engine._grounds = (), [], (), ()
+        market.lockouts.restore(msgspec.structs.replace(market.lockouts.state(), held=()))
 
 
 class Beside:
@@ -70,7 +67,7 @@ class Beside:
 
     def __init__(self, parameters: CoreParameters) -> None:
         self.core = TradingCore(parameters)
-        self.forgetful = Forgetful(parameters)
+        self.forgetful = TradingCore(parameters)
         self.symbols = list(self.core.markets)
         self.now_ms = 0
         self.unheard: list[Command] = []
@@ -96,6 +93,7 @@ class Beside:
             self.core.apply(event)
             self.forgetful.apply(event)
         turn = self.core.decide(self.now_ms * MS)
+        forget(self.forgetful)
         assert turn == self.forgetful.decide(self.now_ms * MS)
         assert (self.core.next_deadline_ns() or _NEVER) <= (self.forgetful.next_deadline_ns() or _NEVER)
         self.unheard += [approved.command for approved in turn.released]

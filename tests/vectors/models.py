@@ -227,7 +227,7 @@ def _microprice_stoikov(case: Case) -> Outputs:
 
 
 def _ofi(case: Case) -> Outputs:
-    events, total = flow.ofi(case["updates"])
+    events, total = flow.ofi([tuple(update) for update in case["updates"]])
     return {"events": events, "ofi": total}
 
 
