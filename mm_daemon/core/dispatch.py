@@ -37,6 +37,7 @@ from mm_daemon.engine.tolerance import price_verdict
 from mm_daemon.risk.budget import FREE
 from mm_daemon.risk.gate import RiskGate
 
+_MOVES = PlaceOrder, AmendOrder
 _NO_ROOM = frozenset({RefusalCode.WORST_POSITION, RefusalCode.WORST_NOTIONAL, RefusalCode.MARGIN_LOW})
 """Refusals of an amend that counts twice until it is answered."""
 _SCARCE_PATIENCE = 2
@@ -194,6 +195,7 @@ class Dispatch:
     def release(self, now_ns: int) -> list[ApprovedCommand]:
         """What leaves now, venue by venue."""
         released: list[ApprovedCommand] = []
+        self.waiting = False
         for venue, outbox in self.outboxes.items():
             if not outbox.waiting:
                 continue
@@ -202,7 +204,8 @@ class Dispatch:
             for approved in leaving:
                 self._left(approved.command, now_ns)
             released += leaving
-        self.waiting = any(outbox.waiting for outbox in self.outboxes.values())
+            if outbox.waiting:
+                self.waiting = True
         return released
 
     def take_unsent(self) -> tuple[tuple[Refusal, ...], tuple[DroppedCommand, ...]]:
@@ -244,7 +247,7 @@ class Dispatch:
 
     def _left(self, command: Command, now_ns: int) -> None:
         self._ledger.released(command, now_ns)
-        if isinstance(command, PlaceOrder | AmendOrder):
+        if isinstance(command, _MOVES):
             order = self._ledger.get(command.client_id)
             if order is not None and order.purpose is Purpose.QUOTE:
                 market = self._markets[command.instrument]
@@ -265,7 +268,7 @@ class Dispatch:
             return
         order = self._ledger.get(command.client_id)
         reduces = order is not None and order.reduce_only
-        charged = isinstance(command, PlaceOrder | AmendOrder) and not reduces
+        charged = isinstance(command, _MOVES) and not reduces
         self._gate.budget.give_back(command.instrument, charged=charged, now_ns=now_ns)
 
     def _merge(self, place: PlaceOrder, amend: AmendOrder, now_ns: int) -> ApprovedCommand | Refusal:

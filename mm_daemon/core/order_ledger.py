@@ -414,7 +414,9 @@ class OrderLedger:
 
     def next_deadline_ns(self) -> int | None:
         """When the next acknowledgement is overdue, or a refused cancel may be repeated."""
-        return sooner(min(self._retries.values(), default=None), self._next_ack_ns)
+        if not self._retries:
+            return self._next_ack_ns
+        return sooner(min(self._retries.values()), self._next_ack_ns)
 
     def expire(self, now_ns: int) -> list[LedgerOrder]:
         """Orders with an acknowledgement overdue at `now_ns`: place UNKNOWN, or the flag of their amend or cancel.

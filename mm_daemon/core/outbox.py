@@ -254,7 +254,7 @@ class Outbox:
         """Why what moves a quote, an amend or else a place, would be too old before it could leave, and until when;
         None: it would not. Without an end only an event opens the limit again.
         """
-        kind = CommandClass.AMEND if amends else CommandClass.PLACE
+        kind = _CLASSES[_AMEND if amends else _PLACE]
         opens_ns = self._opens_ns(kind, now_ns)
         if opens_ns > now_ns:
             return Reason.VENUE_BACKOFF, opens_ns
@@ -272,7 +272,7 @@ class Outbox:
     @property
     def scarce(self) -> bool:
         """A quota of the venue is nearly used up: quotes should move less."""
-        return any(_SOFT_SHARE * state.level < state.usable for state in self._quotas)
+        return bool(self._quotas) and any(_SOFT_SHARE * state.level < state.usable for state in self._quotas)
 
     # Out
 

@@ -21,6 +21,8 @@ from mm_daemon.domain.decisions import (
 from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.domain.orders import ClientOrderId, InFlight, Side
 
+_HOLD, _WITHDRAW = Action.HOLD, Action.WITHDRAW
+
 Slot = tuple[Decision, LedgerOrder | None]
 """A decision and the order that works in its slot."""
 
@@ -51,10 +53,10 @@ def plan(
     inward: list[Intent] = []
     places: list[Intent] = []
     for decision, working in slots:
-        if decision.action is Action.HOLD:
+        if decision.action is _HOLD:
             continue
         target = decision.target
-        if decision.action is Action.WITHDRAW or target is None:
+        if decision.action is _WITHDRAW or target is None:
             if working is not None and working.may_cancel(now_ns):
                 cancels.append(CancelOrder(instrument, working.client_id, decision.reasons))
         elif working is None:
