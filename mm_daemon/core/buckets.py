@@ -15,6 +15,7 @@ _QUOTA_RESERVE_DENOMINATOR = 20
 _FIRST_BACKOFF_NS = 1_000 * NS_PER_MS
 _LONGEST_BACKOFF_NS = 30_000 * NS_PER_MS
 _CANCELS = (CommandClass.CANCEL, CommandClass.CANCEL_ALL)
+_REDUCE = CommandClass.REDUCE
 
 
 class Closing:
@@ -61,7 +62,7 @@ class BucketState:
         if kind in _CANCELS:
             return 0
         whole = max(self._reserve, live_orders * self._cancel_cost)
-        return whole if kind is CommandClass.REDUCE else 2 * whole
+        return whole if kind is _REDUCE else 2 * whole
 
     def allows(self, kind: CommandClass, units: int, live_orders: int) -> bool:
         """Whether a command of this kind that costs so much may leave, by the amounts of the last `refill`."""

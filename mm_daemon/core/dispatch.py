@@ -38,6 +38,10 @@ from mm_daemon.risk.budget import FREE
 from mm_daemon.risk.gate import RiskGate
 
 _MOVES = PlaceOrder, AmendOrder
+
+# Members of an enumeration are slow to look up, and these are looked at for every command.
+_DELAY, _HEIGHT, _FRESH, _QUOTES = Validity.DELAY, Validity.HEIGHT, AmendQuantity.FRESH, Purpose.QUOTE
+
 _NO_ROOM = frozenset({RefusalCode.WORST_POSITION, RefusalCode.WORST_NOTIONAL, RefusalCode.MARGIN_LOW})
 """Refusals of an amend that counts twice until it is answered."""
 _SCARCE_PATIENCE = 2
@@ -127,17 +131,13 @@ class Dispatch:
     def pursue(self, market: MarketState, now_ns: int) -> None:
         """The fewest commands from what is working to what was decided."""
         capabilities = self._capabilities[market.instrument.venue]
-        slots = [  # an order that was let go in this very decision is decided anew at once
-            (decision, order)
-            for decision, order in zip(market.decisions, market.slots, strict=True)
-            if order is None or not order.final
-        ]
+        slots = tuple(zip(market.decisions, market.slots, strict=True))
         expires_ns, expires_height = self._expiry(market.instrument.venue, capabilities, now_ns)
         for intent in plan(
             market.id, slots, market.surplus, capabilities, self.next_client_id, now_ns, expires_ns, expires_height
         ):
             self.submit(intent, market, now_ns)
-            if isinstance(intent, AmendOrder) and capabilities.amend_quantity is AmendQuantity.FRESH:
+            if isinstance(intent, AmendOrder) and capabilities.amend_quantity is _FRESH:
                 self._move_without_room(intent, market, now_ns)
 
     def bounded(self, place: PlaceOrder, now_ns: int) -> PlaceOrder:
@@ -150,10 +150,10 @@ class Dispatch:
         """When a place or an amend of now ends by itself, as an instant of the venue's clock or a block (EXECUTION 0):
         so an outcome that is not known can be waited out.
         """
-        if capabilities.validity is Validity.DELAY:
+        if capabilities.validity is _DELAY:
             return None, None
         clock, rules = self._clocks[venue], self._rules
-        if capabilities.validity is Validity.HEIGHT:
+        if capabilities.validity is _HEIGHT:
             if clock.height is None:
                 return None, None
             most = capabilities.max_order_blocks
@@ -249,7 +249,7 @@ class Dispatch:
         self._ledger.released(command, now_ns)
         if isinstance(command, _MOVES):
             order = self._ledger.get(command.client_id)
-            if order is not None and order.purpose is Purpose.QUOTE:
+            if order is not None and order.purpose is _QUOTES:
                 market = self._markets[command.instrument]
                 market.lockouts.after_order(order.side, now_ns)
                 market.refresh_deadline(now_ns)

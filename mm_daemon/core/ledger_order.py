@@ -15,7 +15,7 @@ from mm_daemon.domain.orders import FINAL_PHASES, ClientOrderId, InFlight, Phase
 
 _SETTLED_IDS_KEPT = 16
 
-_CLOSING = Phase.CLOSING
+_CLOSING, _QUEUED = Phase.CLOSING, InFlight.QUEUED
 _PLACE_PENDING = Reason.PLACE_PENDING.bit
 _AMEND_PENDING = Reason.AMEND_PENDING.bit
 _CANCEL_PENDING = Reason.CANCEL_PENDING.bit
@@ -316,7 +316,8 @@ class LedgerOrder:
             ticks.append(self.ticks)
         if self.pend_lots:
             ticks.append(self.pend_ticks)
-        ticks += [tail.ticks for tail in self.tails]
+        if self.tails:
+            ticks += [tail.ticks for tail in self.tails]
         return tuple(ticks)
 
     def _current_left(self) -> int:
@@ -330,7 +331,7 @@ class LedgerOrder:
             self.expires_height = expires_height
 
     def set_pend(self, command: AmendOrder) -> None:
-        self.amend = InFlight.QUEUED
+        self.amend = _QUEUED
         self.amend_command = command
         self.pend_ticks = command.ticks
         self.pend_lots = command.lots

@@ -43,6 +43,7 @@ _DEFAULT_RULES = OrderRules()
 # Members of an enumeration are slow to look up, and these are looked at for every command.
 _PLACE, _AMEND, _CANCEL = Operation.PLACE, Operation.AMEND, Operation.CANCEL
 _QUEUED, _SENT = InFlight.QUEUED, InFlight.SENT
+_BUY = Side.BUY
 
 
 class Exposed:
@@ -149,7 +150,7 @@ class OrderLedger:
         market = self._markets.get(instrument)
         if market is None:
             return 0
-        return market.exposed.buy_lots if side is Side.BUY else market.exposed.sell_lots
+        return market.exposed.buy_lots if side is _BUY else market.exposed.sell_lots
 
     def exposed(self, instrument: InstrumentId) -> Exposed:
         """The figures of `exposure`, kept true for whoever looks at them often."""
@@ -552,7 +553,7 @@ class OrderLedger:
 
     @staticmethod
     def _count(market: _Market, side: Side, lots: int) -> None:
-        if side is Side.BUY:
+        if side is _BUY:
             market.exposed.buy_lots += lots
         else:
             market.exposed.sell_lots += lots

@@ -328,11 +328,11 @@ class Outbox:
         latest_ns = now_ns - self._ttl_ns
         for rank in _EXPIRING:
             waiting = self._classes[rank]
-            if not waiting:
-                continue
-            for key in [key for key, (_, offered_ns) in waiting.items() if offered_ns <= latest_ns]:
-                dropped.append(DroppedCommand(waiting.pop(key)[0].command, DropCode.QUEUE_EXPIRED))
-                self.waiting -= 1
+            for key, (approved, offered_ns) in tuple(waiting.items()):
+                if offered_ns <= latest_ns:
+                    del waiting[key]
+                    dropped.append(DroppedCommand(approved.command, DropCode.QUEUE_EXPIRED))
+                    self.waiting -= 1
         return dropped
 
     def _may_leave(self, kind: CommandClass, units: list[int], live_orders: int, now_ns: int) -> bool:
