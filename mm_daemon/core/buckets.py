@@ -43,10 +43,12 @@ class Closing:
 class BucketState:
     """How much of one bucket is left. `left()` tells whole units; inside, a kind may count in finer ones (`scale`)."""
 
-    __slots__ = ("_cancel_cost", "_reserve", "bucket", "closing", "level", "scale", "usable")
+    __slots__ = ("_cancel_cost", "_reserve", "bucket", "closing", "concerned", "level", "scale", "usable")
 
     def __init__(self, bucket: Bucket, scale: int = 1) -> None:
         self.bucket = bucket
+        self.concerned = frozenset(kind for kind in CommandClass if bucket.concerns(kind))
+        """Classes of commands that cost something."""
         self.closing = Closing()
         self.scale = scale
         self.usable = bucket.capacity * bucket.use_percent // 100

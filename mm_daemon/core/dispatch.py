@@ -16,7 +16,7 @@ from mm_daemon.core.outbox import CAPACITY, Outbox
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.planner import plan
 from mm_daemon.core.venue_clock import VenueClock
-from mm_daemon.domain.capabilities import AmendQuantity, Capabilities, Validity
+from mm_daemon.domain.capabilities import Capabilities, Validity
 from mm_daemon.domain.deadlines import sooner
 from mm_daemon.domain.decisions import (
     AmendOrder,
@@ -40,7 +40,7 @@ from mm_daemon.risk.gate import RiskGate
 _MOVES = PlaceOrder, AmendOrder
 
 # Members of an enumeration are slow to look up, and these are looked at for every command.
-_DELAY, _HEIGHT, _FRESH, _QUOTES = Validity.DELAY, Validity.HEIGHT, AmendQuantity.FRESH, Purpose.QUOTE
+_DELAY, _HEIGHT, _QUOTES = Validity.DELAY, Validity.HEIGHT, Purpose.QUOTE
 
 _NO_ROOM = frozenset({RefusalCode.WORST_POSITION, RefusalCode.WORST_NOTIONAL, RefusalCode.MARGIN_LOW})
 """Refusals of an amend that counts twice until it is answered."""
@@ -137,7 +137,7 @@ class Dispatch:
             market.id, slots, market.surplus, capabilities, self.next_client_id, now_ns, expires_ns, expires_height
         ):
             self.submit(intent, market, now_ns)
-            if isinstance(intent, AmendOrder) and capabilities.amend_quantity is _FRESH:
+            if market.moves_beside and isinstance(intent, AmendOrder):
                 self._move_without_room(intent, market, now_ns)
 
     def bounded(self, place: PlaceOrder, now_ns: int) -> PlaceOrder:

@@ -54,6 +54,7 @@ class Outbox:
 
     __slots__ = (
         "_batch_max",
+        "_batches_cost",
         "_buckets",
         "_classes",
         "_closed_until_ns",
@@ -79,6 +80,8 @@ class Outbox:
         self._family_of = family_of
         self._buckets = [bucket_state(bucket) for bucket in capabilities.buckets]
         self._quotas = [state for state in self._buckets if state.bucket.kind is BucketKind.QUOTA]
+        self._batches_cost = any(bucket.batch_costs for bucket in capabilities.buckets)
+        """A command in a batch may cost less than one alone."""
         self._height = 0
         """The venue's, as last heard."""
         self.paced = bool(self._buckets)
@@ -260,7 +263,7 @@ class Outbox:
             return Reason.VENUE_BACKOFF, opens_ns
         until_ns = now_ns
         for state in self._buckets:
-            if not state.bucket.concerns(kind):
+            if kind not in state.concerned:
                 continue
             state.refill(now_ns, self._height)
             ready_ns = state.ready_ns(kind, state.bucket.cost(kind, 1), live_orders, now_ns)
@@ -296,12 +299,15 @@ class Outbox:
         for kind, waiting in zip(_CLASSES, self._classes, strict=True):
             while waiting:
                 key, (approved, _) = next(iter(waiting.items()))
-                units = self._units(kind, batch.size if batch.takes(approved.command) else 0)
+                joins = self._batches_cost and batch.takes(approved.command)
+                units = self._units(kind, batch.size if joins else 0)
                 if not self._may_leave(kind, units, live_orders, now_ns):
                     ready_ns = self._ready_ns(kind, units, live_orders, now_ns)
                     break
-                batch.add(approved.command)
-                released.append(waiting.pop(key)[0])
+                if self._batches_cost:
+                    batch.add(approved.command)
+                released.append(approved)
+                del waiting[key]
                 self.waiting -= 1
                 for state, cost in zip(self._buckets, units, strict=True):
                     state.take(cost, now_ns, self._height)
@@ -328,6 +334,8 @@ class Outbox:
         latest_ns = now_ns - self._ttl_ns
         for rank in _EXPIRING:
             waiting = self._classes[rank]
+            if not waiting:
+                continue
             for key, (approved, offered_ns) in tuple(waiting.items()):
                 if offered_ns <= latest_ns:
                     del waiting[key]
@@ -339,7 +347,7 @@ class Outbox:
         if now_ns < self._opens_ns(kind, now_ns):
             return False
         for state, cost in zip(self._buckets, units, strict=True):
-            if state.bucket.concerns(kind) and not state.allows(kind, cost, live_orders):
+            if kind in state.concerned and not state.allows(kind, cost, live_orders):
                 return False
         return True
 
@@ -352,14 +360,14 @@ class Outbox:
         if not (cancel and self._exempt):
             opens_ns = max(opens_ns, self._closing.until_ns)
         for state in self._buckets:
-            if state.bucket.concerns(kind) and not (cancel and state.bucket.cancels_exempt):
+            if kind in state.concerned and not (cancel and state.bucket.cancels_exempt):
                 opens_ns = max(opens_ns, state.closing.until_ns)
         return opens_ns
 
     def _ready_ns(self, kind: CommandClass, units: list[int], live_orders: int, now_ns: int) -> int | None:
         ready_ns = max(self._opens_ns(kind, now_ns), now_ns)
         for state, cost in zip(self._buckets, units, strict=True):
-            if state.bucket.concerns(kind):
+            if kind in state.concerned:
                 bucket_ns = state.ready_ns(kind, cost, live_orders, now_ns)
                 if bucket_ns is None:
                     return None

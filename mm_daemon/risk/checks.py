@@ -113,11 +113,9 @@ def check_size_and_grid(trial: Trial, facts: MarketFacts) -> Failure | None:
         return RefusalCode.SIZE_MAX, lots, venue_max
     if lots - filled > facts.limits.max_order_lots:
         return RefusalCode.SIZE_MAX, lots - filled, facts.limits.max_order_lots
-    notional = ticks * lots * bounds.unit
-    if notional < bounds.min_notional:
+    if ticks * lots * bounds.unit < bounds.min_notional:
         return RefusalCode.NOTIONAL_MIN, lots, facts.instrument.min_lots_at(ticks)
-    open_notional = ticks * (lots - filled) * bounds.unit
-    if bounds.max_notional is not None and open_notional > bounds.max_notional:
+    if bounds.max_notional is not None and ticks * (lots - filled) * bounds.unit > bounds.max_notional:
         return RefusalCode.NOTIONAL_MAX, lots - filled, bounds.max_notional // (ticks * bounds.unit)
     return None
 
