@@ -53,6 +53,7 @@ class Outbox:
     """Commands waiting for one venue. Each class holds one command per order at most, so only places can pile up."""
 
     __slots__ = (
+        "_alone",
         "_batch_max",
         "_batches_cost",
         "_buckets",
@@ -80,8 +81,10 @@ class Outbox:
         self._family_of = family_of
         self._buckets = [bucket_state(bucket) for bucket in capabilities.buckets]
         self._quotas = [state for state in self._buckets if state.bucket.kind is BucketKind.QUOTA]
+        self._alone = {kind: [bucket.cost(kind, 1) for bucket in capabilities.buckets] for kind in CommandClass}
+        """What one command costs in each bucket, with no other in its batch."""
         self._batches_cost = any(bucket.batch_costs for bucket in capabilities.buckets)
-        """A command in a batch may cost less than one alone."""
+        """Whether a command may cost less behind others of its batch."""
         self._height = 0
         """The venue's, as last heard."""
         self.paced = bool(self._buckets)
@@ -262,11 +265,11 @@ class Outbox:
         if opens_ns > now_ns:
             return Reason.VENUE_BACKOFF, opens_ns
         until_ns = now_ns
-        for state in self._buckets:
+        for state, cost in zip(self._buckets, self._alone[kind], strict=True):
             if kind not in state.concerned:
                 continue
             state.refill(now_ns, self._height)
-            ready_ns = state.ready_ns(kind, state.bucket.cost(kind, 1), live_orders, now_ns)
+            ready_ns = state.ready_ns(kind, cost, live_orders, now_ns)
             if ready_ns is None:
                 return Reason.BUDGET_HOLD, None
             until_ns = max(until_ns, ready_ns)
@@ -300,7 +303,7 @@ class Outbox:
             while waiting:
                 key, (approved, _) = next(iter(waiting.items()))
                 joins = self._batches_cost and batch.takes(approved.command)
-                units = self._units(kind, batch.size if joins else 0)
+                units = self._units(kind, batch.size) if joins else self._alone[kind]
                 if not self._may_leave(kind, units, live_orders, now_ns):
                     ready_ns = self._ready_ns(kind, units, live_orders, now_ns)
                     break
@@ -320,8 +323,7 @@ class Outbox:
     def _units(self, kind: CommandClass, before: int) -> list[int]:
         """What one more command costs in each bucket, behind so many of its batch."""
         return [
-            max(state.bucket.cost(kind, before + 1) - (state.bucket.cost(kind, before) if before else 0), 0)
-            for state in self._buckets
+            max(state.bucket.cost(kind, before + 1) - state.bucket.cost(kind, before), 0) for state in self._buckets
         ]
 
     def next_deadline_ns(self) -> int | None:
