@@ -26,11 +26,10 @@ def to_text(units: int, decimals: int) -> str:
     """`units` of 10**-decimals as the venue writes them: `to_text(12340, 3)` is 12.34."""
     if not decimals:
         return str(units)
-    whole, part = divmod(abs(units), 10**decimals)
+    digits = str(abs(units)).zfill(decimals + 1)
+    whole, part = digits[:-decimals], digits[-decimals:].rstrip("0")
     sign = "-" if units < 0 else ""
-    if not part:
-        return f"{sign}{whole}"
-    return f"{sign}{whole}.{part:0{decimals}d}".rstrip("0")
+    return f"{sign}{whole}.{part}" if part else f"{sign}{whole}"
 
 
 def floor_units(text: str, decimals: int) -> tuple[int, bool]:

@@ -8,6 +8,7 @@ it again.
 
 from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
+from typing import cast
 
 from msgspec import UNSET, UnsetType
 
@@ -35,6 +36,9 @@ from mm_daemon.domain.money import MoneyPair, from_text, to_pair
 from mm_daemon.domain.orders import ClientOrderId, RejectKind, Side, TimeInForce
 
 Batch = Sequence[OrderCommand]
+
+_Row = actions.OrderWire | actions.ModifyWire | actions.CancelByCloidWire
+"""What stands for a command in an action."""
 
 FOREIGN = ClientOrderId(0)
 """The id of fills that no order of ours made: ours begin far above it."""
@@ -129,7 +133,7 @@ class OwnOrders:
 
         Post-only orders and those that may take never share an action: the venue would run the quotes with the takers.
         """
-        asked: dict[str, list[tuple[object, OrderCommand]]] = {}
+        asked: dict[str, tuple[list[_Row], list[OrderCommand]]] = {}
         refused: list[Event] = []
         for command in batch:
             try:
@@ -138,13 +142,12 @@ class OwnOrders:
                 kind = RejectKind.GONE if isinstance(error, KeyError) else RejectKind.INVALID
                 refused.append(refusal(command, str(error), now_ns, kind))
             else:
-                asked.setdefault(name, []).append((row, command))
-        made: list[tuple[actions.Action, Batch]] = [
-            (self._action([row for row, _ in rows]), [each for _, each in rows]) for rows in asked.values()
-        ]
-        return made, refused
+                rows, commands = asked.setdefault(name, ([], []))
+                rows.append(row)
+                commands.append(command)
+        return [(self._action(rows), commands) for rows, commands in asked.values()], refused
 
-    def _row(self, command: OrderCommand) -> tuple[str, object]:
+    def _row(self, command: OrderCommand) -> tuple[str, _Row]:
         """What stands for a command in an action, and the name of the action. Raises KeyError for an order that is not
         known, ValueError for one of nothing."""
         asset = self._assets[command.instrument]
@@ -169,15 +172,14 @@ class OwnOrders:
         cloid = actions.cloid(command.client_id)
         return f"modify {known.terms.kind.limit.tif}", actions.ModifyWire(cloid, row)
 
-    def _action(self, rows: Sequence[object]) -> actions.Action:
+    def _action(self, rows: list[_Row]) -> actions.Action:
         """The action of rows of one kind."""
-        places = [row for row in rows if isinstance(row, actions.OrderWire)]
-        modifies = [row for row in rows if isinstance(row, actions.ModifyWire)]
-        if places:
-            return actions.Place(places)
-        if modifies:
-            return actions.BatchModify(modifies)
-        return actions.CancelByCloid([row for row in rows if isinstance(row, actions.CancelByCloidWire)], self._fast)
+        kind = type(rows[0])
+        if kind is actions.OrderWire:
+            return actions.Place(cast("list[actions.OrderWire]", rows))
+        if kind is actions.ModifyWire:
+            return actions.BatchModify(cast("list[actions.ModifyWire]", rows))
+        return actions.CancelByCloid(cast("list[actions.CancelByCloidWire]", rows), self._fast)
 
     def _remember(self, own: _Own) -> None:
         self._own[own.client_id] = own

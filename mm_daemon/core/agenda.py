@@ -7,6 +7,7 @@ the core itself), and read by `TradingCore.decide`. It knows no rules.
 from collections.abc import Iterable, Mapping
 
 from mm_daemon.core.market import MarketState
+from mm_daemon.domain.checkpoint import PositionBooked
 from mm_daemon.domain.decisions import OrderQuery
 from mm_daemon.domain.instrument import InstrumentId, Venue
 from mm_daemon.domain.orders import ClientOrderId
@@ -86,8 +87,17 @@ class Agenda:
         self.queries[query.client_id] = query
         self.news = True
 
+    def take_news(self) -> tuple[tuple[PositionBooked, ...], tuple[Reconciled, ...], tuple[OrderQuery, ...]]:
+        """What there is to tell: positions booked, comparisons, questions. It is told once."""
+        if not self.news:
+            return (), (), ()
+        booked = tuple(PositionBooked(market.id, market.position.state()) for market in self.booked.values())
+        news = booked, tuple(self.reconciled), tuple(self.queries.values())
+        self.told()
+        return news
+
     def told(self) -> None:
-        """What there was to tell is in a turn."""
+        """What there was to tell has been told."""
         self.reconciled.clear()
         self.booked.clear()
         self.queries.clear()

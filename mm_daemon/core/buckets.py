@@ -14,7 +14,8 @@ _RESERVE_DENOMINATOR = 5
 _QUOTA_RESERVE_DENOMINATOR = 20
 _FIRST_BACKOFF_NS = 1_000 * NS_PER_MS
 _LONGEST_BACKOFF_NS = 30_000 * NS_PER_MS
-_CANCELS = (CommandClass.CANCEL, CommandClass.CANCEL_ALL)
+_CANCELS = frozenset({CommandClass.CANCEL, CommandClass.CANCEL_ALL})
+_REDUCE = CommandClass.REDUCE
 
 
 class Closing:
@@ -42,10 +43,12 @@ class Closing:
 class BucketState:
     """How much of one bucket is left. `left()` tells whole units; inside, a kind may count in finer ones (`scale`)."""
 
-    __slots__ = ("_cancel_cost", "_reserve", "bucket", "closing", "level", "scale", "usable")
+    __slots__ = ("_cancel_cost", "_reserve", "bucket", "closing", "concerned", "level", "scale", "usable")
 
     def __init__(self, bucket: Bucket, scale: int = 1) -> None:
         self.bucket = bucket
+        self.concerned = frozenset(kind for kind in CommandClass if bucket.concerns(kind))
+        """Classes of commands that cost something."""
         self.closing = Closing()
         self.scale = scale
         self.usable = bucket.capacity * bucket.use_percent // 100
@@ -61,7 +64,7 @@ class BucketState:
         if kind in _CANCELS:
             return 0
         whole = max(self._reserve, live_orders * self._cancel_cost)
-        return whole if kind is CommandClass.REDUCE else 2 * whole
+        return whole if kind is _REDUCE else 2 * whole
 
     def allows(self, kind: CommandClass, units: int, live_orders: int) -> bool:
         """Whether a command of this kind that costs so much may leave, by the amounts of the last `refill`."""

@@ -16,7 +16,7 @@ from mm_daemon.core.outbox import CAPACITY, Outbox
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.planner import plan
 from mm_daemon.core.venue_clock import VenueClock
-from mm_daemon.domain.capabilities import AmendQuantity, Capabilities, Validity
+from mm_daemon.domain.capabilities import Capabilities, Validity
 from mm_daemon.domain.deadlines import sooner
 from mm_daemon.domain.decisions import (
     AmendOrder,
@@ -36,6 +36,11 @@ from mm_daemon.domain.orders import SHORT_ID_BITS, ClientOrderId, InFlight, Phas
 from mm_daemon.engine.tolerance import price_verdict
 from mm_daemon.risk.budget import FREE
 from mm_daemon.risk.gate import RiskGate
+
+_MOVES = PlaceOrder, AmendOrder
+
+# Members of an enumeration are slow to look up, and these are looked at for every command.
+_DELAY, _HEIGHT, _QUOTES = Validity.DELAY, Validity.HEIGHT, Purpose.QUOTE
 
 _NO_ROOM = frozenset({RefusalCode.WORST_POSITION, RefusalCode.WORST_NOTIONAL, RefusalCode.MARGIN_LOW})
 """Refusals of an amend that counts twice until it is answered."""
@@ -126,17 +131,13 @@ class Dispatch:
     def pursue(self, market: MarketState, now_ns: int) -> None:
         """The fewest commands from what is working to what was decided."""
         capabilities = self._capabilities[market.instrument.venue]
-        slots = [  # an order that was let go in this very decision is decided anew at once
-            (decision, order)
-            for decision, order in zip(market.decisions, market.slots, strict=True)
-            if order is None or not order.final
-        ]
+        slots = tuple(zip(market.decisions, market.slots, strict=True))
         expires_ns, expires_height = self._expiry(market.instrument.venue, capabilities, now_ns)
         for intent in plan(
             market.id, slots, market.surplus, capabilities, self.next_client_id, now_ns, expires_ns, expires_height
         ):
             self.submit(intent, market, now_ns)
-            if isinstance(intent, AmendOrder) and capabilities.amend_quantity is AmendQuantity.FRESH:
+            if market.moves_beside and isinstance(intent, AmendOrder):
                 self._move_without_room(intent, market, now_ns)
 
     def bounded(self, place: PlaceOrder, now_ns: int) -> PlaceOrder:
@@ -149,10 +150,10 @@ class Dispatch:
         """When a place or an amend of now ends by itself, as an instant of the venue's clock or a block (EXECUTION 0):
         so an outcome that is not known can be waited out.
         """
-        if capabilities.validity is Validity.DELAY:
+        if capabilities.validity is _DELAY:
             return None, None
         clock, rules = self._clocks[venue], self._rules
-        if capabilities.validity is Validity.HEIGHT:
+        if capabilities.validity is _HEIGHT:
             if clock.height is None:
                 return None, None
             most = capabilities.max_order_blocks
@@ -194,6 +195,7 @@ class Dispatch:
     def release(self, now_ns: int) -> list[ApprovedCommand]:
         """What leaves now, venue by venue."""
         released: list[ApprovedCommand] = []
+        self.waiting = False
         for venue, outbox in self.outboxes.items():
             if not outbox.waiting:
                 continue
@@ -202,7 +204,8 @@ class Dispatch:
             for approved in leaving:
                 self._left(approved.command, now_ns)
             released += leaving
-        self.waiting = any(outbox.waiting for outbox in self.outboxes.values())
+            if outbox.waiting:
+                self.waiting = True
         return released
 
     def take_unsent(self) -> tuple[tuple[Refusal, ...], tuple[DroppedCommand, ...]]:
@@ -244,9 +247,9 @@ class Dispatch:
 
     def _left(self, command: Command, now_ns: int) -> None:
         self._ledger.released(command, now_ns)
-        if isinstance(command, PlaceOrder | AmendOrder):
+        if isinstance(command, _MOVES):
             order = self._ledger.get(command.client_id)
-            if order is not None and order.purpose is Purpose.QUOTE:
+            if order is not None and order.purpose is _QUOTES:
                 market = self._markets[command.instrument]
                 market.lockouts.after_order(order.side, now_ns)
                 market.refresh_deadline(now_ns)
@@ -265,7 +268,7 @@ class Dispatch:
             return
         order = self._ledger.get(command.client_id)
         reduces = order is not None and order.reduce_only
-        charged = isinstance(command, PlaceOrder | AmendOrder) and not reduces
+        charged = isinstance(command, _MOVES) and not reduces
         self._gate.budget.give_back(command.instrument, charged=charged, now_ns=now_ns)
 
     def _merge(self, place: PlaceOrder, amend: AmendOrder, now_ns: int) -> ApprovedCommand | Refusal:

@@ -15,6 +15,7 @@ from mm_daemon.domain.orders import FINAL_PHASES, ClientOrderId, InFlight, Phase
 
 _SETTLED_IDS_KEPT = 16
 
+_CLOSING, _QUEUED = Phase.CLOSING, InFlight.QUEUED
 _PLACE_PENDING = Reason.PLACE_PENDING.bit
 _AMEND_PENDING = Reason.AMEND_PENDING.bit
 _CANCEL_PENDING = Reason.CANCEL_PENDING.bit
@@ -274,7 +275,7 @@ class LedgerOrder:
 
     def tail_at(self, ticks: int) -> bool:
         """Whether an older version may still rest at this price."""
-        return any(tail.ticks == ticks for tail in self.tails)
+        return bool(self.tails) and any(tail.ticks == ticks for tail in self.tails)
 
     def exposure_with(self, pend_lots: int) -> int:
         """The exposure if an amend to `pend_lots` were in flight; 0 means none (EXECUTION 1, formula)."""
@@ -304,7 +305,7 @@ class LedgerOrder:
             self.pending_bits = bits = (
                 _PHASE_BITS.get(self.phase, 0) | _AMEND_BITS.get(self.amend, 0) | _CANCEL_BITS.get(self.cancel, 0)
             )
-            self.uncertain = bits & _ORDER_UNKNOWN != 0 or self.phase is Phase.CLOSING
+            self.uncertain = bits & _ORDER_UNKNOWN != 0 or self.phase is _CLOSING
         return self.exposure - before
 
     def _versions(self) -> tuple[int, ...]:
@@ -315,7 +316,8 @@ class LedgerOrder:
             ticks.append(self.ticks)
         if self.pend_lots:
             ticks.append(self.pend_ticks)
-        ticks += [tail.ticks for tail in self.tails]
+        if self.tails:
+            ticks += [tail.ticks for tail in self.tails]
         return tuple(ticks)
 
     def _current_left(self) -> int:
@@ -329,7 +331,7 @@ class LedgerOrder:
             self.expires_height = expires_height
 
     def set_pend(self, command: AmendOrder) -> None:
-        self.amend = InFlight.QUEUED
+        self.amend = _QUEUED
         self.amend_command = command
         self.pend_ticks = command.ticks
         self.pend_lots = command.lots

@@ -40,6 +40,11 @@ _NS_PER_MS = 1_000_000
 _NO_VENUE = Capabilities()
 _DEFAULT_RULES = OrderRules()
 
+# Members of an enumeration are slow to look up, and these are looked at for every command.
+_PLACE, _AMEND, _CANCEL = Operation.PLACE, Operation.AMEND, Operation.CANCEL
+_QUEUED, _SENT = InFlight.QUEUED, InFlight.SENT
+_BUY = Side.BUY
+
 
 class Exposed:
     """Lots that all buy orders, and all sell orders, of one instrument may still add to their side."""
@@ -145,7 +150,7 @@ class OrderLedger:
         market = self._markets.get(instrument)
         if market is None:
             return 0
-        return market.exposed.buy_lots if side is Side.BUY else market.exposed.sell_lots
+        return market.exposed.buy_lots if side is _BUY else market.exposed.sell_lots
 
     def exposed(self, instrument: InstrumentId) -> Exposed:
         """The figures of `exposure`, kept true for whoever looks at them often."""
@@ -284,7 +289,7 @@ class OrderLedger:
         if isinstance(command, CancelAll):
             for target in self._alive_at(command.venue):
                 if target.cancel_command is command:
-                    self._mark_sent(target, Operation.CANCEL, now_ns)
+                    self._mark_sent(target, _CANCEL, now_ns)
             return
         order = self._orders.get(command.client_id)
         if order is None or order.final:
@@ -293,13 +298,14 @@ class OrderLedger:
             order.ticks, order.lots = command.ticks, command.lots  # a conflated amend is part of it
             order.since_ns = now_ns
             order.note_validity(command.expires_ns, command.expires_height)
-            self._mark_sent(order, Operation.PLACE, now_ns)
+            self._mark_sent(order, _PLACE, now_ns)
+            self._update(order, now_ns)
         elif isinstance(command, AmendOrder):
             order.since_ns = now_ns
             order.note_validity(command.expires_ns, command.expires_height)
-            self._mark_sent(order, Operation.AMEND, now_ns)
+            self._mark_sent(order, _AMEND, now_ns)
         else:
-            self._mark_sent(order, Operation.CANCEL, now_ns)
+            self._mark_sent(order, _CANCEL, now_ns)
 
     def dropped(self, command: Command, code: DropCode, now_ns: int) -> None:
         """The outbox let a command go. Dropping one that a newer command replaced changes nothing."""
@@ -409,7 +415,9 @@ class OrderLedger:
 
     def next_deadline_ns(self) -> int | None:
         """When the next acknowledgement is overdue, or a refused cancel may be repeated."""
-        return sooner(min(self._retries.values(), default=None), self._next_ack_ns)
+        if not self._retries:
+            return self._next_ack_ns
+        return sooner(min(self._retries.values()), self._next_ack_ns)
 
     def expire(self, now_ns: int) -> list[LedgerOrder]:
         """Orders with an acknowledgement overdue at `now_ns`: place UNKNOWN, or the flag of their amend or cancel.
@@ -463,25 +471,27 @@ class OrderLedger:
         self._update(order, now_ns)
 
     def _mark_sent(self, order: LedgerOrder, operation: Operation, now_ns: int) -> None:
-        """Queued becomes sent, and the acknowledgement is awaited from now on; a flag that is answered stays so."""
-        if operation is Operation.PLACE:
+        """Queued becomes sent, and the acknowledgement is awaited from now on; a flag that is answered stays so. What
+        is sent counts as it did while it was queued."""
+        if operation is _PLACE:
             if order.phase is Phase.QUEUED:
                 order.phase = Phase.SENT
             awaited = order.phase is Phase.SENT
-        elif operation is Operation.AMEND:
-            if order.amend is InFlight.QUEUED:
-                order.amend = InFlight.SENT
-            awaited = order.amend is InFlight.SENT
+        elif operation is _AMEND:
+            if order.amend is _QUEUED:
+                order.amend = _SENT
+            awaited = order.amend is _SENT
         else:
-            if order.cancel is InFlight.QUEUED:
-                order.cancel = InFlight.SENT
-            awaited = order.cancel is InFlight.SENT
+            if order.cancel is _QUEUED:
+                order.cancel = _SENT
+            awaited = order.cancel is _SENT
         market = self._markets[order.instrument]
         if awaited:
             self._acks[order.client_id, operation] = now_ns + market.ack_timeout_ns
-        if operation is not Operation.CANCEL:
+            self._next_ack_ns = min(self._acks.values())
+        if operation is not _CANCEL:
             order.sent_ns = max(order.sent_ns or 0, now_ns + self.venue_lead_ns.get(market.venue, 0))
-        self._update(order, now_ns)
+        order.touched_ns = now_ns
 
     def _apply_fill(self, event: OrderFilled) -> LedgerChange:
         market = self._market(event.instrument)
@@ -534,16 +544,16 @@ class OrderLedger:
         """Only what is sent is awaited."""
         acks, client_id = self._acks, order.client_id
         if order.phase is not Phase.SENT:
-            acks.pop((client_id, Operation.PLACE), None)
-        if order.amend is not InFlight.SENT:
-            acks.pop((client_id, Operation.AMEND), None)
-        if order.cancel is not InFlight.SENT:
-            acks.pop((client_id, Operation.CANCEL), None)
+            acks.pop((client_id, _PLACE), None)
+        if order.amend is not _SENT:
+            acks.pop((client_id, _AMEND), None)
+        if order.cancel is not _SENT:
+            acks.pop((client_id, _CANCEL), None)
         self._next_ack_ns = min(acks.values(), default=None)
 
     @staticmethod
     def _count(market: _Market, side: Side, lots: int) -> None:
-        if side is Side.BUY:
+        if side is _BUY:
             market.exposed.buy_lots += lots
         else:
             market.exposed.sell_lots += lots

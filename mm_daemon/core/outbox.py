@@ -53,7 +53,9 @@ class Outbox:
     """Commands waiting for one venue. Each class holds one command per order at most, so only places can pile up."""
 
     __slots__ = (
+        "_alone",
         "_batch_max",
+        "_batches_cost",
         "_buckets",
         "_classes",
         "_closed_until_ns",
@@ -79,6 +81,10 @@ class Outbox:
         self._family_of = family_of
         self._buckets = [bucket_state(bucket) for bucket in capabilities.buckets]
         self._quotas = [state for state in self._buckets if state.bucket.kind is BucketKind.QUOTA]
+        self._alone = {kind: [bucket.cost(kind, 1) for bucket in capabilities.buckets] for kind in CommandClass}
+        """What one command costs in each bucket, with no other in its batch."""
+        self._batches_cost = any(bucket.batch_costs for bucket in capabilities.buckets)
+        """Whether a command may cost less behind others of its batch."""
         self._height = 0
         """The venue's, as last heard."""
         self.paced = bool(self._buckets)
@@ -254,16 +260,16 @@ class Outbox:
         """Why what moves a quote, an amend or else a place, would be too old before it could leave, and until when;
         None: it would not. Without an end only an event opens the limit again.
         """
-        kind = CommandClass.AMEND if amends else CommandClass.PLACE
+        kind = _CLASSES[_AMEND if amends else _PLACE]
         opens_ns = self._opens_ns(kind, now_ns)
         if opens_ns > now_ns:
             return Reason.VENUE_BACKOFF, opens_ns
         until_ns = now_ns
-        for state in self._buckets:
-            if not state.bucket.concerns(kind):
+        for state, cost in zip(self._buckets, self._alone[kind], strict=True):
+            if kind not in state.concerned:
                 continue
             state.refill(now_ns, self._height)
-            ready_ns = state.ready_ns(kind, state.bucket.cost(kind, 1), live_orders, now_ns)
+            ready_ns = state.ready_ns(kind, cost, live_orders, now_ns)
             if ready_ns is None:
                 return Reason.BUDGET_HOLD, None
             until_ns = max(until_ns, ready_ns)
@@ -272,7 +278,7 @@ class Outbox:
     @property
     def scarce(self) -> bool:
         """A quota of the venue is nearly used up: quotes should move less."""
-        return any(_SOFT_SHARE * state.level < state.usable for state in self._quotas)
+        return bool(self._quotas) and any(_SOFT_SHARE * state.level < state.usable for state in self._quotas)
 
     # Out
 
@@ -296,12 +302,15 @@ class Outbox:
         for kind, waiting in zip(_CLASSES, self._classes, strict=True):
             while waiting:
                 key, (approved, _) = next(iter(waiting.items()))
-                units = self._units(kind, batch.size if batch.takes(approved.command) else 0)
+                joins = self._batches_cost and batch.takes(approved.command)
+                units = self._units(kind, batch.size) if joins else self._alone[kind]
                 if not self._may_leave(kind, units, live_orders, now_ns):
                     ready_ns = self._ready_ns(kind, units, live_orders, now_ns)
                     break
-                batch.add(approved.command)
-                released.append(waiting.pop(key)[0])
+                if self._batches_cost:
+                    batch.add(approved.command)
+                released.append(approved)
+                del waiting[key]
                 self.waiting -= 1
                 for state, cost in zip(self._buckets, units, strict=True):
                     state.take(cost, now_ns, self._height)
@@ -314,8 +323,7 @@ class Outbox:
     def _units(self, kind: CommandClass, before: int) -> list[int]:
         """What one more command costs in each bucket, behind so many of its batch."""
         return [
-            max(state.bucket.cost(kind, before + 1) - (state.bucket.cost(kind, before) if before else 0), 0)
-            for state in self._buckets
+            max(state.bucket.cost(kind, before + 1) - state.bucket.cost(kind, before), 0) for state in self._buckets
         ]
 
     def next_deadline_ns(self) -> int | None:
@@ -330,16 +338,18 @@ class Outbox:
             waiting = self._classes[rank]
             if not waiting:
                 continue
-            for key in [key for key, (_, offered_ns) in waiting.items() if offered_ns <= latest_ns]:
-                dropped.append(DroppedCommand(waiting.pop(key)[0].command, DropCode.QUEUE_EXPIRED))
-                self.waiting -= 1
+            for key, (approved, offered_ns) in tuple(waiting.items()):
+                if offered_ns <= latest_ns:
+                    del waiting[key]
+                    dropped.append(DroppedCommand(approved.command, DropCode.QUEUE_EXPIRED))
+                    self.waiting -= 1
         return dropped
 
     def _may_leave(self, kind: CommandClass, units: list[int], live_orders: int, now_ns: int) -> bool:
         if now_ns < self._opens_ns(kind, now_ns):
             return False
         for state, cost in zip(self._buckets, units, strict=True):
-            if state.bucket.concerns(kind) and not state.allows(kind, cost, live_orders):
+            if kind in state.concerned and not state.allows(kind, cost, live_orders):
                 return False
         return True
 
@@ -352,14 +362,14 @@ class Outbox:
         if not (cancel and self._exempt):
             opens_ns = max(opens_ns, self._closing.until_ns)
         for state in self._buckets:
-            if state.bucket.concerns(kind) and not (cancel and state.bucket.cancels_exempt):
+            if kind in state.concerned and not (cancel and state.bucket.cancels_exempt):
                 opens_ns = max(opens_ns, state.closing.until_ns)
         return opens_ns
 
     def _ready_ns(self, kind: CommandClass, units: list[int], live_orders: int, now_ns: int) -> int | None:
         ready_ns = max(self._opens_ns(kind, now_ns), now_ns)
         for state, cost in zip(self._buckets, units, strict=True):
-            if state.bucket.concerns(kind):
+            if kind in state.concerned:
                 bucket_ns = state.ready_ns(kind, cost, live_orders, now_ns)
                 if bucket_ns is None:
                     return None

@@ -21,6 +21,10 @@ from mm_daemon.domain.decisions import (
 from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.domain.orders import ClientOrderId, InFlight, Side
 
+# Members of an enumeration are slow to look up, and these are looked at in every plan.
+_HOLD, _WITHDRAW = Action.HOLD, Action.WITHDRAW
+_TOTAL = AmendQuantity.TOTAL
+
 Slot = tuple[Decision, LedgerOrder | None]
 """A decision and the order that works in its slot."""
 
@@ -51,10 +55,10 @@ def plan(
     inward: list[Intent] = []
     places: list[Intent] = []
     for decision, working in slots:
-        if decision.action is Action.HOLD:
-            continue
+        if decision.action is _HOLD or (working is not None and working.final):
+            continue  # one that was let go in this very decision is decided anew at once
         target = decision.target
-        if decision.action is Action.WITHDRAW or target is None:
+        if decision.action is _WITHDRAW or target is None:
             if working is not None and working.may_cancel(now_ns):
                 cancels.append(CancelOrder(instrument, working.client_id, decision.reasons))
         elif working is None:
@@ -92,7 +96,7 @@ def plan(
 
 
 def _amend_lots(order: LedgerOrder, target: QuoteTarget, capabilities: Capabilities) -> int:
-    if capabilities.amend_quantity is AmendQuantity.TOTAL:
+    if capabilities.amend_quantity is _TOTAL:
         return order.filled_lots + target.lots
     return target.lots
 

@@ -28,7 +28,7 @@ from mm_daemon.core.safeguards import Safeguards
 from mm_daemon.core.venue_clock import VenueClock
 from mm_daemon.core.venue_links import VenueLinks
 from mm_daemon.domain.capabilities import AmendQuantity
-from mm_daemon.domain.checkpoint import Checkpoint, MarketCheckpoint, PositionBooked
+from mm_daemon.domain.checkpoint import Checkpoint, MarketCheckpoint
 from mm_daemon.domain.deadlines import sooner
 from mm_daemon.domain.decisions import ApprovedCommand, DecisionsChanged, Reason, Turn
 from mm_daemon.domain.errors import CoreError
@@ -417,18 +417,11 @@ class TradingCore:
             agenda.deadline_known = not agenda.touched
         if not (self._decided or released or dispatch.refusals or dispatch.dropped or agenda.news):
             return Turn(now_ns)
-        turn = Turn(
-            now_ns,
-            tuple(self._decided),
-            *dispatch.take_unsent(),
-            tuple(released),
-            tuple(PositionBooked(market.id, market.position.state()) for market in agenda.booked.values()),
-            tuple(agenda.reconciled),
-            queries=tuple(agenda.queries.values()),
-        )
+        decided = tuple(self._decided)
+        refused, dropped = dispatch.take_unsent()
+        booked, reconciled, queries = agenda.take_news()
         self._decided = []
-        agenda.told()
-        return turn
+        return Turn(now_ns, decided, refused, dropped, tuple(released), booked, reconciled, queries=queries)
 
     def _decide_market(self, market: MarketState, now_ns: int) -> None:
         """One full decision: price it, decide each side, and pursue what was decided."""

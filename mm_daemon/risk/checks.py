@@ -8,6 +8,11 @@ from mm_daemon.domain.instrument import InstrumentId, grid_floor
 from mm_daemon.domain.orders import InFlight, Phase, Purpose, Side
 from mm_daemon.risk.facts import MarketFacts, OrdersView, OrderView
 
+# Members of an enumeration are slow to look up, and these are looked at in every review.
+_BUY, _QUOTE = Side.BUY, Purpose.QUOTE
+_AMENDED_IN = (Phase.LIVE, Phase.QUEUED)
+_UNANSWERED = (InFlight.SENT, InFlight.UNKNOWN)
+
 Failure = tuple[RefusalCode, float | int | str | None, float | int | str | None]
 """A refusal's code, the figure that was wrong and the limit it met."""
 
@@ -23,7 +28,7 @@ def within_position_limits(
     side: Side, longest_lots: int, shortest_lots: int, max_position_lots: int, min_position_lots: int
 ) -> bool:
     """Whether an intent on `side` passes: only its own worst case counts, so a position past its limit can shrink."""
-    return longest_lots <= max_position_lots if side is Side.BUY else shortest_lots >= min_position_lots
+    return longest_lots <= max_position_lots if side is _BUY else shortest_lots >= min_position_lots
 
 
 class Trial:
@@ -80,11 +85,11 @@ def check_target(
         return failure
     if target is None or not target.may_be_alive or target.instrument != intent.instrument:
         return RefusalCode.UNKNOWN_TARGET, intent.client_id, None
-    if target.phase is Phase.FOREIGN:
-        return RefusalCode.UNKNOWN_TARGET, intent.client_id, None
-    if target.phase not in (Phase.LIVE, Phase.QUEUED):
+    if target.phase not in _AMENDED_IN:
+        if target.phase is Phase.FOREIGN:
+            return RefusalCode.UNKNOWN_TARGET, intent.client_id, None
         return RefusalCode.TARGET_BUSY, target.phase, None
-    if target.amend in (InFlight.SENT, InFlight.UNKNOWN):
+    if target.amend in _UNANSWERED:
         return RefusalCode.TARGET_BUSY, target.amend, None
     return None
 
@@ -108,11 +113,9 @@ def check_size_and_grid(trial: Trial, facts: MarketFacts) -> Failure | None:
         return RefusalCode.SIZE_MAX, lots, venue_max
     if lots - filled > facts.limits.max_order_lots:
         return RefusalCode.SIZE_MAX, lots - filled, facts.limits.max_order_lots
-    notional = ticks * lots * bounds.unit
-    if notional < bounds.min_notional:
+    if ticks * lots * bounds.unit < bounds.min_notional:
         return RefusalCode.NOTIONAL_MIN, lots, facts.instrument.min_lots_at(ticks)
-    open_notional = ticks * (lots - filled) * bounds.unit
-    if bounds.max_notional is not None and open_notional > bounds.max_notional:
+    if bounds.max_notional is not None and ticks * (lots - filled) * bounds.unit > bounds.max_notional:
         return RefusalCode.NOTIONAL_MAX, lots - filled, bounds.max_notional // (ticks * bounds.unit)
     return None
 
@@ -121,7 +124,7 @@ def check_price(trial: Trial, facts: MarketFacts) -> Failure | None:
     """G4, G5 and the touch of G6."""
     book, mark = facts.book, facts.mark_half_ticks
     trusted = book.trusted and facts.book_fresh
-    if not trusted and (trial.purpose is Purpose.QUOTE or mark is None):
+    if not trusted and (trial.purpose is _QUOTE or mark is None):
         return RefusalCode.BOOK_NOT_TRUSTED, book.invalid_cause, None
     if trusted:
         mid = book.bid_ticks + book.ask_ticks
@@ -129,8 +132,8 @@ def check_price(trial: Trial, facts: MarketFacts) -> Failure | None:
             return RefusalCode.PRICE_COLLAR, trial.ticks, mid / 2
     if mark is not None and not facts.near_mark(trial.ticks):
         return RefusalCode.PRICE_COLLAR, trial.ticks, mark / 2
-    if trial.purpose is Purpose.QUOTE:
-        if trial.side is Side.BUY:
+    if trial.purpose is _QUOTE:
+        if trial.side is _BUY:
             if trial.ticks >= book.ask_ticks or not trial.post_only:
                 return RefusalCode.WOULD_CROSS, trial.ticks, book.ask_ticks
         elif trial.ticks <= book.bid_ticks or not trial.post_only:
@@ -163,7 +166,7 @@ def check_crossing(trial: Trial, facts: MarketFacts, orders: OrdersView) -> Fail
 
 def _meets(trial: Trial, instrument: InstrumentId, orders: OrdersView) -> Failure | None:
     side, ticks = trial.side, trial.ticks
-    buying = side is Side.BUY
+    buying = side is _BUY
     for other in orders.alive(instrument):
         if other.side is not side:
             for resting in other.alive_ticks():
@@ -177,7 +180,7 @@ def check_slot(trial: Trial, facts: MarketFacts, orders: OrdersView) -> Failure 
     side, ticks, own = trial.side, trial.ticks, trial.intent.client_id
     if trial.order is None and orders.used(own):
         return RefusalCode.DUPLICATE_ID, own, None
-    quoting = trial.purpose is Purpose.QUOTE
+    quoting = trial.purpose is _QUOTE
     price_taken = trial.order is not None and trial.order.tail_at(ticks)
     count = 0
     for other in orders.alive(trial.intent.instrument):
@@ -203,6 +206,6 @@ def check_position(trial: Trial, facts: MarketFacts, orders: OrdersView) -> Fail
     longest, shortest = worst_case(facts.position_lots, exposure, exposure)
     if within_position_limits(trial.side, longest, shortest, limits.max_position_lots, limits.min_position_lots):
         return None
-    if trial.side is Side.BUY:
+    if trial.side is _BUY:
         return RefusalCode.WORST_POSITION, longest, limits.max_position_lots
     return RefusalCode.WORST_POSITION, shortest, limits.min_position_lots

@@ -71,8 +71,9 @@ def coefficients(
 
 def fee_adjusted_A(A: float, k: float, fee: float) -> float:
     """The intensity seen after a fee per unit (negative: a rebate): `A e^{-k fee}` (MODELS 2.3)."""
-    require_positive(A=A, k=k)
-    require_finite(fee=fee)
+    if not (0.0 < A < _INF and 0.0 < k < _INF and -_INF < fee < _INF):
+        require_positive(A=A, k=k)
+        require_finite(fee=fee)
     try:
         return A * math.exp(-k * fee)
     except OverflowError:

@@ -6,7 +6,8 @@ import pytest
 from mm_daemon.core.ledger_order import LedgerOrder
 from mm_daemon.core.order_ledger import OrderLedger
 from mm_daemon.core.parameters import OrderRules
-from mm_daemon.domain.decisions import DropCode, Reason
+from mm_daemon.domain.capabilities import Capabilities
+from mm_daemon.domain.decisions import Command, DropCode, Reason
 from mm_daemon.domain.errors import CoreError
 from mm_daemon.domain.events import OrderFilled
 from mm_daemon.domain.orders import InFlight, Operation, Phase, RejectKind, Side
@@ -393,6 +394,21 @@ def test_sent_report_of_each_operation_moves_its_flag() -> None:
     change = ledger.apply(sent(9))
     assert change.ignored
     assert not change.reconcile
+
+
+@pytest.mark.parametrize("capabilities", [TOTAL, FRESH])
+@pytest.mark.parametrize("command", [amend(1, 98, 8), cancel(1)])
+def test_what_is_sent_counts_as_it_did_in_the_queue(capabilities: Capabilities, command: Command) -> None:
+    """Leaving changes nothing that is counted of an order; its acknowledgement is awaited from then on."""
+    ledger = ledger_with(place(1, lots=10), capabilities=capabilities)
+    ledger.queue(command, 0)
+    order = _order(ledger)
+    queued = order.exposure, order.remaining_lots, order.alive_ticks(), order.pending_bits, order.uncertain
+    ledger.released(command, SECOND)
+    assert order.refresh() == 0
+    assert (order.exposure, order.remaining_lots, order.alive_ticks(), order.pending_bits, order.uncertain) == queued
+    assert ledger.exposure(XYZ, Side.BUY) == order.exposure
+    assert ledger.next_deadline_ns() == SECOND + capabilities.ack_timeout_ms * MS
 
 
 @pytest.mark.parametrize("in_flight", [False, True])
