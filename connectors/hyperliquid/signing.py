@@ -12,17 +12,13 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 from coincurve import PrivateKey
-from Crypto.Hash.keccak import _raw_keccak_lib
-from Crypto.Util._raw_api import c_size_t, c_ubyte, create_string_buffer, get_raw_buffer
+from Crypto.Hash import keccak
 
 from mm_daemon.domain.errors import ConfigError
 
 _ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 """How many keys secp256k1 has; a key is 1 .. _ORDER - 1."""
 _KEY_DIGITS, _ADDRESS_BYTES, _V_OFFSET = 64, 20, 27
-_DIGEST_BYTES = 32
-_KECCAK_256 = c_size_t(_DIGEST_BYTES), c_size_t(2 * _DIGEST_BYTES), c_ubyte(24), c_ubyte(0x01)
-"""Of the sponge: bytes of digest and capacity, rounds, and the padding, in which alone SHA3-256 differs."""
 
 action_bytes = msgspec.msgpack.Encoder().encode
 """msgpack of an action in the order of its keys, as it is hashed. Takes structs of `actions.py` and plain mappings."""
@@ -37,14 +33,8 @@ class Signature(msgspec.Struct, frozen=True, gc=False):
 
 
 def keccak256(data: bytes) -> bytes:
-    """Keccak-256 as Ethereum has it, which is not SHA3-256.
-
-    One call of pycryptodome's C code: the hash object that it has for the public costs twice as much as the hash.
-    """
-    buffer = create_string_buffer(_DIGEST_BYTES)
-    if _raw_keccak_lib.keccak_oneshot(data, c_size_t(len(data)), buffer, *_KECCAK_256):
-        raise ValueError("keccak-256 failed")
-    digest: bytes = get_raw_buffer(buffer)
+    """Keccak-256 as Ethereum has it, which is not SHA3-256."""
+    digest: bytes = keccak.new(digest_bits=256, data=data).digest()
     return digest
 
 

@@ -2,7 +2,6 @@
 
 import pytest
 from coincurve import PublicKey
-from Crypto.Hash import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,12 +17,6 @@ def recovered(signature: Signature, digest: bytes) -> str:
     parts = bytes.fromhex(signature.r[2:]) + bytes.fromhex(signature.s[2:]) + bytes([signature.v - 27])
     key = PublicKey.from_signature_and_message(parts, digest, hasher=None)
     return f"0x{signing.keccak256(key.format(compressed=False)[1:])[12:].hex()}"
-
-
-@given(data=HASHES)
-def test_keccak_is_that_of_the_library(data: bytes) -> None:
-    """The one call of its C code and its own hash object agree, whatever the length and the blocks it fills."""
-    assert signing.keccak256(data) == keccak.new(digest_bits=256, data=data).digest()
 
 
 @given(action=HASHES, nonce=st.integers(0, 2**63), mainnet=st.booleans())
