@@ -29,6 +29,7 @@ from mm_daemon.backtest.sources import MarketData, RecordedMarket, Source
 from mm_daemon.backtest.tally import Tally
 from mm_daemon.core.parameters import CoreParameters
 from mm_daemon.core.trading_core import TradingCore
+from mm_daemon.domain.deadlines import NEVER_NS
 from mm_daemon.domain.decisions import ApprovedCommand, CancelAll, OrderQuery, Turn
 from mm_daemon.domain.errors import ConfigError, CoreError, UsageError
 from mm_daemon.domain.events import (
@@ -59,7 +60,6 @@ STOP_LIMIT_NS = 60_000_000_000
 """Virtual time in which a stop must find every order gone."""
 
 _FLUSH_BYTES = 1 << 18
-_NEVER_NS = 1 << 62
 _MAX_TURNS_AT_ONCE = 10_000
 """Turns at one instant after which time is taken to stand still: a deadline in the past that nobody clears."""
 _ORDER_EVENTS = frozenset(get_args(OrderEvent))
@@ -119,7 +119,7 @@ class BacktestRunner:
         self._told = told
         self._meter: Meter | None = None
         self._now_ns = 0
-        self._look_ns = _NEVER_NS
+        self._look_ns = NEVER_NS
         """When the accounts are shown to the core again; never while nothing is open."""
         self._tally = Tally(self.core.markets, 0)
         self._turns = 0
@@ -160,7 +160,7 @@ class BacktestRunner:
         first = next(feed, None)
         self._now_ns = start_ns = self._start_ns(first)
         self._tally = Tally(self.core.markets, start_ns)
-        limit_ns = _NEVER_NS if self._duration_ns is None else start_ns + self._duration_ns
+        limit_ns = NEVER_NS if self._duration_ns is None else start_ns + self._duration_ns
         if self._told is not None:
             known_end_ns = None if self._duration_ns is None else limit_ns
             self._meter = Meter(self._feeds, self._told, start_ns=start_ns, end_ns=known_end_ns)
@@ -244,14 +244,8 @@ class BacktestRunner:
                 journal.turn(turn)
                 if journal.buffered_bytes > _FLUSH_BYTES:
                     journal.flush()
-            if turn.released or turn.decisions or turn.refusals or turn.dropped:
-                tally.turn(turn)
-                self._submit(turn.released, now_ns)
-                if turn.queries or (self._look_ns == _NEVER_NS and self._in_doubt(turn)):
-                    self._ask(turn.queries, now_ns)
-                venue_ns = self._venue_due_ns()
-            elif turn.queries:
-                self._ask(turn.queries, now_ns)
+            if not core.quiet:
+                self._answer(turn, now_ns)
                 venue_ns = self._venue_due_ns()
             if tally.unpriced:
                 tally.note_prices()
@@ -259,6 +253,13 @@ class BacktestRunner:
         self._rows += rows
         self._feed_events += seen
         self._turns += turns
+
+    def _answer(self, turn: Turn, now_ns: int) -> None:
+        """Count what the core said, and take it to the venues."""
+        self._tally.turn(turn)
+        self._submit(turn.released, now_ns)
+        if turn.queries or (self._look_ns == NEVER_NS and self._in_doubt(turn)):
+            self._ask(turn.queries, now_ns)
 
     def _turn(self, events: Sequence[Event]) -> None:
         """One turn of the driver's own words, at the present instant."""
@@ -315,7 +316,7 @@ class BacktestRunner:
         """Put the core's questions to its venues, and show it their accounts while anything is open (R12)."""
         for query in queries:
             self._venues[venue_of(query.instrument)].query(query.client_id, now_ns)
-        if self._look_ns == _NEVER_NS:
+        if self._look_ns == NEVER_NS:
             self._look_ns = now_ns + _LOOK_EVERY_NS
 
     def _in_doubt(self, turn: Turn) -> bool:
@@ -328,7 +329,7 @@ class BacktestRunner:
             since_ns = self.core.fills_since_ns(name)
             snapshot = venue.snapshot(now_ns, 0 if since_ns is None else since_ns)
             self._tell(VenueSnapshotReceived(name, snapshot.ts_venue_ns, now_ns, snapshot))
-        self._look_ns = _NEVER_NS if self.core.settled else now_ns + _LOOK_EVERY_NS
+        self._look_ns = NEVER_NS if self.core.settled else now_ns + _LOOK_EVERY_NS
 
     def _venue_due_ns(self) -> int:
         due_ns = self._look_ns
@@ -345,7 +346,7 @@ class BacktestRunner:
         if first is not None:
             return first.ts_local_ns
         due_ns = self._venue_due_ns()
-        return 0 if due_ns == _NEVER_NS else due_ns
+        return 0 if due_ns == NEVER_NS else due_ns
 
     def _connected(self, now_ns: int) -> list[Event]:
         """Every venue is there, and its account agrees with a core that has done nothing yet."""
@@ -389,7 +390,7 @@ def merged(feeds: Sequence[MarketData]) -> Iterator[MarketEvent]:
 
 
 _END_REASON = "the data ends here"
-_NOTHING: MarketEvent = StreamStale(InstrumentId(""), _NEVER_NS, _NEVER_NS, "")
+_NOTHING: MarketEvent = StreamStale(InstrumentId(""), NEVER_NS, NEVER_NS, "")
 """Stands behind a feed's last event and never comes, so that the loop need not ask whether there is one."""
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from mm_daemon.core.market import MarketState
+from mm_daemon.domain.deadlines import NEVER_NS
 from mm_daemon.domain.decisions import AmendOrder, PlaceOrder, Turn
 from mm_daemon.domain.events import (
     Event,
@@ -22,7 +23,6 @@ from mm_daemon.domain.events import (
 from mm_daemon.domain.instrument import InstrumentId
 from mm_daemon.engine.equity import EquityCurve
 from mm_daemon.engine.inventory import Traded
-from mm_daemon.engine.markouts import NEVER_NS
 from mm_daemon.observability.equity_figures import EQUITY_NS
 from mm_daemon.observability.quoted_time import QuotedTime
 from mm_daemon.observability.trade_statistics import InventoryFigures, TradeStatistics

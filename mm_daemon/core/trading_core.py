@@ -101,6 +101,8 @@ class TradingCore:
             market.moves_beside = capabilities.amend and capabilities.amend_quantity is AmendQuantity.FRESH
         self._introduce_twins()
         self.full_decisions = 0
+        self.quiet = True
+        """Whether the last turn said nothing."""
         self._deadline_ns: int | None = None
         self._decided: list[DecisionsChanged] = []
         self._resumed_ns = 0
@@ -415,7 +417,8 @@ class TradingCore:
         if not agenda.deadline_known:
             self._deadline_ns = self._earliest_deadline_ns(now_ns)
             agenda.deadline_known = not agenda.touched
-        if not (self._decided or released or dispatch.refusals or dispatch.dropped or agenda.news):
+        self.quiet = not (self._decided or released or dispatch.refusals or dispatch.dropped or agenda.news)
+        if self.quiet:
             return Turn(now_ns)
         decided = tuple(self._decided)
         refused, dropped = dispatch.take_unsent()

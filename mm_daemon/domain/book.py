@@ -4,6 +4,9 @@ Used by the engine (the market as the daemon saw it) and by the simulated venue 
 Updates arrive already sequence-checked by the connector; the book only knows whether it can be trusted now.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 from mm_daemon.domain.events import (
     BookDelta,
     BookInvalidated,
@@ -17,6 +20,8 @@ from mm_daemon.domain.orders import Side
 
 NO_BID = 0
 NO_ASK = 1 << 62
+_AsTheyAre = Iterable[tuple[Any, Any]]
+"""Levels whose numbers compiled code passes on, instead of unboxing and boxing each."""
 
 
 class OrderBook:
@@ -140,8 +145,11 @@ class OrderBook:
     def apply_delta(self, event: BookDelta) -> None:
         if self.invalid_cause is not None:
             return
+        bids: _AsTheyAre = event.bids
+        asks: _AsTheyAre = event.asks
+        best: Any
         depth, best = self._bid_depth, self._depth_bid
-        for ticks, lots in event.bids:
+        for ticks, lots in bids:
             if lots:
                 depth[ticks] = lots
                 if ticks > best:
@@ -150,7 +158,7 @@ class OrderBook:
                 del depth[ticks]
         self._depth_bid = best if best in depth else _next_below(depth, best)
         depth, best = self._ask_depth, self._depth_ask
-        for ticks, lots in event.asks:
+        for ticks, lots in asks:
             if lots:
                 depth[ticks] = lots
                 if ticks < best:

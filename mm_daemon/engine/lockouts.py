@@ -8,13 +8,13 @@ mask at every full decision and for the next expiry when it arms its deadline.
 from collections import deque
 
 from mm_daemon.domain.checkpoint import LockoutState, SideLockoutState
+from mm_daemon.domain.deadlines import NEVER_NS
 from mm_daemon.domain.decisions import Reason
 from mm_daemon.domain.orders import RejectKind, Side
 
 _MS = 1_000_000
 _REJECT_CAP_NS = 60_000 * _MS
 _MAX_DOUBLINGS = 32
-_NEVER_NS = 1 << 62
 
 _BUY, _SELL = Side.BUY, Side.SELL
 _FILL = Reason.FILL_LOCKOUT.bit
@@ -49,8 +49,8 @@ class _SideLockouts:
     def look(self, now_ns: int) -> tuple[int, int]:
         """(the mask of those that run, when the first of them ends)."""
         if now_ns >= max(self.fill_ns, self.order_ns, self.reject_ns, self.burst_ns):
-            return 0, _NEVER_NS
-        bits, until_ns = 0, _NEVER_NS
+            return 0, NEVER_NS
+        bits, until_ns = 0, NEVER_NS
         for bit, end_ns in (
             (_FILL, self.fill_ns),
             (_ORDER, self.order_ns),
@@ -205,7 +205,7 @@ class LockoutSet:
 
     def _changed(self) -> None:
         """An end was moved, or a lockout without one came or went: what was known of the masks is void."""
-        self._since_ns = self._until_ns = _NEVER_NS
+        self._since_ns = self._until_ns = NEVER_NS
 
     def _look(self, now_ns: int) -> None:
         """Bring the masks up to `now_ns`."""
@@ -236,7 +236,7 @@ class LockoutSet:
         """The next instant at which a lockout of either side ends, or None while none runs."""
         if not self._since_ns <= now_ns < self._until_ns:
             self._look(now_ns)
-        return None if self._until_ns == _NEVER_NS else self._until_ns
+        return None if self._until_ns == NEVER_NS else self._until_ns
 
     def state(self) -> LockoutState:
         held = tuple((str(reason), source) for reason, source in self._held)

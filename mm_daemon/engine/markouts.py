@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from mm_daemon.domain.deadlines import NEVER_NS
 from mm_daemon.domain.errors import DomainError
 from mm_daemon.domain.orders import Side
 from mm_daemon.engine.moments import Moments
@@ -17,7 +18,6 @@ from mm_daemon.engine.moments import Moments
 _BUY = Side.BUY
 _PER_BP = 1e4
 _NS = 1_000_000_000
-NEVER_NS = 1 << 62
 _BEYOND = 1e15
 DEFAULT_HORIZONS_NS = (1 * _NS, 10 * _NS, 60 * _NS)
 MAX_WAITING = 10_000

@@ -25,7 +25,7 @@ _SIZE_BELOW_MIN = Reason.SIZE_BELOW_MIN.bit
 _PRICE_COLLAR = Reason.PRICE_COLLAR.bit
 _LEVEL_MERGED = Reason.LEVEL_MERGED.bit
 _BUY, _SELL = Side.BUY, Side.SELL
-_NO_CAP = 1 << 62
+_NO_CAP = (1 << 62) - 1
 
 
 class QuotePlacement:

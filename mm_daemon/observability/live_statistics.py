@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from mm_daemon.core.market import MarketState
+from mm_daemon.domain.deadlines import NEVER_NS
 from mm_daemon.domain.decisions import AmendOrder, PlaceOrder, Turn
 from mm_daemon.domain.events import Event, OrderFilled
 from mm_daemon.domain.instrument import InstrumentId
-from mm_daemon.engine.markouts import NEVER_NS
 from mm_daemon.observability.equity_figures import EQUITY_NS
 from mm_daemon.observability.trade_statistics import TradeStatistics
 

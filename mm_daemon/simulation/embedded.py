@@ -15,6 +15,7 @@ import msgspec
 
 from mm_daemon.domain.book import NO_ASK, NO_BID
 from mm_daemon.domain.capabilities import Capabilities
+from mm_daemon.domain.deadlines import NEVER_NS
 from mm_daemon.domain.decisions import ApprovedCommand, CancelAll
 from mm_daemon.domain.errors import ConfigError
 from mm_daemon.domain.events import (
@@ -38,7 +39,6 @@ from mm_daemon.simulation.matching import Match, PriceTimeBook
 from mm_daemon.simulation.models import NS_PER_MS, ConstantLatency, tick_atto
 
 _FLOW, _PUBLISH, _FUNDING = 0, 1, 2
-_NEVER_NS = 1 << 62
 _TRADES_AN_OPENING = 1 << 40
 """Room for trade ids, so that none is given twice."""
 
@@ -212,8 +212,8 @@ class EmbeddedMarket:
         """Everything that happens at the venue up to `now_ns`, in its order."""
         schedule, waiting = self._schedule, self._waiting
         while True:
-            market_ns = schedule[0][0] if schedule else _NEVER_NS
-            arrival_ns = waiting[0].arrival_ns if waiting else _NEVER_NS
+            market_ns = schedule[0][0] if schedule else NEVER_NS
+            arrival_ns = waiting[0].arrival_ns if waiting else NEVER_NS
             if min(market_ns, arrival_ns) > now_ns:
                 break
             if market_ns <= arrival_ns:  # at equal time the market moves first

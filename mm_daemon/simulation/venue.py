@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from mm_daemon.domain.book import OrderBook
+from mm_daemon.domain.deadlines import NEVER_NS
 from mm_daemon.domain.decisions import ApprovedCommand, CancelAll
 from mm_daemon.domain.events import (
     BookDelta,
@@ -53,7 +54,6 @@ from mm_daemon.simulation.policy import VenuePolicy
 from mm_daemon.simulation.refusals import Refusals, VenueLimits
 from mm_daemon.simulation.replay_matching import match_book, match_print
 
-_NEVER_NS = 1 << 62
 _BUY = Side.BUY  # members of an enumeration are slow to look up
 _LARGE_SHARE = 10
 
@@ -90,7 +90,7 @@ class SimulatedVenue:
         self._waiting = self._link.waiting
         self._clock = FeedClock(policy.floor_ns)
         self._venue_ns = self._happened_ns = 0
-        self._funding_ns = _NEVER_NS
+        self._funding_ns = NEVER_NS
         """When the next funding is due, on the venue's own clock."""
         self._moving: PlayedMarket | None = None
         """The instrument of the present event."""
@@ -263,7 +263,7 @@ class SimulatedVenue:
 
     def _settle_funding(self, venue_ns: int) -> None:
         """Pay what is due by now at the rate told last before, on the position and at the mark of this moment."""
-        self._funding_ns = _NEVER_NS
+        self._funding_ns = NEVER_NS
         for instrument, market in self._markets.items():
             funding = market.funding
             if funding is None:

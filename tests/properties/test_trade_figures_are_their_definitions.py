@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from mm_daemon.backtest.tally import Tally
 from mm_daemon.core.trading_core import TradingCore
+from mm_daemon.domain.deadlines import NEVER_NS
 from mm_daemon.domain.events import BookInvalidated, Event, InvalidCause, OrderFilled
 from mm_daemon.domain.instrument import Instrument
 from mm_daemon.domain.orders import ClientOrderId, Side
-from mm_daemon.engine.markouts import DEFAULT_HORIZONS_NS, NEVER_NS
+from mm_daemon.engine.markouts import DEFAULT_HORIZONS_NS
 from mm_daemon.engine.statistics import equity_stats, inventory_stats, markout
 from mm_daemon.observability.live_statistics import LiveStatistics
 from mm_daemon.observability.trade_statistics import TradeStatistics

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from mm_daemon.core.trading_core import TradingCore
+from mm_daemon.domain.deadlines import NEVER_NS
 from mm_daemon.domain.events import (
     BookInvalidated,
     BookSnapshot,
@@ -18,7 +19,6 @@ from mm_daemon.domain.events import (
 )
 from mm_daemon.domain.money import ATTO, to_pair
 from mm_daemon.domain.orders import ClientOrderId, Side
-from mm_daemon.engine.markouts import NEVER_NS
 from mm_daemon.observability.equity_figures import equity_figures
 from mm_daemon.observability.live_statistics import LiveStatistics
 from mm_daemon.observability.trade_statistics import MarkoutFigure, TradeStatistics
