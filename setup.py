@@ -13,6 +13,9 @@ from setuptools import Extension, setup
 
 HOT = (
     "connectors/binance/translate.py",
+    "connectors/hyperliquid/numbers.py",
+    "connectors/hyperliquid/orders.py",
+    "connectors/hyperliquid/translate.py",
     "connectors/recorded/feed.py",
     "connectors/shared/book_sync.py",
     "connectors/shared/displayed.py",
