@@ -20,6 +20,7 @@ from mm_daemon.domain.orders import Side
 
 NO_BID = 0
 NO_ASK = 1 << 62
+_BUY = Side.BUY  # members of an enumeration are slow to look up
 _AsTheyAre = Iterable[tuple[Any, Any]]
 """Levels whose numbers compiled code passes on, instead of unboxing and boxing each."""
 
@@ -71,7 +72,7 @@ class OrderBook:
 
     def lots_at(self, side: Side, ticks: int) -> int:
         """Displayed size at a price; levels better than the overlay's best are not there."""
-        if side is Side.BUY:
+        if side is _BUY:
             if ticks >= self.bid_ticks:
                 return self.bid_lots if ticks == self.bid_ticks else 0
             return self._bid_depth.get(ticks, 0)
@@ -83,7 +84,7 @@ class OrderBook:
         """What is displayed on a side from its best price to `ticks`, which belongs to it. Costs as many steps as there
         are prices between, or levels if those are fewer: not for the hot path.
         """
-        if side is Side.BUY:
+        if side is _BUY:
             best, head, depth = self.bid_ticks, self.bid_lots, self._bid_depth
             low, high = ticks, best - 1
         else:
@@ -97,7 +98,7 @@ class OrderBook:
 
     def levels(self, side: Side, limit: int) -> list[tuple[int, int]]:
         """The best `limit` levels as (ticks, lots), best first. Costs a sort: not for the hot path."""
-        if side is Side.BUY:
+        if side is _BUY:
             best = [(t, n) for t, n in self._bid_depth.items() if t < self.bid_ticks]
             best.sort(reverse=True)
             head = (self.bid_ticks, self.bid_lots)

@@ -97,7 +97,7 @@ class PlayedMarket:
 
     def free_levels(self, side: Side, limit_ticks: int) -> Iterator[tuple[int, int]]:
         """Levels of `side` from the best to `limit_ticks`, with their free lots, best first."""
-        best = self.book.bid_ticks if side is Side.BUY else self.book.ask_ticks
+        best = self.book.bid_ticks if side is _BUY else self.book.ask_ticks
         gap = side * (best - limit_ticks)
         if gap < 0:
             return
@@ -118,7 +118,7 @@ class PlayedMarket:
         """Lots before a newcomer at this price; unknown beyond what the venue's snapshot showed."""
         book = self.book
         lots = book.lots_at(side, ticks)
-        if side is Side.BUY:
+        if side is _BUY:
             unseen = ticks < self.seen_bid_ticks and ticks < book.bid_ticks
         else:
             unseen = 0 < self.seen_ask_ticks < ticks and ticks > book.ask_ticks

@@ -415,7 +415,7 @@ class SimulatedVenue:
         book = self._markets[instrument].book
         if book.invalid_cause is not None:
             return None
-        return book.ask_ticks if side is Side.BUY else book.bid_ticks
+        return book.ask_ticks if side is _BUY else book.bid_ticks
 
     def take(self, order: VenueOrder) -> list[tuple[int, int]]:
         market = self._markets[order.instrument]
@@ -440,7 +440,7 @@ class SimulatedVenue:
         front = market.front_at(order.side, order.ticks)
         queue = QueuePosition(self._policy.queue_model, self._policy.queue_exponent, level_lots, front)
         resting = Resting(order, queue, at_ns, book.update_id)
-        best_lots = book.bid_lots if order.side is Side.BUY else book.ask_lots
+        best_lots = book.bid_lots if order.side is _BUY else book.ask_lots
         if order.remaining_lots * _LARGE_SHARE > max(level_lots, best_lots):
             self.large_orders += 1
         self._resting[order.client_id] = resting
