@@ -2,18 +2,19 @@
 
 rows/s: level changes and trades over process CPU time of a backtest of data already in memory, compiled, best of some
 runs; each engine over the rows that it was fed. cold: a new process from the gzip file to its result, by the clock,
-best of some. peak: the most memory of these processes. Ours stands there twice: with its journal, as the verb is
-shipped, and without; cold it reads all frames, bookTicker too, which the peers skip. The scripts say what else is not
-comparable. Exit code 1: something could not be measured, and the output says what.
+best of some. peak: the most memory of these processes. Ours stands there three times: with its journal, as the verb is
+shipped, without, and so compiled (`make compiled`); cold it reads all frames, bookTicker too, which the peers skip. The
+scripts say what else is not comparable. Exit code 1: something could not be measured, and the output says what.
 """
 
 import argparse
 import json
 import os
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tests.bench.peers.environments import NoEnvironmentError, python_of
@@ -25,6 +26,7 @@ from tests.shared import ROOT, SHARED
 RECORDING = SHARED / USDM
 CONFIG = ROOT / "deploy/examples/recorded-binance-usdm.yaml"
 ENVIRON = {**os.environ, "MM_SHARED": str(SHARED), "PYTHONPATH": str(ROOT)}
+COMPILED = {**ENVIRON, "PYTHONPATH": os.pathsep.join((str(ROOT / "build/compiled"), str(ROOT)))}
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Entrant:
     name: str
     rate: list[str]
     cold: list[str]
+    environment: Mapping[str, str] = field(default_factory=lambda: ENVIRON)
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,22 @@ class Line:
     outcome: Outcome
 
 
+_RATE = [sys.executable, "-m", "tests.bench.peers.ours", str(CONFIG)]
+_COLD = [*MM_DAEMON, "backtest", "--config", str(CONFIG), "--json"]
+
+
 def ours() -> list[Entrant]:
-    rate = [sys.executable, "-m", "tests.bench.peers.ours", str(CONFIG)]
-    cold = [*MM_DAEMON, "backtest", "--config", str(CONFIG), "--json"]
     return [
-        Entrant("mm-daemon", rate, [*cold, "--no-journal"]),
-        Entrant("mm-daemon, journal on", [*rate, "--journal"], cold),
+        Entrant("mm-daemon", _RATE, [*_COLD, "--no-journal"]),
+        Entrant("mm-daemon, journal on", [*_RATE, "--journal"], _COLD),
     ]
+
+
+def compiled() -> list[Entrant]:
+    made = subprocess.run(["make", "--silent", "compiled"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if made.returncode:
+        raise NoEnvironmentError(f"make compiled: {made.stderr.strip().splitlines()[-1]}")
+    return [Entrant("mm-daemon, compiled", _RATE, [*_COLD, "--no-journal"], COMPILED)]
 
 
 def _peer(name: str, title: str, option: str, choices: dict[str, str]) -> list[Entrant]:
@@ -71,15 +83,20 @@ def nautilus() -> list[Entrant]:
     return _peer("nautilus", "NautilusTrader", "--deltas", deltas)
 
 
-ENTRANTS: dict[str, Callable[[], list[Entrant]]] = {"ours": ours, "hftbacktest": hftbacktest, "nautilus": nautilus}
+ENTRANTS: dict[str, Callable[[], list[Entrant]]] = {
+    "ours": ours,
+    "compiled": compiled,
+    "hftbacktest": hftbacktest,
+    "nautilus": nautilus,
+}
 
 
 def line_of(entrant: Entrant, runs: int) -> Line:
     """Measure one line: the rate in one process that runs several times, then cold processes. Raises FailedError."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        rated = finished([*entrant.rate, "--runs", str(runs)], cwd=folder, environment=ENVIRON)
-        colds = [finished(entrant.cold, cwd=folder, environment=ENVIRON) for _ in range(runs)]
+        rated = finished([*entrant.rate, "--runs", str(runs)], cwd=folder, environment=entrant.environment)
+        colds = [finished(entrant.cold, cwd=folder, environment=entrant.environment) for _ in range(runs)]
     outcome = Outcome(**json.loads(rated.output.splitlines()[-1]))
     best_s, peak_mib = min(cold.wall_s for cold in colds), max(cold.peak_mib for cold in colds)
     return Line(entrant.name, outcome.rows / min(outcome.cpu_s), best_s, peak_mib, outcome)
