@@ -115,17 +115,16 @@ def compose(
 def _read_ahead(sources: Mapping[Venue, Source], duration_s: float | None) -> dict[Venue, Source]:
     """Recordings read by processes of their own where that can be, as far as the run looks at them. How far that is
     within several, each of which begins at another time, none of them knows: those are read here."""
-    if duration_s is not None and sum(isinstance(source, RecordedMarket) for source in sources.values()) > 1:
+    recorded = {venue: source for venue, source in sources.items() if isinstance(source, RecordedMarket)}
+    if duration_s is not None and len(recorded) > 1:
         return dict(sources)
     duration_ns = None if duration_s is None else round(duration_s * 1_000_000_000)
-    ahead = dict(sources)
-    for venue, source in sources.items():
-        if not isinstance(source, RecordedMarket):
-            continue
-        feed = source.feed
-        if isinstance(feed, RecordedFeed) and can_read_ahead(feed):
-            ahead[venue] = RecordedMarket(ReadAhead(feed, duration_ns), source.venue)
-    return ahead
+    ahead = {
+        venue: RecordedMarket(ReadAhead(source.feed, duration_ns), source.venue)
+        for venue, source in recorded.items()
+        if isinstance(source.feed, RecordedFeed) and can_read_ahead(source.feed)
+    }
+    return {**sources, **ahead}
 
 
 def _played(

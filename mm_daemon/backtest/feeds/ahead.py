@@ -46,14 +46,14 @@ class _Batch(msgspec.Struct, frozen=True, array_like=True):
     notes: list[str]
     last: bool
     error: bytes
-    """What the feed raised behind the events of the last batch, pickled."""
+    """What the feed raised behind the events of the last batch, pickled; empty: nothing."""
 
 
 def can_read_ahead(feed: RecordedFeed) -> bool:
     """Whether another core is there, and a fork is safe: the feed says so, and no thread could hold a lock that the
     child would wait for."""
-    there = hasattr(os, "fork") and cores() > 1
-    return there and threading.active_count() == 1 and isinstance(feed, Forkable) and feed.forkable
+    safe = isinstance(feed, Forkable) and feed.forkable and threading.active_count() == 1
+    return safe and hasattr(os, "fork") and cores() > 1
 
 
 class ReadAhead(RetoldFeed):
@@ -150,7 +150,8 @@ class ReadAhead(RetoldFeed):
         events: list[MarketEvent] = []
         size, error = _FIRST_EVENTS, b""
         try:
-            for event in _as_far(self._feed.events(), self._duration_ns):
+            stream = self._feed.events()
+            for event in stream if self._duration_ns is None else _as_far(stream, self._duration_ns):
                 events.append(event)
                 if len(events) == size:
                     yield self._behind(events)
@@ -178,26 +179,13 @@ def _encoded(batch: _Batch) -> bytes:
         return pickle.dumps(batch)
 
 
-def _decoded(load: bytes) -> _Batch:
-    if load.startswith(_PICKLE):
-        batch: _Batch = pickle.loads(load)
-        return batch
-    return _decoder.decode(load)
-
-
-def _as_far(events: Iterable[MarketEvent], duration_ns: int | None) -> Iterator[MarketEvent]:
+def _as_far(events: Iterable[MarketEvent], duration_ns: int) -> Iterator[MarketEvent]:
     """As far as a run of that time looks: with the first event that it does not play."""
-    events = iter(events)
-    first = next(events, None)
-    if first is None:
-        return
-    yield first
-    if duration_ns is None:
-        yield from events
-        return
-    end_ns = first.ts_local_ns + duration_ns
+    end_ns: int | None = None
     for event in events:
         yield event
+        if end_ns is None:
+            end_ns = event.ts_local_ns + duration_ns
         if event.ts_local_ns >= end_ns:
             return
 
@@ -218,7 +206,10 @@ def _received(pipe: BinaryIO) -> _Batch | None:
         return None
     (length,) = _LENGTH.unpack(head)
     load = pipe.read(length)
-    return _decoded(load) if len(load) == length else None
+    if len(load) < length:
+        return None
+    batch: _Batch = pickle.loads(load) if load.startswith(_PICKLE) else _decoder.decode(load)
+    return batch
 
 
 def _ended(child: int, *, kill: bool) -> str:
