@@ -93,12 +93,8 @@ class Agenda:
             return (), (), ()
         booked = tuple(PositionBooked(market.id, market.position.state()) for market in self.booked.values())
         news = booked, tuple(self.reconciled), tuple(self.queries.values())
-        self.told()
-        return news
-
-    def told(self) -> None:
-        """What there was to tell has been told."""
-        self.reconciled.clear()
         self.booked.clear()
+        self.reconciled.clear()
         self.queries.clear()
         self.news = False
+        return news

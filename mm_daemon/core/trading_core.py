@@ -200,7 +200,7 @@ class TradingCore:
         """Forget what a decision would have told, and quotes that have ended: for those who live a journal again, whose
         answers stand in it.
         """
-        self._agenda.told()
+        self._agenda.take_news()
         self.dispatch.take_unsent()
         for market in self._markets.values():
             for side, orders in market.quotes.items():
