@@ -38,9 +38,10 @@ from mm_daemon.risk.budget import FREE
 from mm_daemon.risk.gate import RiskGate
 
 _MOVES = PlaceOrder, AmendOrder
+"""Commands that put an order at a price."""
 
 # Members of an enumeration are slow to look up, and these are looked at for every command.
-_DELAY, _HEIGHT, _QUOTES = Validity.DELAY, Validity.HEIGHT, Purpose.QUOTE
+_DELAY, _HEIGHT, _QUOTE = Validity.DELAY, Validity.HEIGHT, Purpose.QUOTE
 
 _NO_ROOM = frozenset({RefusalCode.WORST_POSITION, RefusalCode.WORST_NOTIONAL, RefusalCode.MARGIN_LOW})
 """Refusals of an amend that counts twice until it is answered."""
@@ -249,7 +250,7 @@ class Dispatch:
         self._ledger.released(command, now_ns)
         if isinstance(command, _MOVES):
             order = self._ledger.get(command.client_id)
-            if order is not None and order.purpose is _QUOTES:
+            if order is not None and order.purpose is _QUOTE:
                 market = self._markets[command.instrument]
                 market.lockouts.after_order(order.side, now_ns)
                 market.refresh_deadline(now_ns)

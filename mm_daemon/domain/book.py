@@ -21,8 +21,8 @@ from mm_daemon.domain.orders import Side
 NO_BID = 0
 NO_ASK = 1 << 62
 _BUY = Side.BUY  # members of an enumeration are slow to look up
-_AsTheyAre = Iterable[tuple[Any, Any]]
-"""Levels whose numbers compiled code passes on, instead of unboxing and boxing each."""
+_BoxedLevels = Iterable[tuple[Any, Any]]
+"""Levels whose numbers compiled code passes on as they are, instead of unboxing and boxing each."""
 
 
 class OrderBook:
@@ -146,8 +146,8 @@ class OrderBook:
     def apply_delta(self, event: BookDelta) -> None:
         if self.invalid_cause is not None:
             return
-        bids: _AsTheyAre = event.bids
-        asks: _AsTheyAre = event.asks
+        bids: _BoxedLevels = event.bids
+        asks: _BoxedLevels = event.asks
         best: Any
         depth, best = self._bid_depth, self._depth_bid
         for ticks, lots in bids:

@@ -26,6 +26,7 @@ _PRICE_COLLAR = Reason.PRICE_COLLAR.bit
 _LEVEL_MERGED = Reason.LEVEL_MERGED.bit
 _BUY, _SELL = Side.BUY, Side.SELL
 _NO_CAP = (1 << 62) - 1
+"""Lots; the largest number that compiled code keeps in a register."""
 
 
 class QuotePlacement:

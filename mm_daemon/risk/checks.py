@@ -10,7 +10,7 @@ from mm_daemon.risk.facts import MarketFacts, OrdersView, OrderView
 
 # Members of an enumeration are slow to look up, and these are looked at in every review.
 _BUY, _QUOTE = Side.BUY, Purpose.QUOTE
-_AMENDED_IN = (Phase.LIVE, Phase.QUEUED)
+_AMENDABLE = (Phase.LIVE, Phase.QUEUED)
 _UNANSWERED = (InFlight.SENT, InFlight.UNKNOWN)
 
 Failure = tuple[RefusalCode, float | int | str | None, float | int | str | None]
@@ -85,7 +85,7 @@ def check_target(
         return failure
     if target is None or not target.may_be_alive or target.instrument != intent.instrument:
         return RefusalCode.UNKNOWN_TARGET, intent.client_id, None
-    if target.phase not in _AMENDED_IN:
+    if target.phase not in _AMENDABLE:
         if target.phase is Phase.FOREIGN:
             return RefusalCode.UNKNOWN_TARGET, intent.client_id, None
         return RefusalCode.TARGET_BUSY, target.phase, None

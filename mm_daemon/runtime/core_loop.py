@@ -23,6 +23,7 @@ from typing import Protocol
 import msgspec
 
 from mm_daemon.domain.checkpoint import Checkpoint
+from mm_daemon.domain.deadlines import NEVER_NS
 from mm_daemon.domain.decisions import ApprovedCommand, OrderQuery, Turn
 from mm_daemon.domain.errors import JournalError
 from mm_daemon.domain.events import CoreFailed, DeadlineReached, Event, RunEnded, RunStarted
@@ -107,7 +108,7 @@ class CoreLoop:
         self._beat_s = math.inf if beat is None or beat_s is None else beat_s
         self._beat_due_s = -math.inf
         self._now_ns = 0
-        self._checkpoint_ns = 1 << 62
+        self._checkpoint_ns = NEVER_NS
         self.turns = 0
         self.events = 0
         self.ended = False
