@@ -93,7 +93,7 @@ def test_it_says_what_it_is(compiled: dict[str, str]) -> None:
 def test_journals_are_equal_to_the_last_byte(
     compiled: dict[str, str], tmp_path: Path, config: str, options: tuple[str, ...]
 ) -> None:
-    """And each is relived by the other build without a difference."""
+    """And what the source wrote is relived by the compiled build without a difference."""
     journals, reports = [], []
     for name, environment in (("source", source()), ("compiled", compiled)):
         journals.append(tmp_path / f"{name}.journal")

@@ -39,6 +39,10 @@ from tests.unit.connectors.recorded.test_connector import START, connector, smal
 SPOT = "data/binance-spot-btcusdt-20240808.gz"
 USDM = "data/binance-usdm-btcusdt-20240808.gz"
 
+two_cores = pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity") or cores() < 2, reason="needs two cores, and a say in which"
+)
+
 
 def said(feed: RecordedConnector | ReadAhead) -> tuple[object, ...]:
     """What a feed says of itself."""
@@ -155,8 +159,8 @@ def test_errors_come_behind_the_events_before_them_as_what_they_were() -> None:
         assert seen == events
         if type(raised) is not Local:
             assert repr(error) == repr(raised)
-        if isinstance(raised, ValueError):
-            assert "doubles.py" in error.__notes__[0] or "test_ahead.py" in error.__notes__[0]  # type: ignore[union-attr]
+        if isinstance(error, ValueError):
+            assert "test_ahead.py" in error.__notes__[0]
     _, error = read(ReadAhead(Raising([], Local("here"))))
     assert str(error) == "Local: here"
     problems = ConfigProblems([Problem(place, "key", "is wrong"), Problem(place, "other", "is wrong too")])
@@ -255,17 +259,12 @@ def test_a_part_is_cut_out_where_it_is_read(tmp_path: Path) -> None:
 
 
 def test_where_no_process_is_made(tmp_path: Path) -> None:
-    """A feed that does not say that it may, threads that may hold locks, tables of polars, and a single core."""
-    polars = pytest.importorskip("polars")
+    """A feed that does not say that it may, threads that may hold locks, and a single core."""
     feed = connector(small(tmp_path))
     if cores() > 1:
         assert can_read_ahead(feed) == (threading.active_count() == 1)
         assert can_read_ahead(SlicedFeed(feed, 1, None)) == can_read_ahead(feed)
     assert not can_read_ahead(ListFeed([]))
-    path = tmp_path / "quotes.parquet"
-    polars.DataFrame({"timestamp": [10**18], "bid": [1.0], "ask": [1.1]}).write_parquet(path)
-    assert not connector(path, translator=None).forkable
-    assert feed.forkable
     release = threading.Event()
     thread = threading.Thread(target=release.wait)
     thread.start()
@@ -281,25 +280,14 @@ def test_where_no_process_is_made(tmp_path: Path) -> None:
             os.sched_setaffinity(0, allowed)
 
 
-TWO = """
-version: 1
-venues:
-  usdm:
-    connector: recorded
-    path: {usdm}
-    translator: binance-usdm
-    instruments:
-      BTCUSDT: {{base: BTC, quote: USDT, tick: 0.1, lot: 0.001, maker_fee_bps: 2, taker_fee_bps: 5}}
-  spot:
-    connector: recorded
-    path: {spot}
-    translator: binance-spot
-    instruments:
-      BTCUSDT: {{base: BTC, quote: USDT, tick: 0.01, lot: 0.00001, maker_fee_bps: 10, taker_fee_bps: 10}}
-markets:
-  - {{venue: usdm, symbol: BTCUSDT, order_size: 0.01, max_position: 0.05, min_position: -0.05, gamma: 0.05, k: 0.5}}
-  - {{venue: spot, symbol: BTCUSDT, order_size: 0.01, max_position: 0.05, min_position: -0.05, gamma: 0.05, k: 0.5}}
-"""
+def test_what_polars_reads_is_not_read_by_a_fork(tmp_path: Path) -> None:
+    polars = pytest.importorskip("polars")
+    path = tmp_path / "quotes.parquet"
+    polars.DataFrame({"timestamp": [10**18], "bid": [1.0], "ask": [1.1]}).write_parquet(path)
+    assert not connector(path, translator=None).forkable
+    assert connector(small(tmp_path)).forkable
+
+
 COUNTING = """
 import os, sys
 cores, arguments = int(sys.argv[1]), sys.argv[2:]
@@ -326,25 +314,23 @@ def verb(tmp_path: Path, cores: int, *arguments: str, stderr: int = subprocess.P
     return done.stdout, int((tmp_path / "forks").read_text())
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity") or cores() < 2, reason="needs two cores, and a say in which")
+@two_cores
 @pytest.mark.parametrize(
     ("example", "more", "forked"),
     [
         ("recorded-binance-usdm", [], 1),
         ("recorded-binance-usdm", ["--duration", "60s"], 1),
-        ("two-recordings", [], 2),
-        ("two-recordings", ["--duration", "60s"], 0),
+        ("recorded-two-venues", [], 2),
+        ("recorded-two-venues", ["--duration", "60s"], 0),
     ],
 )
 def test_a_backtest_with_a_second_core_is_the_one_without(
     tmp_path: Path, example: str, more: list[str], forked: int
 ) -> None:
     """The verb, in a process with one core and in one with two: report and journal, byte for byte."""
-    spot, usdm = shared_file(SPOT), shared_file(USDM)
+    for needed in (SPOT, USDM):
+        shared_file(needed)
     config = str(ROOT / f"deploy/examples/{example}.yaml")
-    if example == "two-recordings":
-        config = str(tmp_path / "two.yaml")
-        Path(config).write_text(TWO.format(spot=spot, usdm=usdm))
     reports = []
     for used in (1, 2):
         out, forks = verb(tmp_path, used, "-c", config, "--json", "--journal", f"{used}.journal", *more)
@@ -354,7 +340,7 @@ def test_a_backtest_with_a_second_core_is_the_one_without(
     assert (tmp_path / "1.journal").read_bytes() == (tmp_path / "2.journal").read_bytes()
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity") or cores() < 2, reason="needs two cores, and a say in which")
+@two_cores
 def test_a_progress_bar_has_no_thread_that_would_forbid_it(tmp_path: Path) -> None:
     config = str(ROOT / "deploy/examples/recorded-binance-usdm.yaml")
     shared_file(USDM)
