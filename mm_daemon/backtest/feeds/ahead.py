@@ -28,6 +28,8 @@ _FIRST_EVENTS = 16
 _MOST_EVENTS = 512
 """Batches grow from the one to the other, so that playing begins at once."""
 _PIPE_BYTES = 1 << 20
+_ORPHANED_S = 1.0
+"""How often a reader looks whether there is still a parent to read for."""
 _LENGTH = Struct("=I")
 """Stands before each batch."""
 
@@ -113,6 +115,7 @@ class ReadAhead(RetoldFeed):
     def _fork(self) -> tuple[int, BinaryIO]:
         """(process id, the pipe to read from) of a child that reads. Raises OSError."""
         ours, theirs = os.pipe()
+        parent = os.getpid()
         # Ctrl-C reaches the whole group of a terminal; it is ours to end the child, from its first instruction on.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -121,7 +124,7 @@ class ReadAhead(RetoldFeed):
                 warnings.simplefilter("ignore", DeprecationWarning)
                 child = os.fork()
             if child == 0:
-                self._serve(ours, theirs)
+                self._serve(ours, theirs, parent)
         except OSError:
             os.close(ours)
             raise
@@ -131,11 +134,12 @@ class ReadAhead(RetoldFeed):
         _widen(ours)
         return child, open(ours, "rb")
 
-    def _serve(self, ours: int, theirs: int) -> NoReturn:
+    def _serve(self, ours: int, theirs: int, parent: int) -> NoReturn:
         """The life of the child. It ends without a word, and with nothing of the parent's flushed, closed or told."""
         code = 1
         try:
             os.close(ours)
+            _end_with(parent)
             with open(theirs, "wb") as pipe:
                 for batch in self._batches():
                     load = _encoded(batch)
@@ -174,7 +178,9 @@ _PICKLE = b"\x80"
 def _encoded(batch: _Batch) -> bytes:
     try:
         return _encoder.encode(batch)
-    except OverflowError:  # a number that no journal could hold, but a backtest without one can
+    # A number that no journal could hold, but a backtest without one can; a note that names a file whose name is not
+    # UTF-8.
+    except (OverflowError, UnicodeEncodeError):
         return pickle.dumps(batch)
 
 
@@ -200,6 +206,18 @@ def _as_far(events: Iterable[MarketEvent], duration_ns: int | None) -> Iterator[
         yield event
         if event.ts_local_ns >= end_ns:
             return
+
+
+def _end_with(parent: int) -> None:
+    """End soon after the parent, however that ended: a part of a recording that holds nothing for us is not written to
+    the pipe, where its end would be noticed."""
+
+    def look(*_: object) -> None:
+        if os.getppid() != parent:
+            os._exit(1)
+
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, _ORPHANED_S, _ORPHANED_S)
 
 
 def _widen(pipe: int) -> None:
