@@ -48,6 +48,12 @@ for path in runpy.run_path(sys.argv[1])["HOT"]:
         assert not (own and issubclass(thing, msgspec.Struct)), f"{path} defines the struct {thing.__name__}"
 """
 
+_WRITTEN = """
+from mm_daemon.dst.run import live_seed
+for seed in range(1000, 1010):
+    print(seed, live_seed(seed, 2000).digest)
+"""
+
 
 @pytest.fixture(scope="module")
 def compiled() -> dict[str, str]:
@@ -113,6 +119,12 @@ def test_simulations_with_faults_are_equal(compiled: dict[str, str]) -> None:
     for each in seen:
         assert not each["violations"]
         del each["seconds"]
+    assert seen[0] == seen[1]
+
+
+def test_simulations_with_faults_write_the_same_bytes(compiled: dict[str, str], tmp_path: Path) -> None:
+    """Journals of every life, checkpoints and all."""
+    seen = [run([sys.executable, "-c", _WRITTEN], environment, tmp_path) for environment in (source(), compiled)]
     assert seen[0] == seen[1]
 
 
