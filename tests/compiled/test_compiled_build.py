@@ -27,7 +27,10 @@ _TESTED = (
     "backtest",
     "runtime",
     "observability",
+    "connectors/binance",
+    "connectors/hyperliquid",
     "connectors/recorded",
+    "connectors/shared",
 )
 """Folders of unit tests that look at what is compiled."""
 
