@@ -89,12 +89,13 @@ class ReadAhead(RetoldFeed):
         """As of the feed. Raises what it raises, and ReaderDied."""
         self._batch = None
         try:
-            child, pipe = self._fork()
+            child, pipe, mask = self._fork()
         except OSError:  # the system gives no process, or no pipe, to this one
             yield from self._feed.events()
             return
         seen, gone = 0, False
         try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             while (batch := _received(pipe)) is not None:
                 self._batch = batch
                 yield from batch.events
@@ -112,12 +113,13 @@ class ReadAhead(RetoldFeed):
             "known; unless somebody ended it, look whether memory was short, and start again"
         )
 
-    def _fork(self) -> tuple[int, BinaryIO]:
-        """(process id, the pipe to read from) of a child that reads. Raises OSError."""
+    def _fork(self) -> tuple[int, BinaryIO, set[int]]:
+        """(process id, the pipe to read from) of a child that reads, and the mask of signals to set as soon as somebody
+        will end it: a Ctrl-C of before comes then. Raises OSError."""
         ours, theirs = os.pipe()
         parent = os.getpid()
         # Ctrl-C reaches the whole group of a terminal; it is ours to end the child, from its first instruction on.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             with warnings.catch_warnings():
                 # The threads that newer Pythons warn of are those of libraries that no reader of a recording calls.
@@ -127,12 +129,12 @@ class ReadAhead(RetoldFeed):
                 self._serve(ours, theirs, parent)
         except OSError:
             os.close(ours)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             raise
         finally:
             os.close(theirs)
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         _widen(ours)
-        return child, open(ours, "rb")
+        return child, open(ours, "rb"), mask
 
     def _serve(self, ours: int, theirs: int, parent: int) -> NoReturn:
         """The life of the child. It ends without a word, and with nothing of the parent's flushed, closed or told."""

@@ -441,3 +441,29 @@ def test_nobody_reads_for_a_parent_that_was_killed() -> None:
         os.killpg(process.pid, signal.SIGKILL)
         raise
     assert process.returncode == -signal.SIGKILL
+
+
+INTERRUPTED = """
+import os, signal
+from mm_daemon.backtest.feeds.ahead import ReadAhead
+from tests.unit.backtest.doubles import ListFeed, tape
+from tests.unit.backtest.test_ahead import no_child_is_left
+
+os.register_at_fork(before=lambda: os.kill(os.getpid(), signal.SIGINT))
+try:
+    list(ReadAhead(ListFeed(list(tape(3000)))).events())
+except KeyboardInterrupt:
+    print("interrupted", no_child_is_left(), signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+"""
+
+
+def test_ctrl_c_while_the_process_is_made_leaves_none() -> None:
+    """In a notebook, where the parent lives on and Ctrl-C must still reach it."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("interrupted True set()\n", "")
