@@ -27,7 +27,10 @@ _TESTED = (
     "backtest",
     "runtime",
     "observability",
+    "connectors/binance",
+    "connectors/hyperliquid",
     "connectors/recorded",
+    "connectors/shared",
 )
 """Folders of unit tests that look at what is compiled."""
 
@@ -46,6 +49,12 @@ for path in runpy.run_path(sys.argv[1])["HOT"]:
     for thing in vars(module).values():
         own = isinstance(thing, type) and thing.__module__ == module.__name__
         assert not (own and issubclass(thing, msgspec.Struct)), f"{path} defines the struct {thing.__name__}"
+"""
+
+_WRITTEN = """
+from mm_daemon.dst.run import live_seed
+for seed in range(1000, 1010):
+    print(seed, live_seed(seed, 2000).digest)
 """
 
 
@@ -113,6 +122,12 @@ def test_simulations_with_faults_are_equal(compiled: dict[str, str]) -> None:
     for each in seen:
         assert not each["violations"]
         del each["seconds"]
+    assert seen[0] == seen[1]
+
+
+def test_simulations_with_faults_write_the_same_bytes(compiled: dict[str, str], tmp_path: Path) -> None:
+    """Journals of every life, checkpoints and all."""
+    seen = [run([sys.executable, "-c", _WRITTEN], environment, tmp_path) for environment in (source(), compiled)]
     assert seen[0] == seen[1]
 
 

@@ -28,6 +28,8 @@ _FIRST_EVENTS = 16
 _MOST_EVENTS = 512
 """Batches grow from the one to the other, so that playing begins at once."""
 _PIPE_BYTES = 1 << 20
+_ORPHANED_S = 1.0
+"""How often a reader looks whether there is still a parent to read for."""
 _LENGTH = Struct("=I")
 """Stands before each batch."""
 
@@ -87,12 +89,13 @@ class ReadAhead(RetoldFeed):
         """As of the feed. Raises what it raises, and ReaderDied."""
         self._batch = None
         try:
-            child, pipe = self._fork()
+            child, pipe, mask = self._fork()
         except OSError:  # the system gives no process, or no pipe, to this one
             yield from self._feed.events()
             return
         seen, gone = 0, False
         try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             while (batch := _received(pipe)) is not None:
                 self._batch = batch
                 yield from batch.events
@@ -110,32 +113,35 @@ class ReadAhead(RetoldFeed):
             "known; unless somebody ended it, look whether memory was short, and start again"
         )
 
-    def _fork(self) -> tuple[int, BinaryIO]:
-        """(process id, the pipe to read from) of a child that reads. Raises OSError."""
+    def _fork(self) -> tuple[int, BinaryIO, set[int]]:
+        """(process id, the pipe to read from) of a child that reads, and the mask of signals to set as soon as somebody
+        will end it: a Ctrl-C of before comes then. Raises OSError."""
         ours, theirs = os.pipe()
+        parent = os.getpid()
         # Ctrl-C reaches the whole group of a terminal; it is ours to end the child, from its first instruction on.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             with warnings.catch_warnings():
                 # The threads that newer Pythons warn of are those of libraries that no reader of a recording calls.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 child = os.fork()
             if child == 0:
-                self._serve(ours, theirs)
+                self._serve(ours, theirs, parent)
         except OSError:
             os.close(ours)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             raise
         finally:
             os.close(theirs)
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         _widen(ours)
-        return child, open(ours, "rb")
+        return child, open(ours, "rb"), mask
 
-    def _serve(self, ours: int, theirs: int) -> NoReturn:
+    def _serve(self, ours: int, theirs: int, parent: int) -> NoReturn:
         """The life of the child. It ends without a word, and with nothing of the parent's flushed, closed or told."""
         code = 1
         try:
             os.close(ours)
+            _end_with(parent)
             with open(theirs, "wb") as pipe:
                 for batch in self._batches():
                     load = _encoded(batch)
@@ -175,7 +181,9 @@ _PICKLE = b"\x80"
 def _encoded(batch: _Batch) -> bytes:
     try:
         return _encoder.encode(batch)
-    except OverflowError:  # a number that no journal could hold, but a backtest without one can
+    # A number that no journal could hold, but a backtest without one can; a note that names a file whose name is not
+    # UTF-8.
+    except (OverflowError, UnicodeEncodeError):
         return pickle.dumps(batch)
 
 
@@ -188,6 +196,18 @@ def _as_far(events: Iterable[MarketEvent], duration_ns: int) -> Iterator[MarketE
             end_ns = event.ts_local_ns + duration_ns
         if event.ts_local_ns >= end_ns:
             return
+
+
+def _end_with(parent: int) -> None:
+    """End soon after the parent, however that ended: a part of a recording that holds nothing for us is not written to
+    the pipe, where its end would be noticed."""
+
+    def look(*_: object) -> None:
+        if os.getppid() != parent:
+            os._exit(1)
+
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, _ORPHANED_S, _ORPHANED_S)
 
 
 def _widen(pipe: int) -> None:

@@ -158,9 +158,9 @@ class OrderFlowImbalance:
             self.events,
             self._last_ns,
             self._bid,
-            self._bid_lots,
+            float(self._bid_lots),
             self._ask,
-            self._ask_lots,
+            float(self._ask_lots),
             self.value,
         )
 

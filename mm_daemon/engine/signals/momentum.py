@@ -114,7 +114,7 @@ class Momentum:
         return MomentumState(
             self.ema_fast,
             self.ema_slow,
-            self._price,
+            float(self._price),
             self._moved_ns,
             self._last_ns,
             self._observed_s,

@@ -130,9 +130,9 @@ class EwmaVolatility:
             self._time_s,
             self._observed_s,
             self._events,
-            self._sampled,
+            float(self._sampled),
             self._sampled_ns,
-            self._price,
+            float(self._price),
             self._last_ns,
             self._due_ns,
         )

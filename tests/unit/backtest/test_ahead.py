@@ -175,6 +175,17 @@ def test_a_number_that_no_journal_holds_travels_too() -> None:
     assert list(ReadAhead(ListFeed([event])).events()) == [event]
 
 
+def test_notes_of_a_file_whose_name_is_not_utf8_travel_too(tmp_path: Path) -> None:
+    """Python has such names with lone surrogates, which no text that is UTF-8 can hold."""
+    path = tmp_path / os.fsdecode(b"\xff.gz")
+    path.write_bytes(small(tmp_path).read_bytes()[:-20])
+    feed, other = connector(path, damaged="skip"), connector(path, damaged="skip")
+    ahead = ReadAhead(other)
+    assert list(ahead.events()) == list(feed.events())
+    assert said(ahead) == said(feed)
+    assert any("\udcff" in note for note in feed.notes)
+
+
 @pytest.mark.parametrize("after", [0, 1, 15, 16, 17, 5000])
 def test_a_killed_reader_is_an_error_and_never_a_shorter_recording(after: int) -> None:
     class Dying(ListFeed):
@@ -382,3 +393,63 @@ def test_ctrl_c_ends_both_without_a_word(tmp_path: Path) -> None:
     assert (out, err, process.returncode) == (b"", b"", 130)
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
+
+
+BUSY = """
+import os, signal
+from itertools import islice
+from mm_daemon.backtest.feeds.ahead import ReadAhead
+from tests.unit.backtest.doubles import ListFeed, tape
+
+class Busy(ListFeed):
+    def events(self):
+        yield from super().events()
+        while True:  # as where a recording says nothing of our market
+            pass
+
+events = ReadAhead(Busy(list(tape(5)))).events()
+list(islice(events, 16))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_nobody_reads_for_a_parent_that_was_killed() -> None:
+    """Not even where nothing is written to the pipe, whose end would say so."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", BUSY],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        process.communicate(timeout=20)  # its output ends when the last process that holds it has
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    assert process.returncode == -signal.SIGKILL
+
+
+INTERRUPTED = """
+import os, signal
+from mm_daemon.backtest.feeds.ahead import ReadAhead
+from tests.unit.backtest.doubles import ListFeed, tape
+from tests.unit.backtest.test_ahead import no_child_is_left
+
+os.register_at_fork(before=lambda: os.kill(os.getpid(), signal.SIGINT))
+try:
+    list(ReadAhead(ListFeed(list(tape(3000)))).events())
+except KeyboardInterrupt:
+    print("interrupted", no_child_is_left(), signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+"""
+
+
+def test_ctrl_c_while_the_process_is_made_leaves_none() -> None:
+    """In a notebook, where the parent lives on and Ctrl-C must still reach it."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("interrupted True set()\n", "")

@@ -1,5 +1,8 @@
 """All estimators together: prints become orders, a lost book interrupts, and nothing is counted twice."""
 
+import msgspec
+
+from mm_daemon.domain.signal_states import SignalsState
 from mm_daemon.engine.signals.market_signals import MarketSignals, SignalParameters
 from mm_daemon.engine.signals.taker_orders import TakerOrder, TakerOrders
 
@@ -70,6 +73,16 @@ def test_outlier_is_told_with_its_side() -> None:
     signals.on_trade(64 * _S, 100, True, 991, 5)
     signals.on_book(64 * _S, 990, 6, 991, 5)
     assert signals.outlier is outlier
+
+
+def test_a_state_that_was_read_is_written_in_the_same_bytes() -> None:
+    """Whole numbers of the book become the floats that the compiled build holds and a checkpoint gives back."""
+    signals = market()
+    for index in range(4):
+        signals.on_book(index * _S, 1000 + index, 5, 1001 + index, 6)
+    written = msgspec.msgpack.encode(signals.state())
+    read = msgspec.msgpack.decode(written, type=SignalsState)
+    assert msgspec.msgpack.encode(read) == written
 
 
 def test_unchanged_touch_is_only_time() -> None:
