@@ -390,7 +390,7 @@ class QuoteEngine:
             half,
             skew,
             centre,
-            curve.tau_s,
+            None if curve.tau_s is None else float(curve.tau_s),
             shift,
             widening,
             inputs,
@@ -406,7 +406,8 @@ class QuoteEngine:
 
     def _half_skew_centre(self, curve: Curve, depths: Depths, q: float, widening: float) -> tuple[float, float, float]:
         """Half-spread, skew and centre of a `Pricing`. Spread and skew are clamped apart, so that neither takes from
-        the other (MODELS 0.3, step 3). Raises DomainError.
+        the other (MODELS 0.3, step 3). Raises DomainError. Plain floats, whatever the model computes in: no journal
+        holds those of numpy.
         """
         limits = self._parameters
         half, skew, most_skew, tilt = curve.half_bps, curve.skew_bps, self.max_skew_bps, self._tilt_bps
@@ -419,7 +420,7 @@ class QuoteEngine:
         half = half * widening + 0.5 * (bid_off + ask_off)
         least, widest = limits.min_spread_bps * 0.5, limits.max_spread_bps * 0.5
         half = least if half < least else widest if half > widest else half
-        return half, skew, tilt + 0.5 * (bid_off - ask_off)
+        return float(half), float(skew), float(tilt + 0.5 * (bid_off - ask_off))
 
     def _session_left_s(self, now_ns: int) -> float:
         length = self._parameters.session_s

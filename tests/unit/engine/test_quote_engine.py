@@ -5,13 +5,14 @@ import math
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from mm_daemon.domain.decisions import Reason
 from mm_daemon.engine.models.catalogue import MODELS
 from mm_daemon.engine.models.depth_table import Depths
 from mm_daemon.engine.parameters import QuoteParameters, TauMode
-from mm_daemon.engine.pricing_model import ModelInputs
+from mm_daemon.engine.pricing_model import LinearCurve, ModelInputs, ModelSettings
 from mm_daemon.engine.quote_engine import QuoteEngine
 from mm_daemon.testkit.builders import MS, instrument
 from tests.unit.engine.quoting import BID, MAX_LOTS, S, book, depths_bps, engine, priced, watch_market
@@ -165,6 +166,38 @@ def test_a_model_that_answers_no_number_does_not_quote(bad: float) -> None:
         )
         for lots in (-20, 0, 20):
             assert quotes.price(book(), lots, 0) == Reason.BAD_NUMBER.bit
+
+
+class _InNumpy:
+    """GLFT of somebody who computes in numpy."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self._glft = MODELS["glft"](settings)
+
+    def curve(self, inputs: ModelInputs) -> LinearCurve:
+        curve = self._glft.curve(inputs)
+        assert curve.tau_s is not None
+        figures = np.array([curve.half_bps, curve.skew_bps, curve.risk_bps, curve.tau_s])
+        return LinearCurve(*figures)
+
+
+@pytest.mark.parametrize("lots", [0, 20, -30, 50])
+def test_a_model_that_computes_in_numpy_is_journaled_like_any_other(lots: int) -> None:
+    """No journal holds a float of numpy; the same numbers are the same bytes."""
+    limits: dict[str, Any] = {
+        "order_lots": 10,
+        "min_position_lots": -MAX_LOTS,
+        "max_position_lots": MAX_LOTS,
+        "collar_bps": 500.0,
+    }
+    models = {**MODELS, "numpy": _InNumpy}
+    written = [
+        msgspec.msgpack.encode(
+            priced(QuoteEngine(instrument(), QuoteParameters(model=name), models=models, **limits), lots=lots)
+        )
+        for name in ("glft", "numpy")
+    ]
+    assert written[0] == written[1]
 
 
 def test_no_room_no_size_and_far_prices_are_obstacles_of_their_side() -> None:
