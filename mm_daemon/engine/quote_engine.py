@@ -374,7 +374,7 @@ class QuoteEngine:
             return _BAD_NUMBER
         bid_bps, ask_bps = half + centre, half - centre
         if used:
-            bid_further, ask_further = conditions.inventory_widening(used, half)
+            bid_further, ask_further = conditions.inventory_widening(used, self.flat_half_bps(curve, widening))
             bid_bps, ask_bps = bid_bps + bid_further, ask_bps + ask_further
         # The side that grows the inventory must earn its edge; the one that reduces it may give some away.
         grows, reduces = max(self._min_edge_bps, inputs.cost_bps), self._reduce_floor_bps
@@ -403,6 +403,16 @@ class QuoteEngine:
             unsure,
             doubts,
         )
+
+    def flat_half_bps(self, curve: Curve, widening: float) -> float:
+        """The half-spread when nothing is held, within its limits. What is widened is this one: a part that shrinks as
+        inventory grows would let a longer position raise a quote.
+        """
+        limits = self._parameters
+        half, skew = curve.half_bps, curve.skew_bps
+        if skew > self.max_skew_bps:
+            half -= curve.risk_bps * (1.0 - self.max_skew_bps / skew)
+        return float(min(max(half * widening, limits.min_spread_bps * 0.5), limits.max_spread_bps * 0.5))
 
     def _half_skew_centre(self, curve: Curve, depths: Depths, q: float, widening: float) -> tuple[float, float, float]:
         """Half-spread, skew and centre of a `Pricing`. Spread and skew are clamped apart, so that neither takes from

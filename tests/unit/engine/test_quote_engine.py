@@ -168,6 +168,17 @@ def test_a_model_that_answers_no_number_does_not_quote(bad: float) -> None:
             assert quotes.price(book(), lots, 0) == Reason.BAD_NUMBER.bit
 
 
+@pytest.mark.parametrize("long", [True, False])
+def test_widening_near_a_limit_never_lets_a_longer_position_raise_a_quote(long: bool) -> None:
+    """Where the half-spread of a solved model shrinks with inventory, and 70 % of the limit is held."""
+    keys: dict[str, Any] = {"gamma": 1.0, "k": math.e, "intensity": 1.0, "volatility": math.e, "inventory_skip_at": 1.0}
+    limits: dict[str, Any] = {"min_spread_bps": 0.0, "max_spread_bps": 3.0, "max_skew_bps": 20.0, "max_give_bps": 0.0}
+    quotes = engine(instrument(maker_fee_ppm=516), model="glft_exact", **keys, **limits)
+    held = [priced(quotes, book(BID, BID + 2), lots if long else -lots) for lots in range(30, 48)]
+    grows = [-pricing.bid.raw_ticks if long else pricing.ask.raw_ticks for pricing in held]
+    assert grows == sorted(grows)
+
+
 class _InNumpy:
     """GLFT of somebody who computes in numpy."""
 
