@@ -374,7 +374,7 @@ class QuoteEngine:
             return _BAD_NUMBER
         bid_bps, ask_bps = half + centre, half - centre
         if used:
-            bid_further, ask_further = conditions.inventory_widening(used, self.flat_half_bps(curve, widening))
+            bid_further, ask_further = conditions.inventory_widening(used, self.half_bps(curve, widening))
             bid_bps, ask_bps = bid_bps + bid_further, ask_bps + ask_further
         # The side that grows the inventory must earn its edge; the one that reduces it may give some away.
         grows, reduces = max(self._min_edge_bps, inputs.cost_bps), self._reduce_floor_bps
@@ -404,33 +404,27 @@ class QuoteEngine:
             doubts,
         )
 
-    def flat_half_bps(self, curve: Curve, widening: float) -> float:
-        """The half-spread when nothing is held, within its limits. What is widened is this one: a part that shrinks as
-        inventory grows would let a longer position raise a quote.
+    def half_bps(self, curve: Curve, widening: float, held_bps: float = 0.0) -> float:
+        """The half-spread within its limits; `held_bps`: what inventory adds to that when flat. It is not widened: a
+        wider part for inventory could raise a quote with a longer position. A plain float, whatever the model computes
+        in, as no journal holds those of numpy.
         """
-        limits = self._parameters
-        half, skew = curve.half_bps, curve.skew_bps
+        limits, half, skew = self._parameters, curve.half_bps, curve.skew_bps
         if skew > self.max_skew_bps:
+            # The part of the spread that is for risk shrinks in proportion to the skew that is cut.
             half -= curve.risk_bps * (1.0 - self.max_skew_bps / skew)
-        return float(min(max(half * widening, limits.min_spread_bps * 0.5), limits.max_spread_bps * 0.5))
+        half = half * widening + held_bps
+        least, widest = limits.min_spread_bps * 0.5, limits.max_spread_bps * 0.5
+        return float(least if half < least else widest if half > widest else half)
 
     def _half_skew_centre(self, curve: Curve, depths: Depths, q: float, widening: float) -> tuple[float, float, float]:
         """Half-spread, skew and centre of a `Pricing`. Spread and skew are clamped apart, so that neither takes from
-        the other (MODELS 0.3, step 3). Raises DomainError. Plain floats, whatever the model computes in: no journal
-        holds those of numpy.
+        the other (MODELS 0.3, step 3). Raises DomainError.
         """
-        limits = self._parameters
-        half, skew, most_skew, tilt = curve.half_bps, curve.skew_bps, self.max_skew_bps, self._tilt_bps
-        bid_off, ask_off = inventory_offsets(depths, half, tilt, abs(q) * most_skew)
-        if skew > most_skew:
-            # The part of the spread that is for risk shrinks in proportion to the skew that is cut.
-            half -= curve.risk_bps * (1.0 - most_skew / skew)
-            skew = most_skew
-        # Only what is asked for when flat: a wider part for inventory could raise a quote with a longer position.
-        half = half * widening + 0.5 * (bid_off + ask_off)
-        least, widest = limits.min_spread_bps * 0.5, limits.max_spread_bps * 0.5
-        half = least if half < least else widest if half > widest else half
-        return float(half), float(skew), float(tilt + 0.5 * (bid_off - ask_off))
+        most_skew, tilt = self.max_skew_bps, self._tilt_bps
+        bid_off, ask_off = inventory_offsets(depths, curve.half_bps, tilt, abs(q) * most_skew)
+        half = self.half_bps(curve, widening, 0.5 * (bid_off + ask_off))
+        return half, float(min(curve.skew_bps, most_skew)), float(tilt + 0.5 * (bid_off - ask_off))
 
     def _session_left_s(self, now_ns: int) -> float:
         length = self._parameters.session_s

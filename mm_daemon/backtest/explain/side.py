@@ -88,7 +88,7 @@ def _parts(scene: Scene, pricing: Pricing, curve: Curve, half: HalfSpread, side:
         flow = conditions.flow_bps(horizon_s)
         funding = conditions.funding_bps(horizon_s, scene.now_ns)
     inventory = of_inventory(scene, pricing, curve)
-    flat_bps = scene.engine.flat_half_bps(curve, pricing.widening)
+    flat_bps = scene.engine.half_bps(curve, pricing.widening)
     further = conditions.inventory_widening(conditions.used(scene.position_lots), flat_bps)[side is Side.SELL]
     wanted = pricing.half_bps + side * pricing.centre_bps + further - side * pricing.shift_bps
     off_mid = pricing.fair_ticks - pricing.mid_ticks
